@@ -8,7 +8,7 @@ namespace csa {
 
 }  // namespace csa
 
-#define CSA_CHECK(condition)                                              \
-  do {                                                                    \
+#define CSA_CHECK(condition)                                               \
+  do {                                                                     \
     if (!(condition)) ::csa::check_failed(#condition, __FILE__, __LINE__); \
   } while (false)

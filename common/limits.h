@@ -11,17 +11,17 @@ inline constexpr std::size_t kKiB = 1024;
 inline constexpr std::size_t kMiB = 1024 * kKiB;
 
 // Wire.
-inline constexpr std::size_t kFrameMax = 4 * kMiB;         // any frame, as ZMQ_MAXMSGSIZE
-inline constexpr std::size_t kPieceMax = 256 * kKiB;       // a part of a log entry's body
-inline constexpr std::size_t kInlineBodyMax = 64 * kKiB;   // larger bodies travel as stubs in UPDATE
-inline constexpr std::size_t kUpdateMax = kMiB;            // bodies in one UPDATE or LOG
-inline constexpr std::size_t kChunkMax = 256 * kKiB;       // snapshot bytes in one chunk
-inline constexpr std::size_t kSnapshotWindow = 4 * kMiB;   // snapshot bytes asked for, not yet here
-inline constexpr std::size_t kWriteMax = 3 * kMiB;         // SQL text and parameters of one write
-inline constexpr std::size_t kRowsMax = 2 * kMiB;          // rows sent back with one ACK
-inline constexpr std::size_t kTextMax = 4 * kKiB;          // host names, versions, error sentences
-inline constexpr std::size_t kParametersMax = 32766;       // SQLite's own bound for one statement
-inline constexpr std::size_t kPiecesMax = 4096;            // pieces in one UPDATE or LOG
+inline constexpr std::size_t kFrameMax = 4 * kMiB;        // any frame, as ZMQ_MAXMSGSIZE
+inline constexpr std::size_t kPieceMax = 256 * kKiB;      // a part of a log entry's body
+inline constexpr std::size_t kInlineBodyMax = 64 * kKiB;  // larger bodies travel as stubs in UPDATE
+inline constexpr std::size_t kUpdateMax = kMiB;           // bodies in one UPDATE or LOG
+inline constexpr std::size_t kChunkMax = 256 * kKiB;      // snapshot bytes in one chunk
+inline constexpr std::size_t kSnapshotWindow = 4 * kMiB;  // snapshot bytes asked for, not yet here
+inline constexpr std::size_t kWriteMax = 3 * kMiB;        // SQL text and parameters of one write
+inline constexpr std::size_t kRowsMax = 2 * kMiB;         // rows sent back with one ACK
+inline constexpr std::size_t kTextMax = 4 * kKiB;         // host names, versions, error sentences
+inline constexpr std::size_t kParametersMax = 32766;      // SQLite's own bound for one statement
+inline constexpr std::size_t kPiecesMax = 4096;           // pieces in one UPDATE or LOG
 static_assert(kPieceMax <= kUpdateMax && kUpdateMax < kFrameMax);
 static_assert(kInlineBodyMax <= kPieceMax);
 static_assert(kChunkMax + kKiB < kFrameMax && kWriteMax + kKiB < kFrameMax);
@@ -29,22 +29,22 @@ static_assert(kRowsMax + kTextMax + kKiB < kFrameMax);
 static_assert(kSnapshotWindow / kChunkMax >= 4);
 
 // Broker.
-inline constexpr std::size_t kGroupMax = 512;              // writes in one commit
-inline constexpr std::size_t kPeersMax = 2000;             // greeted peers
-inline constexpr std::size_t kWaitingWritesMax = 20000;    // writes not yet given to the ledger
-inline constexpr std::size_t kWaitingBytesMax = 64 * kMiB; // their size
-inline constexpr std::size_t kPeerJobsMax = 64;            // reader jobs of one peer in flight
-inline constexpr std::size_t kDrainMax = 200;              // frames of one socket in one turn
-inline constexpr std::size_t kCaptureMemory = 4 * kMiB;    // changes kept in memory before the spill
+inline constexpr std::size_t kGroupMax = 512;               // writes in one commit
+inline constexpr std::size_t kPeersMax = 2000;              // greeted peers
+inline constexpr std::size_t kWaitingWritesMax = 20000;     // writes not yet given to the ledger
+inline constexpr std::size_t kWaitingBytesMax = 64 * kMiB;  // their size
+inline constexpr std::size_t kPeerJobsMax = 64;             // reader jobs of one peer in flight
+inline constexpr std::size_t kDrainMax = 200;               // frames of one socket in one turn
+inline constexpr std::size_t kCaptureMemory = 4 * kMiB;  // changes kept in memory before the spill
 inline constexpr std::uint64_t kMaxChangesDefault = 1024 * kMiB;  // changes of one transaction
 inline constexpr std::uint64_t kLogKeepDefault = 256 * kMiB;
-inline constexpr std::size_t kSnapshotsMax = 2;            // spools kept at once
+inline constexpr std::size_t kSnapshotsMax = 2;  // spools kept at once
 static_assert(kGroupMax <= kWaitingWritesMax);
 
 // Node.
-inline constexpr std::size_t kStreamBufferMax = 16 * kMiB; // UPDATEs kept while catching up
-inline constexpr std::size_t kNodeWritesMax = 10000;       // writes without an outcome
-inline constexpr std::uint64_t kCounterBlock = 1000;       // TxId counters reserved by one commit
+inline constexpr std::size_t kStreamBufferMax = 16 * kMiB;  // UPDATEs kept while catching up
+inline constexpr std::size_t kNodeWritesMax = 10000;        // writes without an outcome
+inline constexpr std::uint64_t kCounterBlock = 1000;        // TxId counters reserved by one commit
 
 // Time.
 using std::chrono::milliseconds;
@@ -53,16 +53,16 @@ inline constexpr milliseconds kHeartbeat = seconds{10};
 inline constexpr milliseconds kNodeTimeout = seconds{30};
 inline constexpr milliseconds kHeadInterval = seconds{1};
 inline constexpr milliseconds kHeadAfterBurst{50};
-inline constexpr milliseconds kSubSilence{3500};      // no HEAD for so long: rebuild the links
+inline constexpr milliseconds kSubSilence{3500};  // no HEAD for so long: rebuild the links
 inline constexpr milliseconds kProofTimeout{3000};
 inline constexpr milliseconds kHelloTimeout{3000};
 inline constexpr milliseconds kStatementTimeout = seconds{30};
-inline constexpr milliseconds kPollMax{50};           // libzmq works only inside its calls
+inline constexpr milliseconds kPollMax{50};  // libzmq works only inside its calls
 inline constexpr milliseconds kRetryMin{100};
 inline constexpr milliseconds kRetryMax{5000};
 inline constexpr milliseconds kGapJitterMax{200};
-inline constexpr milliseconds kLogRetry{5000};        // LOG_GET or SNAPSHOT_GET without an answer
-inline constexpr milliseconds kSnapshotLife = seconds{60};   // a spool without a reader
+inline constexpr milliseconds kLogRetry{5000};  // LOG_GET or SNAPSHOT_GET without an answer
+inline constexpr milliseconds kSnapshotLife = seconds{60};  // a spool without a reader
 inline constexpr milliseconds kBeaconInterval = seconds{1};
 static_assert(kNodeTimeout >= 2 * kHeartbeat);
 static_assert(kSubSilence > 2 * kHeadInterval);

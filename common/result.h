@@ -14,15 +14,15 @@ namespace csa {
 
 // The kind of a failure, as far as a caller decides by it. Tools map it to exit codes.
 enum class Errc : std::uint8_t {
-  kFailed = 1,         // anything that has no kind of its own
-  kUsage = 2,          // the call is wrong
-  kNothing = 3,        // nothing to work on: no broker, no replica, no database
-  kRefused = 4,        // version, group, database, second broker or owner
-  kRejected = 5,       // the write: constraint, rule, limit
-  kUnknownOutcome = 6, // nobody can say what became of the write
-  kDamaged = 7,        // a file or frame is not what it should be
-  kMalformed = 8,      // bytes that do not decode
-  kUnknownType = 9,    // a well-formed frame of a type this version does not know
+  kFailed = 1,          // anything that has no kind of its own
+  kUsage = 2,           // the call is wrong
+  kNothing = 3,         // nothing to work on: no broker, no replica, no database
+  kRefused = 4,         // version, group, database, second broker or owner
+  kRejected = 5,        // the write: constraint, rule, limit
+  kUnknownOutcome = 6,  // nobody can say what became of the write
+  kDamaged = 7,         // a file or frame is not what it should be
+  kMalformed = 8,       // bytes that do not decode
+  kUnknownType = 9,     // a well-formed frame of a type this version does not know
   kTimeout = 10,
 };
 
@@ -76,7 +76,7 @@ using Status = Result<Ok>;
 }  // namespace csa
 
 // Leaves the function with the error of `expression` (a Result), else goes on.
-#define CSA_TRY(expression)                                       \
-  do {                                                            \
+#define CSA_TRY(expression)                                               \
+  do {                                                                    \
     if (auto csa_try_ = (expression); !csa_try_) return csa_try_.error(); \
   } while (false)

@@ -1,0 +1,159 @@
+// The broker's protocol core: presence, admission, order of work, fan-out. Pure: the same calls
+// give the same outbox; no socket, no thread, no clock, no SQLite. Not thread-safe. The state table
+// of a peer is in schemas/protocol.md.
+//
+// The shell feeds it frames, results and time, and carries out the outbox in order. An ACK to a
+// write and an UPDATE come into being only in on_committed(): nothing leaves before it is on disk.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "broker/jobs.h"
+#include "common/log.h"
+#include "common/message.h"
+#include "common/result.h"
+
+namespace csa {
+
+using PeerKey = std::string;  // ROUTER's routing id: opaque bytes, new with every connection
+
+struct Origin {
+  std::string address;  // "192.168.1.7", for people
+  bool local = false;   // the broker's own host
+};
+
+struct HubConfig {
+  std::string app;
+  std::string group;
+  std::string app_version;
+  std::string hostname;
+  std::string program;
+  std::string database;  // path, for status
+  Id128 boot;
+  std::uint16_t pub_port = 0;
+  Duration heartbeat{};
+  Duration node_timeout{};
+  Duration statement_timeout{};
+};
+
+// The master as the ledger opened it.
+struct MasterState {
+  DbId db;
+  Position head;
+  Seq floor;
+  std::uint64_t schema_version = 0;
+  std::uint64_t log_bytes = 0;
+};
+
+// What the Hub wants done. Jobs are answered by the on_... call named beside them.
+struct SendTo {
+  PeerKey peer;
+  Message message;
+};
+struct Publish {
+  Message message;  // its topic is topic_of(message)
+};
+struct CommitJob {  // ledger -> on_committed; never two at a time
+  std::vector<WriteJob> jobs;
+};
+struct ConfirmJob {  // ledger, no answer
+  NodeId node;
+  std::uint64_t counter = 0;
+};
+struct LogJob {  // archive -> on_log
+  PeerKey peer;
+  LogGet request;
+  Position through;
+};
+struct LayoutJob {  // archive -> on_reply
+  PeerKey peer;
+  std::uint64_t schema_version = 0;
+};
+struct OutcomeJob {  // archive -> on_reply
+  PeerKey peer;
+  TxId tx;
+};
+struct CounterJob {  // archive -> on_counter: the last step of a HELLO that is else admitted
+  PeerKey peer;
+  NodeId node;
+};
+struct CutJob {};  // archive -> on_cut; never two at a time
+struct ChunkJob {  // archive -> on_chunk
+  PeerKey peer;
+  Id128 snapshot;
+  std::uint64_t offset = 0;
+  std::size_t length = 0;
+};
+struct DropJob {  // archive, no answer
+  Id128 snapshot;
+};
+struct StopBroker {
+  std::string reason;
+};
+using HubAction = std::variant<SendTo, Publish, CommitJob, ConfirmJob, LogJob, LayoutJob,
+                               OutcomeJob, CounterJob, CutJob, ChunkJob, DropJob, StopBroker>;
+
+// One line of `csa-admin nodes`.
+struct NodeStatus {
+  NodeId node;
+  Role role = Role::kNode;
+  std::string hostname;
+  std::string address;
+  std::string program;
+  std::string app_version;
+  NodeState state = NodeState::kSearching;
+  Position position;
+  std::uint64_t pending = 0;
+  TimePoint heard;
+};
+
+class Hub {
+ public:
+  Hub(HubConfig config, const MasterState& master, WallTime wall, const Log& log);
+  ~Hub();
+  Hub(const Hub&) = delete;
+  Hub& operator=(const Hub&) = delete;
+
+  // The wall clock, for HEAD and PONG; call once a turn before the others.
+  void set_wall_time(WallTime wall);
+
+  void on_message(const PeerKey& from, Message message, const Origin& origin, TimePoint now);
+  // A frame that did not decode: counted, logged once a peer and minute. An unknown type likewise.
+  void on_malformed(const PeerKey& from, const Error& error, const Origin& origin, TimePoint now);
+  // XPUB's subscription notice: publishes PROOF if it is a nonce of a greeted peer.
+  void on_subscribed(std::string_view topic, TimePoint now);
+  // The connection is gone (EHOSTUNREACH): counts as silence, the peer stays listed until its time.
+  void on_unreachable(const PeerKey& peer, TimePoint now);
+
+  void on_committed(const CommitResult& result, TimePoint now);
+  void on_log(const PeerKey& peer, std::variant<LogSlice, LogGone> answer, TimePoint now);
+  void on_reply(const PeerKey& peer, Message answer, TimePoint now);
+  void on_counter(const PeerKey& peer, std::uint64_t last_counter, TimePoint now);
+  void on_cut(const Result<SnapshotInfo>& snapshot, TimePoint now);
+  void on_chunk(const PeerKey& peer, SnapshotChunk chunk, bool found, TimePoint now);
+
+  // Call when now >= deadline().
+  void on_deadline(TimePoint now);
+  [[nodiscard]] TimePoint deadline() const;
+
+  // No more writes are taken; waiting ones are NACKed busy; when the ledger is idle everybody gets
+  // GOODBYE and StopBroker is in the outbox.
+  void stop(std::string reason, TimePoint now);
+
+  [[nodiscard]] std::vector<HubAction> take_outbox();
+  [[nodiscard]] std::vector<NodeStatus> nodes() const;
+  [[nodiscard]] const Position& head() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace csa

@@ -1,0 +1,43 @@
+// What passes between the broker's core and its stores: plain values, no SQLite.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "common/message.h"
+
+namespace csa {
+
+struct WriteJob {
+  std::variant<Write, Migrate> request;
+  std::string hostname;      // of the origin
+  std::uint64_t ticket = 0;  // the caller's own number, given back
+};
+
+struct WriteOutcome {
+  std::uint64_t ticket = 0;
+  std::variant<Ack, Nack> answer;
+};
+
+// What one group made durable. An ACK or UPDATE can be built only from this.
+struct CommitResult {
+  std::vector<WriteOutcome> outcomes;  // one a job, in the order of the jobs
+  std::vector<LogPiece> pieces;        // what the group added to the log; large bodies as stubs
+  Position head;
+  Seq floor;
+  std::uint64_t schema_version = 0;
+  std::uint64_t log_bytes = 0;
+  bool new_epoch = false;  // another program wrote to the file: everybody takes a copy
+};
+
+// A full copy that lies in the spool.
+struct SnapshotInfo {
+  Id128 id;
+  std::uint64_t total = 0;
+  Id128 hash;
+  Position position;
+};
+
+}  // namespace csa

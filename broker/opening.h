@@ -1,0 +1,90 @@
+// What is there when a broker wants to open its database, in words, and the ways to get a sound
+// one: create, adopt, restore. Every way works on a file beside the final one and renames it at the
+// end, or changes the file in one transaction: a crash leaves the old state or the new one.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "common/result.h"
+#include "common/schema.h"
+#include "common/store_meta.h"
+
+namespace csa {
+
+enum class Finding : std::uint8_t {
+  kSound,
+  kMissing,
+  kNotSqlite,
+  kDamaged,     // SQLite's own check fails, or csa's tables contradict themselves
+  kNotAdopted,  // a sound SQLite database without csa's tables
+  kOtherApp,    // shared under another --app or --group
+  kNewer,       // made by a newer csa
+  kUnreadable,  // permissions, a directory, a network file system, locked by another program
+  kInUse,       // another broker has it open
+};
+
+struct WayOut {
+  std::string title;    // for the menu: "Create a new database from a schema"
+  std::string command;  // to copy: "csa-broker create --db … --schema FILE.sql"
+};
+
+struct Report {
+  Finding finding = Finding::kSound;
+  std::string sentence;              // what is wrong, with the file's name
+  std::vector<std::string> details;  // lines of integrity_check, ...
+  std::vector<WayOut> ways_out;
+  Meta meta;  // where finding is kSound
+};
+
+struct DatabaseName {
+  std::string path;
+  std::string app;
+  std::string group;
+};
+
+// Reads only. `thorough` runs integrity_check (csa-broker check, adopt, restore), else a quick
+// look.
+[[nodiscard]] Report inspect(const DatabaseName& name, bool thorough);
+
+struct Randomness {  // ids and time, from outside
+  std::function<Id128()> random_id;
+  std::function<WallTime()> wall_now;
+};
+
+// A new database from schema files' text, in order. Fails if the file exists.
+[[nodiscard]] Result<Meta> create(const DatabaseName& name, const std::vector<std::string>& schemas,
+                                  const Randomness& from);
+
+struct Adoption {
+  Meta meta;
+  bool already = false;                  // was adopted before: nothing changed
+  std::vector<Unshareable> unshareable;  // not empty: nothing was touched
+};
+[[nodiscard]] Result<Adoption> adopt(const DatabaseName& name, const Randomness& from);
+
+// From a backup or from a node's replica; the next generation after the highest of both files. An
+// existing file at name.path is kept beside it under a dated name, told in the result's text.
+struct Restoration {
+  Meta meta;
+  std::string kept_as;  // empty: there was none
+};
+[[nodiscard]] Result<Restoration> restore(const DatabaseName& name, const std::string& from_file,
+                                          const Randomness& from);
+
+// The lock that makes one broker the owner of a database; released by the destructor.
+class BrokerLock {
+ public:
+  [[nodiscard]] static Result<BrokerLock> take(const std::string& path);
+  BrokerLock(BrokerLock&& other) noexcept;
+  BrokerLock& operator=(BrokerLock&& other) noexcept;
+  ~BrokerLock();
+
+ private:
+  explicit BrokerLock(int file) : file_(file) {}
+  int file_ = -1;
+};
+
+}  // namespace csa

@@ -1,0 +1,37 @@
+// The broker's shell: sockets, threads and signals around Hub, Ledger and Archive.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "common/log.h"
+#include "common/result.h"
+#include "common/types.h"
+
+namespace csa {
+
+struct ServeConfig {
+  std::string database;
+  std::string app = "csa";
+  std::string group = "default";
+  std::string app_version;
+  std::string listen;          // empty: all addresses
+  std::uint16_t port = 5775;   // 0: free ports for both
+  std::uint16_t pub_port = 0;  // 0: port + 1
+  std::uint16_t beacon_port = 5775;
+  bool beacon = true;
+  std::vector<std::string> announce_to;  // further addresses for ANNOUNCE, unicast
+  Duration heartbeat{};
+  Duration node_timeout{};
+  Duration statement_timeout{};
+  std::uint64_t log_keep = 0;
+  std::uint64_t max_changes = 0;
+};
+
+// Serves until SIGTERM, SIGINT or an ADMIN stop; prints the ready line on stdout. REQUIRES: the
+// database was found sound and its BrokerLock is held. Error: ports taken, another broker serves
+// the group (kRefused, names it), the disk failed.
+[[nodiscard]] Status serve(const ServeConfig& config, const Log& log);
+
+}  // namespace csa

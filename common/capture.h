@@ -1,0 +1,61 @@
+// Row changes of one connection, as they happen: SQLite's pre-update hook encodes each change into
+// a changeset. The rules and traps behind every line are in the design's capture chapter.
+//
+//   SAVEPOINT w; capture.begin(); ... statements ...; RELEASE w;
+//   SAVEPOINT f; Spill& body = capture.finish(); RELEASE f;
+//
+// After an error of a statement: ROLLBACK TO w; RELEASE w; capture.discard(). Belongs to the thread
+// of its Database and must be gone before it. Only one Capture a connection.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "common/result.h"
+#include "common/spill.h"
+#include "common/sqlite.h"
+
+namespace csa {
+
+class Capture {
+ public:
+  struct Options {
+    std::uint64_t max_bytes = 0;  // a larger changeset fails the write
+    std::size_t memory_max = 0;   // beyond it the changeset goes to a file
+    std::string spill_directory;
+  };
+
+  // REQUIRES: `db` outlives this and has no other pre-update hook.
+  Capture(const Database& db, Options options);
+  ~Capture();
+  Capture(const Capture&) = delete;
+  Capture& operator=(const Capture&) = delete;
+
+  // Starts an empty changeset. REQUIRES: a transaction is open.
+  void begin();
+  // Why the changes so far cannot be carried (too large, incremental blob write, ...): the write
+  // must be rolled back. Ask after each statement.
+  [[nodiscard]] Status status() const;
+  // Bytes captured so far.
+  [[nodiscard]] std::uint64_t size() const;
+  // Ends the changeset: late changes of odd tables and of sqlite_sequence are added. The result is
+  // empty when nothing changed; it is valid until the next begin(). Changes reported after this and
+  // before begin() trip CSA_CHECK.
+  [[nodiscard]] const Spill& finish();
+  // Ends without a changeset, after a rollback. Caches of sqlite_sequence are read anew.
+  void discard();
+
+  // A schema statement ran at this place of the changeset. `keep_rows_before`: row changes that the
+  // statement itself reported stay, before it (DROP TABLE's foreign key actions); otherwise they
+  // are cut, because the statement makes them again (CREATE VIRTUAL TABLE). Call begin_statement()
+  // before running it.
+  void begin_statement();
+  void schema_statement(std::string_view sql, bool keep_rows_before);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace csa

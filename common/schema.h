@@ -1,0 +1,82 @@
+// What csa must know of a database's schema: classes of tables, their columns as capture and apply
+// need them, the fingerprint that proves two schemas equal, names for changed columns, and what
+// cannot be shared. Calls read the schema through the given connection and throw SqliteError.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/bytes.h"
+#include "common/changeset.h"
+#include "common/sqlite.h"
+
+namespace csa {
+
+// design.md section 4: who writes a table, and how it travels.
+enum class TableClass : std::uint8_t {
+  kApplication,  // the user's: captured and applied
+  kShared,       // csa's, replicated as ordinary rows: csa_conflicts, csa_rule
+  kDerived,  // csa's, computed by every copy from the log: csa_log, csa_outcome, csa_layout, ...
+  kPrivate,  // csa's, of one file: csa_private
+  kSqlite,   // sqlite_*: never captured (sqlite_sequence travels by value)
+};
+[[nodiscard]] TableClass table_class(std::string_view table);
+
+enum class Affinity : std::uint8_t { kBlob, kText, kNumeric, kInteger, kReal };
+
+struct Column {
+  std::string name;
+  Affinity affinity = Affinity::kBlob;
+  bool untyped = false;    // no declared type, or ANY of a STRICT table: storage class must match
+  bool generated = false;  // VIRTUAL or STORED: never carried
+  bool virtual_ = false;
+  bool has_default = false;
+  int hook_index = 0;  // index for sqlite3_preupdate_old/new (capture.md M2)
+};
+
+struct TableInfo {
+  ChangeTable change_table;            // as it is written into changesets
+  std::vector<Column> columns;         // all, in table order
+  std::vector<std::uint32_t> carried;  // indexes into columns of those that are carried
+  std::string rowid_name;  // a spelling of the rowid that no column takes; empty if none
+  bool odd = false;        // the hook lies about it: capture by reading rows (M4)
+  bool autoincrement = false;
+};
+
+// nullopt: no such table, or a view or a virtual table (their shadow tables are ordinary).
+[[nodiscard]] std::optional<TableInfo> table_info(const Database& db, std::string_view table);
+// Application tables that hold rows of their own, by name (virtual tables left out, shadow tables
+// in).
+[[nodiscard]] std::vector<std::string> shared_tables(const Database& db);
+
+// Hash over type, name, table and SQL of everything in sqlite_schema but csa's and SQLite's own.
+[[nodiscard]] Id128 schema_fingerprint(const Database& db);
+
+// Column names of every application table of one schema version, as csa-sub needs them; stored and
+// sent as JSON text: {"table":{"columns":[carried names],"key":[names of the declared key, or the
+// rowid's spelling]}}.
+struct TableLayout {
+  std::vector<std::string> columns;
+  std::vector<std::string> key;
+};
+using Layout = std::map<std::string, TableLayout, std::less<>>;
+[[nodiscard]] Layout read_layout(const Database& db);
+[[nodiscard]] std::string to_json(const Layout& layout);
+[[nodiscard]] std::optional<Layout> parse_layout(std::string_view json);
+
+// One thing that cannot be shared, with the reason and the way out, as sentences.
+struct Unshareable {
+  std::string object;
+  std::string reason;
+  std::string way_out;
+};
+// Empty: every table can be shared. Looks for tables without a rowid spelling, collations,
+// functions and virtual-table modules that a plain SQLite lacks, names that begin with csa_ and are
+// not csa's, writable_schema damage, and what else capture or apply cannot carry.
+[[nodiscard]] std::vector<Unshareable> find_unshareable(const Database& db);
+
+}  // namespace csa

@@ -1,0 +1,66 @@
+// A node's copy of the master, its one write connection: applies the log in order, installs full
+// copies, keeps the node's identity. Synchronous; belongs to one thread (the store thread). The
+// application's reads go through connections of their own. Disk errors are thrown; what the
+// broker's bytes can cause is a Status.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/log.h"
+#include "common/message.h"
+#include "common/result.h"
+#include "node/jobs.h"
+
+namespace csa {
+
+class Replica {
+ public:
+  // Opens or begins the replica at `path`. Errors: kDamaged (the file is kept; the sentence says
+  // how to go on), kRefused (not a replica: somebody's own database), of another app or group.
+  [[nodiscard]] static Result<std::unique_ptr<Replica>> open(const std::string& path,
+                                                             const std::string& app,
+                                                             const std::string& group,
+                                                             const Log& log);
+  ~Replica();
+  Replica(const Replica&) = delete;
+  Replica& operator=(const Replica&) = delete;
+
+  [[nodiscard]] const ReplicaState& state() const;
+
+  // Stores and applies pieces in stream order: everything complete in one local transaction
+  // together with the Position, parts of an unfinished entry as they come. Error kDamaged: they do
+  // not fit (chain, old values, schema): nothing was applied; take a full copy.
+  [[nodiscard]] Result<Applied> apply(const std::vector<LogPiece>& pieces);
+  // The broker's log begins at `floor` now: older entries are let go here too.
+  void trim(Seq floor);
+
+  // A download, in the order of its chunks; begin() resumes when the same snapshot was begun, and
+  // says from which byte.
+  [[nodiscard]] std::uint64_t begin_download(const Id128& snapshot, std::uint64_t total);
+  void write_chunk(std::uint64_t offset, ByteView bytes);
+  // Proves the hash, writes the private values into the copy, swaps it in: readers see the old
+  // state or the new one. kDamaged: hash or content is wrong; the download is thrown away.
+  [[nodiscard]] Result<Applied> install(const SnapshotEnd& end);
+  void drop_download();
+
+  // Counters up to the result are reserved, synced.
+  [[nodiscard]] std::uint64_t reserve_counters();
+  // The identity is in use elsewhere or its counters were lost: a new one.
+  void renew_identity();
+  // An endpoint where a WELCOME came from, for the next start.
+  void remember_endpoint(const std::string& endpoint);
+  [[nodiscard]] std::optional<std::string> last_endpoint() const;
+  // Checkpoint, bounded work; call when idle.
+  void housekeeping();
+  void close();
+
+ private:
+  struct Impl;
+  explicit Replica(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace csa

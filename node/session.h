@@ -1,0 +1,137 @@
+// The node's protocol core, the broker's Hub's twin: states of a node, joining without loss, writes
+// and their outcomes. Pure, not thread-safe: the link shell carries sockets, the store thread
+// carries the replica, the simulator carries both. The state table is in schemas/protocol.md.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "common/log.h"
+#include "common/message.h"
+#include "common/result.h"
+#include "common/uplink.h"
+#include "node/jobs.h"
+
+namespace csa {
+
+struct SessionConfig {
+  UplinkConfig uplink;
+  Duration discovery_timeout{};     // without a broker for so long: standalone
+  bool stop_on_disconnect = false;  // --on-disconnect shutdown
+};
+
+// For the store thread; one is answered before the next is given, by the on_... call beside it.
+struct ApplyPieces {
+  std::vector<LogPiece> pieces;
+  Seq floor;
+};  // on_applied
+struct BeginDownload {
+  Id128 snapshot;
+  std::uint64_t total = 0;
+};  // on_download
+struct WriteChunk {
+  std::uint64_t offset = 0;
+  Bytes bytes;
+};  // on_chunk_written
+struct InstallCopy {
+  SnapshotEnd end;
+};                          // on_applied
+struct DropDownload {};     // no answer
+struct ReserveCounters {};  // on_counters
+struct RenewIdentity {};    // on_identity
+struct RememberEndpoint {
+  std::string endpoint;
+};  // no answer
+using StoreJob = std::variant<ApplyPieces, BeginDownload, WriteChunk, InstallCopy, DropDownload,
+                              ReserveCounters, RenewIdentity, RememberEndpoint>;
+
+// For the application.
+struct StateChanged {
+  NodeState state = NodeState::kSearching;
+  std::optional<Position> position;
+  std::optional<Endpoint> broker;
+  std::string why;  // a sentence, where there is something to say
+};
+struct CopyProgress {
+  std::uint64_t bytes = 0;
+  std::uint64_t total = 0;
+};
+struct TablesChanged {
+  std::vector<std::string> tables;
+  Position position;
+};
+enum class WriteStatus : std::uint8_t { kCommitted, kRejected, kNoBroker, kUnknown };
+struct WriteDone {
+  std::uint64_t call = 0;  // the caller's number
+  WriteStatus status = WriteStatus::kUnknown;
+  TxId tx;
+  bool visible = false;  // in this replica
+  Ack ack;               // kCommitted
+  Nack nack;             // kRejected
+  std::string message;   // kNoBroker, kUnknown
+};
+struct Stopped {
+  int exit_code = 0;
+  std::string why;
+};  // leave() is done, or the link was lost
+using SessionEvent = std::variant<StateChanged, CopyProgress, TablesChanged, WriteDone, Stopped>;
+
+struct WriteCall {
+  std::uint64_t call = 0;
+  std::variant<Write, Migrate> request;  // its TxId is given by the session
+  TimePoint deadline;
+};
+
+class Session {
+ public:
+  Session(SessionConfig config, const ReplicaState& replica, const Log& log);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  void start(TimePoint now);
+  void leave(std::string reason, TimePoint now);
+
+  // From the wire.
+  void on_message(Message message, TimePoint now);
+  void on_beacon(const HeardBeacon& heard, TimePoint now);
+  void on_disconnected(std::string why, TimePoint now);
+  // From the store.
+  void on_applied(Result<Applied> result, TimePoint now);
+  void on_download(std::uint64_t from_offset, TimePoint now);
+  void on_chunk_written(std::uint64_t offset, std::size_t bytes, TimePoint now);
+  void on_counters(std::uint64_t reserved_up_to, TimePoint now);
+  void on_identity(const ReplicaState& replica, TimePoint now);
+  // From the application. Every call gets one WriteDone.
+  void write(WriteCall call, TimePoint now);
+
+  void on_deadline(TimePoint now);
+  [[nodiscard]] TimePoint deadline() const;
+
+  [[nodiscard]] std::vector<UplinkAction> take_actions();
+  // At most one job is out at a time; nullopt: nothing to do, or one is out.
+  [[nodiscard]] std::optional<StoreJob> take_job();
+  [[nodiscard]] std::vector<SessionEvent> take_events();
+
+  // What `status --json` shows.
+  struct View {
+    NodeState state = NodeState::kSearching;
+    std::optional<Position> position;
+    std::optional<Endpoint> broker;
+    std::string broker_hostname;
+    Seq head;
+    std::uint64_t schema_version = 0;
+    NodeId node;
+  };
+  [[nodiscard]] View view() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace csa
