@@ -1,0 +1,204 @@
+// csa for applications: the one header to include. A Client keeps a replica of the shared database
+// in an ordinary SQLite file, finds the broker by itself, applies everybody's changes as they
+// arrive and sends this program's writes to the broker.
+//
+//   csa::ClientOptions options;
+//   options.replica = "stock.db";
+//   csa::OpenedClient opened = csa::Client::open(options);
+//   if (!opened.client) return report(opened.failure);
+//   opened.client->wait_until_readable(std::chrono::seconds(10));
+//   csa::WriteResult sold = opened.client->exec("UPDATE part SET qty = qty - ? WHERE id = ?", {3,
+//   7}); csa::Reader reader = opened.client->open_reader();   // a sqlite3* of your own, read-only
+//
+// Reading: on any number of read-only SQLite connections to replica_path(), at SQLite's own speed,
+// also while changes are applied; open_reader() makes one with the right settings. Never write to
+// the file by other means: such a change is noticed, kept aside and undone by a fresh copy.
+//
+// Writing: exec() is one transaction on the broker. It returns when the transaction is on the
+// broker's disk and visible in this replica, or when it is refused, or at the timeout. What came of
+// it is always in WriteResult; nothing throws but std::bad_alloc.
+//
+// One process owns a replica. A second Client on the same file, in this process or another of the
+// same user, works through the owner and has the same calls.
+//
+// Threads: all calls may be made from any thread. ClientOptions::on_event and ::on_log are called
+// from csa's own thread: return soon, and call back into the Client only from other threads (post
+// to your event loop).
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/value.h"
+
+struct sqlite3;
+
+namespace csa {
+
+enum class ClientState : std::uint8_t {
+  kSearching,   // looking for a broker
+  kGreeting,    // talking to one
+  kReplaying,   // handing over offline changes (not yet in use)
+  kCatchingUp,  // fetching what happened meanwhile, or a full copy
+  kLive,        // the replica follows the master
+  kStandalone,  // no broker: reads go on, on the last replica
+  kRefused,     // the broker refuses this node: the event says why
+  kLeaving,
+};
+[[nodiscard]] std::string_view to_string(ClientState state);  // as in `csa-node run`: "catching-up"
+
+// What happened. Only the fields named at a kind are set.
+struct ClientEvent {
+  enum class Kind : std::uint8_t {
+    kState,     // state, position, broker, text (why; may be empty)
+    kProgress,  // bytes, total: of a full copy
+    kChanged,   // tables, position: rows of these tables changed, by whomever
+    kStopped,   // text: the link was lost and ClientOptions asked to stop; exit_code
+  };
+  Kind kind = Kind::kState;
+  ClientState state = ClientState::kSearching;
+  std::string position;  // "GENERATION.ID:SEQ", or empty
+  std::string broker;    // "HOST:PORT", or empty
+  std::string text;
+  std::uint64_t bytes = 0;
+  std::uint64_t total = 0;
+  std::vector<std::string> tables;
+  int exit_code = 0;
+};
+
+enum class ClientLogLevel : std::uint8_t { kError, kWarn, kInfo, kDebug };
+
+struct ClientOptions {
+  std::string replica;      // file; empty: $XDG_DATA_HOME/csa/GROUP/replica.db
+  std::string app = "csa";  // who may find whom
+  std::string group = "default";
+  std::string app_version;  // another version than the broker's is refused; empty fits all
+  std::string program = "csa-client";  // for people, in `csa-admin nodes`
+  std::vector<std::string> brokers;    // "HOST[:PORT]"; not empty: no discovery
+  std::uint16_t beacon_port = 5775;
+  std::chrono::milliseconds discovery_timeout{2000};  // then standalone, while the search goes on
+  bool stop_on_disconnect = false;  // a lost link ends the client (kStopped, exit code 8)
+  std::function<void(const ClientEvent&)> on_event;
+  std::function<void(ClientLogLevel, std::string_view)> on_log;
+};
+
+// Why a call failed: a sentence that says what to do, and the exit code of csa's own programs for
+// it (1 failed, 3 nothing to work on, 4 refused, 7 damaged).
+struct ClientFailure {
+  int exit_code = 1;
+  std::string text;
+};
+
+struct WriteOptions {
+  std::optional<std::int64_t> expect;  // reject the write unless so many rows change
+  std::chrono::milliseconds timeout{30000};
+};
+
+struct WriteResult {
+  enum class Status : std::uint8_t {
+    kCommitted,  // on the broker's disk
+    kJournaled,  // offline: kept on this computer (not yet in use)
+    kRejected,   // nothing changed; code and message say why
+    kNoBroker,   // nothing was sent
+    kUnknown,    // sent, and no answer by the timeout: `csa-node outcome TX` can tell later
+  };
+  Status status = Status::kUnknown;
+  std::string tx;            // "NODE:N", empty when none was given
+  std::uint64_t seq = 0;     // where the effect is visible
+  std::int64_t changes = 0;  // rows changed by the call's statements, triggers not counted
+  std::optional<std::int64_t> last_insert_rowid;
+  bool visible = true;  // in this replica, now
+  std::uint64_t schema_version = 0;
+  std::vector<std::string> columns;  // of RETURNING or SELECT
+  std::vector<Row> rows;
+  std::string code;  // kRejected: constraint, sql, forbidden, limit, timeout, busy, expect
+  std::string message;
+  std::uint32_t statement = 0;  // kRejected: which statement of the call, from 0
+};
+
+struct ClientStatus {
+  ClientState state = ClientState::kSearching;
+  std::string app;
+  std::string group;
+  std::string node;  // NodeId
+  std::string hostname;
+  std::string epoch;  // "GENERATION.ID"; empty without a copy
+  std::uint64_t seq = 0;
+  std::string broker_address;  // empty: none
+  std::string broker_hostname;
+  std::uint64_t broker_head = 0;
+  std::uint64_t pending = 0;  // offline changes not yet handed over
+  std::string replica;
+  std::uint64_t schema_version = 0;
+  std::string text;  // why the state is what it is, where there is something to say
+};
+
+struct ReaderCloser {
+  void operator()(sqlite3* db) const noexcept;
+};
+// A read-only connection of the caller's own; null where opening failed.
+using ReaderHandle = std::unique_ptr<sqlite3, ReaderCloser>;
+struct Reader {
+  ReaderHandle db;
+  ClientFailure failure;  // where db is null
+};
+
+class Client;
+struct OpenedClient {
+  std::unique_ptr<Client> client;
+  ClientFailure failure;  // where client is null
+};
+
+class Client {
+ public:
+  // Opens or begins the replica and starts to look for the broker; does not wait for it.
+  [[nodiscard]] static OpenedClient open(ClientOptions options);
+  // Leaves as leave() does.
+  ~Client();
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  // Waits until the replica holds a copy that may be read: live, or standalone with an older copy.
+  // False at the timeout, or standalone or refused with no copy.
+  [[nodiscard]] bool wait_until_readable(std::chrono::milliseconds timeout);
+  // Waits for `state`; false at the timeout or when the client stopped.
+  [[nodiscard]] bool wait_for(ClientState state, std::chrono::milliseconds timeout);
+
+  // Runs all statements of `sql` as one transaction on the broker. Parameters are bound from left
+  // to right over the statements.
+  [[nodiscard]] WriteResult exec(std::string_view sql, Row parameters = {},
+                                 WriteOptions options = {});
+  // The same without waiting; `done` is called once, from csa's thread, also when the client ends.
+  void exec_async(std::string_view sql, Row parameters, WriteOptions options,
+                  std::function<void(WriteResult)> done);
+  // Brings the shared schema to `version` (nothing: the next one) by the statements of `sql`, on
+  // the master and every replica. Reached already: committed without effect, so that every
+  // installation may call it at start.
+  [[nodiscard]] WriteResult migrate(std::string_view sql, std::optional<std::uint64_t> version,
+                                    WriteOptions options = {});
+  // What became of a write, by WriteResult::tx; asks the broker. kUnknown: it has none.
+  [[nodiscard]] WriteResult outcome(std::string_view tx, std::chrono::milliseconds timeout);
+
+  [[nodiscard]] ClientStatus status();
+  [[nodiscard]] const std::string& replica_path() const;
+  [[nodiscard]] Reader open_reader() const;
+  // True: another process owns the replica and this client works through it.
+  [[nodiscard]] bool works_through_owner() const;
+
+  // Says goodbye to the broker and ends csa's threads; writes under way are answered. The replica
+  // stays. Idempotent.
+  void leave();
+
+ private:
+  class Impl;
+  explicit Client(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace csa
