@@ -55,6 +55,9 @@ struct TableInfo {
 
 // Hash over type, name, table and SQL of everything in sqlite_schema but csa's and SQLite's own.
 [[nodiscard]] Id128 schema_fingerprint(const Database& db);
+// The last record of a schema entry's changeset: a SchemaStatement of this remark followed by
+// to_string(schema_fingerprint()) after it. To SQLite a comment; replicas prove their schema by it.
+inline constexpr std::string_view kFingerprintRemark = "-- csa fingerprint ";
 
 // Column names of every application table of one schema version, as csa-sub needs them; stored and
 // sent as JSON text: {"table":{"columns":[carried names],"key":[names of the declared key, or the

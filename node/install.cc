@@ -1,0 +1,196 @@
+#include "node/install.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+
+#include "common/schema.h"
+#include "common/system_clock.h"
+#include "node/download.h"
+
+namespace csa {
+namespace {
+
+constexpr int kBusyTimeoutMs = 5000;
+constexpr int kBackupTries = 3;
+
+std::string ready_path(const std::string& path) { return path + "-csa-ready"; }
+
+Error wrong_copy(const std::string& why) {
+  return {Errc::kDamaged, "the full copy is not what the broker announced (" + why +
+                              "); it is thrown away and must be fetched anew"};
+}
+
+Status compare(const Meta& meta, const CopyExpectation& expected) {
+  if (!(meta.position == expected.position)) {
+    return wrong_copy("it holds " + to_string(meta.position) + " instead of " +
+                      to_string(expected.position));
+  }
+  const Identity& own = expected.identity;
+  if (meta.app != own.app || meta.group != own.group) {
+    return Error{Errc::kRefused, "the broker's copy belongs to application \"" + meta.app +
+                                     "\", group \"" + meta.group + "\"; this replica to \"" +
+                                     own.app + "\", \"" + own.group + "\""};
+  }
+  if (expected.db && meta.db != *expected.db) {
+    return Error{Errc::kRefused,
+                 "the broker's copy is of database " + to_string(meta.db) + ", this replica of " +
+                     to_string(*expected.db) +
+                     "; to follow that database, choose another file with --replica"};
+  }
+  if (meta.position.epoch.generation < own.generation_seen) {
+    return Error{Errc::kRefused, "the broker's copy is of generation " +
+                                     std::to_string(meta.position.epoch.generation) +
+                                     ", and this replica has followed generation " +
+                                     std::to_string(own.generation_seen) +
+                                     ": that broker runs on an old state of the database"};
+  }
+  return Ok{};
+}
+
+struct BackupFinisher {
+  void operator()(sqlite3_backup* backup) const noexcept { sqlite3_backup_finish(backup); }
+};
+using Backup = std::unique_ptr<sqlite3_backup, BackupFinisher>;
+
+// One try of a whole copy; SQLite's result code, SQLITE_DONE when it is done.
+int run_backup(const Database& to, const Database& from) {
+  Backup backup(sqlite3_backup_init(to.handle(), "main", from.handle(), "main"));
+  if (!backup) return sqlite3_extended_errcode(to.handle());
+  const int stepped = sqlite3_backup_step(backup.get(), -1);
+  const int finished = sqlite3_backup_finish(backup.release());
+  return stepped == SQLITE_DONE && finished != SQLITE_OK ? finished : stepped;
+}
+
+void backup_or_throw(const Database& to, const Database& from, const std::string& step) {
+  int code = SQLITE_BUSY;
+  // Each try waits for the write lock as long as the connection's busy timeout says.
+  for (int i = 0; i < kBackupTries && code != SQLITE_DONE; ++i) {
+    code = run_backup(to, from);
+    if (const int primary = code & 0xff; primary != SQLITE_BUSY && primary != SQLITE_LOCKED) break;
+  }
+  if (code != SQLITE_DONE) throw SqliteError(code, step + ": " + sqlite3_errstr(code));
+}
+
+void rename_or_throw(const std::string& from, const std::string& to) {
+  if (std::rename(from.c_str(), to.c_str()) == 0) return;
+  const int error = errno;
+  throw SqliteError(error == ENOSPC ? SQLITE_FULL : SQLITE_IOERR,
+                    "rename " + from + " to " + to + ": " + std::strerror(error));
+}
+
+bool is_there(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
+
+// The swap itself, repeatable after a crash between any two of its steps: while the ready file is
+// there, whatever lies at `path` is about to go.
+void swap_in(const std::string& path) {
+  struct stat wal {};
+  const std::string old = path + "-csa-old";
+  const bool incomplete = ::stat((path + "-wal").c_str(), &wal) == 0 && wal.st_size > 0;
+  // A reader kept the checkpoint from ending: without its WAL the old file must not be found.
+  if (incomplete && is_there(path)) rename_or_throw(path, old);
+  ::unlink((path + "-wal").c_str());
+  ::unlink((path + "-shm").c_str());
+  rename_or_throw(ready_path(path), path);
+  sync_folder_of(path);
+  ::unlink(old.c_str());
+}
+
+bool same_layout(const Database& a, const Database& b) {
+  return a.query_int("PRAGMA page_size") == b.query_int("PRAGMA page_size") &&
+         a.query_text("PRAGMA encoding") == b.query_text("PRAGMA encoding");
+}
+
+Result<Meta> prepare_opened(const Database& db, const CopyExpectation& expected) {
+  if (!has_tables(db)) return wrong_copy("csa's tables are missing");
+  Result<Meta> meta = read_meta(db);
+  if (!meta) return wrong_copy(meta.error().what);
+  CSA_TRY(compare(*meta, expected));
+  if (schema_fingerprint(db) != meta->fingerprint) return wrong_copy("its schema is another one");
+  if (db.query_text("PRAGMA journal_mode=WAL") != "wal") return wrong_copy("it takes no WAL");
+  db.exec("PRAGMA synchronous=FULL");
+  Identity identity = expected.identity;
+  identity.generation_seen = meta->position.epoch.generation;
+  identity.damage.clear();
+  Transaction transaction(db);
+  write_identity(db, identity);
+  transaction.commit();
+  if (!checkpoint_all(db)) return Error{Errc::kFailed, "another program has the full copy open"};
+  return meta;
+}
+
+}  // namespace
+
+Result<Meta> prepare_copy(const std::string& copy, const CopyExpectation& expected) {
+  try {
+    const Database db(copy, Database::Mode::kReadWrite);
+    return prepare_opened(db, expected);
+  } catch (const SqliteError& error) {
+    // What the broker sent must not end this program; a full disk is another matter.
+    const int code = error.primary_code();
+    if (code != SQLITE_CORRUPT && code != SQLITE_NOTADB && code != SQLITE_ERROR) throw;
+    return wrong_copy(error.what());
+  }
+}
+
+bool copy_into(const Database& live, const std::string& copy) {
+  const Database from(copy, Database::Mode::kReadOnly);
+  if (!same_layout(live, from)) return false;
+  backup_or_throw(live, from, "install the full copy");
+  return true;
+}
+
+void replace_file(const std::string& path, const std::string& copy) {
+  rename_or_throw(copy, ready_path(path));
+  sync_folder_of(path);
+  swap_in(path);
+}
+
+bool finish_replacement(const std::string& path) {
+  if (!is_there(ready_path(path))) return false;
+  swap_in(path);
+  return true;
+}
+
+std::string keep_aside(const Database& live, const std::string& path) {
+  // "2026-01-31T09:00:00.123Z" without its punctuation: 20260131-090000.
+  const std::string time = to_string(wall_now());
+  std::string digits;
+  for (const char c : time.substr(0, 19)) {
+    if (c == 'T') digits += '-';
+    if (c >= '0' && c <= '9') digits += c;
+  }
+  const std::string base = path + "-aside-" + digits;
+  std::string aside = base;
+  for (int i = 2; is_there(aside); ++i) aside = base + "-" + std::to_string(i);
+  try {
+    const Database to(aside, Database::Mode::kCreate);
+    backup_or_throw(to, live, "keep the replaced replica as " + aside);
+  } catch (const SqliteError&) {
+    ::unlink(aside.c_str());
+    throw;
+  }
+  return aside;
+}
+
+bool checkpoint_all(const Database& db) {
+  sqlite3_busy_timeout(db.handle(), 0);
+  int log = -1;
+  int done = -1;
+  int code =
+      sqlite3_wal_checkpoint_v2(db.handle(), "main", SQLITE_CHECKPOINT_TRUNCATE, &log, &done);
+  sqlite3_busy_timeout(db.handle(), kBusyTimeoutMs);
+  const bool busy = (code & 0xff) == SQLITE_BUSY;
+  if (busy) {
+    code = sqlite3_wal_checkpoint_v2(db.handle(), "main", SQLITE_CHECKPOINT_PASSIVE, &log, &done);
+    if ((code & 0xff) == SQLITE_BUSY) return false;
+  }
+  if (code != SQLITE_OK) throw_sqlite(db.handle(), code, "checkpoint");
+  return log == done;
+}
+
+}  // namespace csa

@@ -1,0 +1,48 @@
+// How a downloaded copy becomes the replica: proved, given this replica's private rows, and swapped
+// in under the readers' feet: they see the old content or the new one, never a mixture. Plain calls
+// for node/replica.cc; SqliteError: the disk, with the replica as it was.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "common/log.h"
+#include "common/message.h"
+#include "common/result.h"
+#include "common/sqlite.h"
+#include "common/store_meta.h"
+#include "node/identity.h"
+
+namespace csa {
+
+struct CopyExpectation {
+  Position position;       // as the broker's END says
+  std::optional<DbId> db;  // the replica's database, if it has one
+  Identity identity;       // app and group must be the copy's; generations never go back
+};
+
+// Opens the copy, compares it with what is expected and writes the private rows into it. The copy
+// is a single file afterwards. Errors: kDamaged (it is not what it should be), kRefused (another
+// database, group or an older generation).
+[[nodiscard]] Result<Meta> prepare_copy(const std::string& copy, const CopyExpectation& expected);
+
+// Copies `copy` over the content of `live` in one transaction of SQLite's backup API. False: page
+// size or text encoding differ, nothing was done; only replace_file() can help. REQUIRES: no
+// statement of `live` is under way.
+[[nodiscard]] bool copy_into(const Database& live, const std::string& copy);
+
+// Puts the prepared file `copy` in the place of the replica `path`. Programs that have the old file
+// open keep its content until they open the path anew. REQUIRES: the caller's own handles on `path`
+// are closed.
+void replace_file(const std::string& path, const std::string& copy);
+// Ends a replace_file() that a crash cut short; does nothing where there was none. True: it did.
+bool finish_replacement(const std::string& path);
+
+// Copies the replica as it is to "PATH-aside-YYYYMMDD-HHMMSS"; the name.
+[[nodiscard]] std::string keep_aside(const Database& live, const std::string& path);
+
+// Moves the whole WAL into the database file and cuts the WAL to nothing if no reader is in the
+// way, else as far as readers let it; does not wait. True: everything is in the database file.
+bool checkpoint_all(const Database& db);
+
+}  // namespace csa

@@ -1,0 +1,314 @@
+#include "node/replica.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/limits.h"
+#include "common/random.h"
+#include "common/schema.h"
+#include "node/download.h"
+#include "node/install.h"
+#include "node/replica_apply.h"
+#include "node/replica_file.h"
+
+namespace csa {
+namespace {
+
+// Pages in the WAL from where on it is worth a checkpoint when idle, and from where on it is made
+// even under load, so that the WAL stays bounded.
+constexpr int kCheckpointPages = 1000;
+constexpr int kCheckpointPagesMax = 16000;
+
+// What must survive a power cut is committed with a sync; applied updates are not, for they can be
+// fetched again.
+class SyncedCommits {
+ public:
+  explicit SyncedCommits(const Database& db) : db_(db) { db_.exec("PRAGMA synchronous=FULL"); }
+  ~SyncedCommits() {
+    sqlite3_exec(db_.handle(), "PRAGMA synchronous=NORMAL", nullptr, nullptr, nullptr);
+  }
+  SyncedCommits(const SyncedCommits&) = delete;
+  SyncedCommits& operator=(const SyncedCommits&) = delete;
+
+ private:
+  const Database& db_;  // must outlive this
+};
+
+// Tells the applier how the transaction ended; lives longer than the Transaction.
+class ApplyEnd {
+ public:
+  explicit ApplyEnd(LogApplier& applier) : applier_(applier) {}
+  ~ApplyEnd() {
+    if (!committed_) applier_.rolled_back();
+  }
+  ApplyEnd(const ApplyEnd&) = delete;
+  ApplyEnd& operator=(const ApplyEnd&) = delete;
+  void committed() {
+    committed_ = true;
+    applier_.committed();
+  }
+
+ private:
+  LogApplier& applier_;  // must outlive this
+  bool committed_ = false;
+};
+
+}  // namespace
+
+struct Replica::Impl {
+  Impl(ReplicaName replica_name, const Log& logger)
+      : name(std::move(replica_name)), log(logger), download(name.path) {}
+
+  ReplicaName name;
+  Log log;
+  Database db;
+  Identity identity;
+  std::unique_ptr<LogApplier> applier;  // null: no copy yet
+  Download download;
+  std::int64_t data_version = 0;  // as it is unless somebody else writes
+  int wal_pages = 0;
+  Seq trim_to;
+  ReplicaState state;
+
+  void start(ReplicaFile file);
+  void reload();
+  void refresh_state();
+  [[nodiscard]] Result<Applied> apply(const std::vector<LogPiece>& pieces);
+  [[nodiscard]] Result<LogApplier::Outcome> apply_in_transaction(
+      const std::vector<LogPiece>& pieces, bool& outside_writer);
+  void mark_damaged(const std::string& why);
+  [[nodiscard]] Result<Applied> install(const SnapshotEnd& end);
+  void replace_by_copy();
+  void save_identity();
+  void checkpoint();
+  [[nodiscard]] std::int64_t read_data_version() const {
+    return db.query_int("PRAGMA data_version").value_or(0);
+  }
+};
+
+void Replica::Impl::start(ReplicaFile file) {
+  applier.reset();
+  db = std::move(file.db);
+  identity = std::move(file.identity);
+  sqlite3_wal_hook(
+      db.handle(),
+      [](void* self, sqlite3*, const char*, int pages) {
+        static_cast<Impl*>(self)->wal_pages = pages;
+        return SQLITE_OK;
+      },
+      this);
+  data_version = read_data_version();
+  trim_to = Seq{};
+  if (file.meta) applier = std::make_unique<LogApplier>(db, *file.meta);
+  refresh_state();
+}
+
+void Replica::Impl::refresh_state() {
+  state = ReplicaState{};
+  state.node = identity.node;
+  state.generation_seen = identity.generation_seen;
+  state.counter = identity.counter;
+  if (!applier) return;
+  state.db = applier->meta().db;
+  state.position = applier->meta().position;
+  state.partial = applier->partial();
+  state.schema_version = applier->meta().schema_version;
+}
+
+Result<Applied> Replica::Impl::apply(const std::vector<LogPiece>& pieces) {
+  if (!applier) return Error{Errc::kDamaged, "this replica is empty; it needs a full copy"};
+  if (!identity.damage.empty()) return Error{Errc::kDamaged, identity.damage};
+  if (applier->all_known(pieces)) return Applied{state, {}, false};
+  bool outside_writer = false;
+  Result<LogApplier::Outcome> outcome = apply_in_transaction(pieces, outside_writer);
+  if (!outcome) {
+    log.warn("replica: " + outcome.error().what);
+    if (outside_writer || applier->suspicious()) mark_damaged(outcome.error().what);
+    return outcome.error();
+  }
+  refresh_state();
+  if (wal_pages >= kCheckpointPagesMax) checkpoint();
+  return Applied{state, std::move(outcome->tables), outcome->schema_changed};
+}
+
+Result<LogApplier::Outcome> Replica::Impl::apply_in_transaction(const std::vector<LogPiece>& pieces,
+                                                                bool& outside_writer) {
+  ApplyEnd end(*applier);
+  Transaction transaction(db);
+  // Inside the transaction: nobody can write between this look and the commit.
+  if (read_data_version() != data_version) {
+    outside_writer = true;
+    return Error{Errc::kDamaged, "another program has written to the replica " + name.path +
+                                     "; it needs a full copy, and what is in it now is kept aside"};
+  }
+  Result<LogApplier::Outcome> outcome = applier->apply(pieces);
+  if (!outcome) return outcome;
+  transaction.commit();
+  end.committed();
+  return outcome;
+}
+
+void Replica::Impl::mark_damaged(const std::string& why) {
+  identity.damage = why;
+  save_identity();
+}
+
+void Replica::Impl::save_identity() {
+  const SyncedCommits synced(db);
+  Transaction transaction(db);
+  write_identity(db, identity);
+  transaction.commit();
+  refresh_state();
+}
+
+Result<Applied> Replica::Impl::install(const SnapshotEnd& end) {
+  CSA_TRY(download.finish(end));
+  const Result<Meta> meta = prepare_copy(download.path(), {end.position, state.db, identity});
+  if (!meta) {
+    log.warn("replica: " + meta.error().what);
+    download.drop();
+    return meta.error();
+  }
+  const bool schema_changed = !applier || applier->meta().fingerprint != meta->fingerprint;
+  const bool outside_writer = read_data_version() != data_version;
+  if (applier && (outside_writer || !identity.damage.empty())) {
+    log.warn("replica: what was in " + name.path + " is kept as " + keep_aside(db, name.path));
+  }
+  {
+    const SyncedCommits synced(db);
+    if (!copy_into(db, download.path())) replace_by_copy();
+  }
+  reload();
+  download.drop();
+  // The whole copy went through the WAL; give its space back where no reader is in the way.
+  checkpoint_all(db);
+  wal_pages = 0;
+  log.info("replica: full copy installed (" + to_string(*state.position) + ")");
+  return Applied{state, shared_tables(db), schema_changed};
+}
+
+void Replica::Impl::replace_by_copy() {
+  log.info("replica: the full copy has another page size or text encoding: " + name.path +
+           " is replaced by a new file; programs that have it open must open it again");
+  checkpoint_all(db);
+  applier.reset();
+  db.close();
+  replace_file(name.path, download.path());
+  db = open_replica_database(name.path);
+}
+
+void Replica::Impl::reload() {
+  Result<ReplicaFile> file = [this]() -> Result<ReplicaFile> {
+    ReplicaFile installed;
+    Result<std::optional<Identity>> own = identify(db, name.path);
+    if (!own) return own.error();
+    CSA_CHECK(own->has_value());
+    installed.identity = std::move(**own);
+    Result<std::optional<Meta>> meta = read_replica_meta(db, installed.identity, name.path);
+    if (!meta) return meta.error();
+    installed.meta = std::move(*meta);
+    return installed;
+  }();
+  if (!file) throw SqliteError(SQLITE_CORRUPT, "after the full copy: " + file.error().what);
+  ReplicaFile installed = std::move(file).value();
+  applier.reset();
+  installed.db = std::move(db);
+  start(std::move(installed));
+}
+
+void Replica::Impl::checkpoint() {
+  int in_log = 0;
+  int done = 0;
+  const int code =
+      sqlite3_wal_checkpoint_v2(db.handle(), "main", SQLITE_CHECKPOINT_PASSIVE, &in_log, &done);
+  if ((code & 0xff) == SQLITE_BUSY) return;  // a reader is in the way; the next call goes on
+  if (code != SQLITE_OK) throw_sqlite(db.handle(), code, "checkpoint the replica");
+  wal_pages = in_log == done ? 0 : in_log - done;
+}
+
+Replica::Replica(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Replica::~Replica() = default;
+
+Result<std::unique_ptr<Replica>> Replica::open(const std::string& path, const std::string& app,
+                                               const std::string& group, const Log& log) {
+  const ReplicaName name{path, app, group};
+  Result<ReplicaFile> file = open_replica_file(name, log);
+  if (!file) return file.error();
+  auto impl = std::make_unique<Impl>(name, log);
+  try {
+    impl->start(std::move(file).value());
+  } catch (const SqliteError& error) {
+    return file_error(error, path);
+  }
+  return std::unique_ptr<Replica>(new Replica(std::move(impl)));
+}
+
+const ReplicaState& Replica::state() const { return impl_->state; }
+
+Result<Applied> Replica::apply(const std::vector<LogPiece>& pieces) {
+  try {
+    return impl_->apply(pieces);
+  } catch (const SqliteError& error) {
+    if (error.primary_code() != SQLITE_CORRUPT && error.primary_code() != SQLITE_NOTADB) throw;
+    // The file can no longer be relied on to keep a mark; the full copy writes every page anew.
+    impl_->identity.damage =
+        "the replica's file is damaged (" + std::string(error.what()) + "); it needs a full copy";
+    impl_->log.error("replica: " + impl_->identity.damage);
+    return Error{Errc::kDamaged, impl_->identity.damage};
+  }
+}
+
+void Replica::trim(Seq floor) {
+  if (!impl_->applier) return;
+  impl_->trim_to = std::max(impl_->trim_to, floor);
+  (void)impl_->applier->trim(impl_->trim_to);
+}
+
+std::uint64_t Replica::begin_download(const Id128& snapshot, std::uint64_t total) {
+  return impl_->download.begin(snapshot, total);
+}
+
+void Replica::write_chunk(std::uint64_t offset, ByteView bytes) {
+  impl_->download.write(offset, bytes);
+}
+
+Result<Applied> Replica::install(const SnapshotEnd& end) { return impl_->install(end); }
+
+void Replica::drop_download() { impl_->download.drop(); }
+
+std::uint64_t Replica::reserve_counters() {
+  impl_->identity.counter += limits::kCounterBlock;
+  impl_->save_identity();
+  return impl_->identity.counter;
+}
+
+void Replica::renew_identity() {
+  const NodeId old = impl_->identity.node;
+  impl_->identity.node = NodeId{random_id()};
+  impl_->identity.counter = 0;
+  impl_->save_identity();
+  impl_->log.warn("replica: node " + to_string(old) + " is now " + to_string(impl_->identity.node));
+}
+
+void Replica::remember_endpoint(const std::string& endpoint) {
+  if (endpoint == impl_->identity.endpoint) return;
+  impl_->identity.endpoint = endpoint;
+  impl_->save_identity();
+}
+
+std::optional<std::string> Replica::last_endpoint() const {
+  if (impl_->identity.endpoint.empty()) return std::nullopt;
+  return impl_->identity.endpoint;
+}
+
+void Replica::housekeeping() {
+  if (impl_->applier && impl_->applier->trim(impl_->trim_to)) return;  // more of it next time
+  if (impl_->wal_pages >= kCheckpointPages) impl_->checkpoint();
+}
+
+void Replica::close() {
+  impl_->applier.reset();
+  impl_->db.close();
+}
+
+}  // namespace csa

@@ -1,0 +1,167 @@
+#include "node/replica_file.h"
+
+#include <unistd.h>
+
+#include "common/random.h"
+#include "common/schema.h"
+#include "node/install.h"
+
+namespace csa {
+namespace {
+
+Error damaged(const std::string& path, const std::string& why) {
+  return {Errc::kDamaged, "the replica " + path + " is damaged (" + why +
+                              "); it was left as it is. To fetch a new copy, move it away: " +
+                              move_away_command(path)};
+}
+
+Error not_ours(const std::string& path, const std::string& what) {
+  return {Errc::kRefused,
+          path + " is " + what + "; nothing was changed. Choose another file with --replica"};
+}
+
+std::string shell_word(const std::string& text) {
+  std::string word = "'";
+  for (const char c : text) {
+    if (c == '\'') {
+      word += "'\\''";
+    } else {
+      word += c;
+    }
+  }
+  return word + "'";
+}
+
+// Takes an empty file for csa: WAL, csa's tables, a new identity; no meta, for there is no copy.
+Identity begin_replica(const Database& db, const ReplicaName& name) {
+  Identity identity;
+  identity.node = NodeId{random_id()};
+  identity.app = name.app;
+  identity.group = name.group;
+  db.exec("PRAGMA synchronous=FULL");
+  Transaction transaction(db);
+  create_tables(db);
+  write_identity(db, identity);
+  transaction.commit();
+  db.exec("PRAGMA synchronous=NORMAL");
+  return identity;
+}
+
+Status configure(const Database& db, const std::string& path) {
+  // A file system without shared memory (network mounts) silently keeps another mode.
+  if (db.query_text("PRAGMA journal_mode=WAL") != "wal") {
+    return Error{Errc::kFailed,
+                 "SQLite cannot use WAL mode on " + path + "; choose a --replica on a local disk"};
+  }
+  db.exec("PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=0; PRAGMA foreign_keys=OFF");
+  return Ok{};
+}
+
+Result<ReplicaFile> inspect_and_take(const ReplicaName& name, const Log& log) {
+  ReplicaFile file;
+  file.db = Database(name.path, Database::Mode::kCreate);
+  Result<std::optional<Identity>> identity = identify(file.db, name.path);
+  if (!identity) return identity.error();
+  if (!*identity) {
+    CSA_TRY(configure(file.db, name.path));
+    file.identity = begin_replica(file.db, name);
+    log.info("replica: " + name.path + " begun (node " + to_string(file.identity.node) + ")");
+    return file;
+  }
+  file.identity = std::move(**identity);
+  if (file.identity.app != name.app || file.identity.group != name.group) {
+    return Error{Errc::kRefused, name.path + " is a replica of application \"" + file.identity.app +
+                                     "\", group \"" + file.identity.group + "\", not of \"" +
+                                     name.app + "\", \"" + name.group +
+                                     "\"; choose another file with --replica"};
+  }
+  Result<std::optional<Meta>> meta = read_replica_meta(file.db, file.identity, name.path);
+  if (!meta) return meta.error();
+  file.meta = std::move(*meta);
+  CSA_TRY(configure(file.db, name.path));
+  return file;
+}
+
+}  // namespace
+
+std::string move_away_command(const std::string& path) {
+  std::string command;
+  for (const char* const suffix : {"", "-wal", "-shm"}) {
+    const std::string from = path + suffix;
+    if (*suffix != '\0' && ::access(from.c_str(), F_OK) != 0) continue;
+    if (!command.empty()) command += " && ";
+    command += "mv " + shell_word(from) + " " + shell_word(path + ".damaged" + suffix);
+  }
+  return command;
+}
+
+Error file_error(const SqliteError& error, const std::string& path) {
+  switch (error.primary_code()) {
+    case SQLITE_NOTADB:
+      return damaged(path, "it is not an SQLite database");
+    case SQLITE_CORRUPT:
+      return damaged(path, error.what());
+    case SQLITE_FULL:
+      return {Errc::kFailed, "no space left for " + path + " (" + error.what() + "); free some"};
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+      return {Errc::kFailed, path + " is locked by another program; end it, then try again"};
+    case SQLITE_CANTOPEN:
+    case SQLITE_PERM:
+    case SQLITE_READONLY:
+    case SQLITE_AUTH:
+      return {Errc::kFailed, "cannot open " + path + " (" + error.what() +
+                                 "): its folder must exist, and this user must be allowed to write"
+                                 " to file and folder"};
+    default:
+      return {Errc::kFailed, "cannot work with " + path + ": " + error.what()};
+  }
+}
+
+Result<std::optional<Identity>> identify(const Database& db, const std::string& path) {
+  const std::int64_t tables =
+      db.query_int(
+            "SELECT count(*) FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'")
+          .value_or(0);
+  if (tables == 0) return std::optional<Identity>{};
+  if (!has_tables(db)) return not_ours(path, "somebody's own SQLite database, not a replica");
+  Result<std::optional<Identity>> identity = read_identity(db);
+  if (!identity) return damaged(path, identity.error().what);
+  if (!*identity) return not_ours(path, "the database of a broker, not a replica");
+  return identity;
+}
+
+Result<std::optional<Meta>> read_replica_meta(const Database& db, const Identity& identity,
+                                              const std::string& path) {
+  if (db.query_int("SELECT count(*) FROM csa_meta") == 0) return std::optional<Meta>{};
+  Result<Meta> meta = read_meta(db);
+  if (!meta) {
+    if (meta.error().code != Errc::kDamaged) return meta.error();
+    return damaged(path, meta.error().what);
+  }
+  // Where the damage is known already, the next full copy repairs it.
+  if (identity.damage.empty() && schema_fingerprint(db) != meta->fingerprint) {
+    return damaged(path, "it was changed by another program: its tables are not what csa left");
+  }
+  return std::optional<Meta>{std::move(*meta)};
+}
+
+Database open_replica_database(const std::string& path) {
+  Database db(path, Database::Mode::kReadWrite);
+  const Status configured = configure(db, path);
+  if (!configured) throw SqliteError(SQLITE_IOERR, configured.error().what);
+  return db;
+}
+
+Result<ReplicaFile> open_replica_file(const ReplicaName& name, const Log& log) {
+  try {
+    if (finish_replacement(name.path)) {
+      log.info("replica: " + name.path + " replaced by its full copy, as begun before");
+    }
+    return inspect_and_take(name, log);
+  } catch (const SqliteError& error) {
+    return file_error(error, name.path);
+  }
+}
+
+}  // namespace csa
