@@ -16,18 +16,12 @@
 #include <vector>
 
 #include "broker/jobs.h"
+#include "broker/peer.h"
 #include "common/log.h"
 #include "common/message.h"
 #include "common/result.h"
 
 namespace csa {
-
-using PeerKey = std::string;  // ROUTER's routing id: opaque bytes, new with every connection
-
-struct Origin {
-  std::string address;  // "192.168.1.7", for people
-  bool local = false;   // the broker's own host
-};
 
 struct HubConfig {
   std::string app;
@@ -50,6 +44,17 @@ struct MasterState {
   Seq floor;
   std::uint64_t schema_version = 0;
   std::uint64_t log_bytes = 0;
+  std::uint64_t database_bytes = 0;
+  // Highest TxId counter of every node that the master has an outcome of. Kept by the Hub from
+  // here on, so that WELCOME waits for no reader.
+  std::map<NodeId, std::uint64_t> counters;
+};
+
+// What the ledger's housekeeping changes between commits.
+struct StoreState {
+  Seq floor;
+  std::uint64_t log_bytes = 0;
+  std::uint64_t database_bytes = 0;
 };
 
 // What the Hub wants done. Jobs are answered by the on_... call named beside them.
@@ -80,11 +85,7 @@ struct OutcomeJob {  // archive -> on_reply
   PeerKey peer;
   TxId tx;
 };
-struct CounterJob {  // archive -> on_counter: the last step of a HELLO that is else admitted
-  PeerKey peer;
-  NodeId node;
-};
-struct CutJob {};  // archive -> on_cut; never two at a time
+struct CutJob {};  // archive -> on_cut; never two at a time, may take long
 struct ChunkJob {  // archive -> on_chunk
   PeerKey peer;
   Id128 snapshot;
@@ -98,7 +99,7 @@ struct StopBroker {
   std::string reason;
 };
 using HubAction = std::variant<SendTo, Publish, CommitJob, ConfirmJob, LogJob, LayoutJob,
-                               OutcomeJob, CounterJob, CutJob, ChunkJob, DropJob, StopBroker>;
+                               OutcomeJob, CutJob, ChunkJob, DropJob, StopBroker>;
 
 // One line of `csa-admin nodes`.
 struct NodeStatus {
@@ -132,11 +133,13 @@ class Hub {
   // The connection is gone (EHOSTUNREACH): counts as silence, the peer stays listed until its time.
   void on_unreachable(const PeerKey& peer, TimePoint now);
 
+  // REQUIRES: a CommitJob is out and `result` has one outcome for each of its tickets.
   void on_committed(const CommitResult& result, TimePoint now);
+  void on_stored(const StoreState& state);
   void on_log(const PeerKey& peer, std::variant<LogSlice, LogGone> answer, TimePoint now);
   void on_reply(const PeerKey& peer, Message answer, TimePoint now);
-  void on_counter(const PeerKey& peer, std::uint64_t last_counter, TimePoint now);
   void on_cut(const Result<SnapshotInfo>& snapshot, TimePoint now);
+  // `chunk` names snapshot and offset of the job also when it was not found.
   void on_chunk(const PeerKey& peer, SnapshotChunk chunk, bool found, TimePoint now);
 
   // Call when now >= deadline().
@@ -147,6 +150,7 @@ class Hub {
   // GOODBYE and StopBroker is in the outbox.
   void stop(std::string reason, TimePoint now);
 
+  // Closes the turn: writes that came in since the last call go to the ledger as one group.
   [[nodiscard]] std::vector<HubAction> take_outbox();
   [[nodiscard]] std::vector<NodeStatus> nodes() const;
   [[nodiscard]] const Position& head() const;

@@ -29,7 +29,8 @@ struct CommitResult {
   Seq floor;
   std::uint64_t schema_version = 0;
   std::uint64_t log_bytes = 0;
-  bool new_epoch = false;  // another program wrote to the file: everybody takes a copy
+  std::uint64_t database_bytes = 0;  // 0: not asked this time
+  bool new_epoch = false;            // another program wrote to the file: everybody takes a copy
 };
 
 // A full copy that lies in the spool.

@@ -38,8 +38,16 @@ inline constexpr std::size_t kDrainMax = 200;               // frames of one soc
 inline constexpr std::size_t kCaptureMemory = 4 * kMiB;  // changes kept in memory before the spill
 inline constexpr std::uint64_t kMaxChangesDefault = 1024 * kMiB;  // changes of one transaction
 inline constexpr std::uint64_t kLogKeepDefault = 256 * kMiB;
-inline constexpr std::size_t kSnapshotsMax = 2;  // spools kept at once
+inline constexpr std::size_t kSnapshotsMax = 2;           // spools kept at once
+inline constexpr std::size_t kGroupBytesMax = 16 * kMiB;  // size of the writes in one commit
+inline constexpr std::size_t kReaderJobsMax = 8192;       // reader jobs of all peers in flight
+inline constexpr std::size_t kStrangersMax = 4096;        // peers remembered without a WELCOME
+inline constexpr std::size_t kShownTextMax = 64;          // a peer's words inside our own sentences
 static_assert(kGroupMax <= kWaitingWritesMax);
+static_assert(kWriteMax <= kGroupBytesMax && kGroupBytesMax <= kWaitingBytesMax);
+static_assert(kSnapshotWindow / kChunkMax <= kPeerJobsMax && kPeerJobsMax <= kReaderJobsMax);
+// One line of `csa-admin nodes`, every byte escaped, times all peers fits one frame.
+static_assert(kPeersMax * (3 * 6 * kShownTextMax + 512) < kFrameMax);
 
 // Node.
 inline constexpr std::size_t kStreamBufferMax = 16 * kMiB;  // UPDATEs kept while catching up
@@ -63,6 +71,9 @@ inline constexpr milliseconds kRetryMax{5000};
 inline constexpr milliseconds kGapJitterMax{200};
 inline constexpr milliseconds kLogRetry{5000};  // LOG_GET or SNAPSHOT_GET without an answer
 inline constexpr milliseconds kSnapshotLife = seconds{60};  // a spool without a reader
+inline constexpr milliseconds kClaimTimeout{1000};     // for a sign of life of a NodeId's holder
+inline constexpr milliseconds kRehelloInterval{1000};  // between two REHELLO to one peer
+inline constexpr milliseconds kComplaintInterval = seconds{60};  // between two log lines about one
 inline constexpr milliseconds kBeaconInterval = seconds{1};
 static_assert(kNodeTimeout >= 2 * kHeartbeat);
 static_assert(kSubSilence > 2 * kHeadInterval);

@@ -1,0 +1,141 @@
+// What the parts of the Hub share. Included by hub*.cc only.
+//
+// hub.cc            dispatch, time, presence
+// hub_admin.cc      csa-admin's questions, stop
+// hub_admission.cc  HELLO: WELCOME, REFUSED, who holds a NodeId
+// hub_writes.cc     WRITE to ACK and UPDATE
+// hub_copies.cc     reader jobs: log, layouts, outcomes, full copies
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "broker/hub.h"
+#include "broker/status.h"
+#include "broker/strangers.h"
+#include "broker/timer_set.h"
+#include "broker/write_queue.h"
+
+namespace csa {
+
+// A greeting that waits until the holder of its NodeId was heard or not.
+struct Claim {
+  PeerKey newcomer;
+  Hello hello;
+  Origin origin;
+};
+
+// A full copy that is handed out.
+struct Spool {
+  SnapshotInfo copy;
+  TimePoint cut;
+  TimePoint used;
+};
+
+// Reader jobs of one routing id in flight. Outlives the peer: answers come after it has gone.
+struct ReaderLoad {
+  std::size_t jobs = 0;                                           // all, chunks too
+  std::map<std::pair<Id128, std::uint64_t>, std::size_t> chunks;  // length by (copy, offset)
+  std::size_t chunk_bytes = 0;                                    // sum of the lengths
+};
+
+enum class Phase : std::uint8_t { kServing, kStopping, kStopped };
+
+struct Hub::Impl {
+  Impl(HubConfig configuration, const MasterState& opened, WallTime at, const Log& logger);
+
+  // hub.cc
+  void send(const PeerKey& peer, Message message);
+  void publish(Message message);
+  void dispatch(Peer& peer, Message message, TimePoint now);
+  void on_ping(Peer& peer, const Ping& ping, TimePoint now);
+  void confirm(Peer& peer, std::uint64_t confirmed);
+  void publish_head(TimePoint now);
+  void announce(PresenceEvent event, const Peer& peer);
+  // Forgets a greeted peer and says so; a claim on its NodeId is granted.
+  void drop(const PeerKey& key, PresenceEvent event, TimePoint now);
+  void complain(const PeerKey& key, const std::string& line, TimePoint now);
+  [[nodiscard]] std::uint32_t ledger_age_ms(TimePoint now) const;
+  // Every call comes by here: time for what is done at the end of a turn.
+  void note_time(TimePoint now);
+
+  // hub_admin.cc
+  void on_admin(const Peer& peer, const Admin& admin, TimePoint now);
+  [[nodiscard]] std::string status(TimePoint now) const;
+  [[nodiscard]] std::vector<NodeStatus> nodes() const;
+  void stop(const std::string& reason);
+  void finish_stop();
+
+  // hub_admission.cc
+  void on_hello(const PeerKey& from, Hello hello, const Origin& origin, TimePoint now);
+  void claim(const PeerKey& from, Hello hello, const Origin& origin, Peer& holder);
+  void admit(const PeerKey& from, const Hello& hello, const Origin& origin, TimePoint now);
+  void welcome(const Peer& peer);
+  void refuse(const PeerKey& to, Refused refusal, const std::string& who, TimePoint now);
+  // The holder lives: whoever claims its NodeId is refused.
+  void settle_for_holder(const Peer& holder, TimePoint now);
+  [[nodiscard]] std::optional<Claim> take_claim(const NodeId& node);
+  void drop_claim_of(const PeerKey& newcomer);
+
+  // hub_writes.cc
+  void on_write(const Peer& peer, std::variant<Write, Migrate> request, TimePoint now);
+  void publish_updates(const CommitResult& result);
+  void answer(const WriteOutcome& outcome, TimePoint now);
+  void give_to_ledger();
+
+  // hub_copies.cc
+  // Counts one more reader job. False: the peer has too many; it asks again later.
+  [[nodiscard]] bool start_job(const PeerKey& peer);
+  void end_job(const PeerKey& peer);
+  void on_log_get(const PeerKey& peer, LogGet request);
+  void on_outcome_get(const Peer& peer, const OutcomeGet& request);
+  void on_snapshot_get(const PeerKey& peer, const SnapshotGet& request, TimePoint now);
+  void read_spool(const PeerKey& peer, const SnapshotGet& request, Spool& spool);
+  void offer(const PeerKey& peer, const SnapshotInfo& copy);
+  [[nodiscard]] Spool* find_spool(const Id128& id);
+  [[nodiscard]] Spool* usable_spool(TimePoint now);
+  void start_cut();
+  // Hands a finished copy to who waits for it, as soon as the told head has reached it.
+  void release_cut(TimePoint now);
+  void drop_spool(const Id128& id);
+  // Drops those unused since `used`, and those of another history.
+  void drop_spools_before(TimePoint used);
+  [[nodiscard]] TimePoint spool_deadline() const;
+
+  HubConfig config;
+  MasterState master;  // its head is the one that was told
+  WallTime wall;
+  const Log& log;
+  std::vector<HubAction> outbox;
+  Phase phase = Phase::kServing;
+  std::string stop_reason;
+  TimePoint last_now = TimePoint::min();
+  std::optional<TimePoint> started;
+
+  Peers peers;
+  Strangers strangers;
+  std::map<NodeId, Claim> claims;       // the holder of each key is kQuestioned
+  std::map<PeerKey, NodeId> claimants;  // the same, by newcomer
+  TimerSet<NodeId> claim_timers;        // the same keys
+  std::uint64_t malformed = 0;
+
+  WriteQueue writes;
+  std::optional<TimePoint> commit_since;  // a CommitJob is out
+  RateMeter commits;
+  TimePoint head_due = TimePoint::min();   // the next periodic HEAD
+  TimePoint burst_due = TimePoint::max();  // the HEAD after the last UPDATE
+
+  std::map<PeerKey, ReaderLoad> loads;  // none is without a job
+  std::size_t reader_jobs = 0;          // sum over loads
+  std::vector<Spool> spools;            // at most kSnapshotsMax, less one while `cutting`
+  std::set<PeerKey> waiting_for_copy;   // greeted peers
+  bool cutting = false;                 // a CutJob is out
+  std::optional<SnapshotInfo> held;     // cut, but ahead of the told head
+};
+
+}  // namespace csa

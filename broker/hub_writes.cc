@@ -1,0 +1,138 @@
+#include <algorithm>
+#include <utility>
+
+#include "broker/hub_impl.h"
+#include "common/check.h"
+#include "common/limits.h"
+
+namespace csa {
+
+namespace {
+
+TxId tx_of(const std::variant<Write, Migrate>& request) {
+  return std::visit([](const auto& one) { return one.tx; }, request);
+}
+
+// About what a piece takes in a frame.
+std::size_t frame_bytes(const LogPiece& piece) {
+  constexpr std::size_t kFixedFields = 192;
+  return kFixedFields + piece.header.hostname.size() + piece.bytes.size();
+}
+
+// An answer that became the outcome of its TxId, or shows that there is one.
+bool is_outcome(const std::variant<Ack, Nack>& answer) {
+  const auto* const nack = std::get_if<Nack>(&answer);
+  return nack == nullptr || (nack->code != NackCode::kBusy && nack->code != NackCode::kUnknown);
+}
+
+}  // namespace
+
+void Hub::Impl::on_write(const Peer& peer, std::variant<Write, Migrate> request, TimePoint now) {
+  const TxId tx = tx_of(request);
+  const auto no = [&](NackCode code, std::string why) {
+    send(peer.key, Nack{tx, code, std::move(why), 0});
+  };
+  if (peer.role == Role::kMonitor) {
+    no(NackCode::kForbidden, "A monitor only watches: join as a node to write.");
+    return;
+  }
+  if (tx.node.value.is_zero() || tx.node != peer.node || tx.counter == 0) {
+    no(NackCode::kForbidden, "The write does not carry the NodeId of its sender and a counter.");
+    return;
+  }
+  if (std::holds_alternative<Migrate>(request) && peer.role == Role::kAdmin && !peer.origin.local) {
+    no(NackCode::kForbidden, "Only the computer of the broker may change the schema: type it on " +
+                                 shown(config.hostname) + ".");
+    return;
+  }
+  if (phase != Phase::kServing) {
+    no(NackCode::kBusy, "The broker is stopping; send it again when it is back.");
+    return;
+  }
+  switch (writes.add(std::move(request), peer.hostname, peer.key)) {
+    case WriteQueue::Added::kQueued:
+    case WriteQueue::Added::kKnown:
+      return;
+    case WriteQueue::Added::kMismatch:
+      no(NackCode::kMismatch, "Another write is on its way under this TxId.");
+      return;
+    case WriteQueue::Added::kFull:
+      no(NackCode::kBusy, "Too many writes are waiting at the broker; send it again in a moment.");
+      complain(peer.key, "too many writes waiting, " + peer.shown() + " was told to retry", now);
+      return;
+  }
+}
+
+void Hub::Impl::give_to_ledger() {
+  if (commit_since || phase != Phase::kServing || writes.waiting() == 0) return;
+  commit_since = last_now;
+  outbox.emplace_back(CommitJob{writes.take_group()});
+}
+
+void Hub::Impl::publish_updates(const CommitResult& result) {
+  Update update;
+  std::size_t bytes = 0;
+  const auto flush = [&] {
+    const LogPiece& last = update.pieces.back();
+    update.head = {result.head.epoch, last.header.seq, last.chain};
+    publish(std::exchange(update, {}));
+    bytes = 0;
+  };
+  for (const LogPiece& piece : result.pieces) {
+    const std::size_t more = frame_bytes(piece);
+    if (!update.pieces.empty() &&
+        (bytes + more > limits::kUpdateMax || update.pieces.size() >= limits::kPiecesMax)) {
+      flush();
+    }
+    update.pieces.push_back(piece);
+    bytes += more;
+  }
+  if (!update.pieces.empty()) flush();
+}
+
+void Hub::Impl::answer(const WriteOutcome& outcome, TimePoint now) {
+  const WriteQueue::Asked asked = writes.settle(outcome.ticket);
+  if (is_outcome(outcome.answer)) {
+    std::uint64_t& counter = master.counters[asked.tx.node];
+    counter = std::max(counter, asked.tx.counter);
+  }
+  const auto* const ack = std::get_if<Ack>(&outcome.answer);
+  if (ack != nullptr && !ack->repeated) commits.add(1, now);
+  // Whoever asked may be gone; it will ask for the outcome when it is back.
+  if (peers.find(asked.peer) == nullptr) return;
+  std::visit([&](const auto& one) { send(asked.peer, one); }, outcome.answer);
+}
+
+void Hub::on_committed(const CommitResult& result, TimePoint now) {
+  Impl& hub = *impl_;
+  hub.note_time(now);
+  CSA_CHECK(hub.commit_since.has_value());
+  CSA_CHECK(result.outcomes.size() == hub.writes.in_ledger());
+  hub.commit_since.reset();
+  hub.publish_updates(result);
+  hub.master.head = result.head;
+  hub.master.floor = result.floor;
+  hub.master.schema_version = result.schema_version;
+  hub.master.log_bytes = result.log_bytes;
+  if (result.database_bytes != 0) hub.master.database_bytes = result.database_bytes;
+  if (result.new_epoch) {
+    hub.log.error(
+        "hub: another program wrote to the database of the broker; a new history begins " +
+        ("at " + to_string(result.head)) + " and every node takes a full copy");
+    hub.publish_head(now);
+  } else if (!result.pieces.empty()) {
+    hub.burst_due = now + limits::kHeadAfterBurst;
+  }
+  for (const WriteOutcome& outcome : result.outcomes) hub.answer(outcome, now);
+  if (result.new_epoch) hub.drop_spools_before(TimePoint::min());
+  hub.release_cut(now);
+  if (hub.phase == Phase::kStopping) hub.finish_stop();
+}
+
+void Hub::on_stored(const StoreState& state) {
+  impl_->master.floor = state.floor;
+  impl_->master.log_bytes = state.log_bytes;
+  if (state.database_bytes != 0) impl_->master.database_bytes = state.database_bytes;
+}
+
+}  // namespace csa

@@ -1,0 +1,140 @@
+#include "broker/write_queue.h"
+
+#include "common/check.h"
+#include "common/codec.h"
+#include "common/limits.h"
+
+namespace csa {
+
+namespace {
+
+std::size_t size_of(const Value& value) {
+  struct Visitor {
+    std::size_t operator()(const Null&) const { return 0; }
+    std::size_t operator()(std::int64_t) const { return 0; }
+    std::size_t operator()(double) const { return 0; }
+    std::size_t operator()(const Text& text) const { return text.utf8.size(); }
+    std::size_t operator()(const Bytes& blob) const { return blob.size(); }
+    std::size_t operator()(const Text16& text) const { return text.units.size() * 2; }
+  };
+  return sizeof(Value) + std::visit(Visitor{}, value);
+}
+
+// About what the request takes in memory.
+std::size_t size_of(const std::variant<Write, Migrate>& request) {
+  if (const auto* const migrate = std::get_if<Migrate>(&request)) {
+    return sizeof(WriteJob) + migrate->sql.size();
+  }
+  const Write& write = std::get<Write>(request);
+  std::size_t size = sizeof(WriteJob) + write.sql.size();
+  for (const Value& value : write.parameters) size += size_of(value);
+  return size;
+}
+
+TxId tx_of(const std::variant<Write, Migrate>& request) {
+  return std::visit([](const auto& one) { return one.tx; }, request);
+}
+
+Id128 hash_of(const std::variant<Write, Migrate>& request) {
+  return std::visit([](const auto& one) { return request_hash(one); }, request);
+}
+
+}  // namespace
+
+bool WriteQueue::has_room(const NodeId& node, std::size_t bytes) const {
+  const auto line = lines_.find(node);
+  const std::size_t own = line == lines_.end() ? 0 : line->second.entries.size();
+  const std::size_t own_bytes = line == lines_.end() ? 0 : line->second.bytes;
+  return own < limits::kWaitingWritesMax - waiting_ &&
+         own_bytes + bytes <= limits::kWaitingBytesMax - bytes_;
+}
+
+WriteQueue::Added WriteQueue::add(std::variant<Write, Migrate> request, std::string hostname,
+                                  const PeerKey& peer) {
+  const TxId tx = tx_of(request);
+  const Id128 hash = hash_of(request);
+  if (const auto place = known_.find(tx); place != known_.end()) {
+    if (place->second.hash != hash) return Added::kMismatch;
+    place->second.peer = peer;
+    return Added::kKnown;
+  }
+  const std::size_t bytes = size_of(request);
+  if (!has_room(tx.node, bytes)) return Added::kFull;
+  known_.emplace(tx, Known{hash, peer});
+  Line& line = lines_[tx.node];
+  if (line.entries.empty()) turns_.push_back(tx.node);
+  line.entries.push_back({{std::move(request), std::move(hostname), 0}, bytes});
+  line.bytes += bytes;
+  ++waiting_;
+  bytes_ += bytes;
+  return Added::kQueued;
+}
+
+bool WriteQueue::redirect(const TxId& tx, const PeerKey& peer) {
+  const auto place = known_.find(tx);
+  if (place == known_.end()) return false;
+  place->second.peer = peer;
+  return true;
+}
+
+std::vector<WriteJob> WriteQueue::take_group() {
+  std::vector<WriteJob> group;
+  std::size_t group_bytes = 0;
+  while (group.size() < limits::kGroupMax && !turns_.empty()) {
+    const NodeId node = turns_.front();
+    const auto place = lines_.find(node);
+    CSA_CHECK(place != lines_.end());
+    Line& line = place->second;
+    Entry& entry = line.entries.front();
+    // A Migrate at the head of its line ends this group and is the next one: its node keeps the
+    // turn.
+    const bool alone = std::holds_alternative<Migrate>(entry.job.request);
+    const bool fits = group_bytes + entry.bytes <= limits::kGroupBytesMax;
+    if (!group.empty() && (alone || !fits)) break;
+    group_bytes += entry.bytes;
+    bytes_ -= entry.bytes;
+    line.bytes -= entry.bytes;
+    --waiting_;
+    entry.job.ticket = next_ticket_++;
+    in_ledger_.emplace(entry.job.ticket, tx_of(entry.job.request));
+    group.push_back(std::move(entry.job));
+    line.entries.pop_front();
+    turns_.pop_front();
+    if (line.entries.empty()) {
+      lines_.erase(place);
+    } else {
+      turns_.push_back(node);
+    }
+    if (alone) break;
+  }
+  return group;
+}
+
+WriteQueue::Asked WriteQueue::settle(std::uint64_t ticket) {
+  const auto place = in_ledger_.find(ticket);
+  CSA_CHECK(place != in_ledger_.end());
+  const TxId tx = place->second;
+  in_ledger_.erase(place);
+  auto known = known_.extract(tx);
+  CSA_CHECK(!known.empty());
+  return {tx, std::move(known.mapped().peer)};
+}
+
+std::vector<WriteQueue::Asked> WriteQueue::clear() {
+  std::vector<Asked> asked;
+  for (const auto& [node, line] : lines_) {
+    for (const Entry& entry : line.entries) {
+      const TxId tx = tx_of(entry.job.request);
+      auto known = known_.extract(tx);
+      CSA_CHECK(!known.empty());
+      asked.push_back({tx, std::move(known.mapped().peer)});
+    }
+  }
+  lines_.clear();
+  turns_.clear();
+  waiting_ = 0;
+  bytes_ = 0;
+  return asked;
+}
+
+}  // namespace csa

@@ -1,0 +1,71 @@
+// Writes between their arrival and their outcome: bounded, fair between nodes, in order within a
+// node, each TxId once. Pure, not thread-safe.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "broker/jobs.h"
+#include "broker/peer.h"
+
+namespace csa {
+
+class WriteQueue {
+ public:
+  enum class Added : std::uint8_t {
+    kQueued,
+    kKnown,     // is on its way already: the outcome now goes to this peer
+    kMismatch,  // another request is on its way under this TxId
+    kFull,
+  };
+  struct Asked {
+    TxId tx;
+    PeerKey peer;
+  };
+
+  // A node may fill at most half of what is free, so that there is always room for another one.
+  [[nodiscard]] Added add(std::variant<Write, Migrate> request, std::string hostname,
+                          const PeerKey& peer);
+  // The outcome of `tx` now goes to `peer`. False: it is not on its way.
+  [[nodiscard]] bool redirect(const TxId& tx, const PeerKey& peer);
+  // The next group, round robin over the nodes; a Migrate is alone. Empty: nothing waits.
+  [[nodiscard]] std::vector<WriteJob> take_group();
+  // The answer to a job of a group has come. REQUIRES: a ticket of take_group(), once.
+  [[nodiscard]] Asked settle(std::uint64_t ticket);
+  // Takes back everything that waits.
+  [[nodiscard]] std::vector<Asked> clear();
+
+  [[nodiscard]] std::size_t waiting() const { return waiting_; }
+  [[nodiscard]] std::size_t bytes() const { return bytes_; }
+  [[nodiscard]] std::size_t in_ledger() const { return in_ledger_.size(); }
+
+ private:
+  struct Entry {
+    WriteJob job;
+    std::size_t bytes = 0;
+  };
+  struct Line {  // of one node
+    std::deque<Entry> entries;
+    std::size_t bytes = 0;
+  };
+  struct Known {
+    Id128 hash;
+    PeerKey peer;
+  };
+  [[nodiscard]] bool has_room(const NodeId& node, std::size_t bytes) const;
+
+  std::map<NodeId, Line> lines_;             // none is empty
+  std::deque<NodeId> turns_;                 // each key of lines_ once
+  std::map<TxId, Known> known_;              // waiting and in the ledger
+  std::map<std::uint64_t, TxId> in_ledger_;  // by ticket
+  std::size_t waiting_ = 0;                  // sum over lines_
+  std::size_t bytes_ = 0;
+  std::uint64_t next_ticket_ = 1;
+};
+
+}  // namespace csa
