@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <random>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/beacon.h"
@@ -34,18 +36,26 @@ struct Endpoint {
 class Discovery {
  public:
   // `fixed`: endpoints given by --broker; not empty: beacons are not asked for nor listened to.
-  Discovery(Id128 cluster, std::vector<Endpoint> fixed);
+  // `seed`: for the jitter of back-offs.
+  Discovery(Id128 cluster, std::vector<Endpoint> fixed, std::uint64_t seed = 0);
 
   void on_beacon(const HeardBeacon& heard, TimePoint now);
   // A WELCOME came from there: it is tried first from now on (also after a restart: `remember`).
   void on_welcome(const Endpoint& endpoint, TimePoint now);
   void remember(const Endpoint& endpoint);
-  // An attempt failed: others are tried before it comes round again.
+  // An attempt failed: others are tried before it comes round again, later each time.
   void on_failed(const Endpoint& endpoint, TimePoint now);
+  // The connection has lasted: its earlier failures are forgotten.
+  void on_stable(const Endpoint& endpoint);
 
   // Best first: fixed or last good, loopback, same subnet as the arrival interface, the rest.
   // Without those that failed less than their back-off ago.
   [[nodiscard]] std::vector<Endpoint> candidates(TimePoint now) const;
+  // When one that has failed may be tried again; nothing: none is waiting.
+  [[nodiscard]] std::optional<TimePoint> next_candidate(TimePoint now) const;
+  // Its beacon is being heard there / this run of a broker is being heard anywhere.
+  [[nodiscard]] bool announced(const Endpoint& endpoint, TimePoint now) const;
+  [[nodiscard]] bool heard_boot(std::uint64_t boot, TimePoint now) const;
   // Time of the next PROBE while searching: 0, 0.25, 1, 2, 5 s after start_search(), then each 10
   // s.
   void start_search(TimePoint now);
@@ -61,13 +71,21 @@ class Discovery {
     std::uint64_t generation = 0;
     int rank = 0;
     TimePoint expires;
-    TimePoint first;
+    TimePoint first;  // of this boot, here
   };
+  struct Failures {
+    int times = 0;
+    TimePoint not_before;
+  };
+  [[nodiscard]] bool known(const Endpoint& endpoint) const;
+  void forget_expired(TimePoint now);
+
   Id128 cluster_;
   std::vector<Endpoint> fixed_;
+  std::mt19937_64 random_;
   std::optional<Endpoint> last_good_;
   std::map<Endpoint, Seen> seen_;
-  std::map<Endpoint, std::pair<int, TimePoint>> failed_;  // times, not before
+  std::map<Endpoint, Failures> failed_;  // only of known() endpoints
   std::optional<TimePoint> searching_since_;
   TimePoint next_probe_;
 };
