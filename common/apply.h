@@ -12,8 +12,8 @@ namespace csa {
 
 class Applier {
  public:
-  // Turns off triggers, foreign keys and defensive mode of `db`, for good: give it a connection of
-  // its own. REQUIRES: `db` outlives this and is in no transaction.
+  // Turns off triggers, foreign keys, CHECKs and defensive mode of `db`, for good: give it a
+  // connection of its own. REQUIRES: `db` outlives this and is in no transaction.
   explicit Applier(const Database& db);
   ~Applier();
   Applier(const Applier&) = delete;
@@ -28,7 +28,7 @@ class Applier {
   // After ROLLBACK.
   void discard();
   // Two-phase of a whole list (all deletes, then all inserts), for merged lists whose order can
-  // collide. Holds the list in memory.
+  // collide. Holds the list and its rows in memory. REQUIRES: no schema statement in the list.
   [[nodiscard]] Status apply_two_phase(const std::vector<Change>& changes,
                                        const std::vector<ChangeTable>& tables);
 

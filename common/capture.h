@@ -35,7 +35,8 @@ class Capture {
   // Starts an empty changeset. REQUIRES: a transaction is open.
   void begin();
   // Why the changes so far cannot be carried (too large, incremental blob write, ...): the write
-  // must be rolled back. Ask after each statement.
+  // must be rolled back. Ask after each statement, and after finish(), for full-text tables change
+  // late. Throws std::system_error: the spill's file.
   [[nodiscard]] Status status() const;
   // Bytes captured so far.
   [[nodiscard]] std::uint64_t size() const;
@@ -52,9 +53,13 @@ class Capture {
   // before running it.
   void begin_statement();
   void schema_statement(std::string_view sql, bool keep_rows_before);
+  // An insert record for every row of `table`: after CREATE TABLE ... AS SELECT, whose rows the
+  // hook does not report and whose schema statement is the plain CREATE TABLE of sqlite_schema.
+  void capture_whole_table(std::string_view table);
+
+  struct Impl;
 
  private:
-  struct Impl;
   std::unique_ptr<Impl> impl_;
 };
 

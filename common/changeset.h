@@ -23,8 +23,8 @@ struct ChangeTable {
   // Positions (in carried columns) of the physical key; WITHOUT ROWID: key columns in key order;
   // rowid tables: the INTEGER PRIMARY KEY column or nothing.
   std::vector<std::uint32_t> key_columns;
-  // Positions of the declared PRIMARY KEY where that is not the physical key (TEXT keys of rowid
-  // tables ...), else empty.
+  // Positions, in key order, of the declared PRIMARY KEY where that is not the physical key (TEXT
+  // keys of rowid tables ...), else empty.
   std::vector<std::uint32_t> declared_key;
   bool operator==(const ChangeTable&) const = default;
 };
@@ -72,6 +72,9 @@ class ChangeEncoder {
   std::vector<ChangeTable> tables_;
 };
 
+class ByteReader;
+enum class ColumnRole : std::uint8_t;
+
 // Reads a changeset that arrives in pieces of any size: feed(), then next() until it is empty.
 // Keeps only the bytes of an unfinished record, so memory is bounded by the largest row. Never
 // trusts a length; damage is an Error and the reader is then unusable.
@@ -85,9 +88,14 @@ class ChangeReader {
   [[nodiscard]] bool at_boundary() const { return position_ == buffer_.size(); }
 
  private:
+  Result<std::optional<Change>> read_record(ByteView body);
+  RowChange read_row(std::uint8_t kind, ByteReader& reader) const;
+
   std::vector<ChangeTable> tables_;
+  std::vector<std::vector<ColumnRole>> roles_;  // of tables_
   Bytes buffer_;
   std::size_t position_ = 0;
+  bool failed_ = false;
 };
 
 // The change that undoes `change` (schema statements have none: CSA_CHECK). Undoing a changeset is

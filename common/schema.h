@@ -31,11 +31,13 @@ enum class Affinity : std::uint8_t { kBlob, kText, kNumeric, kInteger, kReal };
 struct Column {
   std::string name;
   Affinity affinity = Affinity::kBlob;
-  bool untyped = false;    // no declared type, or ANY of a STRICT table: storage class must match
+  bool untyped = false;    // keeps every value as it comes (BLOB affinity), so 5 and 5.0 differ
   bool generated = false;  // VIRTUAL or STORED: never carried
   bool virtual_ = false;
   bool has_default = false;
-  int hook_index = 0;  // index for sqlite3_preupdate_old/new (capture.md M2)
+  // Indexes for the pre-update hook's old and new values (capture.md M2); -1: VIRTUAL.
+  int hook_index = 0;         // old values, and new values of an INSERT
+  int hook_index_update = 0;  // new values of an UPDATE
 };
 
 struct TableInfo {
@@ -47,7 +49,8 @@ struct TableInfo {
   bool autoincrement = false;
 };
 
-// nullopt: no such table, or a view or a virtual table (their shadow tables are ordinary).
+// Of the main database. nullopt: no such table, or a view or a virtual table (their shadow tables
+// are ordinary).
 [[nodiscard]] std::optional<TableInfo> table_info(const Database& db, std::string_view table);
 // Application tables that hold rows of their own, by name (virtual tables left out, shadow tables
 // in).
@@ -80,6 +83,11 @@ struct Unshareable {
 // Empty: every table can be shared. Looks for tables without a rowid spelling, collations,
 // functions and virtual-table modules that a plain SQLite lacks, names that begin with csa_ and are
 // not csa's, writable_schema damage, and what else capture or apply cannot carry.
-[[nodiscard]] std::vector<Unshareable> find_unshareable(const Database& db);
+// Pages are checked (quick_check, which reads the whole file) only where asked for: when a file is
+// adopted, not after each migration. Functions and collations count as there when `db` has them, so
+// give it a connection that has none of its own.
+enum class Probe : std::uint8_t { kSchema, kSchemaAndPages };
+[[nodiscard]] std::vector<Unshareable> find_unshareable(const Database& db,
+                                                        Probe probe = Probe::kSchemaAndPages);
 
 }  // namespace csa

@@ -25,9 +25,13 @@ class Spill {
   void truncate(std::uint64_t size);
 
  private:
+  void flush();
+
   std::string directory_;
   std::size_t memory_max_;
-  Bytes memory_;
+  Bytes memory_;               // the first bytes
+  std::uint64_t in_file_ = 0;  // bytes after them, in the file
+  Bytes tail_;                 // the last bytes, not yet written
   int file_ = -1;
   std::uint64_t size_ = 0;
 };

@@ -96,10 +96,14 @@ Statement& Statement::bind(int position, const Value& value) {
     void operator()(const Text& v) const { statement.bind(position, std::string_view(v.utf8)); }
     void operator()(const Bytes& v) const { statement.bind_blob(position, v); }
     void operator()(const Text16& v) const {
+      // SQLite takes a leading byte order mark for its own and drops it; so it gets one to drop.
+      const bool marked =
+          !v.units.empty() && (v.units[0] == char16_t{0xFEFF} || v.units[0] == char16_t{0xFFFE});
+      const std::u16string& units = marked ? char16_t{0xFEFF} + v.units : v.units;
       statement.check(
           sqlite3_bind_text64(statement.handle(), position,
-                              reinterpret_cast<const char*>(v.units.data()),
-                              v.units.size() * sizeof(char16_t), SQLITE_TRANSIENT, SQLITE_UTF16),
+                              reinterpret_cast<const char*>(units.data()),
+                              units.size() * sizeof(char16_t), SQLITE_TRANSIENT, SQLITE_UTF16),
           "bind");
     }
   };

@@ -1,0 +1,195 @@
+// What a shared database must not contain: found by asking SQLite to prepare statements against
+// every object, because it then looks up each function, collation and module they name.
+#include <algorithm>
+#include <array>
+#include <set>
+
+#include "common/schema.h"
+
+namespace csa {
+namespace {
+
+struct Object {
+  std::string type;
+  std::string name;
+  std::string table;
+  bool is_virtual = false;
+};
+
+class Finder {
+ public:
+  explicit Finder(const Database& db) : db_(db) {}
+
+  std::vector<Unshareable> run(Probe probe) {
+    std::vector<Object> objects;
+    try {
+      objects = read_objects();
+    } catch (const SqliteError& error) {
+      // Without a readable schema nothing else can be asked.
+      add("the database", std::string("SQLite cannot read its schema (") + error.what() + ")",
+          "repair it with \"sqlite3 FILE .recover\" into a new file, and use that");
+      return std::move(found_);
+    }
+    if (probe == Probe::kSchemaAndPages) check_pages();
+    for (const Object& object : objects) {
+      check_name(object);
+      if (object.type == "table") check_table(object);
+      if (object.type == "view") check_view(object);
+    }
+    check_sequences();
+    return std::move(found_);
+  }
+
+ private:
+  void add(const std::string& object, const std::string& reason, const std::string& way_out) {
+    // One function is met on many ways; once is enough for each object.
+    if (reported_.insert(object + '\n' + reason).second) {
+      found_.push_back({object, reason, way_out});
+    }
+  }
+
+  std::vector<Object> read_objects() const {
+    Statement statement = db_.prepare(
+        "SELECT type, name, tbl_name, rootpage = 0 FROM main.sqlite_schema ORDER BY type, name");
+    std::vector<Object> objects;
+    while (statement.step()) {
+      objects.push_back({statement.column_text(0), statement.column_text(1),
+                         statement.column_text(2), statement.column_int(3) != 0});
+    }
+    return objects;
+  }
+
+  void check_name(const Object& object) {
+    constexpr std::string_view kPrefix = "csa_";
+    const bool prefixed = sqlite3_strnicmp(object.name.c_str(), kPrefix.data(),
+                                           static_cast<int>(kPrefix.size())) == 0;
+    if (!prefixed || table_class(object.name) != TableClass::kApplication) return;
+    add(object.type + " " + object.name, "names that begin with csa_ belong to csa itself",
+        "rename it");
+  }
+
+  // The reason why `sql` cannot be prepared, if it is one that sharing cares for. A view of a table
+  // that is gone is broken on every copy alike, and stays so.
+  std::optional<std::string> missing(const std::string& sql, bool any_error) const {
+    sqlite3_stmt* raw = nullptr;
+    const int code = sqlite3_prepare_v2(db_.handle(), sql.c_str(), -1, &raw, nullptr);
+    const std::string message = code == SQLITE_OK ? "" : sqlite3_errmsg(db_.handle());
+    sqlite3_finalize(raw);
+    if (code == SQLITE_OK) return std::nullopt;
+    if (any_error || (code & 0xff) != SQLITE_ERROR) return message;
+    constexpr std::array<std::string_view, 7> kMissing = {
+        "no such function",  "no such collation", "no such module",    "unknown function",
+        "no such tokenizer", "unknown tokenizer", "vtable constructor"};
+    const bool counts = std::any_of(kMissing.begin(), kMissing.end(), [&](std::string_view part) {
+      return message.find(part) != std::string::npos;
+    });
+    return counts ? std::optional(message) : std::nullopt;
+  }
+
+  void probe(const std::string& object, const std::string& sql, bool any_error) {
+    const std::optional<std::string> message = missing(sql, any_error);
+    if (!message) return;
+    add(object, "plain SQLite cannot use it: " + *message,
+        "nodes have no extensions: drop it, or rebuild it with what SQLite has itself");
+  }
+
+  void check_table(const Object& object) {
+    if (table_class(object.name) != TableClass::kApplication) return;
+    const std::string label = "table " + object.name;
+    const std::string name = "main." + quote(object.name);
+    probe(label, "SELECT * FROM " + name, true);
+    const std::vector<std::string> columns = writable_columns(object.name);
+    if (object.is_virtual) {
+      probe_writes(label, name, columns);
+      return;
+    }
+    std::string order;
+    for (const std::string& column : columns) order += (order.empty() ? "" : ", ") + quote(column);
+    if (!order.empty()) probe(label, "SELECT 1 FROM " + name + " ORDER BY " + order, false);
+    // These look at indexes, CHECKs, generated columns and triggers as well.
+    probe_writes(label + " or its indexes, constraints and triggers", name, columns);
+    const std::optional<TableInfo> info = table_info(db_, object.name);
+    if (info && !info->change_table.without_rowid && info->rowid_name.empty()) {
+      add(label, "its columns take all three names of the rowid, so that rows cannot be told apart",
+          "rename one of the columns rowid, _rowid_ and oid");
+    }
+  }
+
+  void check_view(const Object& object) {
+    const std::string label = "view " + object.name;
+    const std::string name = "main." + quote(object.name);
+    probe(label, "SELECT * FROM " + name, false);
+    // INSTEAD OF triggers; "cannot modify" is no reason here.
+    probe_writes(label + " or its triggers", name, writable_columns(object.name));
+  }
+
+  void probe_writes(const std::string& label, const std::string& name,
+                    const std::vector<std::string>& columns) {
+    probe(label, "DELETE FROM " + name, false);
+    if (columns.empty()) return;
+    std::string list;
+    std::string values;
+    std::string set;
+    for (const std::string& column : columns) {
+      const std::string comma = list.empty() ? "" : ", ";
+      list += comma + quote(column);
+      values += comma + "NULL";
+      set += comma + quote(column) + " = NULL";
+    }
+    probe(label, "INSERT INTO " + name + " (" + list + ") VALUES (" + values + ")", false);
+    probe(label, "UPDATE " + name + " SET " + set, false);
+  }
+
+  std::vector<std::string> writable_columns(const std::string& table) const {
+    std::vector<std::string> columns;
+    try {
+      Statement statement =
+          db_.prepare("SELECT name FROM pragma_table_xinfo(?1, 'main') WHERE hidden = 0");
+      statement.bind(1, std::string_view(table));
+      while (statement.step()) columns.push_back(statement.column_text(0));
+    } catch (const SqliteError&) {
+      // A view or virtual table that cannot be opened: its SELECT was probed and says why.
+      columns.clear();
+    }
+    return columns;
+  }
+
+  void check_pages() {
+    try {
+      Statement statement = db_.prepare("PRAGMA main.quick_check(1)");
+      while (statement.step()) {
+        const std::string line = statement.column_text(0);
+        if (line != "ok") report_pages(line);
+      }
+    } catch (const SqliteError& error) {
+      // An index on an unknown function or collation ends here as well; the probes name it.
+      if (error.primary_code() == SQLITE_CORRUPT) report_pages(error.what());
+    }
+  }
+
+  void report_pages(const std::string& message) {
+    add("the database", "its file is damaged (" + message + ")",
+        "repair it with \"sqlite3 FILE .recover\" into a new file, and use that");
+  }
+
+  void check_sequences() {
+    if (!db_.query_int("SELECT 1 FROM main.sqlite_schema WHERE name = 'sqlite_sequence'")) return;
+    if (db_.query_int("SELECT 1 FROM main.sqlite_sequence GROUP BY name "
+                      "HAVING count(*) > 1 OR name IS NULL")) {
+      add("table sqlite_sequence", "it has more than one row for a table, or one without a name",
+          "delete the wrong rows from sqlite_sequence");
+    }
+  }
+
+  const Database& db_;
+  std::vector<Unshareable> found_;
+  std::set<std::string> reported_;
+};
+
+}  // namespace
+
+std::vector<Unshareable> find_unshareable(const Database& db, Probe probe) {
+  return Finder(db).run(probe);
+}
+
+}  // namespace csa
