@@ -23,6 +23,13 @@ constexpr const char* kSchema = R"(
   INSERT INTO part (name, qty) VALUES ('bolt', 5), ('nut', 7);
 )";
 
+// Sanitizers keep freed memory.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kSanitized = true;
+#else
+constexpr bool kSanitized = false;
+#endif
+
 struct Pair {
   ScratchFolder folder;
   HandMaster master{folder.path(), kSchema};
@@ -100,7 +107,7 @@ TEST_CASE("replica: entries in order, content, position, outcomes and log are th
   pair.master.exec("INSERT INTO part (name) VALUES ('washer'); UPDATE part SET qty = 2.5");
   pair.master.exec("INSERT INTO tag VALUES ('new', 1), ('old', 2)");
   pair.master.db().exec("PRAGMA foreign_keys=ON");
-  pair.master.exec("DELETE FROM part WHERE id = 3; UPDATE part SET id = 9 WHERE id = 2");
+  pair.master.exec("DELETE FROM part WHERE id = 1; UPDATE part SET id = 9 WHERE id = 3");
   const Result<Applied> applied = follow(*pair.replica, pair.master);
   REQUIRE(applied.has_value());
   CHECK(applied.value().tables == std::vector<std::string>{"note", "part", "tag"});
@@ -339,7 +346,8 @@ TEST_CASE("replica: one entry of 200,000 rows, applied with little memory") {
   }
   CHECK(offset > 10 * limits::kMiB);
   const long after = std::stol(peak_reset_and_read(false));
-  CHECK(after - before < 60 * 1024);
+  MESSAGE("grew by KiB: " << after - before);
+  if (!kSanitized) CHECK(after - before < 60 * 1024);
   const Database db(pair.path, Database::Mode::kReadOnly);
   CHECK(db.query_int("SELECT count(*) FROM note") ==
         pair.master.db().query_int("SELECT count(*) FROM note"));
