@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <variant>
 #include <vector>
 
 #include "common/codec.h"
@@ -70,17 +72,24 @@ class LogTable {
     Chain chain;
   };
   [[nodiscard]] std::optional<Entry> entry(Seq seq);
-  // Bytes of the log's bodies and headers from `floor` on (kept as a running sum in memory).
+  // Bytes of the log's bodies and headers (kept as a running sum in memory).
   [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
-  // Deletes oldest entries while there are more than `keep` bytes, at most `entries_max` parts;
-  // returns the new floor. Never removes `head` or later.
+  // After a rollback: the sum as it was when the transaction began.
+  void restore_bytes(std::uint64_t bytes);
+  // Deletes oldest entries while there are more than `keep` bytes, at most `parts_max` parts a
+  // call; returns the new floor, which may be ahead of parts that the next call deletes. Never
+  // removes `head` or later.
   [[nodiscard]] Seq prune(Seq floor, Seq head, std::uint64_t keep, std::size_t parts_max);
   void erase_from(Seq seq);  // this entry and later ones
   void erase_before(Seq seq);
 
  private:
+  [[nodiscard]] std::int64_t part_at(Seq seq, std::uint64_t offset);
+  [[nodiscard]] std::uint64_t sum(std::int64_t from, std::int64_t to);
+  std::uint64_t erase(std::int64_t from, std::int64_t to);
+
   const Database& db_;
-  Statement insert_, read_, entry_, erase_;
+  Statement insert_, span_, last_, body_, entry_, oldest_, sum_, erase_;
   std::uint64_t bytes_ = 0;
 };
 
@@ -94,7 +103,7 @@ class OutcomeTable {
  public:
   explicit OutcomeTable(const Database& db);  // must outlive this
   void add(const Outcome& outcome);
-  // `repeated` is set in an Ack; rows are there if they were kept.
+  // `repeated` is set in an Ack; rows are there if they were kept, else rows_lost is set.
   [[nodiscard]] std::optional<Outcome> find(const TxId& tx);
   // Outcomes at or below this are forgotten: EXPIRED.
   [[nodiscard]] std::uint64_t floor(const NodeId& node);
@@ -102,8 +111,7 @@ class OutcomeTable {
   [[nodiscard]] std::uint64_t last_counter(const NodeId& node);
 
  private:
-  const Database& db_;
-  Statement insert_, find_, floor_, last_;
+  Statement insert_, find_, floor_, last_, raise_, forget_;
 };
 
 }  // namespace csa

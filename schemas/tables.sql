@@ -46,7 +46,7 @@ CREATE TABLE csa_outcome (
   code INTEGER NOT NULL,        -- 0 committed, else NackCode
   statement INTEGER NOT NULL,
   message TEXT,
-  rows BLOB,                    -- NULL: none, or not kept
+  rows BLOB,                    -- NULL: none; empty: too many to keep
   PRIMARY KEY (node, counter)
 ) STRICT, WITHOUT ROWID;
 

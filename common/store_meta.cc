@@ -1,0 +1,184 @@
+#include "common/store_meta.h"
+
+#include <algorithm>
+#include <array>
+#include <map>
+
+#include "common/tables_sql.h"
+
+namespace csa {
+namespace {
+
+// SQLite's integers are signed; ours above 2^63 come back through the same cast.
+std::int64_t signed_of(std::uint64_t value) { return static_cast<std::int64_t>(value); }
+std::uint64_t unsigned_of(std::int64_t value) { return static_cast<std::uint64_t>(value); }
+
+std::optional<Id128> id_of(const Value& value) {
+  const auto* const bytes = std::get_if<Bytes>(&value);
+  Id128 id;
+  if (bytes == nullptr || bytes->size() != id.bytes.size()) return std::nullopt;
+  std::copy(bytes->begin(), bytes->end(), id.bytes.begin());
+  return id;
+}
+
+// Rows of csa_meta by key; remembers the first one that is missing or of another type.
+class MetaRows {
+ public:
+  explicit MetaRows(const Database& db) {
+    Statement rows = db.prepare("SELECT key, value FROM csa_meta");
+    while (rows.step()) values_[rows.column_text(0)] = rows.column_value(1);
+  }
+  std::uint64_t number(const std::string& key) {
+    const auto* const number = find<std::int64_t>(key);
+    return number == nullptr ? 0 : unsigned_of(*number);
+  }
+  std::string text(const std::string& key) {
+    const auto* const text = find<Text>(key);
+    return text == nullptr ? std::string() : text->utf8;
+  }
+  Id128 id(const std::string& key) {
+    const auto found = values_.find(key);
+    const std::optional<Id128> id = found == values_.end() ? std::nullopt : id_of(found->second);
+    if (!id) note(key);
+    return id.value_or(Id128{});
+  }
+  [[nodiscard]] const std::string& wrong() const { return wrong_; }
+
+ private:
+  template <class T>
+  const T* find(const std::string& key) {
+    const auto found = values_.find(key);
+    const T* const value = found == values_.end() ? nullptr : std::get_if<T>(&found->second);
+    if (value == nullptr) note(key);
+    return value;
+  }
+  void note(const std::string& key) {
+    if (wrong_.empty()) wrong_ = key;
+  }
+
+  std::map<std::string, Value> values_;
+  std::string wrong_;
+};
+
+}  // namespace
+
+void create_tables(const Database& db) { db.exec(kTablesSql); }
+
+bool has_tables(const Database& db) {
+  return db.query_int(
+               "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'csa_meta'")
+             .value_or(0) > 0;
+}
+
+Result<Meta> read_meta(const Database& db) {
+  MetaRows rows(db);
+  Meta meta;
+  meta.tables_version = signed_of(rows.number("tables_version"));
+  // Said first: a newer csa may well keep the other values in another way.
+  if (meta.tables_version > kTablesVersion) {
+    return Error{Errc::kRefused, "the csa tables are of version " +
+                                     std::to_string(meta.tables_version) +
+                                     ", made by a newer csa; this one knows version " +
+                                     std::to_string(kTablesVersion) + ": install the newer one"};
+  }
+  meta.db = DbId{rows.id("db")};
+  meta.app = rows.text("app");
+  meta.group = rows.text("group");
+  meta.position.epoch = Epoch{rows.number("generation"), rows.id("epoch")};
+  meta.position.seq = Seq{rows.number("seq")};
+  meta.position.chain = Chain{rows.id("chain")};
+  meta.floor = Seq{rows.number("floor")};
+  meta.schema_version = rows.number("schema_version");
+  meta.fingerprint = rows.id("fingerprint");
+  if (!rows.wrong().empty()) {
+    return Error{Errc::kDamaged, "csa_meta has no sound value of \"" + rows.wrong() + "\""};
+  }
+  if (meta.tables_version < 1 || meta.position.epoch.generation == 0 || meta.schema_version == 0 ||
+      meta.floor > meta.position.seq.next() || meta.floor.value == 0) {
+    return Error{Errc::kDamaged, "csa_meta contradicts itself (" + to_string(meta.position) +
+                                     ", floor " + std::to_string(meta.floor.value) + ")"};
+  }
+  return meta;
+}
+
+void write_meta(const Database& db, const Meta& meta) {
+  Statement write = db.prepare(
+      "INSERT OR REPLACE INTO csa_meta VALUES ('tables_version', ?1), ('db', ?2), ('app', ?3),"
+      " ('group', ?4), ('generation', ?5), ('epoch', ?6), ('seq', ?7), ('chain', ?8),"
+      " ('floor', ?9), ('schema_version', ?10), ('fingerprint', ?11)");
+  write.bind(1, meta.tables_version)
+      .bind_blob(2, meta.db.value.bytes)
+      .bind(3, meta.app)
+      .bind(4, meta.group)
+      .bind(5, signed_of(meta.position.epoch.generation))
+      .bind_blob(6, meta.position.epoch.id.bytes)
+      .bind(7, signed_of(meta.position.seq.value))
+      .bind_blob(8, meta.position.chain.value.bytes)
+      .bind(9, signed_of(meta.floor.value))
+      .bind(10, signed_of(meta.schema_version))
+      .bind_blob(11, meta.fingerprint.bytes);
+  write.run();
+}
+
+std::optional<std::string> read_private(const Database& db, std::string_view key) {
+  Statement read = db.prepare("SELECT value FROM csa_private WHERE key = ?1");
+  read.bind(1, key);
+  if (!read.step() || read.column_is_null(0)) return std::nullopt;
+  return std::string(as_text(read.column_blob(0)));
+}
+
+void write_private(const Database& db, std::string_view key, std::string_view value) {
+  Statement write = db.prepare("INSERT OR REPLACE INTO csa_private VALUES (?1, ?2)");
+  // A blob: a UTF-16 database would change bytes that are no text.
+  write.bind(1, key).bind_blob(2, as_bytes(value));
+  write.run();
+}
+
+void clear_private(const Database& db) { db.exec("DELETE FROM csa_private"); }
+
+void add_epoch(const Database& db, const EpochRecord& record) {
+  Statement add = db.prepare("INSERT INTO csa_epoch VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
+  add.bind(1, signed_of(record.epoch.generation))
+      .bind_blob(2, record.epoch.id.bytes)
+      .bind(3, signed_of(record.parent.epoch.generation))
+      .bind_blob(4, record.parent.epoch.id.bytes)
+      .bind(5, signed_of(record.parent.seq.value))
+      .bind_blob(6, record.parent.chain.value.bytes)
+      .bind(7, record.started.ms);
+  add.run();
+}
+
+std::vector<EpochRecord> read_epochs(const Database& db) {
+  std::vector<EpochRecord> epochs;
+  Statement rows = db.prepare(
+      "SELECT generation, id, parent_generation, parent_id, parent_seq, parent_chain, started_ms"
+      " FROM csa_epoch ORDER BY generation");
+  while (rows.step()) {
+    const auto id = [&rows](int column) {
+      return id_of(rows.column_value(column)).value_or(Id128{});
+    };
+    EpochRecord record;
+    record.epoch = Epoch{unsigned_of(rows.column_int(0)), id(1)};
+    record.parent.epoch = Epoch{unsigned_of(rows.column_int(2)), id(3)};
+    record.parent.seq = Seq{unsigned_of(rows.column_int(4))};
+    record.parent.chain = Chain{id(5)};
+    record.started = WallTime{rows.column_int(6)};
+    epochs.push_back(record);
+  }
+  return epochs;
+}
+
+void write_layout(const Database& db, std::uint64_t schema_version, std::string_view json) {
+  Statement write = db.prepare("INSERT OR REPLACE INTO csa_layout VALUES (?1, ?2)");
+  write.bind(1, signed_of(schema_version)).bind(2, json);
+  write.run();
+}
+
+std::optional<std::string> read_layout_json(const Database& db, std::uint64_t version) {
+  Statement read = db.prepare("SELECT json FROM csa_layout WHERE schema_version = ?1");
+  read.bind(1, signed_of(version));
+  if (!read.step()) return std::nullopt;
+  return read.column_text(0);
+}
+
+}  // namespace csa

@@ -1,0 +1,130 @@
+// OutcomeTable: rows of csa_outcome and csa_outcome_floor.
+#include <algorithm>
+
+#include "common/limits.h"
+#include "common/store_meta.h"
+
+namespace csa {
+namespace {
+
+// Rows of an outcome beyond this are not kept for a repeat: a RETURNING of a few thousand rows
+// would otherwise stay in the database until its node confirms it.
+constexpr std::size_t kKeptRowsMax = 64 * limits::kKiB;
+
+std::int64_t signed_of(std::uint64_t value) { return static_cast<std::int64_t>(value); }
+std::uint64_t unsigned_of(std::int64_t value) { return static_cast<std::uint64_t>(value); }
+
+Ack ack_of(const Statement& row, const TxId& tx) {
+  Ack ack;
+  ack.tx = tx;
+  ack.seq = Seq{unsigned_of(row.column_int(1))};
+  ack.changes = row.column_int(2);
+  if (!row.column_is_null(3)) ack.last_insert_rowid = row.column_int(3);
+  ack.schema_version = unsigned_of(row.column_int(4));
+  ack.repeated = true;
+  if (row.column_is_null(8)) return ack;
+  Result<RowSet> rows = decode_rows(row.column_blob(8));
+  if (!rows) {
+    ack.rows_lost = true;
+    return ack;
+  }
+  ack.columns = std::move(rows->columns);
+  ack.rows = std::move(rows->rows);
+  return ack;
+}
+
+Nack nack_of(const Statement& row, const TxId& tx) {
+  Nack nack;
+  nack.tx = tx;
+  nack.code = static_cast<NackCode>(row.column_int(5));
+  nack.statement = static_cast<std::uint32_t>(row.column_int(6));
+  nack.message = row.column_text(7);
+  return nack;
+}
+
+}  // namespace
+
+OutcomeTable::OutcomeTable(const Database& db)
+    : insert_(db,
+              "INSERT OR REPLACE INTO csa_outcome (node, counter, request_hash, seq, changes,"
+              " last_insert_rowid, schema_version, code, statement, message, rows)"
+              " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"),
+      find_(db,
+            "SELECT request_hash, seq, changes, last_insert_rowid, schema_version, code,"
+            " statement, message, rows FROM csa_outcome WHERE node = ?1 AND counter = ?2"),
+      floor_(db, "SELECT counter FROM csa_outcome_floor WHERE node = ?1"),
+      last_(db, "SELECT counter FROM csa_outcome WHERE node = ?1 ORDER BY counter DESC LIMIT 1"),
+      raise_(db, "INSERT OR REPLACE INTO csa_outcome_floor VALUES (?1, ?2)"),
+      forget_(db, "DELETE FROM csa_outcome WHERE node = ?1 AND counter <= ?2") {}
+
+void OutcomeTable::add(const Outcome& outcome) {
+  insert_.bind_blob(1, outcome.tx.node.value.bytes)
+      .bind(2, signed_of(outcome.tx.counter))
+      .bind_blob(3, outcome.request_hash.bytes);
+  if (const auto* const ack = std::get_if<Ack>(&outcome.answer)) {
+    insert_.bind(4, signed_of(ack->seq.value)).bind(5, ack->changes);
+    if (ack->last_insert_rowid) {
+      insert_.bind(6, *ack->last_insert_rowid);
+    } else {
+      insert_.bind_null(6);
+    }
+    insert_.bind(7, signed_of(ack->schema_version)).bind(8, std::int64_t{0});
+    insert_.bind(9, std::int64_t{0}).bind_null(10);
+    if (ack->columns.empty()) {
+      insert_.bind_null(11);
+    } else {
+      const Bytes rows = encode_rows({ack->columns, ack->rows});
+      insert_.bind_blob(11, rows.size() <= kKeptRowsMax ? ByteView(rows) : ByteView());
+    }
+  } else {
+    const Nack& nack = std::get<Nack>(outcome.answer);
+    insert_.bind(4, std::int64_t{0}).bind(5, std::int64_t{0}).bind_null(6);
+    insert_.bind(7, std::int64_t{0}).bind(8, static_cast<std::int64_t>(nack.code));
+    insert_.bind(9, static_cast<std::int64_t>(nack.statement)).bind(10, nack.message);
+    insert_.bind_null(11);
+  }
+  insert_.run();
+}
+
+std::optional<Outcome> OutcomeTable::find(const TxId& tx) {
+  find_.bind_blob(1, tx.node.value.bytes).bind(2, signed_of(tx.counter));
+  std::optional<Outcome> outcome;
+  if (find_.step()) {
+    outcome.emplace();
+    outcome->tx = tx;
+    const Bytes hash = find_.column_blob(0);
+    Id128& kept = outcome->request_hash;
+    std::copy_n(hash.begin(), std::min(hash.size(), kept.bytes.size()), kept.bytes.begin());
+    if (find_.column_int(5) == 0) {
+      outcome->answer = ack_of(find_, tx);
+    } else {
+      outcome->answer = nack_of(find_, tx);
+    }
+  }
+  find_.reset();
+  return outcome;
+}
+
+std::uint64_t OutcomeTable::floor(const NodeId& node) {
+  floor_.bind_blob(1, node.value.bytes);
+  const std::uint64_t counter = floor_.step() ? unsigned_of(floor_.column_int(0)) : 0;
+  floor_.reset();
+  return counter;
+}
+
+void OutcomeTable::raise_floor(const NodeId& node, std::uint64_t counter) {
+  if (counter <= floor(node)) return;
+  raise_.bind_blob(1, node.value.bytes).bind(2, signed_of(counter));
+  raise_.run();
+  forget_.bind_blob(1, node.value.bytes).bind(2, signed_of(counter));
+  forget_.run();
+}
+
+std::uint64_t OutcomeTable::last_counter(const NodeId& node) {
+  last_.bind_blob(1, node.value.bytes);
+  const std::uint64_t counter = last_.step() ? unsigned_of(last_.column_int(0)) : 0;
+  last_.reset();
+  return std::max(counter, floor(node));
+}
+
+}  // namespace csa
