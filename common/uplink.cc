@@ -39,6 +39,9 @@ void Uplink::on_beacon(const HeardBeacon& heard, TimePoint now) {
   Impl& u = *impl_;
   const bool fresh = !u.discovery.heard_boot(heard.beacon.boot, now);
   u.discovery.on_beacon(heard, now);
+  std::optional<std::string> alarm = u.discovery.alarm(now);
+  if (alarm && alarm != u.alarm) u.log.warn("uplink: " + *alarm);
+  u.alarm = std::move(alarm);
   if (u.state == UplinkState::kSearching) {
     u.try_next(now);
   } else if (u.state == UplinkState::kRefused && fresh &&
@@ -77,6 +80,10 @@ void Uplink::on_disconnected(std::string why, TimePoint now) {
 void Uplink::abandon(std::string why, TimePoint now) {
   Impl& u = *impl_;
   if (u.has_links()) u.drop(std::move(why), true, now);
+}
+
+void Uplink::refuse(Refused refusal, TimePoint now) {
+  if (impl_->has_links()) impl_->become_refused(std::move(refusal), now);
 }
 
 void Uplink::on_deadline(TimePoint now) {

@@ -86,6 +86,8 @@ class Uplink {
   void on_disconnected(std::string why, TimePoint now);
   // The owner found the link unusable (nonsense from the broker, ...): drop it and search anew.
   void abandon(std::string why, TimePoint now);
+  // The owner must not work with this broker: as if it had refused.
+  void refuse(Refused refusal, TimePoint now);
   void on_deadline(TimePoint now);
   [[nodiscard]] TimePoint deadline() const;
 

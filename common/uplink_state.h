@@ -49,6 +49,8 @@ struct Uplink::Impl {
   std::vector<LinkEvent> events;
   std::string why;  // why there is no link, for the next LinkSearching
 
+  std::optional<std::string> alarm;  // said already
+
   // From kGreeting on.
   Endpoint endpoint;
   TimePoint state_deadline = TimePoint::max();  // of greeting, proving or refused
@@ -162,7 +164,7 @@ struct Uplink::Impl {
     state = State::kRefused;
     refused_at = now;
     state_deadline = now + uplink_times::kRefusedRetry;
-    why = to_string(endpoint) + " refuses: " + refusal.text;
+    why = "refused at " + to_string(endpoint) + ": " + refusal.text;
     log.warn("uplink: " + why);
     if (was_ready) {
       discovery.start_search(now);  // another broker may be there

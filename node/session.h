@@ -82,7 +82,8 @@ using SessionEvent = std::variant<StateChanged, CopyProgress, TablesChanged, Wri
 
 struct WriteCall {
   std::uint64_t call = 0;
-  std::variant<Write, Migrate> request;  // its TxId is given by the session
+  // The TxId of the first two is given by the session.
+  std::variant<Write, Migrate, OutcomeGet> request;
   TimePoint deadline;
 };
 

@@ -1,0 +1,292 @@
+// States of a node and where its content comes from.
+#include <algorithm>
+#include <utility>
+
+#include "common/limits.h"
+#include "node/session_state.h"
+
+namespace csa {
+
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr seconds kRenewEach{60};  // a broker that always knows higher counters must not spin us
+constexpr milliseconds kStoreRetryFirst{500};
+constexpr milliseconds kStoreRetryMax{60000};
+constexpr int kStoreTroublesMax = 8;
+
+template <class... Ts>
+struct Overloaded : Ts... {
+  using Ts::operator()...;
+};
+template <class... Ts>
+Overloaded(Ts...) -> Overloaded<Ts...>;
+
+}  // namespace
+
+void Session::Impl::become(NodeState next, std::string reason, TimePoint now) {
+  if (stopped || (next == state && reason == why)) return;
+  const bool same = next == state;
+  state = next;
+  why = std::move(reason);
+  if (next != NodeState::kSearching && next != NodeState::kGreeting) standalone_at.reset();
+  if (next == NodeState::kLive) {
+    was_live = true;
+    fresh_copy = false;
+  }
+  const std::string line = "session: " + std::string(to_string(next)) +
+                           (replica.position ? " at " + to_string(*replica.position) : "") +
+                           (why.empty() ? "" : ": " + why);
+  if (same) {
+    log.debug(line);
+  } else {
+    log.info(line);
+  }
+  events.emplace_back(StateChanged{next, replica.position, uplink.endpoint(), why});
+  uplink.set_state(state, 0);
+  if (!same) uplink.ping_soon(now);
+}
+
+void Session::Impl::stop(int exit_code, std::string reason) {
+  if (stopped) return;
+  const std::string text = "this program leaves: " + reason;
+  stopped = true;
+  stream.stop();
+  copy.cancel();
+  feed = Feed::kNone;
+  writes.fail_all(text);
+  deliver_writes();
+  events.emplace_back(Stopped{exit_code, std::move(reason)});
+}
+
+void Session::Impl::on_links(TimePoint now) {
+  // Answering an event can bring up others (a refusal).
+  for (int round = 0; round < 4 && !stopped; ++round) {
+    const std::vector<LinkEvent> found = uplink.take_events();
+    if (found.empty()) return;
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      if (stopped) return;
+      const LinkEvent& event = found[i];
+      const bool refused_next =
+          i + 1 < found.size() && std::holds_alternative<LinkRefused>(found[i + 1]);
+      std::visit(Overloaded{
+                     [&](const LinkSearching& searching) {
+                       if (!searching.why.empty()) no_link = searching.why;
+                       if (state == NodeState::kRefused)
+                         standalone_at = now + config.discovery_timeout;
+                       if (state == NodeState::kGreeting || state == NodeState::kRefused)
+                         become(NodeState::kSearching, no_link, now);
+                     },
+                     [&](const LinkGreeting&) {
+                       if (state == NodeState::kSearching) become(NodeState::kGreeting, {}, now);
+                     },
+                     [&](const LinkReady& ready) {
+                       if (uplink.ready()) on_ready(ready, now);
+                     },
+                     [&](const LinkLost& lost) { on_lost(lost.why, refused_next, now); },
+                     [&](const LinkRefused& refused) { on_refused(refused, now); },
+                 },
+                 event);
+    }
+  }
+}
+
+bool Session::Impl::renew_identity(const std::string& reason, TimePoint now) {
+  if (renewed_at && now - *renewed_at < kRenewEach) return false;
+  renewed_at = now;
+  want_identity = true;
+  log.warn("session: " + reason + ", so this replica takes a new NodeId");
+  return true;
+}
+
+bool Session::Impl::refuse_broker(const Welcome& welcome, const Endpoint& endpoint, TimePoint now) {
+  const std::string who = to_string(endpoint) + " (" + welcome.hostname + ")";
+  if (replica.db && *replica.db != welcome.db) {
+    uplink.refuse({RefusalCode::kDatabase,
+                   "the replica holds database " + to_string(*replica.db) + ", the broker at " +
+                       who + " shares database " + to_string(welcome.db) +
+                       ", and two databases are never merged: name another file with --replica"},
+                  now);
+    return true;
+  }
+  const std::uint64_t seen = replica.generation_seen;
+  if (replica.db && welcome.head.epoch.generation < seen) {
+    uplink.refuse(
+        {RefusalCode::kGeneration, "the broker at " + who + " is an old one: it has generation " +
+                                       std::to_string(welcome.head.epoch.generation) +
+                                       " of the database, this replica has followed generation " +
+                                       std::to_string(seen) + ": stop that broker"},
+        now);
+    return true;
+  }
+  if (welcome.last_counter > replica.counter) {
+    const std::string reason = "the broker knows write " + std::to_string(welcome.last_counter) +
+                               " of this replica, which itself knows only " +
+                               std::to_string(replica.counter) +
+                               " (copied file, or restored from a backup)";
+    const bool renewing = want_identity || out == Out::kIdentity || renew_identity(reason, now);
+    if (renewing) {
+      become(NodeState::kGreeting, reason, now);
+    } else {
+      uplink.refuse({RefusalCode::kIdentity, reason + ", also after taking a new NodeId"}, now);
+    }
+    return true;
+  }
+  return false;
+}
+
+void Session::Impl::on_ready(const LinkReady& ready, TimePoint now) {
+  head =
+      ready.head.epoch.id == ready.welcome.head.epoch.id && ready.head.seq > ready.welcome.head.seq
+          ? ready.head
+          : ready.welcome.head;
+  floor = ready.welcome.floor;
+  ledger_age_ms = 0;
+  if (refuse_broker(ready.welcome, ready.endpoint, now)) return;
+  no_link.clear();
+  const std::string place = to_string(ready.endpoint);
+  if (place != remembered) remember = remembered = place;
+  copy.link_up(now);
+  feed = copy.wanted() ? Feed::kCopy : Feed::kNone;
+  become(NodeState::kCatchingUp, copy.wanted() ? "a full copy goes on" : "", now);
+  join(now);
+}
+
+void Session::Impl::on_lost(const std::string& reason, bool refused_next, TimePoint now) {
+  no_link = reason;
+  stream.stop();
+  copy.link_down();
+  writes.link_down();
+  feed = Feed::kNone;
+  rejoin_at.reset();
+  ledger_age_ms = 0;
+  if (config.stop_on_disconnect && was_live) {
+    become(NodeState::kLeaving, reason, now);
+    uplink.leave("stops when the link is lost", now);
+    stop(8, "the link to the broker was lost: " + reason);
+    return;
+  }
+  if (refused_next) return;
+  become(NodeState::kSearching, reason, now);
+  standalone_at = now + config.discovery_timeout;
+}
+
+void Session::Impl::on_refused(const LinkRefused& refused, TimePoint now) {
+  no_link = "refused at " + to_string(refused.endpoint) + ": " + refused.refusal.text;
+  copy.link_down();
+  become(NodeState::kRefused, no_link, now);
+  writes.fail_unsent(no_broker_text());
+}
+
+// Chooses where the content comes from. The one place that does.
+void Session::Impl::join(TimePoint now) {
+  if (!uplink.ready() || feed != Feed::kNone || want_identity || out == Out::kIdentity) return;
+  if (copy.wanted()) {
+    feed = Feed::kCopy;
+    return;
+  }
+  // The store's answer decides what is here already.
+  if (out == Out::kApply || out == Out::kInstall) return;
+  if (!replica.db || !replica.position) {
+    start_copy("no copy of the database is here yet: taking one", false, now);
+    return;
+  }
+  feed = Feed::kLog;
+  stream.start(*replica.position, replica.partial, now);
+  stream.on_head(head, now);
+}
+
+void Session::Impl::start_copy(const std::string& reason, bool after_trouble, TimePoint now) {
+  stream.stop();
+  feed = Feed::kCopy;
+  copy.want(now, after_trouble);
+  become(NodeState::kCatchingUp, reason, now);
+}
+
+void Session::Impl::on_damage(const Error& error, bool installing, TimePoint now) {
+  const std::string what =
+      installing ? "the full copy cannot be used: " : "the replica cannot go on: ";
+  log.error("session: " + what + error.what);
+  stream.stop();
+  if (!installing && error.code != Errc::kDamaged) {
+    copy.cancel();
+    feed = Feed::kPaused;
+    store_troubles = std::min(store_troubles + 1, kStoreTroublesMax);
+    rejoin_at = now + std::min(kStoreRetryMax, kStoreRetryFirst * (1 << store_troubles));
+    if (uplink.ready()) become(NodeState::kCatchingUp, what + error.what, now);
+    return;
+  }
+  // The first damage is repaired at once; what keeps coming back must not load the broker.
+  const bool again = installing || had_damage;
+  had_damage = true;
+  copy.want(now, again);
+  feed = uplink.ready() ? Feed::kCopy : Feed::kNone;
+  if (uplink.ready())
+    become(NodeState::kCatchingUp, what + error.what + " (taking a full copy)", now);
+}
+
+void Session::Impl::see_replica(const ReplicaState& next) {
+  replica = next;
+  tell_uplink();
+  if (replica.position) writes.on_position(*replica.position);
+}
+
+void Session::Impl::on_end(const SnapshotEnd& end, TimePoint now) {
+  if (end.position.epoch.generation < replica.generation_seen) {
+    start_copy("the broker offers a copy of an older generation than this replica has followed",
+               true, now);
+    return;
+  }
+  copy.on_end(end, now);
+}
+
+void Session::Impl::on_answer(Message message, TimePoint now) {
+  if (auto* ack = std::get_if<Ack>(&message)) {
+    writes.on_ack(std::move(*ack), uplink.welcome().head.epoch.id);
+  } else if (auto* nack = std::get_if<Nack>(&message)) {
+    if (!writes.on_nack(std::move(*nack), now))
+      (void)renew_identity("the broker no longer takes this replica's TxIds", now);
+  } else if (auto* slice = std::get_if<LogSlice>(&message)) {
+    const Position slice_head = slice->head;
+    const Seq slice_floor = slice->floor;
+    if (feed != Feed::kLog || !stream.on_log(std::move(*slice), now)) return;
+    floor = slice_floor;
+    if (slice_head.epoch.id != stream.position().epoch.id)
+      start_copy("the master has another history now", fresh_copy, now);
+  } else if (const auto* gone = std::get_if<LogGone>(&message)) {
+    if (feed == Feed::kLog && stream.on_gone(*gone)) {
+      const std::string text =
+          gone->text.empty() ? "the log cannot continue from here" : gone->text;
+      start_copy(text + " (taking a full copy)", fresh_copy, now);
+    }
+  } else if (auto* chunk = std::get_if<SnapshotChunk>(&message)) {
+    if (feed == Feed::kCopy) copy.on_chunk(std::move(*chunk), now);
+  } else if (const auto* end = std::get_if<SnapshotEnd>(&message)) {
+    if (feed == Feed::kCopy) on_end(*end, now);
+  } else if (const auto* lost_copy = std::get_if<SnapshotGone>(&message)) {
+    if (feed == Feed::kCopy && copy.on_gone(*lost_copy, now))
+      become(NodeState::kCatchingUp, "the full copy begins anew: " + lost_copy->text, now);
+  } else if (auto* update = std::get_if<Update>(&message)) {
+    newest(update->head);
+    if (feed == Feed::kLog) stream.on_update(std::move(*update), now);
+  } else if (const auto* beat = std::get_if<Head>(&message)) {
+    floor = beat->floor;
+    on_head(beat->head, beat->ledger_age_ms, now);
+  } else if (const auto* pong = std::get_if<Pong>(&message)) {
+    on_head(pong->head, pong->ledger_age_ms, now);
+  }
+}
+
+void Session::Impl::newest(const Position& told) {
+  if (told.epoch.id != head.epoch.id || told.seq > head.seq) head = told;
+}
+
+void Session::Impl::on_head(const Position& told, std::uint32_t age_ms, TimePoint now) {
+  ledger_age_ms = age_ms;
+  newest(told);
+  if (feed == Feed::kLog) stream.on_head(told, now);
+}
+
+}  // namespace csa

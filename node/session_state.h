@@ -1,0 +1,103 @@
+// What Session::Impl holds, shared by session.cc and session_join.cc.
+#pragma once
+
+#include <deque>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/stream.h"
+#include "node/session.h"
+#include "node/session_copy.h"
+#include "node/session_writes.h"
+
+namespace csa {
+
+struct Session::Impl {
+  Impl(SessionConfig config_in, const ReplicaState& replica_in, const Log& log_in);
+
+  // Where the replica's next content comes from.
+  enum class Feed : std::uint8_t {
+    kNone,    // no link, or the store must become idle first
+    kLog,     // the stream
+    kCopy,    // a full copy
+    kPaused,  // the store could not go on: until rejoin_at
+  };
+  enum class Out : std::uint8_t {
+    kNothing,
+    kApply,
+    kBegin,
+    kChunk,
+    kInstall,
+    kCounters,
+    kIdentity
+  };
+
+  SessionConfig config;
+  const Log& log;
+  ReplicaState replica;
+  Uplink uplink;
+  Stream stream;
+  CopyFetch copy;
+  Writes writes;
+
+  NodeState state = NodeState::kSearching;
+  std::string why;      // of the present state
+  std::string no_link;  // why there is no broker, for writes
+  bool stopped = false;
+  bool was_live = false;
+  std::optional<TimePoint> standalone_at;
+
+  Feed feed = Feed::kNone;
+  std::optional<TimePoint> rejoin_at;
+  int store_troubles = 0;
+  bool had_damage = false;  // since the last good apply
+  bool fresh_copy = false;  // installed, and nothing has been applied to it yet
+  Seq floor;
+  Position head;
+  std::uint32_t ledger_age_ms = 0;
+
+  Out out = Out::kNothing;
+  bool want_identity = false;
+  std::optional<TimePoint> renewed_at;
+  std::optional<std::string> remember;  // an endpoint to be written down
+  std::string remembered;
+
+  std::optional<TimePoint> progress_told;
+  std::vector<SessionEvent> events;
+
+  // States.
+  void become(NodeState next, std::string reason, TimePoint now);
+  void stop(int exit_code, std::string reason);
+  void on_links(TimePoint now);  // what the uplink has to say
+  void on_ready(const LinkReady& ready, TimePoint now);
+  void on_lost(const std::string& reason, bool refused_next, TimePoint now);
+  void on_refused(const LinkRefused& refused, TimePoint now);
+  // True: the replica and this broker do not belong together, or not yet.
+  [[nodiscard]] bool refuse_broker(const Welcome& welcome, const Endpoint& endpoint, TimePoint now);
+  [[nodiscard]] bool renew_identity(const std::string& reason, TimePoint now);
+
+  // Content.
+  void join(TimePoint now);
+  void start_copy(const std::string& reason, bool after_trouble, TimePoint now);
+  void on_damage(const Error& error, bool installing, TimePoint now);
+  void newest(const Position& told);
+  void on_head(const Position& told, std::uint32_t age_ms, TimePoint now);
+  void on_answer(Message message, TimePoint now);
+  void on_end(const SnapshotEnd& end, TimePoint now);
+  void see_replica(const ReplicaState& next);
+  [[nodiscard]] bool applied_all() const;
+
+  // Writes.
+  [[nodiscard]] bool ledger_stuck() const;
+  [[nodiscard]] std::string no_broker_text() const;
+
+  // After every input: what follows from it.
+  void settle(TimePoint now);
+  void tell_uplink();
+  void tell_progress(TimePoint now);
+  void deliver_writes();
+  [[nodiscard]] std::optional<StoreJob> next_job();
+};
+
+}  // namespace csa

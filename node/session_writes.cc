@@ -1,0 +1,351 @@
+#include "node/session_writes.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/check.h"
+#include "common/limits.h"
+
+namespace csa {
+
+namespace {
+
+using std::chrono::milliseconds;
+
+// Outcomes that the broker is asked to keep though they were delivered: `csa-node outcome` asks
+// for them by hand, also from a later process.
+constexpr std::uint64_t kOutcomesKept = 8 * limits::kCounterBlock;
+constexpr int kDoublingsMax = 8;
+
+struct SizeOf {
+  std::size_t operator()(const Null&) const { return 1; }
+  std::size_t operator()(std::int64_t) const { return 9; }
+  std::size_t operator()(double) const { return 9; }
+  std::size_t operator()(const Text& text) const { return 5 + text.utf8.size(); }
+  std::size_t operator()(const Text16& text) const { return 5 + 2 * text.units.size(); }
+  std::size_t operator()(const Bytes& bytes) const { return 5 + bytes.size(); }
+};
+
+std::size_t size_of(const Row& row) {
+  std::size_t bytes = 0;
+  for (const Value& value : row) bytes += std::visit(SizeOf{}, value);
+  return bytes;
+}
+
+std::size_t size_of(const WriteCall& call) {
+  if (const auto* write = std::get_if<Write>(&call.request))
+    return write->sql.size() + size_of(write->parameters);
+  if (const auto* migrate = std::get_if<Migrate>(&call.request)) return migrate->sql.size();
+  return 0;
+}
+
+std::size_t size_of(const Ack& ack) {
+  std::size_t bytes = 0;
+  for (const Row& row : ack.rows) bytes += sizeof(Row) + row.size() * sizeof(Value) + size_of(row);
+  return bytes;
+}
+
+bool is_question(const WriteCall& call) { return std::holds_alternative<OutcomeGet>(call.request); }
+
+struct ToMessage {
+  TxId tx;
+  Message operator()(Write write) const {
+    write.tx = tx;
+    return write;
+  }
+  Message operator()(Migrate migrate) const {
+    migrate.tx = tx;
+    return migrate;
+  }
+  Message operator()(const OutcomeGet& get) const { return get; }
+};
+
+}  // namespace
+
+void Writes::set_identity(const NodeId& node, std::uint64_t used) {
+  std::vector<Order> strangers;
+  for (const auto& [order, pending] : pending_) {
+    if (pending.tx.counter != 0 && pending.tx.node != node && !is_question(pending.call))
+      strangers.push_back(order);
+  }
+  for (const Order order : strangers) {
+    Pending& pending = pending_.at(order);
+    if (pending.ack) continue;
+    if (pending.last_busy || (pending.sends == 1 && pending.resend_at)) {
+      // The broker has said that it did not run: it may get another TxId.
+      forget_tx(order, pending.tx);
+      pending.tx = {};
+      pending.sends = 0;
+    } else {
+      end_without_outcome(order, {});
+    }
+  }
+  node_ = node;
+  next_ = used + 1;
+  reserved_ = used;
+  open_.clear();
+}
+
+void Writes::set_reserved(std::uint64_t up_to) { reserved_ = std::max(reserved_, up_to); }
+
+bool Writes::needs_counters() const {
+  if (next_ <= reserved_) return false;
+  return std::any_of(unsent_.begin(), unsent_.end(),
+                     [&](Order order) { return pending_.at(order).tx.counter == 0; });
+}
+
+std::uint64_t Writes::confirmed() const {
+  const std::uint64_t delivered = (open_.empty() ? next_ : *open_.begin()) - 1;
+  return delivered > kOutcomesKept ? delivered - kOutcomesKept : 0;
+}
+
+std::optional<Nack> Writes::beyond_limits(const WriteCall& call, std::size_t bytes) const {
+  const auto* write = std::get_if<Write>(&call.request);
+  if (bytes > limits::kWriteMax) {
+    return Nack{{},
+                NackCode::kLimit,
+                "SQL and parameters have " + std::to_string(bytes) + " bytes, one write may have " +
+                    std::to_string(limits::kWriteMax) + ": use several writes",
+                0};
+  }
+  if (write != nullptr && write->parameters.size() > limits::kParametersMax) {
+    return Nack{{},
+                NackCode::kLimit,
+                "more than " + std::to_string(limits::kParametersMax) + " parameters",
+                0};
+  }
+  if (pending_.size() >= limits::kNodeWritesMax ||
+      pending_bytes_ + bytes > limits::kWaitingBytesMax) {
+    return Nack{{},
+                NackCode::kBusy,
+                std::to_string(pending_.size()) +
+                    " writes of this program wait for their outcome: try again later",
+                0};
+  }
+  return std::nullopt;
+}
+
+void Writes::add(WriteCall call) {
+  const std::size_t bytes = size_of(call);
+  if (std::optional<Nack> nack = beyond_limits(call, bytes)) {
+    WriteDone done;
+    done.call = call.call;
+    done.status = WriteStatus::kRejected;
+    done.nack = std::move(*nack);
+    done_.push_back(std::move(done));
+    return;
+  }
+  const Order order = next_order_++;
+  Pending pending;
+  pending.bytes = bytes;
+  if (const auto* get = std::get_if<OutcomeGet>(&call.request)) {
+    pending.tx = get->tx;
+    by_tx_.emplace(get->tx, order);
+  }
+  deadlines_.emplace(call.deadline, order);
+  unsent_.insert(order);
+  pending_bytes_ += bytes;
+  pending.call = std::move(call);
+  pending_.emplace(order, std::move(pending));
+}
+
+bool Writes::assign_tx(Order order, Pending& pending) {
+  if (pending.tx.counter != 0 || is_question(pending.call)) return true;
+  if (next_ > reserved_) return false;
+  pending.tx = {node_, next_++};
+  open_.insert(pending.tx.counter);
+  by_tx_.emplace(pending.tx, order);
+  return true;
+}
+
+std::vector<Message> Writes::take_sendable(TimePoint now) {
+  while (!resends_.empty() && resends_.begin()->first <= now) {
+    const Order order = resends_.begin()->second;
+    resends_.erase(resends_.begin());
+    pending_.at(order).resend_at.reset();
+    unsent_.insert(order);
+  }
+  std::vector<Message> messages;
+  while (!unsent_.empty()) {
+    const Order order = *unsent_.begin();
+    Pending& pending = pending_.at(order);
+    if (!assign_tx(order, pending)) break;
+    messages.push_back(std::visit(ToMessage{pending.tx}, pending.call.request));
+    ++pending.sends;
+    pending.last_busy.reset();
+    unsent_.erase(unsent_.begin());
+  }
+  return messages;
+}
+
+void Writes::link_down() {
+  for (auto& [order, pending] : pending_) {
+    if (pending.ack || pending.resend_at) continue;
+    unsent_.insert(order);
+  }
+}
+
+std::vector<Writes::Order> Writes::orders_of(const TxId& tx) const {
+  std::vector<Order> orders;
+  const auto [first, last] = by_tx_.equal_range(tx);
+  for (auto at = first; at != last; ++at) orders.push_back(at->second);
+  return orders;
+}
+
+void Writes::forget_tx(Order order, const TxId& tx) {
+  const auto [first, last] = by_tx_.equal_range(tx);
+  for (auto at = first; at != last; ++at) {
+    if (at->second != order) continue;
+    by_tx_.erase(at);
+    return;
+  }
+}
+
+bool Writes::visible(const Pending& pending) const {
+  return pending.ack && shown_ && shown_->epoch.id == pending.ack_epoch &&
+         shown_->seq >= pending.ack->seq;
+}
+
+void Writes::on_ack(Ack ack, const Id128& epoch) {
+  for (const Order order : orders_of(ack.tx)) {
+    Pending& pending = pending_.at(order);
+    if (pending.ack || pending.sends == 0) continue;
+    pending.ack = ack;
+    pending.ack_epoch = epoch;
+    pending.ack_bytes = size_of(ack);
+    ack_bytes_ += pending.ack_bytes;
+    unsent_.erase(order);
+    if (pending.resend_at) resends_.erase({*pending.resend_at, order});
+    pending.resend_at.reset();
+    if (visible(pending)) {
+      end_committed(order, true);
+    } else if (ack_bytes_ > limits::kWaitingBytesMax) {
+      end_committed(order, false);  // rows in memory are bounded, so this one is told now
+    } else {
+      acked_.insert(order);
+    }
+  }
+}
+
+void Writes::reject(Order order, Nack nack) {
+  WriteDone done;
+  done.status = WriteStatus::kRejected;
+  done.nack = std::move(nack);
+  end(order, std::move(done));
+}
+
+bool Writes::on_nack(Nack nack, TimePoint now) {
+  bool ours = true;
+  for (const Order order : orders_of(nack.tx)) {
+    Pending& pending = pending_.at(order);
+    if (pending.ack || pending.sends == 0) continue;
+    const bool question = is_question(pending.call);
+    if (nack.code == NackCode::kBusy ||
+        (nack.code == NackCode::kExpired && !question && pending.sends == 1 && pending.busy == 0)) {
+      if (nack.code == NackCode::kExpired) ours = false;
+      if (pending.resend_at) continue;
+      pending.busy = std::min(pending.busy + 1, kDoublingsMax);
+      const milliseconds most =
+          std::min(limits::kRetryMax, limits::kRetryMin * (1 << pending.busy));
+      std::uniform_int_distribution<std::int64_t> delay(limits::kRetryMin.count(), most.count());
+      pending.resend_at = now + milliseconds{delay(random_)};
+      pending.last_busy = nack;
+      resends_.emplace(*pending.resend_at, order);
+      unsent_.erase(order);
+    } else if (nack.code == NackCode::kUnknown || nack.code == NackCode::kExpired) {
+      if (!question && nack.code == NackCode::kUnknown) continue;  // the answer to a question
+      WriteDone done;
+      done.status = WriteStatus::kUnknown;
+      done.message = nack.message.empty() ? "the master holds no outcome of it" : nack.message;
+      end(order, std::move(done));
+    } else {
+      reject(order, nack);
+    }
+  }
+  return ours;
+}
+
+void Writes::on_position(const Position& position) {
+  shown_ = position;
+  std::vector<Order> settled;
+  for (const Order order : acked_) {
+    if (visible(pending_.at(order))) settled.push_back(order);
+  }
+  for (const Order order : settled) end_committed(order, true);
+}
+
+void Writes::end(Order order, WriteDone done) {
+  const auto found = pending_.find(order);
+  CSA_CHECK(found != pending_.end());
+  const Pending& pending = found->second;
+  done.call = pending.call.call;
+  done.tx = pending.tx;
+  pending_bytes_ -= pending.bytes;
+  ack_bytes_ -= pending.ack_bytes;
+  deadlines_.erase({pending.call.deadline, order});
+  if (pending.resend_at) resends_.erase({*pending.resend_at, order});
+  unsent_.erase(order);
+  acked_.erase(order);
+  if (!is_question(pending.call) && pending.tx.node == node_) open_.erase(pending.tx.counter);
+  forget_tx(order, pending.tx);
+  pending_.erase(found);
+  done_.push_back(std::move(done));
+}
+
+void Writes::end_committed(Order order, bool visible_now) {
+  WriteDone done;
+  done.status = WriteStatus::kCommitted;
+  done.visible = visible_now;
+  done.ack = std::move(*pending_.at(order).ack);
+  end(order, std::move(done));
+}
+
+void Writes::end_without_outcome(Order order, const std::string& no_broker) {
+  const Pending& pending = pending_.at(order);
+  if (pending.ack) {
+    end_committed(order, visible(pending));
+  } else if (pending.last_busy) {
+    reject(order, *pending.last_busy);
+  } else {
+    WriteDone done;
+    done.status = pending.sends > 0 ? WriteStatus::kUnknown : WriteStatus::kNoBroker;
+    done.message = pending.sends > 0 ? "it was sent, but no answer came: ask for its outcome later"
+                                     : no_broker;
+    end(order, std::move(done));
+  }
+}
+
+void Writes::on_deadline(TimePoint now, const std::string& no_broker) {
+  while (!deadlines_.empty() && deadlines_.begin()->first <= now)
+    end_without_outcome(deadlines_.begin()->second, no_broker);
+}
+
+std::optional<TimePoint> Writes::deadline(bool link_up) const {
+  std::optional<TimePoint> next;
+  if (!deadlines_.empty()) next = deadlines_.begin()->first;
+  if (link_up && !resends_.empty() && (!next || resends_.begin()->first < *next))
+    next = resends_.begin()->first;
+  return next;
+}
+
+void Writes::fail_unsent(const std::string& no_broker) {
+  std::vector<Order> never;
+  for (const Order order : unsent_) {
+    if (pending_.at(order).sends == 0) never.push_back(order);
+  }
+  for (const Order order : never) end_without_outcome(order, no_broker);
+}
+
+void Writes::fail_all(const std::string& why) {
+  while (!pending_.empty()) end_without_outcome(pending_.begin()->first, why);
+}
+
+void Writes::refuse(std::uint64_t call, const std::string& no_broker) {
+  WriteDone done;
+  done.call = call;
+  done.status = WriteStatus::kNoBroker;
+  done.message = no_broker;
+  done_.push_back(std::move(done));
+}
+
+}  // namespace csa

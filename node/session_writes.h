@@ -1,0 +1,99 @@
+// The application's writes between call and outcome: TxIds, sending, sending again under the same
+// TxId, visibility, deadlines. Part of Session. Pure, not thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <random>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/message.h"
+#include "node/session.h"
+
+namespace csa {
+
+class Writes {
+ public:
+  explicit Writes(std::uint64_t seed) : random_(seed) {}
+
+  // Whose TxIds are given from now on. Counters up to `used` may be in use; none is reserved.
+  // Writes that were sent under another NodeId are unknown for ever.
+  void set_identity(const NodeId& node, std::uint64_t used);
+  void set_reserved(std::uint64_t up_to);
+  // A write waits for a TxId, and no counter is left.
+  [[nodiscard]] bool needs_counters() const;
+  // Outcomes of all counters up to here have been delivered, less those that somebody may still
+  // ask for by hand.
+  [[nodiscard]] std::uint64_t confirmed() const;
+
+  // Every one gets one WriteDone: at once when it is beyond a limit or there are too many.
+  void add(WriteCall call);
+  // What to send now, in order: unsent ones, those to send again.
+  [[nodiscard]] std::vector<Message> take_sendable(TimePoint now);
+  // The answers may be lost: what has no outcome is sent again on the next link.
+  void link_down();
+
+  // `epoch`: of the broker that answers.
+  void on_ack(Ack ack, const Id128& epoch);
+  // False: the TxId is not ours to use any more, renew the identity. The write waits.
+  [[nodiscard]] bool on_nack(Nack nack, TimePoint now);
+  // What the replica shows now.
+  void on_position(const Position& position);
+  // `no_broker`: what to tell those that were never sent.
+  void on_deadline(TimePoint now, const std::string& no_broker);
+  [[nodiscard]] std::optional<TimePoint> deadline(bool link_up) const;
+
+  void fail_unsent(const std::string& no_broker);
+  void fail_all(const std::string& why);
+  [[nodiscard]] std::vector<WriteDone> take_done() { return std::exchange(done_, {}); }
+  void refuse(std::uint64_t call, const std::string& no_broker);
+  [[nodiscard]] std::size_t count() const { return pending_.size(); }
+
+ private:
+  struct Pending {
+    WriteCall call;
+    TxId tx;        // counter 0: none yet
+    int sends = 0;  // times sent
+    int busy = 0;   // times the broker was too busy
+    std::size_t bytes = 0;
+    std::optional<Nack> last_busy;  // the last answer, no outcome
+    std::optional<TimePoint> resend_at;
+    std::optional<Ack> ack;  // durable, waits to be visible
+    Id128 ack_epoch;
+    std::size_t ack_bytes = 0;
+  };
+  using Order = std::uint64_t;
+
+  [[nodiscard]] bool visible(const Pending& pending) const;
+  [[nodiscard]] bool assign_tx(Order order, Pending& pending);
+  [[nodiscard]] std::optional<Nack> beyond_limits(const WriteCall& call, std::size_t bytes) const;
+  [[nodiscard]] std::vector<Order> orders_of(const TxId& tx) const;
+  void forget_tx(Order order, const TxId& tx);
+  void end(Order order, WriteDone done);
+  void end_without_outcome(Order order, const std::string& no_broker);
+  void end_committed(Order order, bool visible_now);
+  void reject(Order order, Nack nack);
+
+  std::mt19937_64 random_;
+  NodeId node_;
+  std::uint64_t next_ = 1;
+  std::uint64_t reserved_ = 0;
+  Order next_order_ = 0;
+  std::map<Order, Pending> pending_;
+  std::size_t pending_bytes_ = 0;
+  std::size_t ack_bytes_ = 0;
+  std::multimap<TxId, Order> by_tx_;
+  std::set<std::uint64_t> open_;  // counters of node_ whose outcome was not delivered
+  std::set<Order> unsent_;
+  std::set<std::pair<TimePoint, Order>> deadlines_;
+  std::set<std::pair<TimePoint, Order>> resends_;
+  std::set<Order> acked_;
+  std::optional<Position> shown_;
+  std::vector<WriteDone> done_;
+};
+
+}  // namespace csa
