@@ -110,8 +110,9 @@ Refused identity_refusal(const Hello& hello, const Peer& holder) {
 }
 
 Refused full_refusal(const HubConfig& broker, const Hello& hello) {
-  return {RefusalCode::kFull, broker_name(broker) + " serves " + std::to_string(limits::kPeersMax) +
-                                  " peers already, so " + shown(hello.hostname) +
+  return {RefusalCode::kFull, "No room: " + broker_name(broker) + " serves " +
+                                  std::to_string(limits::kPeersMax) + " peers already, so " +
+                                  shown(hello.hostname) +
                                   " cannot join. Stop programs that are no longer needed, or try "
                                   "again later."};
 }

@@ -155,13 +155,13 @@ void Hub::on_message(const PeerKey& from, Message message, const Origin& origin,
     hub.on_hello(from, std::move(*hello), origin, now);
     return;
   }
+  const bool leaves = std::holds_alternative<Goodbye>(message);
   if (Peer* const peer = hub.peers.find(from)) {
     hub.peers.heard(*peer, now);
-    hub.settle_for_holder(*peer, now);
+    if (!leaves) hub.settle_for_holder(*peer, now);
     hub.dispatch(*peer, std::move(message), now);
     return;
   }
-  const bool leaves = std::holds_alternative<Goodbye>(message);
   if (hub.claimants.contains(from)) {
     // Its greeting is being decided; until then it has nothing to say.
     if (leaves) hub.drop_claim_of(from);
@@ -181,10 +181,12 @@ void Hub::on_malformed(const PeerKey& from, const Error& error, const Origin& or
   if (hub.phase == Phase::kStopped) return;
   ++hub.malformed;
   if (error.code == Errc::kUnknownType) {
-    // A sound frame of a later version is a sign of life like any other.
+    // A sound frame of a later version is a sign of life like any other, and no HELLO.
     if (Peer* const peer = hub.peers.find(from)) {
       hub.peers.heard(*peer, now);
       hub.settle_for_holder(*peer, now);
+    } else if (!hub.claimants.contains(from) && hub.strangers.ask_to_greet(from, now)) {
+      hub.send(from, Rehello{});
     }
   }
   hub.complain(from,

@@ -20,13 +20,14 @@ std::uint32_t to_ms(Duration duration) {
 void Hub::Impl::on_hello(const PeerKey& from, Hello hello, const Origin& origin, TimePoint now) {
   if (phase != Phase::kServing) return;
   if (hello.role == Role::kMonitor) hello.node = {};
-  drop_claim_of(from);
   // The same connection as somebody else, or no longer admitted: who it was has left.
   Peer* const before = peers.find(from);
   std::optional<Refused> no = refusal(config, master, hello);
   if (before != nullptr && (no || before->node != hello.node || before->role != hello.role)) {
     drop(from, PresenceEvent::kLeave, now);
   }
+  const auto claimed = claimants.find(from);
+  if (claimed != claimants.end() && (no || claimed->second != hello.node)) drop_claim_of(from);
   if (no) {
     refuse(from, std::move(*no), shown(hello.hostname) + " (" + origin.address + ")", now);
     return;
@@ -39,6 +40,7 @@ void Hub::Impl::on_hello(const PeerKey& from, Hello hello, const Origin& origin,
     }
     drop(PeerKey(holder->key), PresenceEvent::kLost, now);
   }
+  drop_claim_of(from);
   admit(from, hello, origin, now);
 }
 

@@ -33,7 +33,12 @@ void Hub::on_log(const PeerKey& peer, std::variant<LogSlice, LogGone> answer, Ti
   impl_->note_time(now);
   impl_->end_job(peer);
   if (impl_->phase == Phase::kStopped || impl_->peers.find(peer) == nullptr) return;
-  std::visit([&](auto& one) { impl_->send(peer, std::move(one)); }, answer);
+  // The archive may have seen a commit that nobody was told of yet.
+  const auto tell = [&](auto& one) {
+    one.head = impl_->master.head;
+    impl_->send(peer, std::move(one));
+  };
+  std::visit(tell, answer);
 }
 
 void Hub::Impl::on_outcome_get(const Peer& peer, const OutcomeGet& request) {

@@ -114,7 +114,7 @@ struct Hub::Impl {
   std::vector<HubAction> outbox;
   Phase phase = Phase::kServing;
   std::string stop_reason;
-  TimePoint last_now = TimePoint::min();
+  TimePoint last_now{};
   std::optional<TimePoint> started;
 
   Peers peers;
@@ -127,7 +127,7 @@ struct Hub::Impl {
   WriteQueue writes;
   std::optional<TimePoint> commit_since;  // a CommitJob is out
   RateMeter commits;
-  TimePoint head_due = TimePoint::min();   // the next periodic HEAD
+  TimePoint head_due{};   // the next periodic HEAD
   TimePoint burst_due = TimePoint::max();  // the HEAD after the last UPDATE
 
   std::map<PeerKey, ReaderLoad> loads;  // none is without a job
