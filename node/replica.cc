@@ -1,6 +1,7 @@
 #include "node/replica.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <utility>
 
 #include "common/limits.h"
@@ -81,6 +82,21 @@ struct Replica::Impl {
   void replace_by_copy();
   void save_identity();
   void checkpoint();
+  // Runs a step. After one that the disk failed, a rollback of our own has moved data_version,
+  // which must not look like an outside writer.
+  template <class Step>
+  auto guarded(Step step) {
+    ensure_open();
+    const bool undisturbed = read_data_version() == data_version;
+    try {
+      return step();
+    } catch (const SqliteError&) {
+      if (undisturbed) note_data_version();
+      throw;
+    }
+  }
+  void ensure_open();
+  void note_data_version() noexcept;
   [[nodiscard]] std::int64_t read_data_version() const {
     return db.query_int("PRAGMA data_version").value_or(0);
   }
@@ -113,6 +129,22 @@ void Replica::Impl::refresh_state() {
   state.position = applier->meta().position;
   state.partial = applier->partial();
   state.schema_version = applier->meta().schema_version;
+}
+
+// A replacement of the file that failed in the middle has left no connection.
+void Replica::Impl::ensure_open() {
+  if (db) return;
+  finish_replacement(name.path);
+  db = open_replica_database(name.path);
+  reload();
+}
+
+void Replica::Impl::note_data_version() noexcept {
+  const auto read = [](void* to, int, char** values, char**) {
+    *static_cast<std::int64_t*>(to) = std::strtoll(values[0], nullptr, 10);
+    return 0;
+  };
+  if (db) sqlite3_exec(db.handle(), "PRAGMA data_version", read, &data_version, nullptr);
 }
 
 Result<Applied> Replica::Impl::apply(const std::vector<LogPiece>& pieces) {
@@ -247,7 +279,7 @@ const ReplicaState& Replica::state() const { return impl_->state; }
 
 Result<Applied> Replica::apply(const std::vector<LogPiece>& pieces) {
   try {
-    return impl_->apply(pieces);
+    return impl_->guarded([&] { return impl_->apply(pieces); });
   } catch (const SqliteError& error) {
     if (error.primary_code() != SQLITE_CORRUPT && error.primary_code() != SQLITE_NOTADB) throw;
     // The file can no longer be relied on to keep a mark; the full copy writes every page anew.
@@ -261,7 +293,7 @@ Result<Applied> Replica::apply(const std::vector<LogPiece>& pieces) {
 void Replica::trim(Seq floor) {
   if (!impl_->applier) return;
   impl_->trim_to = std::max(impl_->trim_to, floor);
-  (void)impl_->applier->trim(impl_->trim_to);
+  impl_->guarded([&] { return impl_->applier->trim(impl_->trim_to); });
 }
 
 std::uint64_t Replica::begin_download(const Id128& snapshot, std::uint64_t total) {
@@ -272,13 +304,22 @@ void Replica::write_chunk(std::uint64_t offset, ByteView bytes) {
   impl_->download.write(offset, bytes);
 }
 
-Result<Applied> Replica::install(const SnapshotEnd& end) { return impl_->install(end); }
+Result<Applied> Replica::install(const SnapshotEnd& end) {
+  try {
+    return impl_->guarded([&] { return impl_->install(end); });
+  } catch (const SqliteError&) {
+    // Its space may be what the disk lacks; the next try fetches it anew.
+    impl_->download.drop();
+    throw;
+  }
+}
 
 void Replica::drop_download() { impl_->download.drop(); }
 
 std::uint64_t Replica::reserve_counters() {
+  // Raised first: where the disk fails, some numbers are lost, and none is given twice.
   impl_->identity.counter += limits::kCounterBlock;
-  impl_->save_identity();
+  impl_->guarded([&] { impl_->save_identity(); });
   return impl_->identity.counter;
 }
 
@@ -286,14 +327,14 @@ void Replica::renew_identity() {
   const NodeId old = impl_->identity.node;
   impl_->identity.node = NodeId{random_id()};
   impl_->identity.counter = 0;
-  impl_->save_identity();
+  impl_->guarded([&] { impl_->save_identity(); });
   impl_->log.warn("replica: node " + to_string(old) + " is now " + to_string(impl_->identity.node));
 }
 
 void Replica::remember_endpoint(const std::string& endpoint) {
   if (endpoint == impl_->identity.endpoint) return;
   impl_->identity.endpoint = endpoint;
-  impl_->save_identity();
+  impl_->guarded([&] { impl_->save_identity(); });
 }
 
 std::optional<std::string> Replica::last_endpoint() const {

@@ -328,6 +328,29 @@ TEST_CASE("replica: the broker's floor rises, older entries go in bounded steps"
   CHECK(content_of(pair.path) == content_of(pair.master.db()));
 }
 
+TEST_CASE("replica: a page of the file is damaged, found when it is needed, repaired by a copy") {
+  Pair pair;
+  pair.replica.reset();
+  std::int64_t page = 0;
+  {
+    const Database db(pair.path, Database::Mode::kReadOnly);
+    page = *db.query_int("SELECT rootpage FROM sqlite_schema WHERE name = 'part'");
+  }
+  {
+    std::fstream file(pair.path, std::ios::binary | std::ios::in | std::ios::out);
+    file.seekp((page - 1) * 4096);
+    file << std::string(4096, 'x');
+  }
+  pair.replica = open_replica(pair.path);
+  pair.master.exec("UPDATE part SET qty = 6 WHERE id = 1");
+  const Result<Applied> applied = follow(*pair.replica, pair.master);
+  REQUIRE(!applied);
+  CHECK(applied.error().code == Errc::kDamaged);
+  REQUIRE(take_copy(*pair.replica, pair.master.copy()).has_value());
+  CHECK(asides_of(pair.folder.path()).size() == 1);
+  CHECK(content_of(pair.path) == content_of(pair.master.db()));
+}
+
 TEST_CASE("replica: one entry of 200,000 rows, applied with little memory") {
   Pair pair;
   pair.master.exec(

@@ -1,0 +1,128 @@
+// The disk fails under the replica. A bound on file sizes stands in for a full disk; it holds for a
+// whole process, so each case runs in a child.
+#include <doctest/doctest.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <filesystem>
+
+#include "node/replica.h"
+#include "tests/support/replica_steps.h"
+#include "tests/support/scratch_folder.h"
+
+namespace csa {
+namespace {
+
+constexpr const char* kSchema =
+    "CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT);"
+    "INSERT INTO t VALUES (1, 'one')";
+constexpr const char* kManyRows =
+    "INSERT INTO t SELECT i, hex(zeroblob(500)) FROM (WITH RECURSIVE n(i) AS "
+    "(SELECT 10 UNION ALL SELECT i + 1 FROM n LIMIT 2000) SELECT i FROM n)";
+
+void bound_files(rlim_t bytes) {
+  std::signal(SIGXFSZ, SIG_IGN);
+  rlimit limit{};
+  ::getrlimit(RLIMIT_FSIZE, &limit);
+  limit.rlim_cur = bytes;
+  ::setrlimit(RLIMIT_FSIZE, &limit);
+}
+
+template <class Step>
+bool throws(Step step) {
+  try {
+    (void)step();
+    return false;
+  } catch (const SqliteError&) {
+    return true;
+  }
+}
+
+// Number of the first step that went wrong, 0 for none.
+template <class Steps>
+int in_child(Steps steps) {
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(steps());
+  int status = -1;
+  if (child < 0 || ::waitpid(child, &status, 0) != child || !WIFEXITED(status)) return -1;
+  return WEXITSTATUS(status);
+}
+
+}  // namespace
+
+TEST_CASE("replica: no space for entries, the old state stays; they are taken when there is some") {
+  const ScratchFolder folder;
+  HandMaster master(folder.path(), kSchema);
+  const HandMaster::Copy copy = master.copy();
+  master.exec(kManyRows);
+  const std::vector<LogPiece> pieces = master.after(Seq{0});
+  const std::string path = folder.file("r.db");
+  const int failed = in_child([&] {
+    const auto replica = open_replica(path);
+    if (!take_copy(*replica, copy)) return 1;
+    bound_files(200'000);
+    for (int i = 0; i < 2; ++i) {
+      if (!throws([&] { return replica->apply(pieces).has_value(); })) return 2;
+      if (replica->state().position != copy.end.position) return 3;
+      if (content_of(path).find("zero") != std::string::npos) return 4;
+    }
+    bound_files(RLIM_INFINITY);
+    const Result<Applied> applied = replica->apply(pieces);
+    if (!applied) return applied.error().what.find("another program") != std::string::npos ? 5 : 6;
+    return 0;
+  });
+  CHECK(failed == 0);
+  CHECK(content_of(path) == content_of(master.db()));
+}
+
+TEST_CASE("replica: no space to install a copy, the old state stays and entries go on") {
+  const ScratchFolder folder;
+  HandMaster master(folder.path(), kSchema);
+  const HandMaster::Copy small = master.copy();
+  master.exec("UPDATE t SET v = 'two'");
+  const std::vector<LogPiece> update = master.after(Seq{0});
+  master.exec(kManyRows);
+  const HandMaster::Copy large = master.copy();
+  const std::string path = folder.file("r.db");
+  const int failed = in_child([&] {
+    const auto replica = open_replica(path);
+    if (!take_copy(*replica, small)) return 1;
+    fetch(*replica, large);
+    // The copy is there; its way through the WAL needs more than its own size.
+    bound_files(large.end.total + 1000);
+    if (!throws([&] { return replica->install(large.end).has_value(); })) return 2;
+    if (replica->state().position != small.end.position) return 3;
+    if (std::filesystem::exists(path + "-csa-copy")) return 4;
+    if (!replica->apply(update)) return 5;
+    bound_files(50'000);
+    if (!throws([&] {
+          fetch(*replica, large);
+          return true;
+        }))
+      return 6;
+    return 0;
+  });
+  CHECK(failed == 0);
+  const Database db(path, Database::Mode::kReadOnly);
+  CHECK(db.query_text("SELECT v FROM t") == "two");
+  CHECK(db.query_text("PRAGMA integrity_check") == "ok");
+}
+
+TEST_CASE("replica: no space for a new identity's counters, none is given twice") {
+  const ScratchFolder folder;
+  const std::string path = folder.file("r.db");
+  const int failed = in_child([&] {
+    const auto replica = open_replica(path);
+    const std::uint64_t first = replica->reserve_counters();
+    bound_files(100);
+    if (!throws([&] { return replica->reserve_counters(); })) return 1;
+    bound_files(RLIM_INFINITY);
+    if (replica->reserve_counters() <= first) return 2;
+    return 0;
+  });
+  CHECK(failed == 0);
+}
+
+}  // namespace csa
