@@ -1,0 +1,188 @@
+#include "broker/archive.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "broker/spool.h"
+#include "common/limits.h"
+#include "common/store_meta.h"
+
+namespace csa {
+namespace {
+
+// What an entry weighs in a LOG besides its bytes: header and chain, generously.
+constexpr std::size_t kHeaderWeight = 192;
+
+std::string entry_name(Seq seq) { return "entry " + std::to_string(seq.value); }
+
+// The chain at `seq` as far as the file knows it: from the log, or from where its history began.
+std::optional<Chain> chain_at(const Database& db, LogTable& log, const Epoch& epoch, Seq seq) {
+  if (const auto entry = log.entry(seq)) return entry->chain;
+  for (const EpochRecord& record : read_epochs(db)) {
+    if (record.epoch == epoch && record.parent.seq == seq) return record.parent.chain;
+  }
+  return std::nullopt;
+}
+
+// Everything that one answer reads is of one state.
+class ReadView {
+ public:
+  explicit ReadView(const Database& db) : db_(db) { db_.exec("BEGIN"); }
+  ~ReadView() { sqlite3_exec(db_.handle(), "ROLLBACK", nullptr, nullptr, nullptr); }
+  ReadView(const ReadView&) = delete;
+  ReadView& operator=(const ReadView&) = delete;
+
+ private:
+  const Database& db_;
+};
+
+Database open_source(const std::string& path) {
+  Database db(path, Database::Mode::kReadOnly);
+  // Checkpoints belong to the ledger's connection alone, also the one at the end.
+  sqlite3_db_config(db.handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+  db.exec("PRAGMA query_only=ON");
+  return db;
+}
+
+}  // namespace
+
+CatchUp catch_up(const Position& after, const LogState& log) {
+  const Position& head = log.head;
+  if (after.epoch != Epoch{} && after.epoch != head.epoch) {
+    return {false, "it follows history " + to_string(after.epoch) + ", this is history " +
+                       to_string(head.epoch)};
+  }
+  if (after.seq > head.seq) {
+    return {false, "it is ahead, at " + std::to_string(after.seq.value) + "; the head is " +
+                       std::to_string(head.seq.value)};
+  }
+  if (after.seq.next() < log.floor) {
+    return {false, "the log begins at " + entry_name(log.floor) + ", wanted is " +
+                       entry_name(after.seq.next())};
+  }
+  if (after.chain == Chain{}) return {true, "the log holds what follows"};
+  const std::optional<Chain> here = after.seq == head.seq ? head.chain : log.chain_at;
+  if (!here) {
+    return {false, "the log no longer holds " + entry_name(after.seq) + " to compare with"};
+  }
+  if (*here != after.chain) {
+    return {false, "its history forked off before or at " + entry_name(after.seq)};
+  }
+  return {true, "the log holds what follows"};
+}
+
+struct Archive::Impl {
+  Impl(const std::string& path, std::string directory, const Log& log_lines)
+      : db(open_source(path)),
+        spool_directory(std::move(directory)),
+        out(log_lines),
+        log(db),
+        outcomes(db) {}
+
+  // Adds what fits. The entry that should be there and is not, if it met one.
+  std::optional<Seq> fill(const LogGet& request, Seq last, LogSlice& slice);
+
+  Database db;
+  std::string spool_directory;
+  const Log& out;
+  LogTable log;
+  OutcomeTable outcomes;
+  std::map<Id128, Spool> spools;
+};
+
+std::optional<Seq> Archive::Impl::fill(const LogGet& request, Seq last, LogSlice& slice) {
+  std::size_t room = std::clamp<std::size_t>(request.max_bytes, std::size_t{1}, limits::kUpdateMax);
+  std::size_t weight = 0;
+  Cursor at{request.after.seq.next(), request.offset};
+  while (at.seq <= last && room > 0 && slice.pieces.size() < limits::kPiecesMax) {
+    const auto entry = log.entry(at.seq);
+    if (!entry) return at.seq;
+    if (at.offset > 0 && at.offset >= entry->header.size) {
+      at = {at.seq.next(), 0};
+      continue;
+    }
+    weight += kHeaderWeight + entry->header.hostname.size();
+    if (weight > limits::kUpdateMax && !slice.pieces.empty()) return std::nullopt;
+    auto piece = log.read(at.seq, at.offset, std::min(limits::kPieceMax, room));
+    if (!piece || piece->is_stub()) return at.seq;
+    room -= piece->bytes.size();
+    at.offset += piece->bytes.size();
+    if (piece->completes()) at = {at.seq.next(), 0};
+    slice.pieces.push_back(std::move(*piece));
+  }
+  return std::nullopt;
+}
+
+Archive::Archive(const std::string& path, std::string spool_directory, const Log& log)
+    : impl_(std::make_unique<Impl>(path, std::move(spool_directory), log)) {}
+
+Archive::~Archive() = default;
+
+std::variant<LogSlice, LogGone> Archive::read_log(const LogGet& request, const Position& through) {
+  const ReadView view(impl_->db);
+  const auto gone = [&](Seq floor, std::string text) {
+    return LogGone{request.request, through, floor, std::move(text)};
+  };
+  const Result<Meta> meta = read_meta(impl_->db);
+  if (!meta) throw SqliteError(SQLITE_CORRUPT, meta.error().what);
+  if (meta->position.epoch != through.epoch) {
+    return gone(meta->floor, "a new history of the database has begun: take a full copy");
+  }
+  const LogState state{through, meta->floor,
+                       chain_at(impl_->db, impl_->log, through.epoch, request.after.seq)};
+  const CatchUp answer = catch_up(request.after, state);
+  if (!answer.tail) return gone(meta->floor, answer.reason);
+  LogSlice slice{request.request, through, meta->floor, {}};
+  const Seq last = std::min(through.seq, meta->position.seq);
+  const std::optional<Seq> hole = impl_->fill(request, last, slice);
+  if (hole && slice.pieces.empty()) {
+    impl_->out.error("archive: the log lacks " + entry_name(*hole) + " or a part of it");
+    return gone(meta->floor, "the log lacks " + entry_name(*hole));
+  }
+  return slice;
+}
+
+LayoutReply Archive::layout(std::uint64_t schema_version) {
+  return {schema_version, read_layout_json(impl_->db, schema_version).value_or("")};
+}
+
+std::variant<Ack, Nack> Archive::outcome(const TxId& tx) {
+  const ReadView view(impl_->db);
+  if (const auto found = impl_->outcomes.find(tx)) return found->answer;
+  if (tx.counter <= impl_->outcomes.floor(tx.node)) {
+    return Nack{tx, NackCode::kExpired,
+                "The outcome of this transaction was confirmed before, and is forgotten.", 0};
+  }
+  return Nack{tx, NackCode::kUnknown, "The master has no outcome of this transaction.", 0};
+}
+
+std::uint64_t Archive::last_counter(const NodeId& node) {
+  return impl_->outcomes.last_counter(node);
+}
+
+Result<SnapshotInfo> Archive::cut() {
+  Result<Spool> spool = Spool::cut(impl_->db, impl_->spool_directory);
+  if (!spool) {
+    impl_->out.error("archive: " + spool.error().what);
+    return spool.error();
+  }
+  const SnapshotInfo info = spool->info();
+  impl_->spools.emplace(info.id, std::move(*spool));
+  impl_->out.info("archive: full copy cut (" + std::to_string(info.total) + " bytes at " +
+                  to_string(info.position) + ")");
+  return info;
+}
+
+std::optional<Bytes> Archive::read_chunk(const Id128& snapshot, std::uint64_t offset,
+                                         std::size_t length) {
+  const auto found = impl_->spools.find(snapshot);
+  if (found == impl_->spools.end()) return std::nullopt;
+  return found->second.read(offset, std::min(length, limits::kChunkMax));
+}
+
+void Archive::drop(const Id128& snapshot) { impl_->spools.erase(snapshot); }
+
+void Archive::clear_spool(const std::string& spool_directory) { Spool::clear(spool_directory); }
+
+}  // namespace csa

@@ -1,0 +1,41 @@
+// A full copy of the database at one state, as a file of its own that is handed out by ranges and
+// removed with its owner. Belongs to one thread. Only archive.cc uses it.
+#pragma once
+
+#include <string>
+
+#include "broker/jobs.h"
+#include "common/result.h"
+#include "common/sqlite.h"
+
+namespace csa {
+
+class Spool {
+ public:
+  // Copies what `source` sees into directory/ID.csa-spool; csa_private is empty in the copy. The
+  // source is read inside one transaction, so the copy is one state and never starts over; writers
+  // go on. Error: the spool's disk (full, not writable) or a source without sound csa tables;
+  // nothing is left behind then. Other errors of the source are thrown.
+  [[nodiscard]] static Result<Spool> cut(const Database& source, const std::string& directory);
+  Spool(Spool&& other) noexcept;
+  Spool& operator=(Spool&& other) noexcept;
+  ~Spool();  // closes and unlinks the file
+
+  [[nodiscard]] const SnapshotInfo& info() const { return info_; }
+  // Fewer bytes only at the end. Throws std::system_error.
+  [[nodiscard]] Bytes read(std::uint64_t offset, std::size_t length) const;
+
+  // Removes what a broker that died has left in the directory.
+  static void clear(const std::string& directory);
+
+ private:
+  explicit Spool(std::string path) : path_(std::move(path)) {}
+  [[nodiscard]] Status fill(const Database& source);
+  [[nodiscard]] Status measure();
+
+  std::string path_;
+  int file_ = -1;
+  SnapshotInfo info_;
+};
+
+}  // namespace csa

@@ -1,0 +1,65 @@
+// The command line as all programs of csa share it: common flags, durations and sizes, a config
+// file and CSA_* variables as defaults, exit codes, and what a terminal wants. Flags may stand
+// before or after a subcommand: give subcommands with add_subcommand after add_common_flags.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/log.h"
+#include "common/result.h"
+#include "common/types.h"
+
+namespace csa {
+
+struct CommonFlags {
+  std::string app = "csa";
+  std::string group = "default";
+  std::vector<std::string> brokers;  // HOST[:PORT], as typed
+  std::uint16_t beacon_port = 5775;
+  LogLevel log_level = LogLevel::kInfo;
+  bool json = false;
+};
+
+// Adds --app, --group, --broker, --beacon-port, --log-level, --json, --config and --version.
+// `flags` must outlive the parsing; what it holds is the default.
+void add_common_flags(CLI::App& app, CommonFlags& flags);
+
+// "500ms", "10s", "5m", "2h"; a bare number is refused, as nobody can know its unit.
+[[nodiscard]] std::optional<Duration> parse_duration(std::string_view text);
+// The shortest text that parse_duration reads back, to the millisecond.
+[[nodiscard]] std::string to_string(Duration duration);
+// "1024", "64KiB", "64MiB", "1GiB", "2TiB"; KB, MB, GB are powers of ten.
+[[nodiscard]] std::optional<std::uint64_t> parse_size(std::string_view text);
+// "256MiB" where that is exact, else bytes.
+[[nodiscard]] std::string size_text(std::uint64_t bytes);
+
+// Options of these kinds; the help shows the present value as the default.
+CLI::Option* add_duration(CLI::App& app, const std::string& name, Duration& value,
+                          const std::string& text);
+CLI::Option* add_duration(CLI::App& app, const std::string& name, std::chrono::milliseconds& value,
+                          const std::string& text);
+CLI::Option* add_size(CLI::App& app, const std::string& name, std::uint64_t& value,
+                      const std::string& text);
+
+// Parses. nullopt: go on. Else the exit code: 0 after --help or --version, 2 for a wrong call,
+// which is explained on stderr.
+[[nodiscard]] std::optional<int> parse_cli(CLI::App& app, int argc, const char* const* argv);
+
+// The exit code of cli.md for a failure.
+[[nodiscard]] int exit_code(Errc code);
+// Prints "PROGRAM: what" on stderr and returns the exit code.
+[[nodiscard]] int report_error(std::string_view program, const Error& error);
+
+[[nodiscard]] bool is_terminal(int file);
+// A terminal that shows colours, and NO_COLOR is not set.
+[[nodiscard]] bool colour_wanted(int file);
+// One word of a shell command, quoted where that is needed.
+[[nodiscard]] std::string shell_word(std::string_view text);
+
+}  // namespace csa
