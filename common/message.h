@@ -337,5 +337,6 @@ using Message = std::variant<Hello, Welcome, Refused, Rehello, Goodbye, Ping, Po
 // Why the values of a decoded message cannot be (limits, contradictions between fields); nothing:
 // they can. The codec calls it.
 [[nodiscard]] std::optional<std::string> invalid(const Message& message);
+[[nodiscard]] std::optional<std::string> invalid(const EntryHeader& header);
 
 }  // namespace csa
