@@ -14,6 +14,7 @@ struct Object {
   std::string name;
   std::string table;
   bool is_virtual = false;
+  std::string sql;
 };
 
 class Finder {
@@ -50,11 +51,13 @@ class Finder {
 
   std::vector<Object> read_objects() const {
     Statement statement = db_.prepare(
-        "SELECT type, name, tbl_name, rootpage = 0 FROM main.sqlite_schema ORDER BY type, name");
+        "SELECT type, name, tbl_name, rootpage = 0, sql FROM main.sqlite_schema ORDER BY type, "
+        "name");
     std::vector<Object> objects;
     while (statement.step()) {
       objects.push_back({statement.column_text(0), statement.column_text(1),
-                         statement.column_text(2), statement.column_int(3) != 0});
+                         statement.column_text(2), statement.column_int(3) != 0,
+                         statement.column_text(4)});
     }
     return objects;
   }
@@ -68,6 +71,15 @@ class Finder {
         "rename it");
   }
 
+  static bool says_missing(const std::string& message) {
+    constexpr std::array<std::string_view, 7> kMissing = {
+        "no such function",  "no such collation", "no such module",    "unknown function",
+        "no such tokenizer", "unknown tokenizer", "vtable constructor"};
+    return std::any_of(kMissing.begin(), kMissing.end(), [&](std::string_view part) {
+      return message.find(part) != std::string::npos;
+    });
+  }
+
   // The reason why `sql` cannot be prepared, if it is one that sharing cares for. A view of a table
   // that is gone is broken on every copy alike, and stays so.
   std::optional<std::string> missing(const std::string& sql, bool any_error) const {
@@ -77,19 +89,16 @@ class Finder {
     sqlite3_finalize(raw);
     if (code == SQLITE_OK) return std::nullopt;
     if (any_error || (code & 0xff) != SQLITE_ERROR) return message;
-    constexpr std::array<std::string_view, 7> kMissing = {
-        "no such function",  "no such collation", "no such module",    "unknown function",
-        "no such tokenizer", "unknown tokenizer", "vtable constructor"};
-    const bool counts = std::any_of(kMissing.begin(), kMissing.end(), [&](std::string_view part) {
-      return message.find(part) != std::string::npos;
-    });
-    return counts ? std::optional(message) : std::nullopt;
+    return says_missing(message) ? std::optional(message) : std::nullopt;
   }
 
   void probe(const std::string& object, const std::string& sql, bool any_error) {
     const std::optional<std::string> message = missing(sql, any_error);
-    if (!message) return;
-    add(object, "plain SQLite cannot use it: " + *message,
+    if (message) add_missing(object, *message);
+  }
+
+  void add_missing(const std::string& object, const std::string& message) {
+    add(object, "plain SQLite cannot use it: " + message,
         "nodes have no extensions: drop it, or rebuild it with what SQLite has itself");
   }
 
@@ -98,6 +107,7 @@ class Finder {
     const std::string label = "table " + object.name;
     const std::string name = "main." + quote(object.name);
     probe(label, "SELECT * FROM " + name, true);
+    if (!object.is_virtual) check_definition(label, object.sql);
     const std::vector<std::string> columns = writable_columns(object.name);
     if (object.is_virtual) {
       probe_writes(label, name, columns);
@@ -113,6 +123,15 @@ class Finder {
       add(label, "its columns take all three names of the rowid, so that rows cannot be told apart",
           "rename one of the columns rowid, _rowid_ and oid");
     }
+  }
+
+  // On a read-only connection SQLite compiles no CHECKs, so the table is made once more elsewhere.
+  void check_definition(const std::string& label, const std::string& sql) {
+    const Database scratch(":memory:", Database::Mode::kCreate);
+    const int code = sqlite3_exec(scratch.handle(), sql.c_str(), nullptr, nullptr, nullptr);
+    if (code == SQLITE_OK) return;
+    const std::string message = sqlite3_errmsg(scratch.handle());
+    if (says_missing(message)) add_missing(label, message);
   }
 
   void check_view(const Object& object) {

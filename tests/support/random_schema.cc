@@ -170,13 +170,13 @@ std::string RandomSchema::literal(const RandomTable& table, const RandomColumn& 
   const std::string& type = column.type;
   const bool is_key = std::find(table.key.begin(), table.key.end(), column.name) != table.key.end();
   if (!(is_key && filling_) && chance(12)) return "NULL";
+  if (is_key && type == "INTEGER" && (filling_ || chance(90))) return std::to_string(below(12));
   if (table.strict && type != "ANY") {
     if (type == "INTEGER") return pick(kIntegers);
     if (type == "REAL") return chance(50) ? pick(kReals) : pick(kIntegers);
     if (type == "BLOB") return pick(kBlobs);
     return pick(kTexts);
   }
-  if (is_key && type == "INTEGER" && (filling_ || chance(90))) return std::to_string(below(12));
   switch (below(4)) {
     case 0:
       return pick(kIntegers);
@@ -209,7 +209,7 @@ std::string RandomSchema::insert(const RandomTable& table) {
   if (columns.empty()) return "INSERT OR IGNORE INTO " + table.name + " DEFAULT VALUES";
   std::string sql =
       pick(kWays) + " INTO " + table.name + "(" + columns + ") VALUES (" + values + ")";
-  if (sql.starts_with("INSERT INTO") && chance(40)) {
+  if (!filling_ && sql.starts_with("INSERT INTO") && chance(40)) {
     const RandomColumn column = pick(writable(table));
     sql += " ON CONFLICT DO UPDATE SET " + column.name + " = " + literal(table, column);
   }

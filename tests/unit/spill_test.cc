@@ -1,0 +1,54 @@
+#include "common/spill.h"
+
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <random>
+#include <system_error>
+
+#include "tests/support/scratch_folder.h"
+
+namespace csa {
+
+TEST_CASE("spill: bytes beyond memory, read back at any offset and after any truncation") {
+  const ScratchFolder folder;
+  std::mt19937 random(1);
+  for (const std::size_t memory : {std::size_t{0}, std::size_t{100}, std::size_t{200000}}) {
+    CAPTURE(memory);
+    Spill spill(folder.path(), memory);
+    Bytes expected;
+    for (int step = 0; step < 400; ++step) {
+      if (step % 40 == 39) {
+        const std::size_t size = random() % (expected.size() + 1);
+        spill.truncate(size);
+        expected.resize(size);
+      }
+      Bytes piece(random() % 4000);
+      for (std::uint8_t& byte : piece) byte = static_cast<std::uint8_t>(random());
+      spill.append(piece);
+      expected.insert(expected.end(), piece.begin(), piece.end());
+      REQUIRE(spill.size() == expected.size());
+      const std::size_t offset = random() % (expected.size() + 10);
+      const std::size_t length = random() % 100000;
+      const std::size_t start = std::min(offset, expected.size());
+      const std::size_t end = std::min(expected.size(), start + length);
+      REQUIRE(spill.read(offset, length) ==
+              Bytes(expected.begin() + static_cast<std::ptrdiff_t>(start),
+                    expected.begin() + static_cast<std::ptrdiff_t>(end)));
+    }
+    REQUIRE(spill.read(0, expected.size()) == expected);
+    spill.truncate(0);
+    CHECK(spill.read(0, 10).empty());
+  }
+  CHECK(std::filesystem::is_empty(folder.path()));
+}
+
+TEST_CASE("spill: directory that is not there, an error at the first byte beyond memory") {
+  Spill spill("/nowhere/at/all", 10);
+  const Bytes small(10, 1);
+  CHECK_NOTHROW(spill.append(small));
+  const Bytes large(1U << 17U, 1);
+  CHECK_THROWS_AS(spill.append(large), std::system_error);
+}
+
+}  // namespace csa
