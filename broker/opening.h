@@ -23,12 +23,17 @@ enum class Finding : std::uint8_t {
   kOtherApp,    // shared under another --app or --group
   kNewer,       // made by a newer csa
   kUnreadable,  // permissions, a directory, a network file system, locked by another program
-  kInUse,       // another broker has it open
+  kInUse,       // a broker or a node has it open
+  kCopy,        // csa's tables, but no master: a node's replica, or a backup not yet restored
 };
 
+enum class Way : std::uint8_t { kCreate, kAdopt, kRestore, kOther };
+
 struct WayOut {
-  std::string title;    // for the menu: "Create a new database from a schema"
-  std::string command;  // to copy: "csa-broker create --db … --schema FILE.sql"
+  Way way = Way::kOther;
+  std::string title;      // for the menu: "Create a new database from a schema"
+  std::string command;    // to copy: "csa-broker create --db … --schema FILE.sql"
+  std::string file = {};  // what to adopt or to restore from; empty: a person must name it
 };
 
 struct Report {
@@ -49,6 +54,10 @@ struct DatabaseName {
 // look.
 [[nodiscard]] Report inspect(const DatabaseName& name, bool thorough);
 
+// The finding as a failure: its kind gives the exit code, its text is the sentence. REQUIRES:
+// finding is not kSound.
+[[nodiscard]] Error to_error(const Report& report);
+
 struct Randomness {  // ids and time, from outside
   std::function<Id128()> random_id;
   std::function<WallTime()> wall_now;
@@ -60,6 +69,7 @@ struct Randomness {  // ids and time, from outside
 
 struct Adoption {
   Meta meta;
+  std::vector<std::string> remarks;      // rows that violate foreign keys: kept as they are
   bool already = false;                  // was adopted before: nothing changed
   std::vector<Unshareable> unshareable;  // not empty: nothing was touched
 };
@@ -77,7 +87,10 @@ struct Restoration {
 // The lock that makes one broker the owner of a database; released by the destructor.
 class BrokerLock {
  public:
+  // Error: kRefused where another broker, or a node, owns the file.
   [[nodiscard]] static Result<BrokerLock> take(const std::string& path);
+  // Whether somebody has it at this moment, this process included.
+  [[nodiscard]] static bool is_taken(const std::string& path);
   BrokerLock(BrokerLock&& other) noexcept;
   BrokerLock& operator=(BrokerLock&& other) noexcept;
   ~BrokerLock();

@@ -59,7 +59,5 @@ CLI::Option* add_size(CLI::App& app, const std::string& name, std::uint64_t& val
 [[nodiscard]] bool is_terminal(int file);
 // A terminal that shows colours, and NO_COLOR is not set.
 [[nodiscard]] bool colour_wanted(int file);
-// One word of a shell command, quoted where that is needed.
-[[nodiscard]] std::string shell_word(std::string_view text);
 
 }  // namespace csa

@@ -1,0 +1,29 @@
+// csa-broker: the command line, and nothing else.
+#include <unistd.h>
+
+#include <exception>
+#include <iostream>
+
+#include "broker/commands.h"
+#include "common/sqlite.h"
+
+int main(int argc, char** argv) {
+  try {
+    csa::BrokerFlags flags;
+    const auto cli = csa::broker_cli(flags);
+    if (const auto code = csa::parse_cli(*cli, argc, argv)) return *code;
+    if (const csa::Status settled = csa::settle(flags); !settled) {
+      return csa::report_error("csa-broker", settled.error());
+    }
+    const bool interactive = csa::is_terminal(STDIN_FILENO) && csa::is_terminal(STDERR_FILENO);
+    const csa::Terminal terminal{std::cin, std::cout, std::cerr, interactive};
+    return csa::run(flags, terminal, csa::serve);
+  } catch (const csa::SqliteError& error) {
+    const bool damaged =
+        error.primary_code() == SQLITE_CORRUPT || error.primary_code() == SQLITE_NOTADB;
+    const csa::Errc code = damaged ? csa::Errc::kDamaged : csa::Errc::kFailed;
+    return csa::report_error("csa-broker", {code, std::string("the database: ") + error.what()});
+  } catch (const std::exception& error) {
+    return csa::report_error("csa-broker", {csa::Errc::kFailed, error.what()});
+  }
+}

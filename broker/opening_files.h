@@ -1,0 +1,59 @@
+// Files around a database for opening*.cc: what SQLite keeps beside it, new ones that take its
+// place in one step, and SQLite's errors as findings. What the file system refuses is an Error.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "broker/opening.h"
+#include "common/sqlite.h"
+
+namespace csa {
+
+// csa_private: this file is the master itself, not a copy of it.
+inline constexpr std::string_view kRoleKey = "role";
+inline constexpr std::string_view kRoleBroker = "broker";
+
+[[nodiscard]] bool exists(const std::string& path);
+// One word of a shell command, quoted where that is needed.
+[[nodiscard]] std::string shell_word(std::string_view text);
+// "csa-broker VERB --db FILE REST", with --app and --group where they are not the default.
+[[nodiscard]] std::string broker_command(std::string_view verb, const DatabaseName& name,
+                                         std::string_view rest);
+
+// Where a new database is built before it takes its name; leftovers of a crash are removed.
+[[nodiscard]] std::string building_site(const std::string& path);
+void remove_database(const std::string& path);
+void remove_shared_memory(const std::string& path);  // of a file that no program has open
+// Forces file and folder to the disk, then gives `from` the name `to`, which must be free.
+[[nodiscard]] Status move_in(const std::string& from, const std::string& to);
+// As move_in, and what had the name `to` is called `kept` from then on: one step where the file
+// system can swap two names, else the name is free for a moment.
+[[nodiscard]] Status swap_in(const std::string& from, const std::string& to,
+                             const std::string& kept);
+// "-wal" and "-journal" that would be taken for those of a new database of this name.
+[[nodiscard]] Status check_no_leftovers(const std::string& path);
+
+struct Trouble {
+  Finding finding;
+  std::string sentence;
+};
+// What SQLite said about the file at `path`.
+[[nodiscard]] Trouble trouble_of(const SqliteError& error, const std::string& path);
+[[nodiscard]] Error error_of(const SqliteError& error, const std::string& path);
+
+// As inspect(), without asking whether another broker has it open. `read_only`: it will only be
+// read, so nobody needs to be able to write to it.
+struct Look {
+  bool thorough = false;
+  bool read_only = false;
+};
+[[nodiscard]] Report look_at(const DatabaseName& name, const Look& look);
+// Rows that violate foreign keys, as lines; at most a hundred.
+[[nodiscard]] std::vector<std::string> foreign_key_lines(const Database& db);
+
+// Makes the file WAL, for every connection to come. Error: the file system or another program does
+// not let it.
+[[nodiscard]] Status make_wal(const Database& db, const std::string& path);
+
+}  // namespace csa

@@ -1,0 +1,201 @@
+// The master anew from a backup or from a node's replica, as the next history.
+#include <algorithm>
+#include <memory>
+
+#include "broker/opening.h"
+#include "broker/opening_files.h"
+#include "common/limits.h"
+
+namespace csa {
+namespace {
+
+// 2026-01-31T09:00:00.123Z as part of a file's name.
+std::string kept_name(const std::string& path, WallTime now) {
+  std::string stamp;
+  for (const char c : to_string(now).substr(0, 19)) {
+    if (c != '-' && c != ':') stamp += c;
+  }
+  const std::string base = path + ".kept-" + stamp + "Z";
+  std::string name = base;
+  for (int i = 2; exists(name); ++i) name = base + "-" + std::to_string(i);
+  return name;
+}
+
+struct BackupCloser {
+  void operator()(sqlite3_backup* backup) const noexcept { sqlite3_backup_finish(backup); }
+};
+
+void copy(const std::string& from, const std::string& to) {
+  const Database source(from, Database::Mode::kReadOnly);
+  sqlite3_db_config(source.handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+  const Database target(to, Database::Mode::kCreate);
+  target.exec("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF");
+  const std::unique_ptr<sqlite3_backup, BackupCloser> backup(
+      sqlite3_backup_init(target.handle(), "main", source.handle(), "main"));
+  if (!backup) throw_sqlite(target.handle(), sqlite3_errcode(target.handle()), "copy");
+  const int code = sqlite3_backup_step(backup.get(), -1);
+  if (code != SQLITE_DONE) throw SqliteError(code, std::string("copy: ") + sqlite3_errstr(code));
+}
+
+// Proves that the copy is sound and of this application and group; its meta then.
+Result<Meta> sound_meta(const Database& db, const DatabaseName& name, const std::string& from) {
+  Statement check = db.prepare("PRAGMA integrity_check(1)");
+  if (!check.step() || check.column_text(0) != "ok") {
+    return Error{Errc::kDamaged, from + " is damaged (" + check.column_text(0) +
+                                     "); take another backup, or the replica of another node"};
+  }
+  check.reset();
+  if (!has_tables(db)) {
+    return Error{Errc::kFailed, from + " was never shared. To begin with it, copy it to " +
+                                    name.path + ", then: " + broker_command("adopt", name, "")};
+  }
+  if (db.query_int("SELECT count(*) FROM csa_meta") == 0) {
+    return Error{Errc::kNothing, from + " is a replica that never received a copy: it is empty"};
+  }
+  Result<Meta> meta = read_meta(db);
+  if (!meta) return Error{meta.error().code, from + ": " + meta.error().what};
+  if (meta->app != name.app || meta->group != name.group) {
+    return Error{Errc::kRefused, from + " belongs to application \"" + meta->app + "\", group \"" +
+                                     meta->group + "\", not to \"" + name.app + "\", \"" +
+                                     name.group + "\"; name them with --app and --group"};
+  }
+  return meta;
+}
+
+std::uint64_t highest_generation(const Database& db, const Meta& meta) {
+  std::uint64_t highest = meta.position.epoch.generation;
+  for (const EpochRecord& record : read_epochs(db)) {
+    highest = std::max(highest, record.epoch.generation);
+  }
+  return highest;
+}
+
+// Of the file that is to be replaced, as far as it can still be read.
+std::uint64_t generation_in(const std::string& path) {
+  if (!exists(path)) return 0;
+  try {
+    const Database db(path, Database::Mode::kReadOnly);
+    sqlite3_db_config(db.handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+    if (!has_tables(db)) return 0;
+    const Result<Meta> meta = read_meta(db);
+    return meta ? highest_generation(db, *meta) : 0;
+  } catch (const SqliteError&) {
+    return 0;
+  }
+}
+
+// Next history in the copy. The log stays behind: its entries belong to the old one.
+Meta begin_history(const Database& db, Meta meta, std::uint64_t generation,
+                   const Randomness& from) {
+  Transaction transaction(db);
+  const Position parent = meta.position;
+  meta.tables_version = kTablesVersion;
+  meta.position.epoch = Epoch{generation, from.random_id()};
+  meta.floor = meta.position.seq.next();
+  const Id128 fingerprint = schema_fingerprint(db);
+  if (fingerprint != meta.fingerprint) ++meta.schema_version;
+  meta.fingerprint = fingerprint;
+  db.exec("DELETE FROM csa_log");
+  clear_private(db);
+  write_private(db, kRoleKey, kRoleBroker);
+  write_layout(db, meta.schema_version, to_json(read_layout(db)));
+  write_meta(db, meta);
+  add_epoch(db, {meta.position.epoch, parent, from.wall_now()});
+  transaction.commit();
+  return meta;
+}
+
+Result<Meta> build(const DatabaseName& name, const std::string& from_file, const Randomness& from) {
+  const std::string site = building_site(name.path);
+  copy(from_file, site);
+  const Database db(site, Database::Mode::kReadWrite);
+  CSA_TRY(make_wal(db, site));
+  db.exec("PRAGMA secure_delete=ON");
+  Result<Meta> meta = sound_meta(db, name, from_file);
+  if (!meta) return meta;
+  const std::vector<Unshareable> unshareable = find_unshareable(db, Probe::kSchema);
+  if (!unshareable.empty()) {
+    return Error{Errc::kFailed, from_file + " cannot be shared: " + unshareable.front().object +
+                                    ": " + unshareable.front().reason +
+                                    ". Way out: " + unshareable.front().way_out};
+  }
+  const std::uint64_t last = std::max(highest_generation(db, *meta), generation_in(name.path));
+  Meta begun = begin_history(db, *meta, last + 1, from);
+  db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+  return begun;
+}
+
+// Brings what lies in the old file's log into it, so that it can be kept under another name. A file
+// that SQLite cannot read keeps its log beside it, under the new name too.
+Status put_down(const std::string& path, const std::string& kept) {
+  try {
+    Database db(path, Database::Mode::kReadWrite);
+    const bool busy = db.query_int("PRAGMA wal_checkpoint(TRUNCATE)").value_or(0) != 0;
+    db.close();
+    if (busy || exists(path + "-wal")) {
+      return Error{Errc::kFailed,
+                   path + " is in use by another program; end that one, then restore again"};
+    }
+    return Ok{};
+  } catch (const SqliteError& error) {
+    if (error.primary_code() == SQLITE_BUSY || error.primary_code() == SQLITE_LOCKED) {
+      return error_of(error, path);
+    }
+  }
+  for (const char* const ending : {"-wal", "-journal"}) {
+    if (!exists(path + ending)) continue;
+    CSA_TRY(move_in(path + ending, kept + ending));
+  }
+  remove_shared_memory(path);
+  return Ok{};
+}
+
+Result<Restoration> install(const DatabaseName& name, Meta meta, const Randomness& from) {
+  Restoration done;
+  done.meta = std::move(meta);
+  const std::string site = building_site(name.path);
+  if (!exists(name.path)) {
+    CSA_TRY(check_no_leftovers(name.path));
+    CSA_TRY(move_in(site, name.path));
+    return done;
+  }
+  done.kept_as = kept_name(name.path, from.wall_now());
+  CSA_TRY(put_down(name.path, done.kept_as));
+  CSA_TRY(swap_in(site, name.path, done.kept_as));
+  return done;
+}
+
+}  // namespace
+
+Result<Restoration> restore(const DatabaseName& name, const std::string& from_file,
+                            const Randomness& from) {
+  const Report source = look_at({from_file, name.app, name.group}, {false, true});
+  // Only what keeps it from being read at all; the rest is asked of the copy.
+  if (source.finding == Finding::kMissing || source.finding == Finding::kUnreadable ||
+      source.finding == Finding::kNotSqlite) {
+    return to_error(source);
+  }
+  const Result<BrokerLock> lock = BrokerLock::take(name.path);
+  if (!lock) return lock.error();
+  const Report present = look_at(name, {});
+  if (present.finding == Finding::kUnreadable || present.finding == Finding::kNewer) {
+    return to_error(present);
+  }
+  const std::string site = building_site(name.path);
+  remove_database(site);
+  const auto restored = [&]() -> Result<Restoration> {
+    try {
+      Result<Meta> meta = build(name, from_file, from);
+      if (!meta) return meta.error();
+      return install(name, std::move(*meta), from);
+    } catch (const SqliteError& error) {
+      const bool of_source =
+          error.primary_code() == SQLITE_CORRUPT || error.primary_code() == SQLITE_NOTADB;
+      return error_of(error, of_source ? from_file : name.path);
+    }
+  }();
+  if (!restored) remove_database(site);
+  return restored;
+}
+
+}  // namespace csa
