@@ -4,6 +4,21 @@
 #include "common/check.h"
 
 namespace csa {
+namespace {
+
+// Capture's own statements are prepared while this lives.
+class OwnWork {
+ public:
+  explicit OwnWork(int& depth) : depth_(depth) { ++depth_; }
+  ~OwnWork() { --depth_; }
+  OwnWork(const OwnWork&) = delete;
+  OwnWork& operator=(const OwnWork&) = delete;
+
+ private:
+  int& depth_;
+};
+
+}  // namespace
 
 Capture::Impl::Impl(const Database& database, Options capture_options)
     : db(database),
@@ -95,12 +110,13 @@ void Capture::Impl::append_sequences() {
 
 Capture::Capture(const Database& db, Options options)
     : impl_(std::make_unique<Impl>(db, std::move(options))) {
-  const auto hook = [](void* context, sqlite3* handle, int op, const char* database,
+  const auto hook = [](void* context, sqlite3* /*db*/, int op, const char* database,
                        const char* table, sqlite3_int64 old_rowid,
                        sqlite3_int64 new_rowid) noexcept {
     // TEMP and attached databases are reported as well.
     if (sqlite3_stricmp(database, "main") != 0) return;
     auto& impl = *static_cast<Impl*>(context);
+    const OwnWork own(impl.own_work);
     try {
       impl.on_change(op, table, old_rowid, new_rowid);
     } catch (const SqliteError& error) {
@@ -108,7 +124,6 @@ Capture::Capture(const Database& db, Options options)
     } catch (...) {
       impl.exception = std::current_exception();
     }
-    static_cast<void>(handle);
   };
   sqlite3_preupdate_hook(db.handle(), hook, impl_.get());
 }
@@ -117,6 +132,7 @@ Capture::~Capture() { sqlite3_preupdate_hook(impl_->db.handle(), nullptr, nullpt
 
 void Capture::begin() {
   Impl& impl = *impl_;
+  const OwnWork own(impl.own_work);
   CSA_CHECK(!impl.active);
   impl.body.truncate(0);
   impl.encoder.reset();
@@ -143,10 +159,13 @@ Status Capture::status() const {
   return Ok{};
 }
 
+bool Capture::at_work() const { return impl_->own_work > 0; }
+
 std::uint64_t Capture::size() const { return impl_->body.size(); }
 
 const Spill& Capture::finish() {
   Impl& impl = *impl_;
+  const OwnWork own(impl.own_work);
   CSA_CHECK(impl.active);
   if (!impl.failure && !impl.exception) {
     impl.flush_touched();
@@ -171,6 +190,7 @@ void Capture::discard() {
 
 void Capture::begin_statement() {
   Impl& impl = *impl_;
+  const OwnWork own(impl.own_work);
   CSA_CHECK(impl.active);
   if (impl.failure || impl.exception) return;
   impl.flush_touched();
@@ -180,6 +200,7 @@ void Capture::begin_statement() {
 
 void Capture::schema_statement(std::string_view sql, bool keep_rows_before) {
   Impl& impl = *impl_;
+  const OwnWork own(impl.own_work);
   CSA_CHECK(impl.active);
   if (impl.failure || impl.exception) return;
   if (keep_rows_before) {
@@ -200,6 +221,7 @@ void Capture::schema_statement(std::string_view sql, bool keep_rows_before) {
 
 void Capture::capture_whole_table(std::string_view name) {
   Impl& impl = *impl_;
+  const OwnWork own(impl.own_work);
   CSA_CHECK(impl.active);
   if (impl.failure || impl.exception) return;
   CapturedTable& table = impl.table(name);

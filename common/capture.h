@@ -38,6 +38,9 @@ class Capture {
   // must be rolled back. Ask after each statement, and after finish(), for full-text tables change
   // late. Throws std::system_error: the spill's file.
   [[nodiscard]] Status status() const;
+  // True while capture runs statements of its own, also inside the hook: an authorizer that judges
+  // a user's SQL must then allow everything (capture reads the schema by PRAGMAs).
+  [[nodiscard]] bool at_work() const;
   // Bytes captured so far.
   [[nodiscard]] std::uint64_t size() const;
   // Ends the changeset: late changes of odd tables and of sqlite_sequence are added. The result is

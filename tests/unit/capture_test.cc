@@ -219,6 +219,28 @@ TEST_CASE("capture: whole table after CREATE TABLE AS, every row an insert") {
   CHECK(test::difference(master, replica) == "");
 }
 
+TEST_CASE("capture: an authorizer that denies PRAGMA knows by at_work() what is capture's own") {
+  const Database db(":memory:", Database::Mode::kCreate);
+  db.exec("CREATE TABLE t(a, b DEFAULT 3)");
+  Capture capture(db, {100000, 1000, "/tmp"});
+  db.exec("BEGIN");
+  const auto authorizer = [](void* context, int action, const char*, const char*, const char*,
+                             const char*) {
+    if (static_cast<const Capture*>(context)->at_work()) return SQLITE_OK;
+    return action == SQLITE_PRAGMA ? SQLITE_DENY : SQLITE_OK;
+  };
+  sqlite3_set_authorizer(db.handle(), authorizer, &capture);
+  capture.begin();
+  CHECK_THROWS_AS(db.exec("PRAGMA user_version"), SqliteError);
+  db.exec("INSERT INTO t VALUES (1, NULL)");
+  db.exec("UPDATE t SET b = 4");
+  CHECK(capture.finish().size() > 0);
+  CHECK(capture.status().has_value());
+  CHECK(!capture.at_work());
+  sqlite3_set_authorizer(db.handle(), nullptr, nullptr);
+  db.exec("COMMIT");
+}
+
 TEST_CASE("capture: odd tables, big integer keys that SQLite shows rounded are refused by name") {
   test::RowPair pair("CREATE TABLE t(r REAL, k INTEGER PRIMARY KEY) WITHOUT ROWID");
   check_write(pair, {"INSERT INTO t VALUES (1, 5), (2, 9007199254740993)"});
