@@ -33,9 +33,14 @@ void Hub::on_log(const PeerKey& peer, std::variant<LogSlice, LogGone> answer, Ti
   impl_->note_time(now);
   impl_->end_job(peer);
   if (impl_->phase == Phase::kStopped || impl_->peers.find(peer) == nullptr) return;
+  const Position& head = impl_->master.head;
+  if (auto* const slice = std::get_if<LogSlice>(&answer)) {
+    // Read before the history ended: of no use to anybody.
+    if (slice->head.epoch != head.epoch) slice->pieces.clear();
+  }
   // The archive may have seen a commit that nobody was told of yet.
   const auto tell = [&](auto& one) {
-    one.head = impl_->master.head;
+    one.head = head;
     impl_->send(peer, std::move(one));
   };
   std::visit(tell, answer);

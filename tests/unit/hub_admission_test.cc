@@ -247,6 +247,19 @@ TEST_CASE("hub: a third process with a NodeId waits, the claimant may greet twic
   CHECK(bench.sent<Welcome>("c").empty());
 }
 
+TEST_CASE("hub: a claimant that turns out to be the holder's process is welcomed, not refused") {
+  Bench bench;
+  bench.join("a", 1);
+  Hello greeting = hello(1);
+  greeting.incarnation = id(0x77);
+  bench.say("b", greeting);
+  bench.say("b", hello(1));
+  CHECK(bench.sent<Welcome>("b").size() == 1);
+  CHECK(bench.sent<Refused>("b").empty());
+  bench.pass(2s);
+  CHECK(bench.hub.nodes().size() == 1);
+}
+
 TEST_CASE("hub: a connection that greets as somebody else leaves first") {
   Bench bench;
   bench.join("a", 1);

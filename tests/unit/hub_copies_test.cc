@@ -50,6 +50,25 @@ TEST_CASE("hub: LOG_GET is read up to the told head and answered with it") {
   CHECK(bench.sent<LogSlice>("a")[0].head == at(10));
 }
 
+TEST_CASE("hub: what was read before the history ended is not sent, only the new head") {
+  Bench bench;
+  bench.join("a", 1);
+  bench.say("a", LogGet{});
+  bench.say("a", write(1, 8));
+  CommitResult result = bench.result_of(bench.jobs<CommitJob>()[0]);
+  result.new_epoch = true;
+  result.head.epoch = Epoch{2, id(0xE2)};
+  bench.commit(result);
+  LogSlice slice;
+  slice.head = at(10);
+  slice.pieces.resize(1);
+  bench.hub.on_log("a", slice, bench.now);
+  bench.take();
+  REQUIRE(bench.sent<LogSlice>("a").size() == 1);
+  CHECK(bench.sent<LogSlice>("a")[0].pieces.empty());
+  CHECK(bench.sent<LogSlice>("a")[0].head == result.head);
+}
+
 TEST_CASE("hub: reader jobs of a peer are bounded, also over goodbye and hello") {
   Bench bench;
   bench.join("a", 1);
@@ -107,6 +126,17 @@ TEST_CASE("hub: all who ask for a copy share one cut") {
   bench.say("a", SnapshotGet{});
   CHECK(bench.jobs<CutJob>().empty());
   CHECK(bench.sent<SnapshotChunk>("a").size() == 1);
+}
+
+TEST_CASE("hub: a connection that was replaced waits for no copy") {
+  Bench bench;
+  bench.join("a", 1);
+  bench.say("a", SnapshotGet{});
+  bench.join("b", 1);
+  cut(bench, copy(0xC1, 10));
+  CHECK(bench.sent<SnapshotChunk>("a").empty());
+  bench.say("b", SnapshotGet{});
+  CHECK(bench.sent<SnapshotChunk>("b").size() == 1);
 }
 
 TEST_CASE("hub: a copy ahead of the told head is held back until the head is told") {

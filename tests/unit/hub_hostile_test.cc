@@ -69,6 +69,8 @@ struct Stores {
 
 void carry_out(Bench& bench, Stores& stores) {
   for (HubAction& action : bench.out) {
+    if (const auto* const one = std::get_if<SendTo>(&action)) CHECK_FALSE(invalid(one->message));
+    if (const auto* const one = std::get_if<Publish>(&action)) CHECK_FALSE(invalid(one->message));
     if (auto* const job = std::get_if<CommitJob>(&action)) stores.commits.push_back(*job);
     if (std::holds_alternative<CutJob>(action)) ++stores.cuts;
     if (auto* const job = std::get_if<DropJob>(&action)) stores.spools.erase(job->snapshot);
