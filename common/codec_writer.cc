@@ -1,5 +1,7 @@
 #include "common/codec_writer.h"
 
+#include <bit>
+
 namespace csa::codec {
 
 void Writer::sentence(std::string_view /*name*/, const std::string& text) {
@@ -27,7 +29,14 @@ void Writer::put(const Value& value) {
     Writer& writer;
     void operator()(const Null&) const { writer.packer_.pack_nil(); }
     void operator()(std::int64_t number) const { writer.put(number); }
-    void operator()(double number) const { writer.packer_.pack_double(number); }
+    // The library's pack_double() turns 1.0 into the integer 1 and loses the sign of -0.0.
+    void operator()(double number) const {
+      const auto bits = std::bit_cast<std::uint64_t>(number);
+      writer.sink_.out.push_back(0xCB);
+      for (std::size_t i = 8; i-- > 0;) {
+        writer.sink_.out.push_back(static_cast<std::uint8_t>(bits >> (8 * i)));
+      }
+    }
     void operator()(const Text& text) const { writer.put(text.utf8); }
     void operator()(const Bytes& blob) const { writer.put(blob); }
     void operator()(const Text16& text) const {
