@@ -1,0 +1,326 @@
+#include "broker/ledger.h"
+
+#include <system_error>
+#include <utility>
+
+#include "broker/ledger_impl.h"
+#include "common/limits.h"
+#include "common/schema.h"
+
+namespace csa {
+namespace {
+
+constexpr int kCheckpointPages = 1000;      // worth a checkpoint when idle
+constexpr int kCheckpointPagesMax = 16000;  // and from here on under load too
+constexpr std::size_t kPrunedParts = 256;   // of the log, a call of housekeeping
+constexpr int kCacheKib = 16 * 1024;
+constexpr int kValueMax = 256 * 1024 * 1024;  // one text, blob or row
+
+void set(const Database& db, int option, int value) {
+  const int code = sqlite3_db_config(db.handle(), option, value, nullptr);
+  if (code != SQLITE_OK) throw_sqlite(db.handle(), code, "configure the master's connection");
+}
+
+void set_persistent_wal(const Database& db, int on) {
+  sqlite3_file_control(db.handle(), "main", SQLITE_FCNTL_PERSIST_WAL, &on);
+}
+
+void configure(const Database& db, const std::string& path) {
+  if (db.query_text("PRAGMA journal_mode=WAL") != "wal") {
+    throw SqliteError(SQLITE_CANTOPEN, "SQLite cannot use WAL mode on " + path +
+                                           "; keep the database on a local disk");
+  }
+  db.exec(
+      "PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA wal_autocheckpoint=0;"
+      "PRAGMA cache_size=-" +
+      std::to_string(kCacheKib));
+  set(db, SQLITE_DBCONFIG_DEFENSIVE, 1);
+  set(db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0);
+  set(db, SQLITE_DBCONFIG_ENABLE_FTS3_TOKENIZER, 0);
+  set(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1);
+  set_persistent_wal(db, 1);
+  sqlite3_limit(db.handle(), SQLITE_LIMIT_LENGTH, kValueMax);
+  sqlite3_limit(db.handle(), SQLITE_LIMIT_ATTACHED, 0);
+}
+
+// SQLite takes this setting only outside a transaction.
+class ForeignKeysOff {
+ public:
+  explicit ForeignKeysOff(const Database& db) : db_(db) { db_.exec("PRAGMA foreign_keys=OFF"); }
+  ~ForeignKeysOff() {
+    sqlite3_exec(db_.handle(), "PRAGMA foreign_keys=ON", nullptr, nullptr, nullptr);
+  }
+  ForeignKeysOff(const ForeignKeysOff&) = delete;
+  ForeignKeysOff& operator=(const ForeignKeysOff&) = delete;
+
+ private:
+  const Database& db_;  // must outlive this
+};
+
+bool is_migration(const WriteJob& job) { return std::holds_alternative<Migrate>(job.request); }
+
+}  // namespace
+
+Ledger::Impl::Impl(const std::string& database_path, LedgerOptions ledger_options,
+                   const Log& logger)
+    : path(database_path),
+      options(std::move(ledger_options)),
+      log(logger),
+      db(path, Database::Mode::kReadWrite) {
+  configure(db, path);
+  if (options.spill_directory.empty()) {
+    const std::size_t slash = path.rfind('/');
+    options.spill_directory = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  }
+  sandbox = std::make_unique<Sandbox>(db, options.monotonic_now);
+  wal = std::make_unique<WalWatch>(db);
+  capture = std::make_unique<Capture>(
+      db, Capture::Options{options.max_changes, limits::kCaptureMemory, options.spill_directory});
+  const auto statement = [this](const char* sql) { return db.prepare(sql); };
+  savepoint = statement("SAVEPOINT j");
+  release = statement("RELEASE j");
+  rollback_to = statement("ROLLBACK TO j");
+  open_work = statement("SAVEPOINT w");
+  close_work = statement("RELEASE w");
+  open_flush = statement("SAVEPOINT f");
+  close_flush = statement("RELEASE f");
+  page_count = statement("PRAGMA main.page_count");
+  page_size = static_cast<std::uint64_t>(db.query_int("PRAGMA main.page_size").value_or(0));
+  // The first own commit is where noticing others begins.
+  Transaction transaction(db);
+  Result<Meta> read = read_meta(db);
+  if (!read) throw SqliteError(SQLITE_CORRUPT, path + ": " + read.error().what);
+  meta = std::move(read).value();
+  entries = std::make_unique<LogTable>(db);
+  outcomes = std::make_unique<OutcomeTable>(db);
+  static_cast<void>(wal->written_by_others());
+  write_meta(db, meta);
+  transaction.commit();
+  wal->committed();
+}
+
+CommitResult Ledger::Impl::commit(const std::vector<WriteJob>& jobs) {
+  CSA_CHECK(jobs.size() <= limits::kGroupMax);
+  Batch batch;
+  batch.jobs = jobs;
+  batch.answers.resize(jobs.size());
+  batch.forced.resize(jobs.size());
+  CommitResult result;
+  std::size_t begin = 0;
+  while (begin < jobs.size()) {
+    std::size_t end = begin + 1;
+    // A migration is a group of its own: it runs without foreign keys.
+    while (!is_migration(jobs[begin]) && end < jobs.size() && !is_migration(jobs[end])) ++end;
+    commit_range(batch, begin, end, result);
+    begin = end;
+  }
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    result.outcomes.push_back({jobs[i].ticket, std::move(batch.answers[i].value())});
+  }
+  result.head = meta.position;
+  result.floor = meta.floor;
+  result.schema_version = meta.schema_version;
+  result.log_bytes = entries->bytes();
+  if (page_count.step()) {
+    result.database_bytes = page_size * static_cast<std::uint64_t>(page_count.column_int(0));
+  }
+  page_count.reset();
+  if (wal->pages() >= kCheckpointPagesMax) wal->checkpoint();
+  return result;
+}
+
+// A statement can roll back the whole transaction (capture.md M6). Then what ran before it is
+// committed by itself, the guilty one answered, and the rest goes on: nothing runs more than twice.
+void Ledger::Impl::commit_range(Batch& batch, std::size_t begin, std::size_t end,
+                                CommitResult& result) {
+  std::optional<ForeignKeysOff> off;
+  if (is_migration(batch.jobs[begin])) off.emplace(db);
+  std::size_t stop = end;
+  while (begin < end) {
+    std::optional<std::size_t> guilty;
+    const std::uint64_t log_bytes_before = entries->bytes();
+    try {
+      guilty = attempt(batch, begin, stop, result);
+    } catch (const SqliteError& error) {
+      // Only what surely left nothing behind; a failed write or sync may come back after a restart.
+      const int code = error.primary_code();
+      if (code != SQLITE_FULL && code != SQLITE_READONLY && code != SQLITE_BUSY) throw;
+      undo(log_bytes_before);
+      refuse_group(batch, begin, stop, rejection_of(error, 0));
+    } catch (const std::system_error& error) {
+      const Rejection why = rejection_of(error, 0);
+      undo(log_bytes_before);
+      refuse_group(batch, begin, stop, why);
+    }
+    if (guilty) {
+      undo(log_bytes_before);
+      batch.forced[*guilty] = std::move(batch.answers[*guilty]);
+      stop = *guilty + 1;
+      continue;
+    }
+    begin = stop;
+    stop = end;
+  }
+}
+
+std::optional<std::size_t> Ledger::Impl::attempt(Batch& batch, std::size_t first, std::size_t last,
+                                                 CommitResult& result) {
+  GroupState state;
+  begin(state);
+  for (std::size_t i = first; i < last; ++i) {
+    const WriteJob& job = batch.jobs[i];
+    if (batch.forced[i]) {
+      batch.answers[i] = batch.forced[i];
+      const Nack& nack = std::get<Nack>(*batch.forced[i]);
+      // A full disk is no outcome: the write may be sent again.
+      if (nack.code != NackCode::kLimit && nack.code != NackCode::kBusy) {
+        store_outcome(nack.tx, hash_of(job), *batch.forced[i]);
+      }
+      continue;
+    }
+    Answer answer;
+    const bool alive = run_job(job, state, answer);
+    batch.answers[i] = std::move(answer);
+    if (!alive) return i;
+  }
+  end(state);
+  result.new_epoch = result.new_epoch || state.new_epoch;
+  std::size_t inline_bytes = 0;
+  for (const LogPiece& piece : result.pieces) inline_bytes += piece.bytes.size();
+  for (LogPiece& piece : state.pieces) {
+    if (inline_bytes + piece.bytes.size() > limits::kUpdateMax) piece.bytes.clear();
+    inline_bytes += piece.bytes.size();
+    result.pieces.push_back(std::move(piece));
+  }
+  return std::nullopt;
+}
+
+void Ledger::Impl::begin(GroupState& state) {
+  db.exec("BEGIN IMMEDIATE");
+  state.meta = meta;
+  state.time = options.wall_now();
+  if (wal->written_by_others()) begin_epoch(state);
+  for (const auto& [node, counter] : confirmed) outcomes->raise_floor(node, counter);
+}
+
+// What the other program did is in no log entry: nobody can follow, everybody takes a copy.
+void Ledger::Impl::begin_epoch(GroupState& state) {
+  Meta& now = state.meta;
+  EpochRecord record;
+  record.parent = now.position;
+  record.epoch = Epoch{now.position.epoch.generation + 1, options.random_id()};
+  record.started = state.time;
+  log.error("ledger: another program has written to " + path +
+            " while the broker has it open; what it changed is kept, but every node must take a"
+            " full copy now. Let programs write through csa-node only (" +
+            to_string(record.parent) + " ended, epoch " + to_string(record.epoch) + " begins)");
+  add_epoch(db, record);
+  now.position.epoch = record.epoch;
+  // Nobody else holds this state, so no other chain may lead to it.
+  now.position.chain = Chain{options.random_id()};
+  entries->erase_before(now.position.seq.next());
+  now.floor = now.position.seq.next();
+  const Id128 fingerprint = schema_fingerprint(db);
+  if (fingerprint != now.fingerprint) ++now.schema_version;
+  now.fingerprint = fingerprint;
+  write_layout(db, now.schema_version, to_json(read_layout(db)));
+  for (const Unshareable& object : find_unshareable(db, Probe::kSchema)) {
+    log.error("ledger: " + object.object + " cannot be shared: " + object.reason + "; " +
+              object.way_out);
+  }
+  capture->discard();
+  state.new_epoch = true;
+}
+
+void Ledger::Impl::end(GroupState& state) {
+  Meta& now = state.meta;
+  now.floor = entries->prune(now.floor, now.position.seq, options.log_keep, 2 * state.parts + 16);
+  write_meta(db, now);
+  db.exec("COMMIT");
+  wal->committed();
+  meta = now;
+  confirmed.clear();
+}
+
+// Back to the last commit, whoever ended the transaction.
+void Ledger::Impl::undo(std::uint64_t log_bytes) {
+  if (db.in_transaction()) db.exec("ROLLBACK");
+  CSA_CHECK(!db.in_transaction());
+  capture->discard();
+  entries->restore_bytes(log_bytes);
+}
+
+void Ledger::Impl::refuse_group(Batch& batch, std::size_t first, std::size_t last,
+                                const Rejection& why) {
+  log.error("ledger: " + std::to_string(last - first) + " writes refused: " + why.message);
+  for (std::size_t i = first; i < last; ++i) {
+    if (batch.forced[i]) {
+      batch.answers[i] = batch.forced[i];
+    } else {
+      batch.answers[i] = nack_of(tx_of(batch.jobs[i]), why);
+    }
+  }
+}
+
+void Ledger::Impl::housekeeping() {
+  const bool prune = entries->bytes() > options.log_keep && meta.floor < meta.position.seq;
+  if (prune || !confirmed.empty()) {
+    const std::uint64_t log_bytes_before = entries->bytes();
+    try {
+      GroupState state;
+      state.parts = kPrunedParts / 2;
+      begin(state);
+      // A new Epoch is told with a group's result: it waits for the next one.
+      if (state.new_epoch) {
+        undo(log_bytes_before);
+      } else {
+        end(state);
+      }
+    } catch (const SqliteError& error) {
+      const int code = error.primary_code();
+      if (code != SQLITE_FULL && code != SQLITE_READONLY && code != SQLITE_BUSY) throw;
+      undo(log_bytes_before);
+      log.warn("ledger: housekeeping put off: " + std::string(error.what()));
+    }
+  }
+  if (wal->pages() >= kCheckpointPages) wal->checkpoint();
+}
+
+Ledger::Ledger(const std::string& path, LedgerOptions options, const Log& log)
+    : impl_(std::make_unique<Impl>(path, std::move(options), log)) {}
+
+Ledger::~Ledger() = default;
+
+CommitResult Ledger::commit(const std::vector<WriteJob>& jobs) { return impl_->commit(jobs); }
+
+void Ledger::housekeeping() { impl_->housekeeping(); }
+
+void Ledger::confirm(const NodeId& node, std::uint64_t counter) {
+  std::uint64_t& known = impl_->confirmed[node];
+  if (counter > known) known = counter;
+}
+
+const Meta& Ledger::meta() const { return impl_->meta; }
+
+std::uint64_t Ledger::log_bytes() const { return impl_->entries ? impl_->entries->bytes() : 0; }
+
+void Ledger::close() {
+  Impl& impl = *impl_;
+  if (!impl.db) return;
+  impl.wal->checkpoint_all();
+  set_persistent_wal(impl.db, 0);
+  set(impl.db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0);
+  for (Statement* const statement :
+       {&impl.savepoint, &impl.release, &impl.rollback_to, &impl.open_work, &impl.close_work,
+        &impl.open_flush, &impl.close_flush, &impl.page_count}) {
+    *statement = Statement();
+  }
+  impl.outcomes.reset();
+  impl.entries.reset();
+  impl.capture.reset();
+  impl.wal.reset();
+  impl.sandbox.reset();
+  impl.db.close();
+}
+
+}  // namespace csa

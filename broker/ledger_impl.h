@@ -1,0 +1,66 @@
+// The ledger's inside, shared by ledger.cc (groups) and ledger_job.cc (single jobs).
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "broker/ledger.h"
+#include "broker/ledger_group.h"
+#include "broker/ledger_run.h"
+#include "broker/sandbox.h"
+#include "broker/wal_watch.h"
+#include "common/capture.h"
+
+namespace csa {
+
+struct Ledger::Impl {
+  Impl(const std::string& database_path, LedgerOptions ledger_options, const Log& logger);
+
+  // Groups (ledger.cc).
+  [[nodiscard]] CommitResult commit(const std::vector<WriteJob>& jobs);
+  void commit_range(Batch& batch, std::size_t begin, std::size_t end, CommitResult& result);
+  // The job that destroyed the group; nothing: committed.
+  [[nodiscard]] std::optional<std::size_t> attempt(Batch& batch, std::size_t begin, std::size_t end,
+                                                   CommitResult& result);
+  void begin(GroupState& state);
+  void begin_epoch(GroupState& state);
+  void end(GroupState& state);
+  void undo(std::uint64_t log_bytes);
+  void refuse_group(Batch& batch, std::size_t begin, std::size_t end, const Rejection& why);
+  void housekeeping();
+  void apply_confirmations();
+
+  // Jobs (ledger_job.cc). False: the whole transaction is gone; `answer` is the guilty job's.
+  [[nodiscard]] bool run_job(const WriteJob& job, GroupState& state, Answer& answer);
+  [[nodiscard]] std::optional<Answer> known_answer(const TxId& tx, const Id128& hash);
+  [[nodiscard]] std::variant<CallEffect, Rejection> run_request(const WriteJob& job,
+                                                                const Spill*& body);
+  [[nodiscard]] std::optional<Rejection> end_request(const Spill*& body, std::uint32_t statement);
+  [[nodiscard]] bool refused_early(const WriteJob& job, const GroupState& state, Answer& answer);
+  void append_entry(EntryHeader header, const Spill& body, GroupState& state);
+  void store_outcome(const TxId& tx, const Id128& hash, const Answer& answer);
+
+  std::string path;
+  LedgerOptions options;
+  Log log;
+  Database db;
+  // Made from db, gone before it.
+  std::unique_ptr<Sandbox> sandbox;
+  std::unique_ptr<WalWatch> wal;
+  std::unique_ptr<Capture> capture;
+  std::unique_ptr<LogTable> entries;
+  std::unique_ptr<OutcomeTable> outcomes;
+  Statement savepoint, release, rollback_to, open_work, close_work, open_flush, close_flush;
+  Statement page_count;
+  std::uint64_t page_size = 0;
+  Meta meta;
+  std::map<NodeId, std::uint64_t> confirmed;
+};
+
+// The origin's request, as far as both kinds have it in common.
+[[nodiscard]] const TxId& tx_of(const WriteJob& job);
+[[nodiscard]] Id128 hash_of(const WriteJob& job);
+[[nodiscard]] Nack nack_of(const TxId& tx, const Rejection& rejection);
+
+}  // namespace csa

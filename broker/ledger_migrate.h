@@ -1,0 +1,44 @@
+// Runs the statements of one migration: row changes are captured, schema statements are put into
+// the changeset as text. Belongs to the ledger's thread; leaves rolling back to the caller.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "broker/ledger_run.h"
+
+namespace csa {
+
+class Migration {
+ public:
+  // All must outlive this.
+  Migration(const Database& db, Sandbox& sandbox, Capture& capture, CallLimits limits)
+      : db_(db), sandbox_(sandbox), capture_(capture), limits_(limits) {}
+
+  // REQUIRES: a savepoint is open, capture has begun, foreign keys are off, the sandbox has the
+  // deadline. Ends with the remark that proves the schema.
+  [[nodiscard]] std::variant<CallEffect, Rejection> run(const Migrate& migrate);
+
+ private:
+  using Failure = std::optional<Rejection>;
+  [[nodiscard]] Failure run_all(const Migrate& migrate);
+  [[nodiscard]] Failure run_one(Statement& statement);
+  void record(const Sandbox::Seen& seen, const std::string& sql);
+  [[nodiscard]] Failure prove_shareable();
+  [[nodiscard]] Failure prove_foreign_keys(std::optional<std::int64_t> before);
+  [[nodiscard]] std::optional<std::int64_t> count_violations() const;
+  [[nodiscard]] Rejection reject(std::string message) const {
+    return {NackCode::kSql, std::move(message), index_, true};
+  }
+
+  const Database& db_;
+  Sandbox& sandbox_;
+  Capture& capture_;
+  CallLimits limits_;
+  CallEffect effect_;
+  std::uint32_t index_ = 0;
+};
+
+}  // namespace csa
