@@ -1,0 +1,260 @@
+// A Session with simulated time, a broker and a store that do what the test says.
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/limits.h"
+#include "node/session.h"
+
+namespace csa::session_bench {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+inline const TimePoint kStart{std::chrono::hours{100}};
+inline const Epoch kEpoch{1, Id128{{7}}};
+inline const DbId kDb{Id128{{5}}};
+inline const NodeId kNode{Id128{{9}}};
+inline const Id128 kBoot{{4}};
+inline const Id128 kSnapshot{{6}};
+
+inline Chain chain_of(std::uint64_t seq) {
+  Chain chain;
+  if (seq > 0) chain.value.bytes = {1, static_cast<std::uint8_t>(seq)};
+  return chain;
+}
+
+inline Position at(std::uint64_t seq) { return {kEpoch, Seq{seq}, chain_of(seq)}; }
+
+inline LogPiece piece(std::uint64_t seq) {
+  LogPiece made;
+  made.header.seq = Seq{seq};
+  made.header.size = 4;
+  made.chain = chain_of(seq);
+  made.bytes = {1, 2, 3, 4};
+  return made;
+}
+
+struct Bench {
+  explicit Bench(std::optional<std::uint64_t> seq, bool stop_on_disconnect = false,
+                 std::vector<Endpoint> fixed = {{"a", 5775}})
+      : replica(state_at(seq)),
+        session(config(stop_on_disconnect, std::move(fixed)), replica, log) {}
+
+  static ReplicaState state_at(std::optional<std::uint64_t> seq) {
+    ReplicaState state;
+    state.node = kNode;
+    state.counter = 100;
+    if (!seq) return state;
+    state.db = kDb;
+    state.position = at(*seq);
+    state.generation_seen = 1;
+    state.schema_version = 1;
+    return state;
+  }
+  static SessionConfig config(bool stop_on_disconnect, std::vector<Endpoint> fixed) {
+    SessionConfig made;
+    made.uplink.hello.app = "csa";
+    made.uplink.hello.group = "shop";
+    made.uplink.fixed = std::move(fixed);
+    made.uplink.seed = 11;
+    made.discovery_timeout = seconds{2};
+    made.stop_on_disconnect = stop_on_disconnect;
+    return made;
+  }
+  Welcome welcome(std::uint64_t head) const {
+    Welcome made;
+    made.boot = kBoot;
+    made.db = kDb;
+    made.head = at(head);
+    made.floor = Seq{1};
+    made.pub_port = 5776;
+    made.heartbeat_ms = 10000;
+    made.statement_timeout_ms = 30000;
+    made.hostname = "office";
+    return made;
+  }
+
+  // What has come out, kept until forget().
+  void collect() {
+    for (UplinkAction& action : session.take_actions()) {
+      if (auto* send = std::get_if<SendRequest>(&action)) {
+        if (const auto* hello = std::get_if<Hello>(&send->message)) nonce = hello->proof_nonce;
+        const auto wrong = invalid(send->message);
+        REQUIRE_MESSAGE(!wrong, *wrong);
+        messages.push_back(std::move(send->message));
+      }
+    }
+    for (SessionEvent& event : session.take_events()) events.push_back(std::move(event));
+  }
+  void forget() {
+    collect();
+    messages.clear();
+    events.clear();
+  }
+  void start() {
+    session.start(now);
+    collect();
+  }
+  void tell(Message message) {
+    session.on_message(std::move(message), now);
+    collect();
+  }
+  void advance(milliseconds by) {
+    const TimePoint end = now + by;
+    for (int i = 0; i < 100000 && session.deadline() <= end; ++i) {
+      now = std::max(now, session.deadline());
+      session.on_deadline(now);
+      collect();
+    }
+    REQUIRE(session.deadline() > end);  // else it spins
+    now = end;
+  }
+  // The same, with the broker alive: HEADs each second.
+  void advance_connected(milliseconds by, std::uint64_t head) {
+    for (const TimePoint end = now + by; now < end;) {
+      advance(std::min(milliseconds{500}, std::chrono::duration_cast<milliseconds>(end - now)));
+      tell(beat(head));
+      tell(Pong{1, at(head), {}, 0});
+    }
+  }
+  static Head beat(std::uint64_t head, std::uint32_t age_ms = 0) {
+    return {at(head), Seq{1}, kBoot, {}, age_ms};
+  }
+  void connect(Welcome answer) {
+    const Position head = answer.head;
+    tell(std::move(answer));
+    tell(Proof{nonce, head});
+  }
+  // Runs to the next HELLO.
+  bool next_hello(milliseconds within) {
+    messages.clear();
+    for (const TimePoint end = now + within; now <= end && last<Hello>() == nullptr;)
+      advance(milliseconds{10});
+    return last<Hello>() != nullptr;
+  }
+
+  // Does what the store would do with every job it is given; true: there was one.
+  bool work() {
+    const std::optional<StoreJob> job = session.take_job();
+    if (!job) return false;
+    jobs.push_back(*job);
+    if (const auto* apply = std::get_if<ApplyPieces>(&*job)) {
+      for (const LogPiece& one : apply->pieces) {
+        REQUIRE(one.header.seq == replica.position->seq.next());
+        replica.position = at(one.header.seq.value);
+      }
+      session.on_applied(Applied{replica, {"part"}, false}, now);
+    } else if (std::holds_alternative<BeginDownload>(*job)) {
+      session.on_download(resume_at, now);
+    } else if (const auto* chunk = std::get_if<WriteChunk>(&*job)) {
+      REQUIRE(chunk->offset == written);
+      written += chunk->bytes.size();
+      session.on_chunk_written(chunk->offset, chunk->bytes.size(), now);
+    } else if (const auto* install = std::get_if<InstallCopy>(&*job)) {
+      replica.db = kDb;
+      replica.position = install->end.position;
+      replica.generation_seen = install->end.position.epoch.generation;
+      session.on_applied(Applied{replica, {}, true}, now);
+    } else if (std::holds_alternative<ReserveCounters>(*job)) {
+      replica.counter += 1000;
+      session.on_counters(replica.counter, now);
+    } else if (std::holds_alternative<RenewIdentity>(*job)) {
+      replica.node.value.bytes[15]++;
+      replica.counter = 0;
+      session.on_identity(replica, now);
+    }
+    collect();
+    return true;
+  }
+  void work_all() {
+    while (work()) {
+    }
+  }
+  // Answers the last LOG_GET with everything up to `head`.
+  void answer_log(std::uint64_t head) {
+    const LogGet* get = last<LogGet>();
+    REQUIRE(get != nullptr);
+    LogSlice slice{get->request, at(head), Seq{1}, {}};
+    for (std::uint64_t seq = get->after.seq.value + 1; seq <= head; ++seq)
+      slice.pieces.push_back(piece(seq));
+    tell(std::move(slice));
+    work_all();
+  }
+  void make_live(std::uint64_t head) {
+    start();
+    connect(welcome(head));
+    answer_log(head);
+    REQUIRE(state() == NodeState::kLive);
+    forget();
+  }
+  void write(std::uint64_t call, milliseconds timeout = seconds{30}) {
+    session.write({call, Write{{}, "UPDATE part SET qty = 1", {}, {}}, now + timeout}, now);
+    collect();
+    work_all();
+  }
+
+  [[nodiscard]] NodeState state() const { return session.view().state; }
+  template <class T>
+  [[nodiscard]] const T* last() const {
+    for (auto at = messages.rbegin(); at != messages.rend(); ++at) {
+      if (const T* found = std::get_if<T>(&*at)) return found;
+    }
+    return nullptr;
+  }
+  template <class T>
+  [[nodiscard]] std::vector<T> all() const {
+    std::vector<T> found;
+    for (const Message& message : messages) {
+      if (const T* one = std::get_if<T>(&message)) found.push_back(*one);
+    }
+    return found;
+  }
+  template <class T>
+  [[nodiscard]] std::vector<T> told() const {
+    std::vector<T> found;
+    for (const SessionEvent& event : events) {
+      if (const T* one = std::get_if<T>(&event)) found.push_back(*one);
+    }
+    return found;
+  }
+  template <class T>
+  [[nodiscard]] int jobs_of() const {
+    int count = 0;
+    for (const StoreJob& job : jobs) count += std::holds_alternative<T>(job) ? 1 : 0;
+    return count;
+  }
+  [[nodiscard]] std::string why() const {
+    const auto changes = told<StateChanged>();
+    return changes.empty() ? "" : changes.back().why;
+  }
+  [[nodiscard]] std::vector<NodeState> states() const {
+    std::vector<NodeState> found;
+    for (const StateChanged& change : told<StateChanged>()) found.push_back(change.state);
+    return found;
+  }
+
+  Log log;
+  TimePoint now = kStart;
+  Id128 nonce;
+  std::vector<Message> messages;
+  std::vector<SessionEvent> events;
+  std::vector<StoreJob> jobs;
+  std::uint64_t resume_at = 0;  // what the store has of the copy
+  std::uint64_t written = 0;
+  ReplicaState replica;
+  Session session;
+};
+
+inline bool has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+}  // namespace csa::session_bench

@@ -1,0 +1,342 @@
+// Session: full copies, damage, hostile brokers.
+#include <doctest/doctest.h>
+
+#include <random>
+
+#include "node/session.h"
+#include "tests/unit/session_bench.h"
+
+namespace csa {
+
+using namespace session_bench;
+
+namespace {
+
+constexpr std::size_t kTotal = 9 * limits::kMiB + 1000;
+
+SnapshotChunk offer() { return {kSnapshot, kTotal, 0, {}}; }
+
+SnapshotChunk chunk_for(const SnapshotGet& get) {
+  return {kSnapshot, kTotal, get.offset, Bytes(get.length, 1)};
+}
+
+// Answers every chunk request until END is asked for; the order of answers is turned around.
+void serve_copy(Bench& bench) {
+  for (int round = 0; round < 1000; ++round) {
+    const auto gets = bench.all<SnapshotGet>();
+    bench.messages.clear();
+    bool end = false;
+    for (auto get = gets.rbegin(); get != gets.rend(); ++get) {
+      if (get->offset == kTotal) end = true;
+      if (get->offset < kTotal && !get->snapshot.is_zero()) bench.tell(chunk_for(*get));
+    }
+    if (end) return;
+    bench.work_all();
+  }
+  FAIL("the copy does not come to its end");
+}
+
+}  // namespace
+
+TEST_CASE("session: without a replica it takes a copy on credit, then the log behind it") {
+  Bench bench(std::nullopt);
+  bench.start();
+  bench.connect(bench.welcome(50));
+  REQUIRE(bench.last<SnapshotGet>() != nullptr);
+  CHECK(bench.last<SnapshotGet>()->snapshot.is_zero());
+  CHECK(bench.last<LogGet>() == nullptr);
+  bench.forget();
+  bench.tell(offer());
+  bench.work_all();
+  std::size_t asked = 0;
+  for (const SnapshotGet& get : bench.all<SnapshotGet>()) asked += get.length;
+  CHECK(asked <= limits::kSnapshotWindow);
+  CHECK(asked > limits::kSnapshotWindow - limits::kChunkMax);
+
+  // Chunks that the store has not written count against the window.
+  const auto gets = bench.all<SnapshotGet>();
+  bench.messages.clear();
+  for (const SnapshotGet& get : gets) bench.tell(chunk_for(get));
+  CHECK(bench.all<SnapshotGet>().empty());
+  bench.work_all();
+  CHECK_FALSE(bench.all<SnapshotGet>().empty());
+
+  serve_copy(bench);
+  CHECK(bench.written == kTotal);
+  CHECK(bench.jobs_of<InstallCopy>() == 0);
+  bench.tell(SnapshotEnd{kSnapshot, kTotal, {}, at(40)});
+  bench.work_all();
+  CHECK(bench.jobs_of<InstallCopy>() == 1);
+  REQUIRE(bench.last<LogGet>() != nullptr);
+  CHECK(bench.last<LogGet>()->after == at(40));  // a shared copy may be older than the greeting
+  bench.answer_log(50);
+  CHECK(bench.state() == NodeState::kLive);
+  REQUIRE_FALSE(bench.told<CopyProgress>().empty());
+  CHECK(bench.told<CopyProgress>().size() <= 3);  // no time has passed
+  CHECK(bench.told<CopyProgress>().back().bytes == kTotal);
+}
+
+TEST_CASE("session: a copy goes on where it stopped when the link is back") {
+  Bench bench(std::nullopt);
+  bench.start();
+  bench.connect(bench.welcome(50));
+  bench.tell(offer());
+  bench.work_all();
+  const auto gets = bench.all<SnapshotGet>();
+  for (std::size_t i = 1; i < 4; ++i) bench.tell(chunk_for(gets[i]));
+  bench.work_all();
+  const std::uint64_t here = bench.written;
+  REQUIRE(here == 3 * limits::kChunkMax);
+  bench.session.on_disconnected("reset", bench.now);
+  bench.collect();
+  REQUIRE(bench.next_hello(seconds{5}));
+  bench.messages.clear();
+  bench.connect(bench.welcome(50));
+  REQUIRE_FALSE(bench.all<SnapshotGet>().empty());
+  CHECK(bench.all<SnapshotGet>()[0].snapshot == kSnapshot);
+  CHECK(bench.all<SnapshotGet>()[0].offset == here);
+  CHECK(bench.jobs_of<BeginDownload>() == 1);
+  serve_copy(bench);
+  bench.tell(SnapshotEnd{kSnapshot, kTotal, {}, at(50)});
+  bench.work_all();
+  bench.answer_log(50);
+  CHECK(bench.state() == NodeState::kLive);
+}
+
+TEST_CASE("session: the store's offset decides where a resumed copy begins") {
+  Bench bench(std::nullopt);
+  bench.resume_at = bench.written = 5 * limits::kMiB;
+  bench.start();
+  bench.connect(bench.welcome(50));
+  bench.messages.clear();
+  bench.tell(offer());
+  bench.work_all();
+  REQUIRE_FALSE(bench.all<SnapshotGet>().empty());
+  CHECK(bench.all<SnapshotGet>()[0].offset == 5 * limits::kMiB);
+}
+
+TEST_CASE("session: an unanswered request is asked again, a copy that is gone begins anew later") {
+  Bench bench(std::nullopt);
+  bench.start();
+  bench.connect(bench.welcome(50));
+  bench.messages.clear();
+  bench.advance_connected(seconds{5}, 50);
+  CHECK(bench.all<SnapshotGet>().size() == 1);
+  bench.tell(offer());
+  bench.work_all();
+  const std::size_t window = bench.all<SnapshotGet>().size();
+  bench.advance_connected(seconds{5}, 50);
+  CHECK(bench.all<SnapshotGet>().size() == 2 * window - 1);  // all but the first begin
+  bench.forget();
+  bench.tell(SnapshotGone{kSnapshot, "its disk is full"});
+  CHECK(bench.all<SnapshotGet>().empty());
+  CHECK(has(bench.why(), "its disk is full"));
+  bench.advance_connected(seconds{2}, 50);
+  REQUIRE_FALSE(bench.all<SnapshotGet>().empty());
+  CHECK(bench.all<SnapshotGet>()[0].snapshot.is_zero());
+}
+
+TEST_CASE("session: LOG_GONE leads to a full copy, and its text is told") {
+  Bench bench(5);
+  bench.start();
+  bench.connect(bench.welcome(90));
+  const std::uint64_t request = bench.last<LogGet>()->request;
+  bench.tell(LogGone{request + 1, at(90), Seq{60}, "not for us"});
+  CHECK(bench.last<SnapshotGet>() == nullptr);
+  bench.tell(LogGone{request, at(90), Seq{60}, "the log begins at 60"});
+  REQUIRE(bench.last<SnapshotGet>() != nullptr);
+  CHECK(has(bench.why(), "the log begins at 60"));
+  CHECK(bench.state() == NodeState::kCatchingUp);
+}
+
+TEST_CASE("session: pieces that do not fit lead to a full copy at once, loudly") {
+  std::string lines;
+  Bench bench(5);
+  bench.log =
+      Log(LogLevel::kError, [&](LogLevel, std::string_view line) { lines += std::string(line); });
+  bench.make_live(5);
+  bench.tell(Update{at(6), {piece(6)}});
+  REQUIRE(bench.session.take_job().has_value());
+  bench.session.on_applied(Error{Errc::kDamaged, "part 7 is not what it was"}, bench.now);
+  bench.collect();
+  CHECK(has(lines, "part 7 is not what it was"));
+  CHECK(has(bench.why(), "part 7 is not what it was"));
+  CHECK(bench.state() == NodeState::kCatchingUp);
+  REQUIRE(bench.last<SnapshotGet>() != nullptr);
+  bench.tell(Update{at(7), {piece(7)}});
+  CHECK_FALSE(bench.session.take_job().has_value());  // never built upon
+}
+
+TEST_CASE("session: copies that prove damaged are asked for ever less often, up to 60 s") {
+  Bench bench(std::nullopt);
+  bench.start();
+  bench.connect(bench.welcome(50));
+  Duration last{};
+  Duration longest{};
+  for (int i = 0; i < 12; ++i) {
+    bench.messages.clear();
+    bench.tell(SnapshotChunk{kSnapshot, 0, 0, {}});
+    CHECK(bench.work());  // begins
+    if (i == 0) bench.work_all();
+    bench.tell(SnapshotEnd{kSnapshot, 0, {}, at(50)});
+    REQUIRE(bench.session.take_job().has_value());
+    bench.session.on_applied(Error{Errc::kDamaged, "the hash is wrong"}, bench.now);
+    bench.forget();
+    const TimePoint failed = bench.now;
+    while (bench.all<SnapshotGet>().empty()) {
+      bench.advance_connected(milliseconds{500}, 50);
+      REQUIRE(bench.now - failed <= seconds{61});
+    }
+    last = bench.now - failed;
+    longest = std::max(longest, last);
+  }
+  CHECK(longest >= seconds{30});
+}
+
+TEST_CASE("session: another error of the store is no reason for a copy, it is tried again") {
+  Bench bench(5);
+  bench.make_live(5);
+  bench.tell(Update{at(6), {piece(6)}});
+  REQUIRE(bench.session.take_job().has_value());
+  bench.session.on_applied(Error{Errc::kFailed, "busy elsewhere"}, bench.now);
+  bench.collect();
+  CHECK(bench.last<SnapshotGet>() == nullptr);
+  CHECK(has(bench.why(), "busy elsewhere"));
+  bench.advance_connected(seconds{2}, 6);
+  REQUIRE(bench.last<LogGet>() != nullptr);
+  bench.answer_log(6);
+  CHECK(bench.state() == NodeState::kLive);
+}
+
+namespace {
+
+struct Hostile {
+  explicit Hostile(std::uint64_t seed) : random(seed) {}
+  std::uint64_t below(std::uint64_t bound) { return random() % bound; }
+
+  Position position() {
+    Position made = at(below(12));
+    if (below(6) == 0) made.epoch = {below(4), Id128{{static_cast<std::uint8_t>(below(3))}}};
+    if (below(9) == 0) made.seq = Seq{~std::uint64_t{0}};
+    return made;
+  }
+  LogPiece any_piece() {
+    LogPiece made = piece(below(12));
+    if (below(4) == 0) made.offset = below(9);
+    if (below(4) == 0) made.header.size = below(9);
+    return made;
+  }
+  TxId tx() { return {below(3) == 0 ? NodeId{} : kNode, 95 + below(20)}; }
+  Id128 snapshot() { return below(4) == 0 ? Id128{} : kSnapshot; }
+
+  Message any(const Bench& bench) {
+    const LogGet* get = bench.last<LogGet>();
+    const std::uint64_t request = get != nullptr && below(3) != 0 ? get->request : below(5);
+    std::vector<LogPiece> pieces;
+    for (std::uint64_t i = below(4); i > 0; --i) pieces.push_back(any_piece());
+    Welcome welcome = bench.welcome(below(12));
+    if (below(5) == 0) welcome.head = position();
+    if (below(5) == 0) welcome.last_counter = below(3) * 3000;
+    if (below(9) == 0) welcome.db = DbId{};
+    Ack ack;
+    ack.tx = tx();
+    ack.seq = Seq{below(12)};
+    switch (below(20)) {
+      case 0:
+      case 1:
+      case 2:
+        return welcome;
+      case 3:
+      case 4:
+      case 5:
+        return Proof{below(9) == 0 ? Id128{} : bench.nonce, position()};
+      case 6:
+        return Refused{RefusalCode::kFull, "full"};
+      case 7:
+        return Rehello{};
+      case 8:
+        return Goodbye{"x"};
+      case 9:
+        return Pong{below(3), position(), {}, static_cast<std::uint32_t>(below(2) * 90000)};
+      case 10:
+        return ack;
+      case 11:
+        return Nack{tx(), static_cast<NackCode>(1 + below(10)), "no", 0};
+      case 12:
+      case 13:
+        return LogSlice{request, position(), Seq{below(5)}, std::move(pieces)};
+      case 14:
+        return LogGone{request, position(), Seq{}, "gone"};
+      case 15:
+        return SnapshotChunk{snapshot(), below(900000), below(3) * limits::kChunkMax,
+                             Bytes(below(3) * 100000, 1)};
+      case 16:
+        return SnapshotEnd{snapshot(), below(2) * 900000, {}, position()};
+      case 17:
+        return SnapshotGone{snapshot(), "gone"};
+      case 18:
+        return Update{position(), std::move(pieces)};
+      default:
+        return below(6) == 0 ? Message{Hello{}} : Message{Bench::beat(below(12))};
+    }
+  }
+
+  std::mt19937_64 random;
+};
+
+// The store answers whatever it likes, too.
+void answer_job(Bench& bench, Hostile& hostile) {
+  const std::optional<StoreJob> job = bench.session.take_job();
+  if (!job) return;
+  if (std::holds_alternative<ApplyPieces>(*job) || std::holds_alternative<InstallCopy>(*job)) {
+    if (hostile.below(3) == 0) {
+      bench.session.on_applied(Error{Errc::kDamaged, "wrong"}, bench.now);
+    } else {
+      bench.replica.db = kDb;
+      bench.replica.position = at(hostile.below(12));
+      bench.session.on_applied(Applied{bench.replica, {}, false}, bench.now);
+    }
+  } else if (std::holds_alternative<BeginDownload>(*job)) {
+    bench.session.on_download(hostile.below(1000000), bench.now);
+  } else if (const auto* chunk = std::get_if<WriteChunk>(&*job)) {
+    bench.session.on_chunk_written(chunk->offset, chunk->bytes.size(), bench.now);
+  } else if (std::holds_alternative<ReserveCounters>(*job)) {
+    bench.replica.counter += 1000;
+    bench.session.on_counters(bench.replica.counter, bench.now);
+  } else if (std::holds_alternative<RenewIdentity>(*job)) {
+    bench.replica.node.value.bytes[15]++;
+    bench.session.on_identity(bench.replica, bench.now);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("session: any message in any state, no crash, no spin, each write has one outcome") {
+  for (std::uint64_t seed = 1; seed <= 150; ++seed) {
+    CAPTURE(seed);
+    Hostile hostile(seed);
+    Bench bench(seed % 3 == 0 ? std::nullopt : std::optional<std::uint64_t>{5});
+    bench.start();
+    std::uint64_t calls = 0;
+    std::map<std::uint64_t, int> done;
+    for (int step = 0; step < 600; ++step) {
+      bench.tell(hostile.any(bench));
+      if (hostile.below(4) != 0) answer_job(bench, hostile);
+      if (hostile.below(9) == 0) bench.write(++calls, milliseconds{hostile.below(4000)});
+      if (hostile.below(40) == 0) bench.session.on_disconnected("cut", bench.now);
+      if (hostile.below(4) == 0) bench.advance(milliseconds{hostile.below(700)});
+      bench.collect();
+      for (const WriteDone& one : bench.told<WriteDone>()) ++done[one.call];
+      bench.events.clear();
+      if (bench.messages.size() > 50)
+        bench.messages.erase(bench.messages.begin(), bench.messages.end() - 20);
+    }
+    bench.session.leave("end", bench.now);
+    bench.collect();
+    for (const WriteDone& one : bench.told<WriteDone>()) ++done[one.call];
+    CHECK(done.size() == calls);
+    for (const auto& [call, times] : done) CHECK(times == 1);
+  }
+}
+
+}  // namespace csa
