@@ -1,0 +1,188 @@
+#include "common/store_meta.h"
+
+#include <doctest/doctest.h>
+
+#include "common/random.h"
+#include "tests/support/scratch_folder.h"
+
+namespace csa {
+namespace {
+
+struct Tables {
+  ScratchFolder folder;
+  Database db{folder.file("t.db"), Database::Mode::kCreate};
+  Tables() { create_tables(db); }
+};
+
+Meta sample() {
+  Meta meta;
+  meta.tables_version = kTablesVersion;
+  meta.db = DbId{random_id()};
+  meta.app = "csa";
+  meta.group = "shop";
+  meta.position = {Epoch{3, random_id()}, Seq{41}, Chain{random_id()}};
+  meta.floor = Seq{7};
+  meta.schema_version = 5;
+  meta.fingerprint = random_id();
+  return meta;
+}
+
+LogPiece piece(Seq seq, std::uint64_t size, std::uint64_t offset, std::size_t length) {
+  LogPiece one;
+  one.header.seq = seq;
+  one.header.hostname = "desk";
+  one.header.size = size;
+  one.chain = Chain{hash128(as_bytes(std::to_string(seq.value)))};
+  one.offset = offset;
+  for (std::size_t i = 0; i < length; ++i) {
+    one.bytes.push_back(static_cast<std::uint8_t>((offset + i) * 7));
+  }
+  return one;
+}
+
+}  // namespace
+
+TEST_CASE("store_meta: written, read back equal") {
+  const Tables tables;
+  CHECK(has_tables(tables.db));
+  const Meta meta = sample();
+  write_meta(tables.db, meta);
+  const Result<Meta> read = read_meta(tables.db);
+  REQUIRE(read.has_value());
+  CHECK(read->db == meta.db);
+  CHECK(read->group == meta.group);
+  CHECK(read->position == meta.position);
+  CHECK(read->floor == meta.floor);
+  CHECK(read->schema_version == 5);
+  CHECK(read->fingerprint == meta.fingerprint);
+}
+
+TEST_CASE("store_meta: a value is missing, contradicts or is newer, an error says so") {
+  const Tables tables;
+  REQUIRE(!read_meta(tables.db).has_value());
+  write_meta(tables.db, sample());
+  tables.db.exec("UPDATE csa_meta SET value = 99 WHERE key = 'floor'");
+  CHECK(read_meta(tables.db).error().code == Errc::kDamaged);
+  write_meta(tables.db, sample());
+  tables.db.exec("UPDATE csa_meta SET value = x'00' WHERE key = 'chain'");
+  CHECK(read_meta(tables.db).error().what.find("chain") != std::string::npos);
+  tables.db.exec("UPDATE csa_meta SET value = 2 WHERE key = 'tables_version'");
+  CHECK(read_meta(tables.db).error().code == Errc::kRefused);
+}
+
+TEST_CASE("store_meta: private values, epochs and layouts") {
+  const Tables tables;
+  CHECK(!read_private(tables.db, "a").has_value());
+  const std::string odd("\0\xff x", 4);
+  write_private(tables.db, "a", odd);
+  CHECK(read_private(tables.db, "a") == odd);
+  clear_private(tables.db);
+  CHECK(!read_private(tables.db, "a").has_value());
+  const Position parent{Epoch{1, random_id()}, Seq{9}, Chain{random_id()}};
+  add_epoch(tables.db, {Epoch{2, random_id()}, parent, WallTime{5}});
+  add_epoch(tables.db, {parent.epoch, Position{}, WallTime{4}});
+  const std::vector<EpochRecord> epochs = read_epochs(tables.db);
+  REQUIRE(epochs.size() == 2);
+  CHECK(epochs[1].parent == parent);
+  CHECK(epochs[0].epoch == parent.epoch);
+  write_layout(tables.db, 3, "{}");
+  CHECK(read_layout_json(tables.db, 3) == "{}");
+  CHECK(!read_layout_json(tables.db, 4).has_value());
+}
+
+TEST_CASE("store_log: parts of any size, every byte found again") {
+  const Tables tables;
+  LogTable log(tables.db);
+  const std::vector<std::size_t> lengths = {1, 400, 7, 300000, 12, 262144, 5};
+  std::uint64_t size = 0;
+  for (const std::size_t length : lengths) size += length;
+  std::uint64_t at = 0;
+  for (const std::size_t length : lengths) {
+    log.append(piece(Seq{5}, size, at, length));
+    at += length;
+  }
+  log.append(piece(Seq{5}, size, 401, 7));  // again
+  CHECK(log.bytes() > size);
+  CHECK(log.bytes() < size + 500);
+  for (std::uint64_t offset = 0; offset < size; offset += 997) {
+    const std::optional<LogPiece> found = log.read(Seq{5}, offset, 100);
+    REQUIRE(found.has_value());
+    REQUIRE(!found->bytes.empty());
+    CHECK(found->offset == offset);
+    CHECK(found->bytes == piece(Seq{5}, size, offset, found->bytes.size()).bytes);
+  }
+  CHECK(log.read(Seq{5}, size, 10)->bytes.empty());
+  CHECK(!log.read(Seq{5}, size + 1, 10).has_value());
+  CHECK(!log.read(Seq{4}, 0, 10).has_value());
+  LogTable again(tables.db);
+  CHECK(again.bytes() == log.bytes());
+}
+
+TEST_CASE("store_log: an entry without changes, kept and read as whole") {
+  const Tables tables;
+  LogTable log(tables.db);
+  log.append(piece(Seq{1}, 0, 0, 0));
+  const std::optional<LogPiece> found = log.read(Seq{1}, 0, 10);
+  REQUIRE(found.has_value());
+  CHECK(found->completes());
+  CHECK(!found->is_stub());
+}
+
+TEST_CASE("store_log: pruned in bounded steps, the head stays") {
+  const Tables tables;
+  LogTable log(tables.db);
+  for (std::uint64_t part = 0; part < 10; ++part) log.append(piece(Seq{1}, 1000, part * 100, 100));
+  for (std::uint64_t seq = 2; seq <= 6; ++seq) log.append(piece(Seq{seq}, 100, 0, 100));
+  Seq floor = log.prune(Seq{1}, Seq{6}, 100000, 4);
+  CHECK(floor == Seq{1});
+  floor = log.prune(floor, Seq{6}, 900, 4);
+  CHECK(floor == Seq{2});  // told at once, deleted step by step
+  CHECK(tables.db.query_int("SELECT count(*) FROM csa_log") == 11);
+  floor = log.prune(floor, Seq{6}, 0, 100);
+  CHECK(floor == Seq{6});
+  CHECK(tables.db.query_int("SELECT count(*) FROM csa_log") == 1);
+  CHECK(log.bytes() == LogTable(tables.db).bytes());
+  log.erase_from(Seq{6});
+  CHECK(log.bytes() == 0);
+}
+
+TEST_CASE("store_outcome: answers kept, and forgotten below the floor") {
+  const Tables tables;
+  OutcomeTable outcomes(tables.db);
+  const NodeId node{random_id()};
+  Ack ack;
+  ack.tx = TxId{node, 1};
+  ack.seq = Seq{9};
+  ack.changes = 2;
+  ack.last_insert_rowid = -4;
+  ack.schema_version = 3;
+  ack.columns = {"a"};
+  ack.rows = {{Value{Text{"x"}}}, {Value{Null{}}}};
+  outcomes.add({ack.tx, random_id(), ack});
+  const Nack nack{TxId{node, 2}, NackCode::kConstraint, "why", 3};
+  const Id128 hash = random_id();
+  outcomes.add({nack.tx, hash, nack});
+  Ack wide = ack;
+  wide.tx.counter = 3;
+  wide.rows.assign(100, {Value{Text{std::string(1000, 'x')}}});
+  outcomes.add({wide.tx, hash, wide});
+
+  ack.repeated = true;
+  CHECK(std::get<Ack>(outcomes.find(ack.tx)->answer) == ack);
+  CHECK(std::get<Nack>(outcomes.find(nack.tx)->answer) == nack);
+  CHECK(outcomes.find(nack.tx)->request_hash == hash);
+  const Ack lost = std::get<Ack>(outcomes.find(wide.tx)->answer);
+  CHECK(lost.rows_lost);
+  CHECK(lost.rows.empty());
+  CHECK(!outcomes.find(TxId{node, 4}).has_value());
+  CHECK(outcomes.last_counter(node) == 3);
+  outcomes.raise_floor(node, 2);
+  outcomes.raise_floor(node, 1);
+  CHECK(outcomes.floor(node) == 2);
+  CHECK(!outcomes.find(ack.tx).has_value());
+  CHECK(outcomes.find(wide.tx).has_value());
+  outcomes.raise_floor(node, 8);
+  CHECK(outcomes.last_counter(node) == 8);
+}
+
+}  // namespace csa
