@@ -1,0 +1,108 @@
+#include <doctest/doctest.h>
+
+#include "tests/support/faulty_disk.h"
+#include "tests/support/ledger_bench.h"
+
+namespace csa::test {
+namespace {
+
+constexpr const char* kSchema =
+    "CREATE TABLE note (id INTEGER PRIMARY KEY AUTOINCREMENT, body);"
+    "CREATE VIRTUAL TABLE search USING fts5(body)";
+
+}  // namespace
+
+TEST_CASE("ledger: the disk is full, the group is refused and the master goes on later") {
+  FaultyDisk disk;
+  LedgerBench bench(kSchema);
+  bench.write("INSERT INTO note (body) VALUES (0)");
+  const std::vector<WriteJob> jobs = {bench.job("INSERT INTO note (body) VALUES (1)"),
+                                      bench.job("INSERT INTO search VALUES ('two')")};
+  disk.fail_writes(SQLITE_FULL);
+  const CommitResult refused = bench.ledger->commit(jobs);
+  for (const WriteOutcome& outcome : refused.outcomes) {
+    REQUIRE(std::holds_alternative<Nack>(outcome.answer));
+    CHECK(std::get<Nack>(outcome.answer).code == NackCode::kLimit);
+    CHECK(std::get<Nack>(outcome.answer).message.find("disk is full") != std::string::npos);
+  }
+  CHECK(refused.pieces.empty());
+  CHECK(refused.head.seq == Seq{1});
+  const std::uint64_t log_bytes = bench.ledger->log_bytes();
+  bench.ledger->confirm(bench.node, 1);
+  bench.ledger->housekeeping();
+  disk.mend();
+  bench.ledger->housekeeping();
+  CHECK(bench.ledger->log_bytes() == log_bytes);
+  const CommitResult result = bench.ledger->commit(jobs);
+  for (const WriteOutcome& outcome : result.outcomes) {
+    REQUIRE(std::holds_alternative<Ack>(outcome.answer));
+    CHECK(!std::get<Ack>(outcome.answer).repeated);
+  }
+  CHECK(!result.new_epoch);
+  CHECK(bench.replay_difference() == "");
+}
+
+TEST_CASE("ledger: the disk fills at any write, a write sent again is made exactly once") {
+  FaultyDisk disk;
+  LedgerBench bench(kSchema);
+  std::int64_t made = 0;
+  for (int good = 0; good < 12; ++good) {
+    CAPTURE(good);
+    const WriteJob job = bench.job("INSERT INTO note (body) VALUES (zeroblob(9000))");
+    disk.fail_writes(SQLITE_FULL, good);
+    const std::variant<Ack, Nack> answer = bench.run(job);
+    disk.mend();
+    const Ack ack = bench.ack(job);
+    CHECK(ack.repeated == std::holds_alternative<Ack>(answer));
+    CHECK(bench.count("SELECT count(*) FROM note") == ++made);
+  }
+  CHECK(bench.replay_difference() == "");
+}
+
+TEST_CASE("ledger: the disk fills inside a large statement, nothing of it stays") {
+  FaultyDisk disk;
+  LedgerBench bench(kSchema);
+  const WriteJob large = bench.job(
+      "INSERT INTO note (body) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n"
+      " LIMIT 3000) SELECT zeroblob(10000) FROM n");
+  const WriteJob small = bench.job("INSERT INTO note (body) VALUES (1)");
+  disk.fail_writes(SQLITE_FULL, 100);
+  const CommitResult result = bench.ledger->commit({small, large});
+  disk.mend();
+  CHECK(std::get<Nack>(result.outcomes[1].answer).code == NackCode::kLimit);
+  CHECK(bench.count("SELECT count(*) FROM note") ==
+        (std::holds_alternative<Ack>(result.outcomes[0].answer) ? 1 : 0));
+  bench.ack(small);
+  bench.ack(large);
+  CHECK(bench.count("SELECT count(*) FROM note") == 3001);
+  CHECK(bench.replay_difference() == "");
+}
+
+TEST_CASE("ledger: a sync fails, it throws and a restart tells what became of the write") {
+  FaultyDisk disk;
+  LedgerBench bench(kSchema);
+  bench.write("INSERT INTO note (body) VALUES (0)");
+  const WriteJob job = bench.job("INSERT INTO note (body) VALUES (1)");
+  disk.fail_syncs(SQLITE_IOERR_FSYNC);
+  CHECK_THROWS_AS(static_cast<void>(bench.ledger->commit({job})), SqliteError);
+  disk.mend();
+  bench.open();
+  bench.ack(job);
+  CHECK(bench.count("SELECT count(*) FROM note") == 2);
+  CHECK(bench.replay_difference() == "");
+}
+
+TEST_CASE("ledger: the database becomes read-only, writes are refused and it goes on later") {
+  FaultyDisk disk;
+  LedgerBench bench(kSchema);
+  disk.fail_writes(SQLITE_READONLY);
+  const WriteJob job = bench.job("INSERT INTO note (body) VALUES (1)");
+  const Nack nack = bench.nack(job);
+  CHECK(nack.code == NackCode::kLimit);
+  CHECK(nack.message.find("read-only") != std::string::npos);
+  disk.mend();
+  CHECK(!bench.ack(job).repeated);
+  CHECK(bench.replay_difference() == "");
+}
+
+}  // namespace csa::test
