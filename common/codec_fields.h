@@ -1,5 +1,5 @@
 // The fields of every message and nested value, in wire order: the table of schemas/protocol.md as
-// code, written once for the writer, the reader and the counter. Included by codec*.cc only.
+// code, written once for the writer, the reader and the counter. For codec*.cc, csa-dump and tests.
 //
 // An Archive has `template <class T> using Ref` (const T& or T&), operator()(name, field), and
 // sentence(name, field) for texts that people read.
