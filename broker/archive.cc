@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "broker/spool.h"
+#include "common/check.h"
+#include "common/codec.h"
 #include "common/limits.h"
 #include "common/store_meta.h"
 
@@ -16,12 +18,31 @@ constexpr std::size_t kHeaderWeight = 192;
 
 std::string entry_name(Seq seq) { return "entry " + std::to_string(seq.value); }
 
-// The chain at `seq` as far as the file knows it: from the log, or from where its history began.
-std::optional<Chain> chain_at(const Database& db, LogTable& log, const Epoch& epoch, Seq seq) {
-  if (const auto entry = log.entry(seq)) return entry->chain;
-  for (const EpochRecord& record : read_epochs(db)) {
-    if (record.epoch == epoch && record.parent.seq == seq) return record.parent.chain;
+// Entries up to this size are hashed to prove the chain before them.
+constexpr std::uint64_t kProofMax = 64 * limits::kMiB;
+
+// Whether the entry after `after` continues its chain, when the entry at `after` is gone (the first
+// one in the log, or the first of a history).
+bool continues(LogTable& log, const Position& after) {
+  const Seq next = after.seq.next();
+  const auto entry = log.entry(next);
+  if (!entry || entry->header.size > kProofMax) return false;
+  ChainHasher hasher(after.chain, entry->header);
+  std::uint64_t offset = 0;
+  while (offset < entry->header.size) {
+    const auto piece = log.read(next, offset, limits::kPieceMax);
+    if (!piece || piece->bytes.empty()) return false;
+    hasher.update(piece->bytes);
+    offset += piece->bytes.size();
   }
+  return hasher.digest() == entry->chain;
+}
+
+// The chain at request.after.seq as far as the log can tell it.
+std::optional<Chain> chain_at(LogTable& log, const LogGet& request) {
+  if (const auto entry = log.entry(request.after.seq)) return entry->chain;
+  // In the midst of an entry the reader has proved its chain when it began with it.
+  if (request.offset > 0 || continues(log, request.after)) return request.after.chain;
   return std::nullopt;
 }
 
@@ -107,9 +128,11 @@ std::optional<Seq> Archive::Impl::fill(const LogGet& request, Seq last, LogSlice
     auto piece = log.read(at.seq, at.offset, std::min(limits::kPieceMax, room));
     if (!piece || piece->is_stub()) return at.seq;
     room -= piece->bytes.size();
-    at.offset += piece->bytes.size();
-    if (piece->completes()) at = {at.seq.next(), 0};
+    const bool complete = piece->completes();
     slice.pieces.push_back(std::move(*piece));
+    // A LOG holds one part of an entry, and nothing after a part that is not the last.
+    if (!complete) return std::nullopt;
+    at = {at.seq.next(), 0};
   }
   return std::nullopt;
 }
@@ -129,8 +152,7 @@ std::variant<LogSlice, LogGone> Archive::read_log(const LogGet& request, const P
   if (meta->position.epoch != through.epoch) {
     return gone(meta->floor, "a new history of the database has begun: take a full copy");
   }
-  const LogState state{through, meta->floor,
-                       chain_at(impl_->db, impl_->log, through.epoch, request.after.seq)};
+  const LogState state{through, meta->floor, chain_at(impl_->log, request)};
   const CatchUp answer = catch_up(request.after, state);
   if (!answer.tail) return gone(meta->floor, answer.reason);
   LogSlice slice{request.request, through, meta->floor, {}};
@@ -179,6 +201,17 @@ std::optional<Bytes> Archive::read_chunk(const Id128& snapshot, std::uint64_t of
   const auto found = impl_->spools.find(snapshot);
   if (found == impl_->spools.end()) return std::nullopt;
   return found->second.read(offset, std::min(length, limits::kChunkMax));
+}
+
+Spool Archive::release(const Id128& snapshot) {
+  auto taken = impl_->spools.extract(snapshot);
+  CSA_CHECK(!taken.empty());
+  return std::move(taken.mapped());
+}
+
+void Archive::keep(Spool spool) {
+  const Id128 id = spool.info().id;
+  impl_->spools.emplace(id, std::move(spool));
 }
 
 void Archive::drop(const Id128& snapshot) { impl_->spools.erase(snapshot); }

@@ -29,6 +29,7 @@ void add_serve_flags(CLI::App& app, BrokerFlags& flags) {
       ->group(group);
   app.add_flag("--no-beacon", flags.no_beacon, "do not announce this broker")->group(group);
   app.add_option("--announce-to", serve.announce_to, "also announce to this address (repeatable)")
+      ->allow_extra_args(false)
       ->type_name("HOST[:PORT]")
       ->group(group);
   app.add_option("--app-version", serve.app_version, "serve only nodes of this version")
@@ -71,6 +72,7 @@ std::unique_ptr<CLI::App> broker_cli(BrokerFlags& flags) {
       ->envname("CSA_DB")
       ->type_name("FILE");
   app->add_option("--schema", flags.schemas, "create: SQL file that makes the tables (repeatable)")
+      ->allow_extra_args(false)
       ->type_name("FILE.sql");
   app->add_option("--from", flags.from, "restore: the backup, or a node's replica")
       ->type_name("FILE");

@@ -91,6 +91,8 @@ Meta begin_history(const Database& db, Meta meta, std::uint64_t generation,
   const Position parent = meta.position;
   meta.tables_version = kTablesVersion;
   meta.position.epoch = Epoch{generation, from.random_id()};
+  // Nobody else holds this state, so no other chain may lead to it.
+  meta.position.chain = Chain{from.random_id()};
   meta.floor = meta.position.seq.next();
   const Id128 fingerprint = schema_fingerprint(db);
   if (fingerprint != meta.fingerprint) ++meta.schema_version;
@@ -130,6 +132,10 @@ Result<Meta> build(const DatabaseName& name, const std::string& from_file, const
 Status put_down(const std::string& path, const std::string& kept) {
   try {
     Database db(path, Database::Mode::kReadWrite);
+    // A file that cannot be read must not lose its log by being closed.
+    sqlite3_db_config(db.handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+    (void)db.query_int("SELECT count(*) FROM sqlite_schema");
+    sqlite3_db_config(db.handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
     const bool busy = db.query_int("PRAGMA wal_checkpoint(TRUNCATE)").value_or(0) != 0;
     db.close();
     if (busy || exists(path + "-wal")) {

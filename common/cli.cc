@@ -96,6 +96,7 @@ void add_common_flags(CLI::App& app, CommonFlags& flags) {
       ->envname("CSA_GROUP")
       ->capture_default_str();
   app.add_option("--broker", flags.brokers, "HOST[:PORT] of a broker instead of discovery")
+      ->allow_extra_args(false)  // one a flag, so that a word after it is not taken for another
       ->envname("CSA_BROKER")
       ->type_name("HOST[:PORT]");
   app.add_option("--beacon-port", flags.beacon_port, "UDP port of discovery")
