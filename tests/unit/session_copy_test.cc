@@ -167,6 +167,38 @@ TEST_CASE("session: pieces that do not fit lead to a full copy at once, loudly")
   CHECK_FALSE(bench.session.take_job().has_value());  // never built upon
 }
 
+TEST_CASE("session: damage again right after a copy waits, after a good apply it does not") {
+  Bench bench(5);
+  bench.make_live(5);
+  const auto damage = [&](std::uint64_t seq) {
+    bench.messages.clear();
+    bench.tell(Update{at(seq), {piece(seq)}});
+    REQUIRE(bench.session.take_job().has_value());
+    bench.session.on_applied(Error{Errc::kDamaged, "does not fit"}, bench.now);
+    bench.collect();
+  };
+  const auto take_copy = [&](std::uint64_t seq) {
+    bench.tell(SnapshotChunk{kSnapshot, 0, 0, {}});
+    bench.work_all();
+    bench.tell(SnapshotEnd{kSnapshot, 0, {}, at(seq)});
+    bench.work_all();
+    bench.answer_log(seq);
+    REQUIRE(bench.state() == NodeState::kLive);
+  };
+  damage(6);
+  REQUIRE(bench.last<SnapshotGet>() != nullptr);
+  take_copy(6);
+  bench.tell(Update{at(7), {piece(7)}});
+  bench.work_all();  // good
+  damage(8);
+  REQUIRE(bench.last<SnapshotGet>() != nullptr);
+  take_copy(8);
+  damage(9);
+  CHECK(bench.last<SnapshotGet>() == nullptr);
+  bench.advance_connected(seconds{2}, 9);
+  CHECK(bench.last<SnapshotGet>() != nullptr);
+}
+
 TEST_CASE("session: copies that prove damaged are asked for ever less often, up to 60 s") {
   Bench bench(std::nullopt);
   bench.start();

@@ -136,6 +136,22 @@ TEST_CASE("session: without an answer it is sent again under the same TxId after
   CHECK(bench.told<WriteDone>()[0].ack.repeated);
 }
 
+TEST_CASE("session: a write that waits after BUSY is sent once after a reconnect") {
+  Bench bench(5);
+  bench.make_live(5);
+  bench.write(1);
+  for (int i = 0; i < 6; ++i) {  // the wait grows beyond the reconnect
+    bench.tell(Nack{bench.last<Write>()->tx, NackCode::kBusy, "full", 0});
+    bench.messages.clear();
+    while (bench.all<Write>().empty()) bench.advance_connected(milliseconds{100}, 5);
+  }
+  bench.tell(Nack{bench.last<Write>()->tx, NackCode::kBusy, "full", 0});
+  reconnect(bench, 5);
+  bench.answer_log(5);
+  bench.advance_connected(seconds{6}, 5);
+  CHECK(bench.all<Write>().size() == 1);
+}
+
 TEST_CASE("session: sent and no answer by the deadline, unknown; never sent, no broker") {
   Bench bench(5);
   bench.make_live(5);

@@ -62,6 +62,18 @@ TEST_CASE("stream: an update before the first answer is kept, and nothing comes 
   CHECK(stream.caught_up());
 }
 
+TEST_CASE("stream: an update before the first question does not spare the question") {
+  Stream stream(1);
+  stream.start(at(5), 0, kStart);
+  stream.on_update(update(6, 6), kStart);
+  const auto get = stream.take_request(kStart);
+  REQUIRE(get.has_value());
+  CHECK(seqs(stream.take(1 << 20)) == Seqs{6});
+  CHECK_FALSE(stream.caught_up());  // the place is not proved
+  CHECK(stream.on_log(slice(*get, 6, {}), kStart));
+  CHECK(stream.caught_up());
+}
+
 TEST_CASE("stream: a gap asks the log after 20 to 200 ms, one question at a time, with retry") {
   Stream stream(3);
   begin(stream, 5);
