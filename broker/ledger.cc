@@ -184,7 +184,11 @@ std::optional<std::size_t> Ledger::Impl::attempt(Batch& batch, std::size_t first
     if (!alive) return i;
   }
   end(state);
-  result.new_epoch = result.new_epoch || state.new_epoch;
+  if (state.new_epoch) {
+    // What this call made durable before belongs to the history that ended.
+    result.new_epoch = true;
+    result.pieces.clear();
+  }
   std::size_t inline_bytes = 0;
   for (const LogPiece& piece : result.pieces) inline_bytes += piece.bytes.size();
   for (LogPiece& piece : state.pieces) {

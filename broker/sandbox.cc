@@ -211,8 +211,8 @@ bool Sandbox::allow_rows(const Question& question) {
                   " belongs to csa; shared writes neither read nor change it");
   }
   if (is_schema_table(question.first) || has_prefix(question.first, "sqlite_temp_")) {
-    // A part of CREATE, DROP, ALTER. UPDATE: also what SQLite does when it meets a virtual table for
-    // the first time; it lets no statement of a user's update the schema table itself.
+    // A part of CREATE, DROP, ALTER. UPDATE: also what SQLite does when it meets a virtual table
+    // for the first time; it lets no statement of a user's update the schema table itself.
     if (mode_ == Mode::kMigration || question.action == SQLITE_UPDATE) return true;
     return refuse("a shared write cannot change the schema" + std::string(kMigrateHint));
   }

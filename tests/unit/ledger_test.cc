@@ -31,7 +31,8 @@ TEST_CASE("ledger: writes to a real database, acknowledged, logged and repeatabl
     return;
   }
   LedgerBench bench{LedgerBench::Chinook{}};
-  const WriteJob insert = bench.job("INSERT INTO Artist (ArtistId, Name) VALUES (NULL, ?1)", {Value{Text{"csa"}}});
+  const WriteJob insert =
+      bench.job("INSERT INTO Artist (ArtistId, Name) VALUES (NULL, ?1)", {Value{Text{"csa"}}});
   const CommitResult result = bench.ledger->commit({insert});
   REQUIRE(result.outcomes.size() == 1);
   REQUIRE(std::holds_alternative<Ack>(result.outcomes[0].answer));
