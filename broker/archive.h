@@ -9,6 +9,7 @@
 #include <variant>
 
 #include "broker/jobs.h"
+#include "broker/spool.h"
 #include "common/log.h"
 #include "common/message.h"
 #include "common/result.h"
@@ -51,6 +52,10 @@ class Archive {
   [[nodiscard]] std::optional<Bytes> read_chunk(const Id128& snapshot, std::uint64_t offset,
                                                 std::size_t length);
   void drop(const Id128& snapshot);
+  // A copy moves from the archive that cut it to the one that hands it out, in another thread.
+  // REQUIRES: this archive holds it.
+  [[nodiscard]] Spool release(const Id128& snapshot);
+  void keep(Spool spool);
   static void clear_spool(const std::string& spool_directory);
 
  private:

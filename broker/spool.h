@@ -1,5 +1,5 @@
 // A full copy of the database at one state, as a file of its own that is handed out by ranges and
-// removed with its owner. Belongs to one thread. Only archive.cc uses it.
+// removed with its owner. One thread at a time: it may move to another together with its file.
 #pragma once
 
 #include <string>
