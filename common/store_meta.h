@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -113,5 +114,8 @@ class OutcomeTable {
  private:
   Statement insert_, find_, floor_, last_, raise_, forget_;
 };
+
+// The highest counter of every node that csa_outcome or its floor knows.
+[[nodiscard]] std::map<NodeId, std::uint64_t> last_counters(const Database& db);
 
 }  // namespace csa

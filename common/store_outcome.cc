@@ -127,4 +127,19 @@ std::uint64_t OutcomeTable::last_counter(const NodeId& node) {
   return std::max(counter, floor(node));
 }
 
+std::map<NodeId, std::uint64_t> last_counters(const Database& db) {
+  Statement rows = db.prepare(
+      "SELECT node, max(counter) FROM (SELECT node, counter FROM csa_outcome UNION ALL "
+      "SELECT node, counter FROM csa_outcome_floor) GROUP BY node");
+  std::map<NodeId, std::uint64_t> counters;
+  while (rows.step()) {
+    const Bytes node = rows.column_blob(0);
+    Id128 id;
+    if (node.size() != id.bytes.size()) continue;
+    std::copy(node.begin(), node.end(), id.bytes.begin());
+    counters[NodeId{id}] = static_cast<std::uint64_t>(rows.column_int(1));
+  }
+  return counters;
+}
+
 }  // namespace csa
