@@ -102,6 +102,12 @@ void add_common_flags(CLI::App& app, CommonFlags& flags) {
   app.add_option("--beacon-port", flags.beacon_port, "UDP port of discovery")
       ->envname("CSA_BEACON_PORT")
       ->capture_default_str();
+  app.add_option("--beacon-if", flags.beacon_interfaces,
+                 "send beacons on these interfaces alone (repeatable, or NAME,NAME)")
+      ->allow_extra_args(false)
+      ->delimiter(',')
+      ->envname("CSA_BEACON_IF")
+      ->type_name("NAME");
   add_text_option(
       app, "--log-level",
       [&flags](const std::string& text) { return parse_level(text, flags.log_level); },

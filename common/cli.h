@@ -22,6 +22,7 @@ struct CommonFlags {
   std::string group = "default";
   std::vector<std::string> brokers;  // HOST[:PORT], as typed
   std::uint16_t beacon_port = 5775;
+  std::vector<std::string> beacon_interfaces;  // by name; empty: all
   LogLevel log_level = LogLevel::kInfo;
   bool json = false;
 };
