@@ -128,6 +128,7 @@ Status settle(BrokerFlags& flags) {
   serve.app = flags.common.app;
   serve.group = flags.common.group;
   serve.beacon_port = flags.common.beacon_port;
+  serve.beacon_interfaces = flags.common.beacon_interfaces;
   serve.beacon = !flags.no_beacon;
   return Ok{};
 }

@@ -20,6 +20,7 @@ struct ServeConfig {
   std::uint16_t port = 5775;   // 0: free ports for both
   std::uint16_t pub_port = 0;  // 0: port + 1
   std::uint16_t beacon_port = 5775;
+  std::vector<std::string> beacon_interfaces;  // by name; empty: all
   bool beacon = true;
   std::vector<std::string> announce_to;  // further addresses for ANNOUNCE, unicast
   Duration heartbeat{};

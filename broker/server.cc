@@ -1,0 +1,141 @@
+#include "broker/server.h"
+
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <iostream>
+
+#include "broker/server_front.h"
+#include "broker/server_stores.h"
+#include "common/dialer.h"
+#include "common/limits.h"
+#include "common/random.h"
+#include "common/system_clock.h"
+
+namespace csa {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr milliseconds kRivalSearch{700};
+constexpr milliseconds kRivalGreeting{1500};  // once something was heard
+
+// A descriptor with an owner.
+class SignalFile {
+ public:
+  SignalFile() {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    // Blocked here, before any thread is made, and so in all of them.
+    pthread_sigmask(SIG_BLOCK, &set, nullptr);
+    file_ = ::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+  }
+  ~SignalFile() { ::close(file_); }
+  SignalFile(const SignalFile&) = delete;
+  SignalFile& operator=(const SignalFile&) = delete;
+  [[nodiscard]] int get() const { return file_; }
+
+ private:
+  int file_ = -1;
+};
+
+// Every peer takes two connections.
+void raise_file_limit() {
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return;
+  const rlim_t wanted = std::min<rlim_t>(files.rlim_max, 4 * limits::kPeersMax + 256);
+  if (files.rlim_cur >= wanted) return;
+  files.rlim_cur = wanted;
+  if (::setrlimit(RLIMIT_NOFILE, &files) != 0) return;  // then fewer peers fit
+}
+
+Error rival_error(const ServeConfig& config, const std::string& hostname, const Endpoint& at) {
+  return Error{Errc::kRefused,
+               "the group '" + config.group + "' is already served by the broker on " + hostname +
+                   " (" + to_string(at) +
+                   "). Two masters of one group would drift apart: stop that one, or give this one "
+                   "another --group."};
+}
+
+// Looks whether another broker serves the group. Only an answer to HELLO proves it, never a beacon.
+Status look_for_rival(const ServeConfig& config) {
+  const Log log;  // its search is nobody's business
+  UplinkConfig uplink_config;
+  uplink_config.hello.role = Role::kMonitor;
+  uplink_config.hello.app = config.app;
+  uplink_config.hello.group = config.group;
+  uplink_config.hello.program = "csa-broker " CSA_VERSION;
+  uplink_config.hello.incarnation = random_id();
+  uplink_config.subscribe = false;
+  uplink_config.seed = random_u64();
+  Uplink uplink(uplink_config, log);
+  DialerConfig dialer_config;
+  dialer_config.cluster = cluster_id(config.app, config.group);
+  dialer_config.beacon_port = config.beacon_port;
+  dialer_config.beacon_interfaces = config.beacon_interfaces;
+  Dialer dialer(dialer_config, log);
+  const TimePoint start = monotonic_now();
+  uplink.start(start);
+  TimePoint end = start + kRivalSearch;
+  while (monotonic_now() < end) {
+    for (const UplinkAction& action : uplink.take_actions()) dialer.carry_out(action);
+    Received received = dialer.poll(milliseconds{20}, {});
+    const TimePoint now = monotonic_now();
+    for (const HeardBeacon& heard : received.beacons) {
+      uplink.on_beacon(heard, now);
+      if (heard.beacon.kind == BeaconKind::kAnnounce) end = start + kRivalGreeting;
+    }
+    for (Message& message : received.messages) (void)uplink.on_message(std::move(message), now);
+    if (received.disconnected) uplink.on_disconnected(*received.disconnected, now);
+    if (now >= uplink.deadline()) uplink.on_deadline(now);
+    for (const LinkEvent& event : uplink.take_events()) {
+      if (const auto* const ready = std::get_if<LinkReady>(&event)) {
+        uplink.leave("only asked who is there", now);
+        for (const UplinkAction& action : uplink.take_actions()) dialer.carry_out(action);
+        return rival_error(config, ready->welcome.hostname, ready->endpoint);
+      }
+      if (const auto* const refused = std::get_if<LinkRefused>(&event)) {
+        return rival_error(config, "another computer", refused->endpoint);
+      }
+    }
+  }
+  return Ok{};
+}
+
+LedgerOptions ledger_options(const ServeConfig& config) {
+  LedgerOptions options;
+  options.max_changes = config.max_changes;
+  options.log_keep = config.log_keep;
+  options.rows_max = limits::kRowsMax;
+  options.statement_timeout = config.statement_timeout;
+  options.monotonic_now = [] { return monotonic_now(); };
+  options.wall_now = [] { return wall_now(); };
+  options.random_id = [] { return random_id(); };
+  return options;
+}
+
+}  // namespace
+
+Status serve(const ServeConfig& config, const Log& log) {
+  const SignalFile signals;
+  raise_file_limit();
+  if (config.beacon) CSA_TRY(look_for_rival(config));
+  Stores stores(config.database, ledger_options(config), log);
+  Front front(config, stores, log);
+  CSA_TRY(front.bind());
+  front.start(random_id(), random_u64());
+  std::cout << "csa-broker: ready group=" << config.group << " port=" << front.port()
+            << " pub-port=" << front.pub_port() << " position=" << to_string(stores.master().head)
+            << std::endl;
+  const Status ended = front.run(signals.get());
+  stores.stop();
+  if (!ended) return ended.error();
+  if (stores.fatal()) return *stores.fatal();
+  return Ok{};
+}
+
+}  // namespace csa

@@ -1,0 +1,276 @@
+#include "broker/server_front.h"
+
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <zmq_addon.hpp>
+
+#include "common/codec.h"
+#include "common/limits.h"
+#include "common/net_interfaces.h"
+#include "common/system_clock.h"
+#include "common/zmq_options.h"
+
+namespace csa {
+namespace {
+
+constexpr int kRouterSendQueue = 256;  // frames a peer; more is held back by credit
+constexpr int kRouterReceiveQueue = 1000;
+constexpr int kPublishQueue = 4000;  // frames a subscriber; a slow one loses and repairs
+constexpr int kBacklog = 1024;
+constexpr std::chrono::seconds kOwnAddressLife{10};
+constexpr std::size_t kOwnAddressesMax = 4096;
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  if (::gethostname(name.data(), name.size() - 1) != 0) return "localhost";
+  return name.data();
+}
+
+HubConfig hub_config(const ServeConfig& config, const Id128& boot, std::uint16_t pub_port) {
+  HubConfig hub;
+  hub.app = config.app;
+  hub.group = config.group;
+  hub.app_version = config.app_version;
+  hub.hostname = host_name();
+  hub.program = "csa-broker " CSA_VERSION;
+  hub.database = config.database;
+  hub.boot = boot;
+  hub.pub_port = pub_port;
+  hub.heartbeat = config.heartbeat;
+  hub.node_timeout = config.node_timeout;
+  hub.statement_timeout = config.statement_timeout;
+  return hub;
+}
+
+}  // namespace
+
+Front::Front(const ServeConfig& config, Stores& stores, const Log& log)
+    : config_(config), stores_(stores), log_(log) {
+  context_.set(zmq::ctxopt::io_threads, 2);
+  context_.set(zmq::ctxopt::blocky, false);
+  context_.set(zmq::ctxopt::max_sockets, 64);
+  router_ = zmq::socket_t(context_, zmq::socket_type::router);
+  xpub_ = zmq::socket_t(context_, zmq::socket_type::xpub);
+  for (zmq::socket_t* const socket : {&router_, &xpub_}) {
+    set_common_options(*socket);
+    socket->set(zmq::sockopt::backlog, kBacklog);
+    socket->set(zmq::sockopt::linger, 500);  // GOODBYE may still go out
+  }
+  router_.set(zmq::sockopt::router_mandatory, true);
+  router_.set(zmq::sockopt::sndhwm, kRouterSendQueue);
+  router_.set(zmq::sockopt::rcvhwm, kRouterReceiveQueue);
+  xpub_.set(zmq::sockopt::sndhwm, kPublishQueue);
+  xpub_.set(zmq::sockopt::xpub_verboser, 1);
+}
+
+Front::~Front() = default;
+
+Result<std::uint16_t> Front::bind_one(zmq::socket_t& socket, std::uint16_t port, const char* flag) {
+  const std::string host = config_.listen.empty() ? "*" : config_.listen;
+  const std::string where = "tcp://" + host + ":" + (port == 0 ? "*" : std::to_string(port));
+  try {
+    socket.bind(where);
+  } catch (const zmq::error_t& error) {
+    std::string text = "cannot listen on " + host + ", TCP port " + std::to_string(port) + ": " +
+                       error.what() + ". ";
+    text +=
+        error.num() == EADDRINUSE
+            ? std::string("Is another broker running on this computer? Name another port with ") +
+                  flag + "."
+            : "Is --listen an address of this computer?";
+    return Error{Errc::kFailed, text};
+  }
+  const std::string endpoint = socket.get(zmq::sockopt::last_endpoint);
+  return static_cast<std::uint16_t>(std::stoul(endpoint.substr(endpoint.rfind(':') + 1)));
+}
+
+Status Front::bind() {
+  const Result<std::uint16_t> port = bind_one(router_, config_.port, "--port");
+  if (!port) return port.error();
+  port_ = *port;
+  std::uint16_t wanted = config_.pub_port;
+  if (wanted == 0 && config_.port != 0) wanted = static_cast<std::uint16_t>(config_.port + 1);
+  const Result<std::uint16_t> pub = bind_one(xpub_, wanted, "--pub-port");
+  if (!pub) return pub.error();
+  pub_port_ = *pub;
+  return Ok{};
+}
+
+void Front::start(const Id128& boot, std::uint64_t seed) {
+  hub_ = std::make_unique<Hub>(hub_config(config_, boot, pub_port_), stores_.master(), wall_now(),
+                               log_);
+  if (!config_.beacon) return;
+  Beacon beacon;
+  beacon.kind = BeaconKind::kAnnounce;
+  beacon.protocol_min = kProtocolVersion;
+  beacon.protocol_max = kProtocolVersion;
+  beacon.cluster = cluster_id(config_.app, config_.group);
+  beacon.generation = stores_.master().head.epoch.generation;
+  for (std::size_t i = 0; i < sizeof beacon.boot; ++i) {
+    beacon.boot = (beacon.boot << 8U) | boot.bytes.at(i);
+  }
+  beacon.port = port_;
+  beacon.pub_port = pub_port_;
+  beacon.interval_ms = static_cast<std::uint32_t>(limits::kBeaconInterval.count());
+  BeaconPort::Options options;
+  options.port = config_.beacon_port;
+  options.interfaces = config_.beacon_interfaces;
+  // Listening on one address means announcing from that one alone.
+  options.only_address = config_.listen == "0.0.0.0" ? "" : config_.listen;
+  for (const std::string& text : config_.announce_to) {
+    if (const auto endpoint = parse_endpoint(text, config_.beacon_port)) {
+      options.also.push_back(*endpoint);
+    }
+  }
+  beacon_ = std::make_unique<BrokerBeacon>(options, beacon, seed, log_);
+}
+
+Status Front::run(int signals) {
+  while (!stopped_ && !stores_.fatal()) {
+    carry_out(monotonic_now());
+    if (stopped_) break;
+    wait(signals);
+    const TimePoint now = monotonic_now();
+    hub_->set_wall_time(wall_now());
+    signalfd_siginfo signal{};
+    if (::read(signals, &signal, sizeof signal) == sizeof signal && !stopping_) {
+      stopping_ = true;
+      log_.info("broker: told to stop");
+      hub_->stop("the broker was told to stop", now);
+    }
+    drain_router(now);
+    drain_xpub(now);
+    stores_.answer_all(*hub_, now);
+    if (beacon_) {
+      beacon_->set_generation(hub_->head().epoch.generation);
+      beacon_->turn(now);
+    }
+    if (now >= hub_->deadline()) hub_->on_deadline(now);
+  }
+  if (beacon_) beacon_->say_bye(monotonic_now());
+  if (stores_.fatal()) return *stores_.fatal();
+  return Ok{};
+}
+
+void Front::wait(int signals) {
+  const auto left =
+      std::chrono::duration_cast<std::chrono::milliseconds>(hub_->deadline() - monotonic_now());
+  std::vector<zmq::pollitem_t> items{{router_.handle(), 0, ZMQ_POLLIN, 0},
+                                     {xpub_.handle(), 0, ZMQ_POLLIN, 0},
+                                     {nullptr, stores_.wake_fd(), ZMQ_POLLIN, 0},
+                                     {nullptr, signals, ZMQ_POLLIN, 0}};
+  if (beacon_) {
+    for (const int file : beacon_->fds()) items.push_back({nullptr, file, ZMQ_POLLIN, 0});
+  }
+  try {
+    zmq::poll(items.data(), items.size(),
+              std::clamp(left, std::chrono::milliseconds{0}, limits::kPollMax));
+  } catch (const zmq::error_t& error) {
+    if (error.num() != EINTR) throw;
+  }
+}
+
+void Front::drain_router(TimePoint now) {
+  for (std::size_t i = 0; i < limits::kDrainMax; ++i) {
+    std::vector<zmq::message_t> frames;
+    if (!zmq::recv_multipart(router_, std::back_inserter(frames), zmq::recv_flags::dontwait))
+      return;
+    frames_in(frames, now);
+  }
+}
+
+void Front::frames_in(std::vector<zmq::message_t>& frames, TimePoint now) {
+  if (frames.size() < 2) return;
+  const PeerKey peer = frames[0].to_string();
+  const Origin origin = origin_of(frames[1], now);
+  if (frames.size() > 2) {
+    hub_->on_malformed(peer, {Errc::kMalformed, "a message of several frames"}, origin, now);
+    return;
+  }
+  Result<Message> message = decode(ByteView(frames[1].data<std::uint8_t>(), frames[1].size()));
+  if (message) {
+    hub_->on_message(peer, std::move(*message), origin, now);
+  } else {
+    hub_->on_malformed(peer, message.error(), origin, now);
+  }
+}
+
+Origin Front::origin_of(zmq::message_t& body, TimePoint now) {
+  Origin origin;
+  // On 4.3.4 the identity frame has no metadata; the body has.
+  try {
+    origin.address = body.gets("Peer-Address");
+  } catch (const zmq::error_t&) {
+    origin.address = "?";
+  }
+  if (now - own_addresses_since_ > kOwnAddressLife || own_addresses_.size() > kOwnAddressesMax) {
+    own_addresses_.clear();
+    own_addresses_since_ = now;
+  }
+  const auto [known, added] = own_addresses_.try_emplace(origin.address, false);
+  if (added) known->second = is_own_address(parse_ip(origin.address));
+  origin.local = known->second;
+  return origin;
+}
+
+void Front::drain_xpub(TimePoint now) {
+  zmq::message_t notice;
+  for (std::size_t i = 0; i < limits::kDrainMax; ++i) {
+    if (!xpub_.recv(notice, zmq::recv_flags::dontwait)) return;
+    const std::string_view text = notice.to_string_view();
+    if (text.size() > 1 && text[0] == '\x01') hub_->on_subscribed(text.substr(1), now);
+    while (notice.more() && xpub_.recv(notice, zmq::recv_flags::dontwait)) {
+    }
+  }
+}
+
+void Front::carry_out(TimePoint now) {
+  // Sending can tell the Hub something new (a peer is gone), so look until nothing is left.
+  for (std::vector<HubAction> actions = hub_->take_outbox(); !actions.empty();
+       actions = hub_->take_outbox()) {
+    for (HubAction& action : actions) act(std::move(action), now);
+  }
+}
+
+void Front::act(HubAction action, TimePoint now) {
+  if (const auto* const to = std::get_if<SendTo>(&action)) {
+    send(*to, now);
+  } else if (const auto* const all = std::get_if<Publish>(&action)) {
+    publish(*all);
+  } else if (const auto* const stop = std::get_if<StopBroker>(&action)) {
+    log_.info("broker: stops: " + stop->reason);
+    stopped_ = true;
+  } else {
+    stores_.give(std::move(action));
+  }
+}
+
+void Front::send(const SendTo& action, TimePoint now) {
+  const Bytes frame = encode(action.message);
+  try {
+    if (!router_.send(zmq::buffer(action.peer),
+                      zmq::send_flags::sndmore | zmq::send_flags::dontwait)) {
+      // The peer does not read. Whatever it misses it asks for again.
+      if (++full_ == 1) log_.warn("broker: a peer does not read its answers; they are dropped");
+      return;
+    }
+    (void)router_.send(zmq::buffer(frame), zmq::send_flags::dontwait);
+  } catch (const zmq::error_t& error) {
+    if (error.num() != EHOSTUNREACH) throw;
+    hub_->on_unreachable(action.peer, now);
+  }
+}
+
+void Front::publish(const Publish& action) {
+  const std::string topic = topic_of(action.message);
+  const Bytes frame = encode(action.message);
+  zmq::message_t message(topic.size() + frame.size());
+  std::copy(topic.begin(), topic.end(), message.data<char>());
+  std::copy(frame.begin(), frame.end(), message.data<std::uint8_t>() + topic.size());
+  (void)xpub_.send(message, zmq::send_flags::dontwait);
+}
+
+}  // namespace csa

@@ -1,0 +1,65 @@
+// The broker's front thread: ROUTER, XPUB, beacon and clock around the Hub. It never touches
+// SQLite, a file or DNS, so that it answers at once whatever the database is doing.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <zmq.hpp>
+
+#include "broker/broker_beacon.h"
+#include "broker/hub.h"
+#include "broker/server.h"
+#include "broker/server_stores.h"
+#include "common/log.h"
+#include "common/result.h"
+
+namespace csa {
+
+class Front {
+ public:
+  Front(const ServeConfig& config, Stores& stores, const Log& log);
+  ~Front();
+  Front(const Front&) = delete;
+  Front& operator=(const Front&) = delete;
+
+  // Takes the ports. Error: they are not to be had.
+  [[nodiscard]] Status bind();
+  [[nodiscard]] std::uint16_t port() const { return port_; }
+  [[nodiscard]] std::uint16_t pub_port() const { return pub_port_; }
+  // Starts Hub and beacon. REQUIRES: bind() was fine.
+  void start(const Id128& boot, std::uint64_t seed);
+  // Serves until the Hub says stop or a store fails. `signals`: a signalfd.
+  [[nodiscard]] Status run(int signals);
+
+ private:
+  void wait(int signals);
+  void drain_router(TimePoint now);
+  void drain_xpub(TimePoint now);
+  void frames_in(std::vector<zmq::message_t>& frames, TimePoint now);
+  [[nodiscard]] Origin origin_of(zmq::message_t& body, TimePoint now);
+  void carry_out(TimePoint now);
+  void act(HubAction action, TimePoint now);
+  void send(const SendTo& action, TimePoint now);
+  void publish(const Publish& action);
+  [[nodiscard]] Result<std::uint16_t> bind_one(zmq::socket_t& socket, std::uint16_t port,
+                                               const char* flag);
+
+  const ServeConfig& config_;
+  Stores& stores_;
+  const Log& log_;  // all must outlive this
+  zmq::context_t context_;
+  zmq::socket_t router_;
+  zmq::socket_t xpub_;
+  std::uint16_t port_ = 0;
+  std::uint16_t pub_port_ = 0;
+  std::unique_ptr<Hub> hub_;
+  std::unique_ptr<BrokerBeacon> beacon_;
+  std::map<std::string, bool> own_addresses_;  // cached answers of is_own_address
+  TimePoint own_addresses_since_;
+  std::uint64_t full_ = 0;  // sends dropped because a peer did not read
+  bool stopping_ = false;
+  bool stopped_ = false;
+};
+
+}  // namespace csa

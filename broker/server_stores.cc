@@ -1,0 +1,195 @@
+#include "broker/server_stores.h"
+
+#include <filesystem>
+
+#include "common/limits.h"
+#include "common/sqlite.h"
+#include "common/system_clock.h"
+
+namespace csa {
+namespace {
+
+constexpr std::size_t kLedgerJobsMax = limits::kPeersMax + 8;  // one group, and confirmations
+constexpr std::size_t kAnswersMax = 2 * limits::kReaderJobsMax;
+
+std::string folder_of(const std::string& database) {
+  const std::string folder = std::filesystem::path(database).parent_path().string();
+  return folder.empty() ? "." : folder;
+}
+
+}  // namespace
+
+Stores::Stores(const std::string& database, const LedgerOptions& options, const Log& log)
+    : database_(database),
+      spool_(folder_of(database)),
+      log_(log),
+      ledger_jobs_(kLedgerJobsMax),
+      quick_jobs_(limits::kReaderJobsMax),
+      cut_jobs_(limits::kSnapshotsMax),
+      answers_(kAnswersMax) {
+  Archive::clear_spool(spool_);
+  LedgerOptions own = options;
+  if (own.spill_directory.empty()) own.spill_directory = spool_;
+  ledger_ = std::make_unique<Ledger>(database_, own, log_);
+  const Meta& meta = ledger_->meta();
+  master_.db = meta.db;
+  master_.head = meta.position;
+  master_.floor = meta.floor;
+  master_.schema_version = meta.schema_version;
+  master_.log_bytes = ledger_->log_bytes();
+  master_.database_bytes = database_bytes();
+  master_.counters = last_counters(Database(database_, Database::Mode::kReadOnly));
+  ledger_thread_ = std::thread([this] { guarded("ledger", [this] { run_ledger(); }); });
+  quick_thread_ = std::thread([this] { guarded("archive", [this] { run_quick(); }); });
+  cut_thread_ = std::thread([this] { guarded("archive", [this] { run_cuts(); }); });
+}
+
+Stores::~Stores() { stop(); }
+
+void Stores::stop() {
+  ledger_jobs_.close();
+  quick_jobs_.close();
+  cut_jobs_.close();
+  for (std::thread* const thread : {&quick_thread_, &cut_thread_, &ledger_thread_}) {
+    if (thread->joinable()) thread->join();
+  }
+}
+
+void Stores::give(HubAction job) {
+  bool taken = true;
+  if (auto* const commit = std::get_if<CommitJob>(&job)) {
+    taken = ledger_jobs_.push(std::move(*commit));
+  } else if (const auto* const confirm = std::get_if<ConfirmJob>(&job)) {
+    (void)ledger_jobs_.push(*confirm);  // is said again with the next PING
+  } else if (auto* const log = std::get_if<LogJob>(&job)) {
+    taken = quick_jobs_.push(std::move(*log));
+  } else if (auto* const layout = std::get_if<LayoutJob>(&job)) {
+    taken = quick_jobs_.push(std::move(*layout));
+  } else if (auto* const outcome = std::get_if<OutcomeJob>(&job)) {
+    taken = quick_jobs_.push(std::move(*outcome));
+  } else if (auto* const chunk = std::get_if<ChunkJob>(&job)) {
+    taken = quick_jobs_.push(std::move(*chunk));
+  } else if (const auto* const drop = std::get_if<DropJob>(&job)) {
+    taken = quick_jobs_.push(*drop);
+  } else if (std::holds_alternative<CutJob>(job)) {
+    taken = cut_jobs_.push(CutJob{});
+  }
+  // The Hub bounds what is in flight below what the mailboxes hold.
+  if (!taken && !fatal_) log_.error("stores: a job was lost because its thread has ended");
+}
+
+void Stores::answer_all(Hub& hub, TimePoint now) {
+  for (std::size_t i = 0; i < limits::kDrainMax; ++i) {
+    std::optional<Answer> answer = answers_.pop();
+    if (!answer) return;
+    (*answer)(hub, now);
+  }
+}
+
+void Stores::post(Answer answer) {
+  if (!answers_.push(std::move(answer))) log_.error("stores: the front takes no answers");
+}
+
+void Stores::guarded(const char* who, const std::function<void()>& work) {
+  try {
+    work();
+  } catch (const std::exception& error) {
+    const std::string what =
+        std::string(who) + ": " + error.what() +
+        ". The broker ends, because only a restart can tell what the disk holds; nothing that was "
+        "acknowledged is affected. Check the disk of " +
+        database_ + ", then start csa-broker again.";
+    post([this, what](Hub&, TimePoint) { fatal_ = Error{Errc::kFailed, what}; });
+  }
+}
+
+std::uint64_t Stores::database_bytes() const {
+  std::error_code ignored;
+  const auto bytes = std::filesystem::file_size(database_, ignored);
+  return ignored ? 0 : bytes;
+}
+
+void Stores::run_ledger() {
+  while (true) {
+    std::optional<LedgerJob> job = ledger_jobs_.wait_pop(limits::kHeadInterval);
+    if (job) {
+      ledger_job(*job);
+      continue;
+    }
+    if (ledger_jobs_.closed()) break;
+    ledger_->housekeeping();
+    const StoreState state{ledger_->meta().floor, ledger_->log_bytes(), database_bytes()};
+    post([state](Hub& hub, TimePoint) { hub.on_stored(state); });
+  }
+  ledger_->close();
+}
+
+void Stores::ledger_job(LedgerJob& job) {
+  if (const auto* const confirm = std::get_if<ConfirmJob>(&job)) {
+    ledger_->confirm(confirm->node, confirm->counter);
+    return;
+  }
+  auto result = std::make_shared<CommitResult>(ledger_->commit(std::get_if<CommitJob>(&job)->jobs));
+  post([result](Hub& hub, TimePoint now) { hub.on_committed(*result, now); });
+}
+
+void Stores::run_quick() {
+  Archive archive(database_, spool_, log_);
+  while (true) {
+    std::optional<QuickJob> job = quick_jobs_.wait_pop(limits::kHeadInterval);
+    if (job) {
+      quick_job(archive, *job);
+    } else if (quick_jobs_.closed()) {
+      return;
+    }
+  }
+}
+
+void Stores::quick_job(Archive& archive, QuickJob& job) {
+  if (const auto* const log = std::get_if<LogJob>(&job)) {
+    auto answer = std::make_shared<std::variant<LogSlice, LogGone>>(
+        archive.read_log(log->request, log->through));
+    post([peer = log->peer, answer](Hub& hub, TimePoint now) {
+      hub.on_log(peer, std::move(*answer), now);
+    });
+  } else if (const auto* const layout = std::get_if<LayoutJob>(&job)) {
+    post([peer = layout->peer, reply = archive.layout(layout->schema_version)](
+             Hub& hub, TimePoint now) { hub.on_reply(peer, reply, now); });
+  } else if (const auto* const outcome = std::get_if<OutcomeJob>(&job)) {
+    const auto found = archive.outcome(outcome->tx);
+    const Message reply = std::visit([](const auto& one) -> Message { return one; }, found);
+    post(
+        [peer = outcome->peer, reply](Hub& hub, TimePoint now) { hub.on_reply(peer, reply, now); });
+  } else if (const auto* const chunk = std::get_if<ChunkJob>(&job)) {
+    std::optional<Bytes> bytes = archive.read_chunk(chunk->snapshot, chunk->offset, chunk->length);
+    auto answer = std::make_shared<SnapshotChunk>();
+    answer->snapshot = chunk->snapshot;
+    answer->offset = chunk->offset;
+    const bool found = bytes.has_value();
+    if (found) answer->bytes = std::move(*bytes);
+    post([peer = chunk->peer, answer, found](Hub& hub, TimePoint now) {
+      hub.on_chunk(peer, std::move(*answer), found, now);
+    });
+  } else if (const auto* const drop = std::get_if<DropJob>(&job)) {
+    archive.drop(drop->snapshot);
+  } else if (auto* const spool = std::get_if<Spool>(&job)) {
+    archive.keep(std::move(*spool));
+  }
+}
+
+void Stores::run_cuts() {
+  Archive archive(database_, spool_, log_);
+  while (true) {
+    const std::optional<CutJob> job = cut_jobs_.wait_pop(limits::kHeadInterval);
+    if (job) {
+      auto info = std::make_shared<Result<SnapshotInfo>>(archive.cut());
+      // Handed out by the other archive from now on: this one may be cutting the next meanwhile.
+      if (*info && !quick_jobs_.push(archive.release((*info)->id))) return;
+      post([info](Hub& hub, TimePoint now) { hub.on_cut(*info, now); });
+    } else if (cut_jobs_.closed()) {
+      return;
+    }
+  }
+}
+
+}  // namespace csa

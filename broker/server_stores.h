@@ -1,0 +1,73 @@
+// The broker's threads beside the front: the ledger with the write connection, an archive for quick
+// answers, an archive for cutting copies. Jobs come in by mailbox; answers go back as closures that
+// the front runs on its Hub. A disk error ends the broker: it is told to the front as `fatal`.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <variant>
+
+#include "broker/archive.h"
+#include "broker/hub.h"
+#include "broker/ledger.h"
+#include "common/log.h"
+#include "common/mailbox.h"
+
+namespace csa {
+
+class Stores {
+ public:
+  using Answer = std::function<void(Hub&, TimePoint)>;
+
+  // Opens the ledger and starts the threads. Throws what opening throws.
+  Stores(const std::string& database, const LedgerOptions& options, const Log& log);
+  ~Stores();  // stop()
+  Stores(const Stores&) = delete;
+  Stores& operator=(const Stores&) = delete;
+
+  // The state that the Hub starts from.
+  [[nodiscard]] const MasterState& master() const { return master_; }
+
+  // For a store: true and taken, or no job of a store. Never blocks.
+  void give(HubAction job);
+  // Readable when answers wait.
+  [[nodiscard]] int wake_fd() const { return answers_.wake_fd(); }
+  void answer_all(Hub& hub, TimePoint now);
+  // Why the broker must end, once a store has failed.
+  [[nodiscard]] const std::optional<Error>& fatal() const { return fatal_; }
+  // Finishes what is under way, checkpoints, joins the threads. Idempotent.
+  void stop();
+
+ private:
+  using LedgerJob = std::variant<CommitJob, ConfirmJob>;
+  using QuickJob = std::variant<LogJob, LayoutJob, OutcomeJob, ChunkJob, DropJob, Spool>;
+
+  void run_ledger();
+  void run_quick();
+  void run_cuts();
+  void ledger_job(LedgerJob& job);
+  void quick_job(Archive& archive, QuickJob& job);
+  void post(Answer answer);
+  // Runs `work`; what it throws becomes fatal.
+  void guarded(const char* who, const std::function<void()>& work);
+  [[nodiscard]] std::uint64_t database_bytes() const;
+
+  const std::string database_;
+  const std::string spool_;
+  const Log& log_;  // must outlive this
+  std::unique_ptr<Ledger> ledger_;
+  MasterState master_;
+  Mailbox<LedgerJob> ledger_jobs_;
+  Mailbox<QuickJob> quick_jobs_;
+  Mailbox<CutJob> cut_jobs_;
+  Mailbox<Answer> answers_;
+  std::optional<Error> fatal_;  // the front's
+  std::thread ledger_thread_;
+  std::thread quick_thread_;
+  std::thread cut_thread_;
+};
+
+}  // namespace csa
