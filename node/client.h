@@ -82,6 +82,7 @@ struct ClientOptions {
   std::string program = "csa-client";  // for people, in `csa-admin nodes`
   std::vector<std::string> brokers;    // "HOST[:PORT]"; not empty: no discovery
   std::uint16_t beacon_port = 5775;
+  std::vector<std::string> beacon_interfaces;  // by name, as in "eth0"; empty: all
   std::chrono::milliseconds discovery_timeout{2000};  // then standalone, while the search goes on
   bool stop_on_disconnect = false;  // a lost link ends the client (kStopped, exit code 8)
   std::function<void(const ClientEvent&)> on_event;
@@ -167,6 +168,9 @@ class Client {
   // Waits until the replica holds a copy that may be read: live, or standalone with an older copy.
   // False at the timeout, or standalone or refused with no copy.
   [[nodiscard]] bool wait_until_readable(std::chrono::milliseconds timeout);
+  // Waits until the first search has come to an end: live (true), standalone, refused or stopped
+  // (false). A full copy on the way is waited for; false also at the timeout.
+  [[nodiscard]] bool settle(std::chrono::milliseconds timeout);
   // Waits for `state`; false at the timeout or when the client stopped.
   [[nodiscard]] bool wait_for(ClientState state, std::chrono::milliseconds timeout);
 

@@ -109,6 +109,7 @@ void Session::Impl::settle(TimePoint now) {
 }
 
 std::optional<StoreJob> Session::Impl::next_job() {
+  if (feed == Feed::kPaused) return std::nullopt;  // the disk is given time
   if (want_identity) {
     want_identity = false;
     out = Out::kIdentity;
@@ -196,6 +197,20 @@ void Session::on_applied(Result<Applied> result, TimePoint now) {
     if (!applied.tables.empty() && s.replica.position)
       s.events.emplace_back(TablesChanged{std::move(applied.tables), *s.replica.position});
   }
+  s.settle(now);
+}
+
+void Session::on_store_failed(Error error, TimePoint now) {
+  Impl& s = *impl_;
+  if (s.out == Impl::Out::kApply || s.out == Impl::Out::kInstall) {
+    on_applied(std::move(error), now);
+    return;
+  }
+  if (s.out == Impl::Out::kNothing) return;
+  s.want_identity = s.want_identity || s.out == Impl::Out::kIdentity;
+  s.out = Impl::Out::kNothing;
+  if (s.stopped) return;
+  s.on_damage(error, false, now);
   s.settle(now);
 }
 

@@ -107,6 +107,9 @@ class Session {
   void on_chunk_written(std::uint64_t offset, std::size_t bytes, TimePoint now);
   void on_counters(std::uint64_t reserved_up_to, TimePoint now);
   void on_identity(const ReplicaState& replica, TimePoint now);
+  // The job that is out met the disk's error (kFailed): it is tried again after a while. For a job
+  // without an answer: nothing.
+  void on_store_failed(Error error, TimePoint now);
   // From the application. Every call gets one WriteDone.
   void write(WriteCall call, TimePoint now);
 

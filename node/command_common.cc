@@ -1,0 +1,98 @@
+#include <unistd.h>
+
+#include <fstream>
+#include <iostream>
+#include <iterator>
+
+#include "common/progress.h"
+#include "node/commands.h"
+
+namespace csa {
+namespace {
+
+static_assert(static_cast<int>(LogLevel::kDebug) == static_cast<int>(ClientLogLevel::kDebug));
+
+// Long enough to copy a database over a slow line; the user can interrupt.
+constexpr std::chrono::hours kJoinMax{24};
+
+}  // namespace
+
+ClientOptions with_log(const NodeOptions& options) {
+  ClientOptions client = options.client;
+  if (!client.on_log) {
+    client.on_log = [log = stderr_log("csa-node", options.log_level)](ClientLogLevel level,
+                                                                      std::string_view line) {
+      log.write(static_cast<LogLevel>(level), line);
+    };
+  }
+  return client;
+}
+
+int report(const ClientFailure& failure) {
+  std::cerr << "csa-node: " << failure.text << std::endl;
+  return failure.exit_code;
+}
+
+OpenedClient join(const NodeOptions& options) {
+  ClientOptions client_options = with_log(options);
+  auto bar = std::make_shared<ProgressBar>("full copy");
+  client_options.on_event = [bar, next = client_options.on_event](const ClientEvent& event) {
+    if (event.kind == ClientEvent::Kind::kProgress) bar->update(event.bytes, event.total);
+    if (event.kind == ClientEvent::Kind::kState) bar->clear();
+    if (next) next(event);
+  };
+  OpenedClient opened = Client::open(client_options);
+  if (!opened.client) return opened;
+  (void)opened.client->settle(kJoinMax);
+  bar->clear();
+  return opened;
+}
+
+bool notice_standalone(const ClientStatus& status) {
+  if (status.state == ClientState::kLive || status.state == ClientState::kCatchingUp) return false;
+  if (status.state == ClientState::kRefused) {
+    std::cerr << "csa-node: refused by the broker: " << status.text << std::endl;
+    return true;
+  }
+  print_standalone(status.pending, std::cerr, ::isatty(STDERR_FILENO) == 1);
+  return true;
+}
+
+std::optional<int> nothing_to_read(const ClientStatus& status) {
+  if (!status.epoch.empty()) return std::nullopt;
+  if (status.state == ClientState::kRefused) {
+    std::cerr << "csa-node: refused by the broker: " << status.text << std::endl;
+    return 4;
+  }
+  std::cerr << "csa-node: nothing to work on: no broker of group '" << status.group
+            << "' was found, and there is no replica yet at " << status.replica
+            << ".\nStart a broker (csa-broker serve --db FILE), or name one: --broker HOST[:PORT]. "
+               "`csa-node discover` shows what the network says."
+            << std::endl;
+  return 3;
+}
+
+SqlText sql_text(const NodeOptions& options) {
+  SqlText text;
+  if (!options.file.empty()) {
+    std::ifstream in(options.file, std::ios::binary);
+    if (!in) {
+      text.error = "cannot read " + options.file;
+      return text;
+    }
+    text.sql.assign(std::istreambuf_iterator<char>(in), {});
+    return text;
+  }
+  if (options.sql.size() == 1 && options.sql[0] == "-") {
+    text.sql.assign(std::istreambuf_iterator<char>(std::cin), {});
+    return text;
+  }
+  for (const std::string& part : options.sql) {
+    if (!text.sql.empty()) text.sql += ";\n";
+    text.sql += part;
+  }
+  if (text.sql.empty()) text.error = "no SQL given: as arguments, --file FILE, or - for stdin";
+  return text;
+}
+
+}  // namespace csa

@@ -1,0 +1,64 @@
+// The subcommands of csa-node, each on the public Client alone. Results go to stdout, words to
+// stderr; each returns the exit code of cli.md.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/log.h"
+#include "node/client.h"
+#include "node/output.h"
+
+namespace csa {
+
+struct NodeOptions {
+  ClientOptions client;
+  bool json = false;
+  LogLevel log_level = LogLevel::kWarn;
+  RowFormat format = RowFormat::kTable;
+  std::vector<std::string> sql;  // arguments; "-" alone: standard input
+  std::string file;
+  Row parameters;
+  std::optional<std::int64_t> expect;
+  std::chrono::milliseconds timeout{30000};
+  std::string tx;
+  bool new_identity = false;
+};
+
+[[nodiscard]] int run_command(const NodeOptions& options);
+[[nodiscard]] int exec_command(const NodeOptions& options);
+[[nodiscard]] int outcome_command(const NodeOptions& options);
+[[nodiscard]] int query_command(const NodeOptions& options);
+[[nodiscard]] int shell_command(const NodeOptions& options);
+[[nodiscard]] int status_command(const NodeOptions& options);
+[[nodiscard]] int identity_command(const NodeOptions& options);
+[[nodiscard]] int discover_command(const NodeOptions& options);
+
+// What the commands have in common.
+
+// The options with log lines going to stderr at the wanted level.
+[[nodiscard]] ClientOptions with_log(const NodeOptions& options);
+// Prints the failure and gives its exit code.
+[[nodiscard]] int report(const ClientFailure& failure);
+// Opens a client and waits until it is live, or the discovery time is over. Prints a progress bar
+// for a long copy on a terminal.
+[[nodiscard]] OpenedClient join(const NodeOptions& options);
+// STANDALONE on stderr if the status says so; returns whether it did.
+bool notice_standalone(const ClientStatus& status);
+// Exit 3 in clear words where there is neither broker nor replica; exit 4 where the broker refuses
+// and there is nothing to read; nothing: there is a replica to read.
+[[nodiscard]] std::optional<int> nothing_to_read(const ClientStatus& status);
+// All statements of a SELECT-only text to `out`; the exit code.
+[[nodiscard]] int print_query(sqlite3* db, std::string_view sql, const Row& parameters,
+                              RowFormat format);
+// SQL from arguments, --file or standard input; an error sentence otherwise.
+struct SqlText {
+  std::string sql;
+  std::string error;
+};
+[[nodiscard]] SqlText sql_text(const NodeOptions& options);
+
+}  // namespace csa

@@ -1,0 +1,54 @@
+// csa-node exec and csa-node outcome.
+#include <iostream>
+
+#include "node/commands.h"
+
+namespace csa {
+namespace {
+
+int finish(const NodeOptions& options, const WriteResult& result) {
+  const int code = exec_exit_code(result);
+  if (options.json) {
+    std::cout << exec_json(result) << std::endl;
+    return code;
+  }
+  if (!result.columns.empty()) {
+    RowPrinter printer(std::cout, options.format, result.columns);
+    for (const Row& row : result.rows) printer.row(row);
+    printer.finish();
+  }
+  std::cerr << "csa-node: " << exec_sentence(result) << std::endl;
+  return code;
+}
+
+}  // namespace
+
+int exec_command(const NodeOptions& options) {
+  const SqlText text = sql_text(options);
+  if (!text.error.empty()) {
+    std::cerr << "csa-node: " << text.error << std::endl;
+    return 2;
+  }
+  OpenedClient opened = join(options);
+  if (!opened.client) return report(opened.failure);
+  const WriteResult result =
+      opened.client->exec(text.sql, options.parameters, {options.expect, options.timeout});
+  if (result.status == WriteResult::Status::kNoBroker) {
+    const ClientStatus status = opened.client->status();
+    if (!status.epoch.empty()) notice_standalone(status);
+  }
+  const int code = finish(options, result);
+  opened.client->leave();
+  return code;
+}
+
+int outcome_command(const NodeOptions& options) {
+  OpenedClient opened = join(options);
+  if (!opened.client) return report(opened.failure);
+  const WriteResult result = opened.client->outcome(options.tx, options.timeout);
+  const int code = finish(options, result);
+  opened.client->leave();
+  return code;
+}
+
+}  // namespace csa

@@ -1,0 +1,213 @@
+#include "node/link.h"
+
+#include <algorithm>
+#include <future>
+
+#include "common/limits.h"
+#include "common/system_clock.h"
+#include "node/results.h"
+
+namespace csa {
+namespace {
+
+constexpr std::size_t kTasksMax = 2 * limits::kNodeWritesMax;
+constexpr std::size_t kJobsMax = 4;
+
+}  // namespace
+
+Link::Link(LinkConfig config, std::unique_ptr<Replica> replica, const Log& log)
+    : config_(std::move(config)),
+      log_(log),
+      replica_(std::move(replica)),
+      tasks_(kTasksMax),
+      jobs_(kJobsMax),
+      session_(config_.session, replica_->state(), log_) {
+  store_thread_ = std::thread([this] { run_store(); });
+  link_thread_ = std::thread([this] { run_link(); });
+}
+
+Link::~Link() { leave(); }
+
+void Link::submit(Request request, std::chrono::milliseconds timeout, Done done) {
+  const TimePoint deadline = monotonic_now() + timeout;
+  auto shared = std::make_shared<Done>(std::move(done));
+  const bool taken = tasks_.push([this, request = std::move(request), deadline, shared]() mutable {
+    start_write(std::move(request), deadline, std::move(*shared));
+  });
+  if (!taken) {
+    (*shared)(failed_result(WriteResult::Status::kNoBroker,
+                            "this client has left, or too many writes are waiting"));
+  }
+}
+
+ClientStatus Link::status() {
+  auto promise = std::make_shared<std::promise<ClientStatus>>();
+  std::future<ClientStatus> answer = promise->get_future();
+  if (!tasks_.push([this, promise] { promise->set_value(present_status()); })) {
+    ClientStatus status;
+    status.state = ClientState::kLeaving;
+    status.app = config_.app;
+    status.group = config_.group;
+    status.replica = config_.replica_path;
+    return status;
+  }
+  return answer.get();
+}
+
+bool Link::wait(Condition reached, Condition given_up, std::chrono::milliseconds timeout) {
+  auto promise = std::make_shared<std::promise<bool>>();
+  std::future<bool> answer = promise->get_future();
+  const TimePoint deadline = monotonic_now() + timeout;
+  const bool taken = tasks_.push(
+      [this, reached = std::move(reached), given_up = std::move(given_up), deadline, promise] {
+        waiting_.push_back(
+            {reached, given_up, deadline, [promise](bool value) { promise->set_value(value); }});
+        check_waiting(monotonic_now());
+      });
+  return taken && answer.get();
+}
+
+void Link::leave() {
+  tasks_.push([this] {
+    if (leaving_) return;
+    leaving_ = true;
+    session_.leave("the application leaves", monotonic_now());
+  });
+  if (link_thread_.joinable() && link_thread_.get_id() != std::this_thread::get_id()) {
+    link_thread_.join();
+  }
+  if (store_thread_.joinable()) store_thread_.join();
+}
+
+void Link::run_link() {
+  dialer_ = std::make_unique<Dialer>(config_.dialer, log_);
+  if (!config_.door.empty()) {
+    door_ = std::make_unique<DoorServer>(dialer_->context(), config_.door, log_);
+  }
+  session_.start(monotonic_now());
+  while (!stopped_) turn();
+  finish();
+}
+
+void Link::turn() {
+  carry_out();
+  const TimePoint now = monotonic_now();
+  const auto left =
+      std::chrono::duration_cast<std::chrono::milliseconds>(session_.deadline() - now);
+  std::vector<int> wake{tasks_.wake_fd()};
+  if (door_) wake.push_back(door_->fd());
+  Received received = dialer_->poll(std::clamp(left, {}, limits::kPollMax), wake);
+  const TimePoint later = monotonic_now();
+  for (Message& message : received.messages) session_.on_message(std::move(message), later);
+  for (const HeardBeacon& heard : received.beacons) session_.on_beacon(heard, later);
+  if (received.disconnected) session_.on_disconnected(*received.disconnected, later);
+  run_tasks();
+  if (door_) {
+    for (DoorServer::Call& call : door_->receive()) {
+      start_write(std::move(call.request), later + call.timeout,
+                  [this, guest = call.guest, ticket = call.ticket](WriteResult result) {
+                    door_->answer(guest, ticket, std::move(result));
+                  });
+    }
+    door_->tell_new_guests(present_status());
+  }
+  if (later >= session_.deadline()) session_.on_deadline(later);
+  check_waiting(later);
+}
+
+void Link::run_tasks() {
+  for (std::size_t i = 0; i < limits::kDrainMax; ++i) {
+    std::optional<Task> task = tasks_.pop();
+    if (!task) return;
+    (*task)();
+  }
+}
+
+// Carries out what the session wants, in its order.
+void Link::carry_out() {
+  for (const UplinkAction& action : session_.take_actions()) dialer_->carry_out(action);
+  if (std::optional<StoreJob> job = session_.take_job()) {
+    // One job is out at a time, so there is room.
+    if (!jobs_.push(std::move(*job))) log_.error("link: the store has ended");
+  }
+  for (const SessionEvent& event : session_.take_events()) deliver(event);
+}
+
+void Link::deliver(const SessionEvent& event) {
+  if (const auto* const done = std::get_if<WriteDone>(&event)) {
+    const auto call = calls_.find(done->call);
+    if (call == calls_.end()) return;
+    const Done answer = std::move(call->second);
+    calls_.erase(call);
+    answer(to_result(*done));
+    return;
+  }
+  if (const auto* const changed = std::get_if<StateChanged>(&event)) why_ = changed->why;
+  if (const std::optional<ClientEvent> out = to_event(event)) {
+    if (config_.on_event) config_.on_event(*out);
+    if (door_) door_->tell(*out, present_status());
+  }
+  if (std::holds_alternative<Stopped>(event)) stopped_ = true;
+}
+
+void Link::start_write(Request request, TimePoint deadline, Done done) {
+  const std::uint64_t call = next_call_++;
+  calls_.emplace(call, std::move(done));
+  session_.write({call, std::move(request), deadline}, monotonic_now());
+}
+
+void Link::check_waiting(TimePoint now) {
+  if (waiting_.empty()) return;
+  const ClientStatus status = present_status();
+  std::vector<Waiting> still;
+  for (Waiting& one : waiting_) {
+    if (one.reached(status)) {
+      one.answer(true);
+    } else if (now >= one.deadline || stopped_ || (one.given_up && one.given_up(status))) {
+      one.answer(false);
+    } else {
+      still.push_back(std::move(one));
+    }
+  }
+  waiting_.swap(still);
+}
+
+void Link::finish() {
+  tasks_.close();
+  while (std::optional<Task> task = tasks_.pop()) (*task)();
+  carry_out();
+  check_waiting(monotonic_now());
+  for (auto& [call, done] : calls_) {
+    done(failed_result(WriteResult::Status::kUnknown, "the client left before the answer came"));
+  }
+  calls_.clear();
+  jobs_.close();
+  if (door_) door_->close();
+  door_.reset();
+  dialer_.reset();
+}
+
+ClientStatus Link::present_status() const {
+  const Session::View view = session_.view();
+  ClientStatus status;
+  status.state = to_client(view.state);
+  status.app = config_.app;
+  status.group = config_.group;
+  status.node = to_string(view.node);
+  status.hostname = config_.hostname;
+  if (view.position) {
+    status.epoch = to_string(view.position->epoch);
+    status.seq = view.position->seq.value;
+  }
+  if (view.broker) {
+    status.broker_address = to_string(*view.broker);
+    status.broker_hostname = view.broker_hostname;
+    status.broker_head = view.head.value;
+  }
+  status.replica = config_.replica_path;
+  status.schema_version = view.schema_version;
+  status.text = why_;
+  return status;
+}
+
+}  // namespace csa

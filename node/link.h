@@ -1,0 +1,86 @@
+// The owner of a replica at work: a link thread (sockets, clock, Session, the door for guests; it
+// always drains and never touches SQLite) and a store thread (the Replica). What callers post is
+// run on the link thread in order.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "common/dialer.h"
+#include "common/log.h"
+#include "common/mailbox.h"
+#include "node/backend.h"
+#include "node/door_server.h"
+#include "node/replica.h"
+#include "node/session.h"
+
+namespace csa {
+
+struct LinkConfig {
+  SessionConfig session;
+  DialerConfig dialer;
+  std::string app;
+  std::string group;
+  std::string hostname;
+  std::string replica_path;
+  std::string door;  // where guests come in; empty: nowhere
+  std::function<void(const ClientEvent&)> on_event;
+};
+
+class Link final : public Backend {
+ public:
+  // Starts both threads. REQUIRES: the caller holds the replica's OwnerLock until leave() is done.
+  Link(LinkConfig config, std::unique_ptr<Replica> replica, const Log& log);
+  ~Link() override;
+
+  void submit(Request request, std::chrono::milliseconds timeout, Done done) override;
+  [[nodiscard]] ClientStatus status() override;
+  [[nodiscard]] bool wait(Condition reached, Condition given_up,
+                          std::chrono::milliseconds timeout) override;
+  void leave() override;
+
+ private:
+  using Task = std::function<void()>;
+  struct Waiting {
+    Condition reached;
+    Condition given_up;
+    TimePoint deadline;
+    std::function<void(bool)> answer;
+  };
+
+  void run_link();
+  void turn();
+  void run_tasks();
+  void run_store();
+  void store_job(StoreJob job);
+  void carry_out();
+  void deliver(const SessionEvent& event);
+  void start_write(Request request, TimePoint deadline, Done done);
+  void check_waiting(TimePoint now);
+  void finish();
+  [[nodiscard]] ClientStatus present_status() const;
+
+  const LinkConfig config_;
+  const Log& log_;                    // must outlive this
+  std::unique_ptr<Replica> replica_;  // the store thread's
+  Mailbox<Task> tasks_;               // to the link thread
+  Mailbox<StoreJob> jobs_;            // to the store thread
+  // The link thread's own:
+  Session session_;
+  std::unique_ptr<Dialer> dialer_;
+  std::unique_ptr<DoorServer> door_;
+  std::map<std::uint64_t, Done> calls_;
+  std::uint64_t next_call_ = 1;
+  std::vector<Waiting> waiting_;
+  std::string why_;
+  bool leaving_ = false;
+  bool stopped_ = false;
+  std::thread link_thread_;
+  std::thread store_thread_;
+};
+
+}  // namespace csa

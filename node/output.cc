@@ -1,0 +1,290 @@
+#include "node/output.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <nlohmann/json.hpp>
+
+#include "common/value_json.h"
+
+namespace csa {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::size_t kTableSample = 200;  // rows that decide the widths
+constexpr std::size_t kCellMax = 60;       // columns of one cell on a terminal
+
+// Columns that UTF-8 text takes, near enough: code points.
+std::size_t width_of(const std::string& text) {
+  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) {
+    return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U;
+  }));
+}
+
+std::string csv_cell(const std::string& text) {
+  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
+  std::string quoted = "\"";
+  for (const char c : text) {
+    if (c == '"') quoted += '"';
+    quoted += c;
+  }
+  return quoted + '"';
+}
+
+std::string padded(const std::string& cell, std::size_t width, bool right) {
+  const std::size_t have = width_of(cell);
+  const std::string space(have < width ? width - have : 0, ' ');
+  return right ? space + cell : cell + space;
+}
+
+std::string joined(const std::vector<std::string>& cells) {
+  std::string line;
+  for (const std::string& cell : cells) {
+    if (!line.empty()) line += ',';
+    line += cell;
+  }
+  return line;
+}
+
+// A cell on one line: control characters would break the table.
+std::string one_line(std::string text) {
+  for (char& c : text) {
+    if (static_cast<unsigned char>(c) < 0x20) c = ' ';
+  }
+  return text;
+}
+
+}  // namespace
+
+std::optional<RowFormat> parse_row_format(std::string_view text) {
+  if (text == "table") return RowFormat::kTable;
+  if (text == "json") return RowFormat::kJson;
+  if (text == "csv") return RowFormat::kCsv;
+  return std::nullopt;
+}
+
+RowPrinter::RowPrinter(std::ostream& out, RowFormat format, std::vector<std::string> columns)
+    : out_(out), format_(format), columns_(std::move(columns)), numbers_(columns_.size(), true) {
+  for (const std::string& column : columns_) widths_.push_back(width_of(column));
+  if (format_ == RowFormat::kJson) out_ << '[';
+  if (format_ == RowFormat::kCsv) {
+    std::vector<std::string> cells;
+    for (const std::string& column : columns_) cells.push_back(csv_cell(column));
+    out_ << joined(cells) << "\r\n";
+  }
+}
+
+void RowPrinter::row(const Row& row) {
+  switch (format_) {
+    case RowFormat::kJson: {
+      Json object = Json::object();
+      for (std::size_t i = 0; i < columns_.size(); ++i) object[columns_[i]] = value_json(row[i]);
+      out_ << (started_ ? ",\n" : "") << to_line(object);
+      started_ = true;
+      return;
+    }
+    case RowFormat::kCsv: {
+      std::vector<std::string> cells;
+      for (const Value& value : row) cells.push_back(csv_cell(value_text(value)));
+      out_ << joined(cells) << "\r\n";
+      return;
+    }
+    case RowFormat::kTable:
+      break;
+  }
+  std::vector<std::string> cells;
+  for (std::size_t i = 0; i < row.size(); ++i) {
+    cells.push_back(std::holds_alternative<Null>(row[i]) ? "NULL" : one_line(value_text(row[i])));
+    if (!std::holds_alternative<std::int64_t>(row[i]) && !std::holds_alternative<double>(row[i]) &&
+        !std::holds_alternative<Null>(row[i])) {
+      numbers_[i] = false;
+    }
+    if (!started_) widths_[i] = std::min(kCellMax, std::max(widths_[i], width_of(cells[i])));
+  }
+  if (started_) return table_row(cells);
+  waiting_.push_back(std::move(cells));
+  if (waiting_.size() == kTableSample) flush_table();
+}
+
+void RowPrinter::table_row(const std::vector<std::string>& cells) {
+  std::string line;
+  for (std::size_t i = 0; i < cells.size(); ++i) {
+    if (i > 0) line += "  ";
+    line += padded(cells[i], widths_[i], numbers_[i]);
+  }
+  line.erase(line.find_last_not_of(' ') + 1);
+  out_ << line << '\n';
+}
+
+void RowPrinter::flush_table() {
+  if (started_) return;
+  started_ = true;
+  table_row(columns_);
+  std::vector<std::string> rules;
+  for (const std::size_t width : widths_) rules.emplace_back(width, '-');
+  table_row(rules);
+  for (const auto& cells : waiting_) table_row(cells);
+  waiting_.clear();
+}
+
+void RowPrinter::finish() {
+  if (format_ == RowFormat::kTable && !columns_.empty()) flush_table();
+  if (format_ == RowFormat::kJson) out_ << "]\n";
+  out_.flush();
+}
+
+std::string exec_json(const WriteResult& r) {
+  Json json;
+  switch (r.status) {
+    case WriteResult::Status::kCommitted:
+      json = {{"status", "committed"}, {"seq", r.seq}, {"changes", r.changes}};
+      break;
+    case WriteResult::Status::kJournaled:
+      json = {{"status", "journaled"}, {"changes", r.changes}};
+      break;
+    case WriteResult::Status::kRejected:
+      json = {{"status", "rejected"},
+              {"code", r.code},
+              {"message", r.message},
+              {"statement", r.statement}};
+      break;
+    case WriteResult::Status::kNoBroker:
+      json = {
+          {"status", "rejected"}, {"code", "no-broker"}, {"message", r.message}, {"statement", 0}};
+      break;
+    case WriteResult::Status::kUnknown:
+      json = {{"status", "unknown"}, {"tx", r.tx}, {"message", r.message}};
+      return to_line(json);
+  }
+  if (r.status == WriteResult::Status::kCommitted || r.status == WriteResult::Status::kJournaled) {
+    json["last_insert_rowid"] = nullptr;
+    if (r.last_insert_rowid) json["last_insert_rowid"] = *r.last_insert_rowid;
+    if (!r.visible) json["visible"] = false;
+    if (!r.columns.empty()) {
+      Json rows = Json::array();
+      for (const Row& row : r.rows) {
+        Json object = Json::object();
+        for (std::size_t i = 0; i < r.columns.size(); ++i) {
+          object[r.columns[i]] = value_json(row[i]);
+        }
+        rows.push_back(std::move(object));
+      }
+      json["rows"] = std::move(rows);
+    }
+  }
+  json["tx"] = r.tx;
+  return to_line(json);
+}
+
+std::string exec_sentence(const WriteResult& r) {
+  switch (r.status) {
+    case WriteResult::Status::kCommitted: {
+      std::string text = std::to_string(r.changes) + (r.changes == 1 ? " row" : " rows") +
+                         " changed, seq " + std::to_string(r.seq);
+      if (!r.visible) text += " (committed; this replica does not show it yet)";
+      return text;
+    }
+    case WriteResult::Status::kJournaled:
+      return "kept on this computer: " + std::to_string(r.changes) + " changed";
+    case WriteResult::Status::kRejected:
+      return "rejected (" + r.code + ", statement " + std::to_string(r.statement) +
+             "): " + r.message;
+    case WriteResult::Status::kNoBroker:
+      return r.message;
+    case WriteResult::Status::kUnknown:
+      return "outcome unknown: " + r.message +
+             (r.tx.empty() ? "" : " Ask later: csa-node outcome " + r.tx);
+  }
+  return {};
+}
+
+int exec_exit_code(const WriteResult& result) {
+  switch (result.status) {
+    case WriteResult::Status::kCommitted:
+    case WriteResult::Status::kJournaled:
+      return 0;
+    case WriteResult::Status::kNoBroker:
+      return 3;
+    case WriteResult::Status::kRejected:
+      return 5;
+    case WriteResult::Status::kUnknown:
+      return 6;
+  }
+  return 1;
+}
+
+std::string status_json(const ClientStatus& s) {
+  Json json = {{"state", to_string(s.state)},
+               {"group", s.group},
+               {"node", s.node},
+               {"hostname", s.hostname}};
+  json["position"] = nullptr;
+  if (!s.epoch.empty()) json["position"] = Json{{"epoch", s.epoch}, {"seq", s.seq}};
+  json["broker"] = nullptr;
+  if (!s.broker_address.empty()) {
+    json["broker"] = Json{
+        {"address", s.broker_address}, {"hostname", s.broker_hostname}, {"head", s.broker_head}};
+  }
+  json["pending"] = s.pending;
+  json["replica"] = s.replica;
+  json["schema_version"] = s.schema_version;
+  return to_line(json);
+}
+
+std::string status_text(const ClientStatus& s) {
+  std::string text = "state      " + std::string(to_string(s.state)) + "\n";
+  if (!s.text.empty()) text += "           " + s.text + "\n";
+  text += "group      " + s.group + "\n";
+  text += "node       " + s.node + " (" + s.hostname + ")\n";
+  text += "position   " + (s.epoch.empty() ? "-" : s.epoch + ":" + std::to_string(s.seq)) + "\n";
+  text += "broker     ";
+  text += s.broker_address.empty() ? "none"
+                                   : s.broker_address + " (" + s.broker_hostname + "), head " +
+                                         std::to_string(s.broker_head);
+  text += "\nwaiting    " + std::to_string(s.pending) + " changes not yet handed over\n";
+  text += "replica    " + s.replica + ", schema version " + std::to_string(s.schema_version);
+  return text;
+}
+
+void print_standalone(std::uint64_t waiting, std::ostream& out, bool terminal) {
+  const std::vector<std::string> lines = {
+      "STANDALONE: not connected to a broker.",
+      "Changes are kept on this computer and will be sent when it reconnects. (" +
+          std::to_string(waiting) + " waiting)"};
+  if (!terminal) {
+    out << lines[0] << ' ' << lines[1] << std::endl;
+    return;
+  }
+  const std::size_t width = std::max(lines[0].size(), lines[1].size());
+  std::string bar;
+  for (std::size_t i = 0; i < width + 2; ++i) bar += "─";
+  out << "┌" << bar << "┐\n";
+  for (const std::string& line : lines) out << "│ " << padded(line, width, false) << " │\n";
+  out << "└" << bar << "┘" << std::endl;
+}
+
+Value parse_parameter(std::string_view text) {
+  const char* const end = text.data() + text.size();
+  std::int64_t integer = 0;
+  if (const auto r = std::from_chars(text.data(), end, integer);
+      r.ec == std::errc{} && r.ptr == end && std::to_string(integer) == text) {
+    return integer;
+  }
+  double real = 0;
+  if (const auto r = std::from_chars(text.data(), end, real, std::chars_format::fixed);
+      r.ec == std::errc{} && r.ptr == end) {
+    std::array<char, 400> again{};
+    const auto w =
+        std::to_chars(again.data(), again.data() + again.size(), real, std::chars_format::fixed);
+    const std::string_view printed(again.data(), static_cast<std::size_t>(w.ptr - again.data()));
+    if (printed == text && text.find('.') != std::string_view::npos) return real;
+  }
+  if (text == "null") return Null{};
+  if (text.size() >= 3 && text.substr(0, 2) == "x'" && text.back() == '\'') {
+    if (auto blob = from_hex(text.substr(2, text.size() - 3))) return *blob;
+  }
+  return Text{std::string(text)};
+}
+
+}  // namespace csa

@@ -1,0 +1,54 @@
+// How csa-node prints results: rows as table, JSON or CSV; the outcome of a write as one JSON
+// object or a sentence; the standalone notice. Results go to stdout, words for people to stderr.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <ostream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "node/client.h"
+
+namespace csa {
+
+enum class RowFormat : std::uint8_t { kTable, kJson, kCsv };
+[[nodiscard]] std::optional<RowFormat> parse_row_format(std::string_view text);
+
+// Rows as they come, so that a large result needs no memory; a table's widths are those of the
+// first rows.
+class RowPrinter {
+ public:
+  RowPrinter(std::ostream& out, RowFormat format, std::vector<std::string> columns);
+  void row(const Row& row);
+  void finish();
+
+ private:
+  void table_row(const std::vector<std::string>& cells);
+  void flush_table();
+  std::ostream& out_;
+  RowFormat format_;
+  std::vector<std::string> columns_;
+  std::vector<std::vector<std::string>> waiting_;
+  std::vector<std::size_t> widths_;
+  std::vector<bool> numbers_;
+  bool started_ = false;
+};
+
+// exec's object (cli.md), one line without newline.
+[[nodiscard]] std::string exec_json(const WriteResult& result);
+// exec for people: "1 row changed, seq 42" and why not; no newline.
+[[nodiscard]] std::string exec_sentence(const WriteResult& result);
+// 0, 3, 5 or 6.
+[[nodiscard]] int exec_exit_code(const WriteResult& result);
+[[nodiscard]] std::string status_json(const ClientStatus& status);
+[[nodiscard]] std::string status_text(const ClientStatus& status);
+
+// "STANDALONE: not connected to a broker. ...", in a box on a terminal.
+void print_standalone(std::uint64_t waiting, std::ostream& out, bool terminal);
+
+// A command-line VALUE: a number in canonical form, null, x'..', else text.
+[[nodiscard]] Value parse_parameter(std::string_view text);
+
+}  // namespace csa

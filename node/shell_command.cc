@@ -1,0 +1,160 @@
+// csa-node shell: statements typed by a person, with history, or piped by a script. A statement or
+// a BEGIN; ... COMMIT; block is one call; SELECTs read the replica, everything else goes to the
+// broker.
+#include <editline/readline.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cstdlib>
+#include <iostream>
+
+#include "common/sqlite.h"
+#include "node/commands.h"
+#include "node/statement_split.h"
+
+namespace csa {
+namespace {
+
+constexpr const char* kHelp =
+    ".tables           tables and views\n"
+    ".schema [TABLE]   their SQL\n"
+    ".status           connection and position\n"
+    ".quit             leave\n"
+    "Statements end with ;. BEGIN; ... COMMIT; is sent as one transaction.\n";
+
+class Shell {
+ public:
+  Shell(const NodeOptions& options, Client& client)
+      : options_(options), client_(client), terminal_(::isatty(STDIN_FILENO) == 1) {}
+
+  int run() {
+    if (terminal_) using_history();
+    std::string line;
+    while (read_line(line)) {
+      if (splitter_.empty() && !line.empty() && line[0] == '.') {
+        if (!command(line)) break;
+        continue;
+      }
+      splitter_.feed(line + "\n");
+      while (const auto call = splitter_.next()) one_call(*call);
+    }
+    if (const auto rest = splitter_.rest(); !rest.empty()) one_call(rest);
+    return code_;
+  }
+
+ private:
+  bool read_line(std::string& line) {
+    if (!terminal_) return static_cast<bool>(std::getline(std::cin, line));
+    const ClientStatus status = client_.status();
+    std::string prompt = "csa " + std::string(to_string(status.state));
+    if (status.pending > 0) prompt += " (" + std::to_string(status.pending) + " waiting)";
+    prompt += splitter_.empty() ? "> " : " ...> ";
+    const std::unique_ptr<char, decltype(&std::free)> typed(readline(prompt.c_str()), std::free);
+    if (!typed) return false;
+    line = typed.get();
+    if (!line.empty()) add_history(line.c_str());
+    return true;
+  }
+
+  // False: leave.
+  bool command(const std::string& line) {
+    if (line == ".quit" || line == ".exit") return false;
+    if (line == ".status") {
+      const ClientStatus status = client_.status();
+      std::cout << (options_.json ? status_json(status) : status_text(status)) << std::endl;
+    } else if (line == ".tables") {
+      read(
+          "SELECT name, type FROM sqlite_schema WHERE type IN ('table', 'view') "
+          "AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND name NOT LIKE 'csa\\_%' ESCAPE '\\' "
+          "ORDER BY name",
+          {});
+    } else if (line == ".schema" || line.rfind(".schema ", 0) == 0) {
+      const std::string table = line.size() > 8 ? line.substr(8) : std::string();
+      read(
+          "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND (?1 = '' OR tbl_name = ?1) "
+          "AND name NOT LIKE 'csa\\_%' ESCAPE '\\' ORDER BY rowid",
+          {Text{table}});
+    } else {
+      std::cerr << kHelp;
+    }
+    return true;
+  }
+
+  void read(std::string_view sql, const Row& parameters) {
+    const Reader reader = client_.open_reader();
+    if (!reader.db) {
+      code_ = report(reader.failure);
+      return;
+    }
+    const RowFormat format = options_.json ? RowFormat::kJson : options_.format;
+    if (const int failed = print_query(reader.db.get(), sql, parameters, format); failed != 0) {
+      code_ = failed;
+    }
+    std::cout.flush();
+  }
+
+  void one_call(const std::string& sql) {
+    if (only_reads(sql)) return read(sql, {});
+    const WriteResult result = client_.exec(sql, {}, {options_.expect, options_.timeout});
+    if (const int failed = exec_exit_code(result); failed != 0) code_ = failed;
+    if (options_.json) {
+      std::cout << exec_json(result) << std::endl;
+      return;
+    }
+    if (!result.columns.empty()) {
+      RowPrinter printer(std::cout, options_.format, result.columns);
+      for (const Row& row : result.rows) printer.row(row);
+      printer.finish();
+    }
+    std::cout << exec_sentence(result) << std::endl;
+  }
+
+  // Whether the replica alone can answer it.
+  bool only_reads(const std::string& sql) const {
+    const Reader reader = client_.open_reader();
+    if (!reader.db) return false;
+    const char* at = sql.c_str();
+    bool any = false;
+    while (*at != '\0') {
+      sqlite3_stmt* raw = nullptr;
+      if (sqlite3_prepare_v2(reader.db.get(), at, -1, &raw, &at) != SQLITE_OK) return false;
+      const std::unique_ptr<sqlite3_stmt, decltype(&sqlite3_finalize)> owner(raw, sqlite3_finalize);
+      if (raw == nullptr) break;
+      any = true;
+      if (sqlite3_stmt_readonly(raw) == 0 || sqlite3_column_count(raw) == 0) return false;
+    }
+    return any;
+  }
+
+  const NodeOptions& options_;
+  Client& client_;
+  bool terminal_;
+  StatementSplitter splitter_;
+  int code_ = 0;
+};
+
+}  // namespace
+
+int shell_command(const NodeOptions& options) {
+  NodeOptions quiet = options;
+  const bool terminal = ::isatty(STDIN_FILENO) == 1;
+  quiet.client.on_event = [terminal, last = ClientState::kSearching](const ClientEvent& e) mutable {
+    if (e.kind != ClientEvent::Kind::kState || e.state == last) return;
+    last = e.state;
+    if (e.state == ClientState::kStandalone) {
+      print_standalone(0, std::cerr, ::isatty(STDERR_FILENO) == 1);
+    } else if (terminal) {
+      std::cerr << "\n-- " << to_string(e.state) << (e.text.empty() ? "" : ": " + e.text)
+                << std::endl;
+    }
+  };
+  OpenedClient opened = join(quiet);
+  if (!opened.client) return report(opened.failure);
+  if (const auto code = nothing_to_read(opened.client->status())) return *code;
+  const int code = Shell(quiet, *opened.client).run();
+  opened.client->leave();
+  return code;
+}
+
+}  // namespace csa
