@@ -1,0 +1,157 @@
+#include "tools/backup.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "common/limits.h"
+#include "common/progress.h"
+#include "common/system_clock.h"
+
+namespace csa {
+namespace {
+
+constexpr std::chrono::seconds kSilenceMax{60};
+
+class Download {
+ public:
+  Download(Peer& peer, std::string file) : peer_(peer), file_(std::move(file)), bar_("backup") {
+    part_ = file_ + ".part";
+    fd_ = ::open(part_.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  }
+  ~Download() {
+    if (fd_ >= 0) ::close(fd_);
+    ::unlink(part_.c_str());  // a finished copy has its own name by now
+  }
+  Download(const Download&) = delete;
+  Download& operator=(const Download&) = delete;
+
+  Status run() {
+    if (fd_ < 0) return disk("make");
+    peer_.uplink().send(SnapshotGet{});
+    TimePoint heard = monotonic_now();
+    while (!end_) {
+      const Peer::Turn turn = peer_.turn(limits::kPollMax);
+      for (const LinkEvent& event : turn.events) {
+        if (const auto* const lost = std::get_if<LinkLost>(&event)) {
+          return Error{Errc::kNothing, "the broker went away: " + lost->why};
+        }
+      }
+      for (const Message& message : turn.messages) {
+        heard = monotonic_now();
+        CSA_TRY(take(message));
+      }
+      if (monotonic_now() - heard > kSilenceMax) {
+        return Error{Errc::kTimeout, "the broker sends no copy"};
+      }
+    }
+    bar_.clear();
+    return finish();
+  }
+  [[nodiscard]] const SnapshotEnd& end() const { return *end_; }
+
+ private:
+  Error disk(const char* step) const {
+    return Error{Errc::kFailed,
+                 std::string("cannot ") + step + " " + part_ + ": " + std::strerror(errno)};
+  }
+
+  Status take(const Message& message) {
+    if (const auto* const chunk = std::get_if<SnapshotChunk>(&message)) return write(*chunk);
+    if (const auto* const gone = std::get_if<SnapshotGone>(&message)) {
+      return Error{Errc::kFailed, "the broker cannot copy: " + gone->text};
+    }
+    if (const auto* const end = std::get_if<SnapshotEnd>(&message)) end_ = *end;
+    return Ok{};
+  }
+
+  Status write(const SnapshotChunk& chunk) {
+    if (chunk.bytes.empty() && !begun_) {
+      begun_ = true;
+      id_ = chunk.snapshot;
+      total_ = chunk.total;
+    } else if (begun_ && chunk.snapshot == id_ && chunk.offset == written_) {
+      const auto size = static_cast<ssize_t>(chunk.bytes.size());
+      if (::pwrite(fd_, chunk.bytes.data(), chunk.bytes.size(), static_cast<off_t>(written_)) !=
+          size) {
+        return disk("write");
+      }
+      written_ += chunk.bytes.size();
+      bar_.update(written_, total_);
+    } else {
+      return Ok{};  // not for this copy, or out of order: it is asked for again by its offset
+    }
+    ask();
+    return Ok{};
+  }
+
+  void ask() {
+    while (asked_ < total_ && asked_ - written_ < limits::kSnapshotWindow) {
+      const auto length = std::min<std::uint64_t>(limits::kChunkMax, total_ - asked_);
+      peer_.uplink().send(SnapshotGet{id_, asked_, static_cast<std::uint32_t>(length)});
+      asked_ += length;
+    }
+    if (written_ == total_) peer_.uplink().send(SnapshotGet{id_, total_, 0});
+  }
+
+  Status finish() {
+    Hasher hasher;
+    Bytes buffer(limits::kChunkMax);
+    for (std::uint64_t at = 0; at < total_;) {
+      const ssize_t got = ::pread(fd_, buffer.data(), buffer.size(), static_cast<off_t>(at));
+      if (got <= 0) return disk("read");
+      hasher.update(ByteView(buffer.data(), static_cast<std::size_t>(got)));
+      at += static_cast<std::uint64_t>(got);
+    }
+    if (!(hasher.digest() == end_->hash)) {
+      return Error{Errc::kDamaged, "the copy arrived damaged; nothing was kept, try again"};
+    }
+    if (::fsync(fd_) != 0) return disk("sync");
+    // link(2) fails where the name exists: nothing is ever overwritten.
+    if (::link(part_.c_str(), file_.c_str()) != 0) return disk("finish");
+    return Ok{};
+  }
+
+  Peer& peer_;
+  std::string file_;
+  std::string part_;
+  ProgressBar bar_;
+  int fd_ = -1;
+  bool begun_ = false;
+  Id128 id_;
+  std::uint64_t total_ = 0;
+  std::uint64_t asked_ = 0;
+  std::uint64_t written_ = 0;
+  std::optional<SnapshotEnd> end_;
+};
+
+}  // namespace
+
+int backup(Peer& peer, const std::string& file, bool json) {
+  std::error_code ignored;
+  if (std::filesystem::exists(file, ignored)) {
+    std::cerr << "csa-admin: " << file << " exists; name another file" << std::endl;
+    return 1;
+  }
+  Download download(peer, file);
+  if (const Status done = download.run(); !done) return report_error("csa-admin", done.error());
+  const SnapshotEnd& end = download.end();
+  if (json) {
+    const nlohmann::ordered_json line = {
+        {"file", file},
+        {"bytes", end.total},
+        {"position", {{"epoch", to_string(end.position.epoch)}, {"seq", end.position.seq.value}}}};
+    std::cout << line.dump() << std::endl;
+  } else {
+    std::cout << file << ": " << end.total << " bytes at " << to_string(end.position) << std::endl;
+  }
+  return 0;
+}
+
+}  // namespace csa

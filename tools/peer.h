@@ -1,0 +1,50 @@
+// A tool's connection to a broker: Uplink and Dialer turned by one thread, the tool's own. What the
+// tool wants of it is a loop: turn() until done.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/cli.h"
+#include "common/dialer.h"
+#include "common/log.h"
+#include "common/uplink.h"
+
+namespace csa {
+
+class Peer {
+ public:
+  struct Options {
+    Role role = Role::kAdmin;
+    std::string program;
+    bool subscribe = false;
+    bool presence = false;
+  };
+  // Starts to search. Error: kUsage, an address that is none.
+  [[nodiscard]] static Result<std::unique_ptr<Peer>> start(const CommonFlags& flags,
+                                                           const Options& options, const Log& log);
+
+  struct Turn {
+    std::vector<Message> messages;  // for the tool, in order
+    std::vector<LinkEvent> events;
+  };
+  // Waits at most `limit` (and 50 ms) for something to happen. `signals`: a descriptor that ends
+  // the wait early, or -1.
+  [[nodiscard]] Turn turn(Duration limit, int signals = -1);
+  // Turns until the link stands: kNothing after `timeout` without a broker, kRefused in its words.
+  [[nodiscard]] Status connect(Duration timeout);
+  [[nodiscard]] Uplink& uplink() { return uplink_; }
+  // A person's own id for the writes of this run.
+  [[nodiscard]] NodeId node() const { return node_; }
+  void leave();
+
+ private:
+  Peer(UplinkConfig config, DialerConfig dialer, const Log& log);
+  const Log& log_;
+  NodeId node_;
+  Uplink uplink_;
+  Dialer dialer_;
+};
+
+}  // namespace csa

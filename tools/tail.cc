@@ -1,0 +1,98 @@
+#include "tools/tail.h"
+
+#include "tools/tail_line.h"
+
+namespace csa {
+
+Tail::Tail(TailOptions options, Sink sink) : options_(std::move(options)), sink_(std::move(sink)) {}
+
+void Tail::add(std::vector<LogPiece> pieces) {
+  for (LogPiece& piece : pieces) pieces_.push_back(std::move(piece));
+}
+
+void Tail::on_layout(const LayoutReply& reply) {
+  layouts_[reply.schema_version] = parse_layout(reply.json);
+}
+
+void Tail::on_presence(const Presence& presence) {
+  sink_(presence_line(presence, options_.json, options_.colour));
+}
+
+void Tail::reached(Seq seq) {
+  if (options_.until && pieces_.empty() && seq >= *options_.until) done_ = true;
+}
+
+const Layout* Tail::layout(std::uint64_t version) {
+  const auto found = layouts_.find(version);
+  return found == layouts_.end() || !found->second ? nullptr : &*found->second;
+}
+
+std::optional<std::uint64_t> Tail::take_wanted() {
+  std::optional<std::uint64_t> version = wanted_;
+  wanted_.reset();
+  return version;
+}
+
+Status Tail::print() {
+  while (!pieces_.empty() && !done_) {
+    const LogPiece& next = pieces_.front();
+    if (options_.until && next.header.seq > *options_.until) {
+      done_ = true;
+      break;
+    }
+    std::uint64_t need = next.header.schema_version;
+    if (layouts_.count(need) != 0 && next.header.kind != EntryKind::kChanges) ++need;
+    if (layouts_.count(need) == 0) {
+      if (asked_.insert(need).second) wanted_ = need;
+      return Ok{};
+    }
+    const LogPiece taken = std::move(pieces_.front());
+    pieces_.pop_front();
+    CSA_TRY(piece(taken));
+  }
+  return Ok{};
+}
+
+Status Tail::piece(const LogPiece& piece) {
+  if (piece.offset == 0) {
+    reader_ = ChangeReader();
+    version_ = piece.header.schema_version;
+  }
+  reader_.feed(piece.bytes);
+  while (!done_) {
+    Result<std::optional<Change>> next = reader_.next();
+    if (!next) return next.error();
+    if (!*next) break;
+    change(piece.header, **next);
+  }
+  if (piece.completes() && options_.until && piece.header.seq >= *options_.until) done_ = true;
+  return Ok{};
+}
+
+void Tail::change(const EntryHeader& header, const Change& change) {
+  if (const auto* const changed = std::get_if<RowChange>(&change)) row(header, *changed);
+  if (const auto* const sql = std::get_if<SchemaStatement>(&change)) statement(header, *sql);
+}
+
+void Tail::row(const EntryHeader& header, const RowChange& change) {
+  const ChangeTable& table = reader_.tables().at(change.table);
+  if (!options_.tables.empty() && options_.tables.count(table.name) == 0) return;
+  const NamedChange named = name_change(change, table, layout(version_));
+  if (!options_.ops.empty() && options_.ops.count(named.op) == 0) return;
+  line(options_.json ? json_line(header, named) : people_line(header, named, options_.colour));
+}
+
+void Tail::statement(const EntryHeader& header, const SchemaStatement& statement) {
+  version_ = header.schema_version + 1;
+  if (options_.tables.empty() && options_.ops.empty()) {
+    sink_(schema_line(header, statement.sql, options_.json, options_.colour));
+  }
+}
+
+void Tail::line(const std::string& text) {
+  sink_(text);
+  ++printed_;
+  if (options_.count && printed_ >= *options_.count) done_ = true;
+}
+
+}  // namespace csa
