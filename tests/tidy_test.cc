@@ -65,7 +65,8 @@ bool in_tests(const std::string& path) { return starts_with(path, "tests/"); }
 
 bool is_core(const std::string& path) {
   static const std::regex kCore(
-      "(broker/(hub|peer|jobs)|node/(session|jobs)|common/(uplink|stream|discovery))[a-z_]*\\.(h|cc)");
+      "(broker/(hub|peer|jobs)|node/(session|jobs)|common/"
+      "(uplink|stream|discovery))[a-z_]*\\.(h|cc)");
   return std::regex_match(path, kCore);
 }
 
@@ -96,12 +97,11 @@ std::vector<Ban> bans() {
                   not_file("common/codec")});
   list.push_back({std::regex(R"(sqlite3_preupdate)"), "the hook belongs to capture",
                   not_file("common/capture")});
-  list.push_back({std::regex(R"(sqlite3(session|changeset)_)"), "sessions are the tests' oracle",
-                  product});
-  list.push_back({std::regex(R"(std::cout)"), "results are printed by mains",
-                  [](const std::string& path) {
-                    return starts_with(path, "common/") || is_core(path);
-                  }});
+  list.push_back(
+      {std::regex(R"(sqlite3(session|changeset)_)"), "sessions are the tests' oracle", product});
+  list.push_back(
+      {std::regex(R"(std::cout)"), "results are printed by mains",
+       [](const std::string& path) { return starts_with(path, "common/") || is_core(path); }});
   list.push_back({std::regex(R"(\b(new|delete) [A-Za-z_:]+[({;])"), "use an owner", product});
   list.push_back({std::regex(R"(#include [<"](sqlite3\.h|common/sqlite\.h|thread|mutex))"),
                   "cores have no SQLite and no threads",

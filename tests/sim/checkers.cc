@@ -1,0 +1,155 @@
+#include "tests/sim/checkers.h"
+
+#include "common/schema.h"
+#include "common/sqlite.h"
+#include "tests/support/compare.h"
+
+namespace csa::sim {
+namespace {
+
+void append(Hasher& hasher, const Value& value) {
+  const auto tag = static_cast<std::uint8_t>(value.index());
+  hasher.update({&tag, 1});
+  struct Visitor {
+    Hasher& hasher;
+    void bytes(const void* data, std::size_t size) const {
+      const std::uint64_t length = size;
+      hasher.update({reinterpret_cast<const std::uint8_t*>(&length), sizeof length});
+      hasher.update({static_cast<const std::uint8_t*>(data), size});
+    }
+    void operator()(const Null&) const {}
+    void operator()(std::int64_t v) const { bytes(&v, sizeof v); }
+    void operator()(double v) const { bytes(&v, sizeof v); }
+    void operator()(const Text& v) const { bytes(v.utf8.data(), v.utf8.size()); }
+    void operator()(const Bytes& v) const { bytes(v.data(), v.size()); }
+    void operator()(const Text16& v) const { bytes(v.units.data(), v.units.size() * 2); }
+  };
+  std::visit(Visitor{hasher}, value);
+}
+
+void append_rows(Hasher& hasher, const Database& db, const std::string& sql) {
+  Statement rows = db.prepare(sql);
+  while (rows.step()) {
+    for (int i = 0; i < rows.column_count(); ++i) append(hasher, rows.column_value(i));
+  }
+}
+
+}  // namespace
+
+std::string content_of(const std::string& path) {
+  const Database db(path, Database::Mode::kReadOnly);
+  db.exec("BEGIN");
+  Hasher hasher;
+  for (const std::string& table : shared_tables(db)) {
+    const std::optional<TableInfo> info = table_info(db, table);
+    const bool rowid = info && !info->change_table.without_rowid && !info->rowid_name.empty();
+    hasher.update(as_bytes(table));
+    append_rows(hasher, db,
+                "SELECT " + (rowid ? quote(info->rowid_name) + ", * FROM " : "* FROM ") +
+                    quote(table) + " ORDER BY 1, 2");
+  }
+  if (db.query_int("SELECT 1 FROM sqlite_schema WHERE name = 'sqlite_sequence'")) {
+    append_rows(hasher, db, "SELECT name, seq FROM sqlite_sequence ORDER BY name");
+  }
+  append_rows(hasher, db,
+              "SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'csa\\_%' ESCAPE '\\' "
+              "AND tbl_name NOT LIKE 'csa\\_%' ESCAPE '\\' ORDER BY type, name");
+  return to_string(hasher.digest());
+}
+
+void Checkers::master_at(const Position& position, const std::vector<LogPiece>& pieces) {
+  const auto remember = [this, &position](Seq seq, const Chain& chain) {
+    const auto [known, added] =
+        chains_.emplace(Key{position.epoch.generation, position.epoch.id, seq.value}, chain);
+    if (!added && known->second != chain) {
+      throw Violation("the master used seq " + std::to_string(seq.value) + " twice");
+    }
+  };
+  for (const LogPiece& piece : pieces) remember(piece.header.seq, piece.chain);
+  remember(position.seq, position.chain);
+  const Key key{position.epoch.generation, position.epoch.id, position.seq.value};
+  const std::string content = content_of(master_);
+  const auto [known, added] = contents_.emplace(key, content);
+  if (!added && known->second != content) {
+    throw Violation("the master had other content at " + to_string(position) + " before");
+  }
+}
+
+void Checkers::replica_at(int party, const std::string& path, const Position& position) {
+  const std::string who = "node " + std::to_string(party);
+  const Key key{position.epoch.generation, position.epoch.id, position.seq.value};
+  const auto chain = chains_.find(key);
+  if (chain == chains_.end()) {
+    throw Violation(who + " is at " + to_string(position) + ", where the master never was");
+  }
+  if (chain->second != position.chain) {
+    throw Violation(who + " has another chain at " + to_string(position));
+  }
+  const auto last = last_.find(party);
+  if (last != last_.end() && last->second.epoch == position.epoch &&
+      position.seq < last->second.seq) {
+    throw Violation(who + " went back from " + to_string(last->second) + " to " +
+                    to_string(position));
+  }
+  const auto content = contents_.find(key);
+  if (content != contents_.end() && content_of(path) != content->second) {
+    throw Violation(who + " differs from the master at " + to_string(position));
+  }
+  last_[party] = position;
+}
+
+void Checkers::replica_restarted(int party) { last_.erase(party); }
+
+void Checkers::answered(const std::string& tag, const WriteDone& done) {
+  switch (done.status) {
+    case WriteStatus::kCommitted:
+      committed_.insert(tag);
+      break;
+    case WriteStatus::kRejected:
+    case WriteStatus::kNoBroker:
+      rejected_.insert(tag);
+      break;
+    case WriteStatus::kUnknown:
+      break;
+  }
+}
+
+void Checkers::visible(int party, const std::string& path, const std::string& tag) const {
+  const Database db(path, Database::Mode::kReadOnly);
+  Statement count = db.prepare("SELECT count(*) FROM tag WHERE name = ?");
+  count.bind(1, std::string_view(tag));
+  if (!count.step() || count.column_int(0) != 1) {
+    throw Violation("node " + std::to_string(party) + " was told that " + tag +
+                    " is visible, but its replica does not show it");
+  }
+}
+
+void Checkers::tags() const {
+  const Database db(master_, Database::Mode::kReadOnly);
+  Statement rows = db.prepare("SELECT name, count(*) FROM tag GROUP BY name");
+  std::map<std::string, std::int64_t> found;
+  while (rows.step()) found[rows.column_text(0)] = rows.column_int(1);
+  for (const auto& [tag, count] : found) {
+    if (count != 1) throw Violation(tag + " took effect " + std::to_string(count) + " times");
+    if (sent_.count(tag) == 0) throw Violation(tag + " was never sent");
+    if (rejected_.count(tag) != 0) throw Violation(tag + " was refused and took effect");
+  }
+  for (const std::string& tag : committed_) {
+    if (found.count(tag) == 0) throw Violation(tag + " was acknowledged and is lost");
+  }
+}
+
+void Checkers::equal(const std::string& replica) const {
+  const Database a(master_, Database::Mode::kReadOnly);
+  const Database b(replica, Database::Mode::kReadOnly);
+  const std::string difference = test::difference(a, b);
+  if (!difference.empty()) throw Violation(replica + " differs from the master: " + difference);
+}
+
+void Checkers::sound(const std::string& path) const {
+  const Database db(path, Database::Mode::kReadOnly);
+  const std::string verdict = db.query_text("PRAGMA integrity_check").value_or("no answer");
+  if (verdict != "ok") throw Violation(path + " is damaged: " + verdict);
+}
+
+}  // namespace csa::sim

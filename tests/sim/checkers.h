@@ -1,0 +1,60 @@
+// What must hold in every simulated run, asked after every step that changes a database. A checker
+// throws Violation with a sentence; it knows nothing of how csa does it.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "common/message.h"
+#include "common/types.h"
+#include "node/session.h"
+
+namespace csa::sim {
+
+struct Violation : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+class Checkers {
+ public:
+  // `master`: path of the master's file, opened anew for each look, read-only.
+  explicit Checkers(std::string master) : master_(std::move(master)) {}
+
+  // G2, G7: remembers what the master held after a commit; `pieces` are the commit's transactions.
+  void master_at(const Position& position, const std::vector<LogPiece>& pieces);
+  // G2, G4, G5: the replica is exactly the master at its position, and never goes back.
+  void replica_at(int party, const std::string& path, const Position& position);
+  void replica_restarted(int party);  // a position may be older after a crash that forgot a tail
+
+  // Every write carries a tag of its own that it inserts once.
+  void sent(const std::string& tag) { sent_.insert(tag); }
+  void answered(const std::string& tag, const WriteDone& done);
+  // G4: an answer that says visible must be visible.
+  void visible(int party, const std::string& path, const std::string& tag) const;
+
+  // G1, G3: acknowledged exactly once, rejected not at all, unknown at most once.
+  void tags() const;
+  // At the end: everything equal, including rowids and sqlite_sequence; files sound.
+  void equal(const std::string& replica) const;
+  void sound(const std::string& path) const;
+
+  [[nodiscard]] std::size_t committed() const { return committed_.size(); }
+
+ private:
+  std::string master_;
+  using Key = std::tuple<std::uint64_t, Id128, std::uint64_t>;  // generation, id, seq
+  std::map<Key, std::string> contents_;                         // at the ends of commits
+  std::map<Key, Chain> chains_;                                 // of every transaction
+  std::map<int, Position> last_;
+  std::set<std::string> sent_, committed_, rejected_;
+};
+
+// Hash of all rows, rowids and types of all application tables and of sqlite_sequence.
+[[nodiscard]] std::string content_of(const std::string& path);
+
+}  // namespace csa::sim

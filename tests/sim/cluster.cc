@@ -1,0 +1,243 @@
+#include "tests/sim/cluster.h"
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "broker/opening.h"
+#include "common/limits.h"
+#include "common/sqlite.h"
+
+namespace csa::sim {
+namespace {
+
+constexpr std::chrono::seconds kFaultTime{40};
+constexpr std::chrono::seconds kHealTime{400};
+
+constexpr const char* kSchema = R"sql(
+CREATE TABLE tag (name TEXT NOT NULL, at REAL DEFAULT (julianday('now')));
+CREATE TABLE item (id INTEGER PRIMARY KEY AUTOINCREMENT, qty INTEGER NOT NULL CHECK (qty >= 0),
+  note BLOB);
+CREATE TABLE pair (k TEXT PRIMARY KEY, item INTEGER REFERENCES item (id) ON DELETE CASCADE)
+  WITHOUT ROWID;
+CREATE TABLE account (id INTEGER PRIMARY KEY, balance INTEGER NOT NULL);
+INSERT INTO account VALUES (1, 1000), (2, 1000), (3, 1000);
+CREATE TABLE seen (what TEXT, n INTEGER);
+CREATE TRIGGER item_seen AFTER UPDATE ON item BEGIN
+  INSERT INTO seen VALUES (hex(randomblob(4)), NEW.id);
+  DELETE FROM seen WHERE rowid <= (SELECT max(rowid) FROM seen) - 20;
+END;
+)sql";
+
+}  // namespace
+
+Cluster::Cluster(std::uint64_t seed, std::string folder)
+    : world_(seed),
+      folder_(std::move(folder)),
+      master_(folder_ + "/master.db"),
+      checkers_(master_) {}
+
+void Cluster::create_master() {
+  const Randomness randomness{[this] { return world_.random_id(); },
+                              [this] { return world_.wall(); }};
+  const Result<Meta> meta = create({master_, "csa", "sim"}, {kSchema}, randomness);
+  if (!meta) throw Violation("create: " + meta.error().what);
+  checkers_.master_at(meta->position, {});
+}
+
+void Cluster::prepare() {
+  create_master();
+  std::filesystem::create_directories(folder_ + "/spool");
+  broker_ = std::make_unique<SimBroker>(world_, master_, folder_ + "/spool");
+  broker_->on_commit = [this](const CommitResult& result) {
+    checkers_.master_at(result.head, result.pieces);
+  };
+  broker_->start();
+  const std::uint64_t count = 2 + world_.random(3);
+  for (std::uint64_t i = 1; i <= count; ++i) {
+    nodes_.push_back(std::make_unique<SimNode>(world_, *broker_, static_cast<int>(i),
+                                               folder_ + "/node" + std::to_string(i) + ".db"));
+    nodes_.back()->on_replica = [this](SimNode& node, const ReplicaState& state) {
+      if (state.position) checkers_.replica_at(node.party(), node.path(), *state.position);
+    };
+    nodes_.back()->start();
+    schedule_writes(*nodes_.back());
+  }
+  // A share of the runs has a quiet network, others are rough in one way or in all.
+  World& w = world_;
+  if (w.chance(0.7)) w.faults.drop = 0.02 * static_cast<double>(w.random(4));
+  if (w.chance(0.5)) w.faults.duplicate = 0.05;
+  if (w.chance(0.6)) w.faults.slow = 0.1;
+  if (w.chance(0.5)) broker_->crash_probability = 0.01;
+  faults_end_ = w.now() + kFaultTime;
+  schedule_fault();
+}
+
+std::string Cluster::random_sql(const std::string& tag) {
+  const std::string n = std::to_string(world_.random(12) + 1);
+  const std::string m = std::to_string(world_.random(3) + 1);
+  std::string sql = "INSERT INTO tag (name) VALUES ('" + tag + "');";
+  switch (world_.random(8)) {
+    case 0:
+      return sql + "INSERT INTO item (qty, note) VALUES (" + n + ", randomblob(" + n + "00));";
+    case 1:
+      return sql + "UPDATE item SET qty = qty + 1, note = randomblob(9) WHERE id % 5 = " + m;
+    case 2:
+      return sql +
+             "DELETE FROM item WHERE id = (SELECT min(id) FROM item) AND (SELECT count(*) "
+             "FROM item) > 12";
+    case 3:
+      return sql + "INSERT OR REPLACE INTO pair SELECT 'k" + n + "', max(id) FROM item";
+    case 4:
+      return sql + "UPDATE account SET balance = balance - " + n + " WHERE id = " + m +
+             "; UPDATE account SET balance = balance + " + n + " WHERE id = " + m + " % 3 + 1";
+    case 5:  // fails half-way: nothing of it may stay
+      return sql + "UPDATE item SET qty = -1 WHERE id = (SELECT max(id) FROM item); SELECT 1";
+    case 6:
+      return sql + "INSERT INTO item (qty, note) VALUES (1, zeroblob(" +
+             std::to_string(world_.random(200) * 1000) + "))";
+    default:
+      return sql;
+  }
+}
+
+void Cluster::schedule_writes(SimNode& node) {
+  world_.after(milliseconds{20 + world_.random(400)}, [this, &node] {
+    if (world_.now() > faults_end_) return;
+    schedule_writes(node);
+    if (!node.running()) return;
+    const std::string tag = node.name() + "-" + std::to_string(next_tag_++);
+    checkers_.sent(tag);
+    Write write;
+    write.sql = random_sql(tag);
+    node.write(write, milliseconds{2000 + world_.random(20000)},
+               [this, &node, tag](const WriteDone& done) {
+                 checkers_.answered(tag, done);
+                 if (done.status == WriteStatus::kCommitted && done.visible) {
+                   checkers_.visible(node.party(), node.path(), tag);
+                 }
+               });
+  });
+}
+
+void Cluster::schedule_fault() {
+  world_.after(milliseconds{500 + world_.random(8000)}, [this] {
+    if (world_.now() > faults_end_) return;
+    one_fault();
+    schedule_fault();
+  });
+}
+
+void Cluster::one_fault() {
+  SimNode& node = *nodes_[world_.random(nodes_.size())];
+  switch (world_.random(7)) {
+    case 0:
+      if (broker_->running()) broker_->crash();
+      break;
+    case 1:
+      if (node.running()) {
+        node.crash();
+        checkers_.replica_restarted(node.party());
+      }
+      break;
+    case 2:
+      world_.cut(kBrokerParty, node.party(), true);
+      break;
+    case 3:
+      world_.cut(kBrokerParty, node.party(), false);
+      break;
+    case 4:
+      world_.cut(node.party(), kBrokerParty, false);
+      break;
+    case 5:
+      broker_->slow_disk = !broker_->slow_disk;
+      ++world_.counts["slow disk"];
+      break;
+    case 6:
+      world_.jump_wall(milliseconds{static_cast<std::int64_t>(world_.random(7200000)) - 3600000});
+      ++world_.counts["clock jump"];
+      break;
+  }
+  // Whatever was broken comes back after a while.
+  world_.after(milliseconds{world_.random(12000)}, [this, &node] {
+    world_.heal();
+    if (!broker_->running()) broker_->start();
+    if (!node.running()) node.start();
+  });
+}
+
+bool Cluster::settled() const {
+  if (!broker_->running()) return false;
+  for (const auto& node : nodes_) {
+    if (!node->running()) return false;
+    const Session::View view = node->view();
+    if (view.state != NodeState::kLive || !view.position) return false;
+    if (!(*view.position == broker_->hub().head())) return false;
+  }
+  return true;
+}
+
+void Cluster::heal_and_settle() {
+  world_.faults = Faults{};
+  world_.heal();
+  broker_->crash_probability = 0;
+  broker_->slow_disk = false;
+  const TimePoint end = world_.now() + kHealTime;
+  while (world_.now() < end) {
+    if (!broker_->running()) broker_->start();
+    for (const auto& node : nodes_) {
+      if (!node->running()) node->start();
+    }
+    if (settled() && world_.now() > faults_end_ + std::chrono::seconds{60}) return;
+    const TimePoint slice = world_.now() + milliseconds{100};
+    while (world_.step(slice)) {
+    }
+  }
+  throw Violation("the network is healed and quiet, but not every node became live and equal");
+}
+
+void Cluster::compare_all() {
+  checkers_.tags();
+  for (const auto& node : nodes_) {
+    checkers_.equal(node->path());
+    checkers_.sound(node->path());
+  }
+  checkers_.sound(master_);
+  const Database db(master_, Database::Mode::kReadOnly);
+  if (db.query_int("SELECT sum(balance) FROM account") != 3000) {
+    throw Violation("a transfer was torn: the accounts' sum is not 3000");
+  }
+}
+
+RunReport Cluster::run() {
+  RunReport report;
+  try {
+    prepare();
+    while (world_.now() < faults_end_) {
+      if (!world_.step(faults_end_)) break;
+    }
+    heal_and_settle();
+    compare_all();
+    report.ok = true;
+  } catch (const std::exception& error) {
+    report.violation = error.what();
+  }
+  report.transcript = world_.transcript();
+  report.counts = world_.counts;
+  report.committed = checkers_.committed();
+  return report;
+}
+
+RunReport run_seed(std::uint64_t seed) {
+  // Memory is enough: the sync that a power cut needs is not what is simulated here.
+  std::error_code ignored;
+  const bool shm = std::filesystem::is_directory("/dev/shm", ignored);
+  std::string folder =
+      (shm ? std::string("/dev/shm") : std::filesystem::temp_directory_path().string()) +
+      "/csa-sim-XXXXXX";
+  if (::mkdtemp(folder.data()) == nullptr) return {false, "cannot make " + folder, {}, {}, 0};
+  RunReport report = Cluster(seed, folder).run();
+  std::filesystem::remove_all(folder, ignored);
+  return report;
+}
+
+}  // namespace csa::sim

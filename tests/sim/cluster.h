@@ -1,0 +1,56 @@
+// One simulated run: a broker, some nodes, writers, faults by seed, and at the end healing, quiet
+// and the last comparisons.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/sim/checkers.h"
+#include "tests/sim/sim_broker.h"
+#include "tests/sim/sim_node.h"
+#include "tests/sim/world.h"
+
+namespace csa::sim {
+
+struct RunReport {
+  bool ok = false;
+  std::string violation;
+  std::vector<std::string> transcript;
+  std::map<std::string, std::uint64_t> counts;
+  std::size_t committed = 0;
+};
+
+class Cluster {
+ public:
+  // `folder` is empty and the run's own.
+  Cluster(std::uint64_t seed, std::string folder);
+  [[nodiscard]] RunReport run();
+
+ private:
+  void create_master();
+  void prepare();
+  void schedule_writes(SimNode& node);
+  [[nodiscard]] std::string random_sql(const std::string& tag);
+  void schedule_fault();
+  void one_fault();
+  void heal_and_settle();
+  [[nodiscard]] bool settled() const;
+  void compare_all();
+
+  World world_;
+  const std::string folder_;
+  const std::string master_;
+  Checkers checkers_;
+  std::unique_ptr<SimBroker> broker_;
+  std::vector<std::unique_ptr<SimNode>> nodes_;
+  TimePoint faults_end_;
+  std::uint64_t next_tag_ = 1;
+};
+
+// Runs one seed in a folder of its own below the system's temporary folder, removed afterwards.
+[[nodiscard]] RunReport run_seed(std::uint64_t seed);
+
+}  // namespace csa::sim

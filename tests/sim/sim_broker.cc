@@ -1,0 +1,220 @@
+#include "tests/sim/sim_broker.h"
+
+#include "common/codec.h"
+#include "common/limits.h"
+#include "common/sqlite.h"
+#include "common/store_meta.h"
+
+namespace csa::sim {
+namespace {
+
+Origin origin_of(int party) { return {"10.0.0." + std::to_string(party + 1), false}; }
+
+Bytes must_encode(const Message& message) { return encode(message); }
+
+}  // namespace
+
+SimBroker::SimBroker(World& world, std::string database, std::string spool)
+    : world_(world), database_(std::move(database)), spool_(std::move(spool)) {
+  log_ = Log(LogLevel::kInfo,
+             [this](LogLevel, std::string_view line) { world_.note("B: " + std::string(line)); });
+}
+
+SimBroker::~SimBroker() = default;
+
+void SimBroker::start() {
+  ++boot_number_;
+  boot_id_ = world_.random_id();
+  LedgerOptions options;
+  options.spill_directory = spool_;
+  options.max_changes = limits::kMaxChangesDefault;
+  options.log_keep = 64 * limits::kKiB;  // short, so that the floor moves
+  options.rows_max = limits::kRowsMax;
+  options.statement_timeout = limits::kStatementTimeout;
+  options.monotonic_now = [this] { return world_.now(); };
+  options.wall_now = [this] { return world_.wall(); };
+  options.random_id = [this] { return world_.random_id(); };
+  ledger_ = std::make_unique<Ledger>(database_, options, log_);
+  Archive::clear_spool(spool_);
+  archive_ = std::make_unique<Archive>(database_, spool_, log_);
+  HubConfig config;
+  config.app = "csa";
+  config.group = "sim";
+  config.hostname = "broker";
+  config.program = "csa-sim";
+  config.database = database_;
+  config.boot = boot_id_;
+  config.pub_port = 5776;
+  config.heartbeat = limits::kHeartbeat;
+  config.node_timeout = limits::kNodeTimeout;
+  config.statement_timeout = limits::kStatementTimeout;
+  const Meta& meta = ledger_->meta();
+  MasterState master;
+  master.db = meta.db;
+  master.head = meta.position;
+  master.floor = meta.floor;
+  master.schema_version = meta.schema_version;
+  master.log_bytes = ledger_->log_bytes();
+  master.counters = last_counters(Database(database_, Database::Mode::kReadOnly));
+  hub_ = std::make_unique<Hub>(config, master, world_.wall(), log_);
+  world_.note("B: starts at " + to_string(meta.position));
+  deadline_scheduled_ = TimePoint{};
+  pump();
+}
+
+void SimBroker::crash() {
+  world_.note("B: crashes");
+  ++world_.counts["broker crash"];
+  hub_.reset();
+  archive_.reset();
+  ledger_.reset();
+  connections_.clear();
+  subscriptions_.clear();
+}
+
+bool SimBroker::crash_point(const char* label) {
+  if (!world_.chance(crash_probability)) return false;
+  world_.note(std::string("B: crash point ") + label);
+  crash();
+  return true;
+}
+
+void SimBroker::connect(const PeerKey& key, int party, std::function<void(Message)> deliver) {
+  if (running()) connections_[key] = {party, std::move(deliver), true};
+}
+
+void SimBroker::subscribe(const PeerKey& key, int party, const std::vector<std::string>& topics,
+                          std::function<void(Message)> deliver) {
+  if (!running()) return;
+  Subscription subscription{party, {topics.begin(), topics.end()}, std::move(deliver)};
+  subscriptions_[key] = std::move(subscription);
+  // libzmq sends subscriptions in byte order.
+  for (const std::string& topic : std::set<std::string>(topics.begin(), topics.end())) {
+    hub_->on_subscribed(topic, world_.now());
+  }
+  pump();
+}
+
+void SimBroker::disconnect(const PeerKey& key) {
+  connections_.erase(key);
+  subscriptions_.erase(key);
+}
+
+void SimBroker::receive(const PeerKey& key, const Bytes& frame) {
+  const auto connection = connections_.find(key);
+  if (!running() || connection == connections_.end()) return;
+  hub_->set_wall_time(world_.wall());
+  const Origin origin = origin_of(connection->second.party);
+  Result<Message> message = decode(frame);
+  if (message) {
+    hub_->on_message(key, std::move(*message), origin, world_.now());
+  } else {
+    hub_->on_malformed(key, message.error(), origin, world_.now());
+  }
+  pump();
+}
+
+// Work of a store thread: happens after a while, unless the broker crashed meanwhile.
+void SimBroker::later(std::function<void()> work) {
+  microseconds delay{200 + world_.random(3000)};
+  if (slow_disk) delay += milliseconds{world_.random(3000)};
+  world_.after(delay, [this, boot = boot_number_, work = std::move(work)] {
+    if (!running() || boot != boot_number_) return;
+    work();
+    if (running()) pump();
+  });
+}
+
+void SimBroker::pump() {
+  hub_->set_wall_time(world_.wall());
+  for (HubAction& action : hub_->take_outbox()) {
+    act(std::move(action));
+    if (!running()) return;
+  }
+  schedule_deadline();
+}
+
+void SimBroker::run_commit(const CommitJob& job) {
+  if (crash_point("before commit")) return;
+  const CommitResult result = ledger_->commit(job.jobs);
+  if (on_commit) on_commit(result);
+  if (crash_point("between commit and answer")) return;
+  hub_->on_committed(result, world_.now());
+  if (world_.chance(0.1)) ledger_->housekeeping();
+}
+
+void SimBroker::act(HubAction action) {
+  if (auto* const send = std::get_if<SendTo>(&action)) {
+    const auto found = connections_.find(send->peer);
+    if (found == connections_.end()) {
+      hub_->on_unreachable(send->peer, world_.now());
+      return;
+    }
+    const Bytes frame = must_encode(send->message);
+    world_.send(kBrokerParty, found->second.party, [frame, deliver = found->second.deliver] {
+      if (Result<Message> message = decode(frame)) deliver(std::move(*message));
+    });
+  } else if (auto* const publish = std::get_if<Publish>(&action)) {
+    const std::string topic = topic_of(publish->message);
+    const Bytes frame = must_encode(publish->message);
+    for (const auto& [key, subscription] : subscriptions_) {
+      const bool wanted =
+          std::any_of(subscription.topics.begin(), subscription.topics.end(),
+                      [&topic](const std::string& prefix) { return topic.rfind(prefix, 0) == 0; });
+      if (!wanted) continue;
+      world_.send(kBrokerParty, subscription.party, [frame, deliver = subscription.deliver] {
+        if (Result<Message> message = decode(frame)) deliver(std::move(*message));
+      });
+    }
+    crash_point("after publish");
+  } else if (auto* const commit = std::get_if<CommitJob>(&action)) {
+    later([this, job = std::move(*commit)] { run_commit(job); });
+  } else if (const auto* const confirm = std::get_if<ConfirmJob>(&action)) {
+    ledger_->confirm(confirm->node, confirm->counter);
+  } else if (const auto* const log = std::get_if<LogJob>(&action)) {
+    later([this, j = *log] {
+      hub_->on_log(j.peer, archive_->read_log(j.request, j.through), world_.now());
+    });
+  } else if (const auto* const layout = std::get_if<LayoutJob>(&action)) {
+    later([this, j = *layout] {
+      hub_->on_reply(j.peer, archive_->layout(j.schema_version), world_.now());
+    });
+  } else if (const auto* const outcome = std::get_if<OutcomeJob>(&action)) {
+    later([this, j = *outcome] {
+      const auto answer = archive_->outcome(j.tx);
+      hub_->on_reply(j.peer, std::visit([](const auto& a) -> Message { return a; }, answer),
+                     world_.now());
+    });
+  } else if (std::holds_alternative<CutJob>(action)) {
+    later([this] {
+      if (!crash_point("cut")) hub_->on_cut(archive_->cut(), world_.now());
+    });
+  } else if (const auto* const chunk = std::get_if<ChunkJob>(&action)) {
+    later([this, j = *chunk] {
+      std::optional<Bytes> bytes = archive_->read_chunk(j.snapshot, j.offset, j.length);
+      SnapshotChunk answer;
+      answer.snapshot = j.snapshot;
+      answer.offset = j.offset;
+      if (bytes) answer.bytes = std::move(*bytes);
+      hub_->on_chunk(j.peer, std::move(answer), bytes.has_value(), world_.now());
+    });
+  } else if (const auto* const drop = std::get_if<DropJob>(&action)) {
+    archive_->drop(drop->snapshot);
+  }
+}
+
+void SimBroker::schedule_deadline() {
+  const TimePoint due = hub_->deadline();
+  if (deadline_scheduled_ > world_.now() && deadline_scheduled_ <= due) return;
+  deadline_scheduled_ = std::max(due, world_.now() + microseconds{1});
+  const TimePoint at = deadline_scheduled_;
+  world_.after(at - world_.now(), [this, boot = boot_number_, at] {
+    if (!running() || boot != boot_number_ || deadline_scheduled_ != at) return;
+    deadline_scheduled_ = TimePoint{};
+    hub_->set_wall_time(world_.wall());
+    if (world_.now() >= hub_->deadline()) hub_->on_deadline(world_.now());
+    pump();
+  });
+}
+
+}  // namespace csa::sim

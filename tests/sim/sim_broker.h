@@ -1,0 +1,80 @@
+// The broker of a simulated cluster: the real Hub, Ledger and Archive; only sockets, threads and
+// time are simulated. A crash drops the objects where they stand: what was committed is on disk.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "broker/archive.h"
+#include "broker/hub.h"
+#include "broker/ledger.h"
+#include "tests/sim/world.h"
+
+namespace csa::sim {
+
+inline constexpr int kBrokerParty = 0;
+
+class SimBroker {
+ public:
+  // A connection's far end: frames for its DEALER, frames with topics for its SUB.
+  struct Connection {
+    int party = 0;
+    std::function<void(Message)> deliver;
+    bool open = true;
+  };
+
+  SimBroker(World& world, std::string database, std::string spool);
+  ~SimBroker();
+
+  void start();
+  void crash();
+  [[nodiscard]] bool running() const { return hub_ != nullptr; }
+  [[nodiscard]] std::uint64_t boot() const { return boot_number_; }
+  [[nodiscard]] Id128 boot_id() const { return boot_id_; }
+  [[nodiscard]] const Hub& hub() const { return *hub_; }
+  [[nodiscard]] Ledger& ledger() { return *ledger_; }
+
+  // The network's side. Keys are unique for ever, as ROUTER's are.
+  void connect(const PeerKey& key, int party, std::function<void(Message)> deliver);
+  void subscribe(const PeerKey& key, int party, const std::vector<std::string>& topics,
+                 std::function<void(Message)> deliver);
+  void disconnect(const PeerKey& key);
+  void receive(const PeerKey& key, const Bytes& frame);
+
+  // Called after each commit, before anybody hears of it.
+  std::function<void(const CommitResult&)> on_commit;
+  double crash_probability = 0;  // at each labelled point
+  bool slow_disk = false;
+
+ private:
+  struct Subscription {
+    int party = 0;
+    std::set<std::string> topics;
+    std::function<void(Message)> deliver;
+  };
+  void pump();
+  void act(HubAction action);
+  void run_commit(const CommitJob& job);
+  void schedule_deadline();
+  void later(std::function<void()> work);
+  // True: the broker crashed here.
+  bool crash_point(const char* label);
+
+  World& world_;
+  const std::string database_;
+  const std::string spool_;
+  Log log_;
+  std::uint64_t boot_number_ = 0;
+  Id128 boot_id_;
+  std::unique_ptr<Ledger> ledger_;
+  std::unique_ptr<Archive> archive_;
+  std::unique_ptr<Hub> hub_;
+  std::map<PeerKey, Connection> connections_;
+  std::map<PeerKey, Subscription> subscriptions_;
+  TimePoint deadline_scheduled_{};
+};
+
+}  // namespace csa::sim

@@ -1,0 +1,216 @@
+#include "tests/sim/sim_node.h"
+
+#include "common/beacon.h"
+#include "common/check.h"
+#include "common/codec.h"
+#include "common/limits.h"
+
+namespace csa::sim {
+
+SimNode::SimNode(World& world, SimBroker& broker, int party, std::string replica)
+    : world_(world), broker_(broker), party_(party), path_(std::move(replica)) {
+  log_ = Log(LogLevel::kInfo, [this](LogLevel, std::string_view line) {
+    world_.note(name() + ": " + std::string(line));
+  });
+}
+
+SimNode::~SimNode() = default;
+
+void SimNode::start() {
+  ++life_;
+  Result<std::unique_ptr<Replica>> replica = Replica::open(path_, "csa", "sim", log_);
+  if (!replica) {
+    world_.note(name() + ": cannot open: " + replica.error().what);
+    CSA_CHECK(false);
+  }
+  replica_ = std::move(*replica);
+  if (on_replica) on_replica(*this, replica_->state());
+  SessionConfig config;
+  config.discovery_timeout = milliseconds{2000};
+  config.uplink.seed = world_.random(~std::uint64_t{0});
+  config.uplink.hello.app = "csa";
+  config.uplink.hello.group = "sim";
+  config.uplink.hello.program = "csa-sim";
+  config.uplink.hello.hostname = "node-" + name();
+  config.uplink.hello.incarnation = world_.random_id();
+  session_ = std::make_unique<Session>(config, replica_->state(), log_);
+  session_->start(world_.now());
+  deadline_scheduled_ = TimePoint{};
+  pump();
+}
+
+void SimNode::crash() {
+  world_.note(name() + ": crashes");
+  ++world_.counts["node crash"];
+  close_links();
+  session_.reset();
+  replica_.reset();
+  calls_.clear();
+}
+
+void SimNode::leave() {
+  session_->leave("told to", world_.now());
+  pump();
+}
+
+void SimNode::close_links() {
+  for (const PeerKey& key : {dealer_, sub_}) {
+    if (!key.empty()) broker_.disconnect(key);
+  }
+  dealer_.clear();
+  sub_.clear();
+  ++connection_;
+}
+
+std::function<void(Message)> SimNode::receiver() {
+  return [this, life = life_, connection = connection_](Message message) {
+    if (!running() || life != life_ || connection != connection_) return;
+    session_->on_message(std::move(message), world_.now());
+    pump();
+  };
+}
+
+void SimNode::write(Write write, milliseconds timeout, std::function<void(const WriteDone&)> done) {
+  const std::uint64_t call = next_call_++;
+  calls_[call] = std::move(done);
+  session_->write({call, std::move(write), world_.now() + timeout}, world_.now());
+  pump();
+}
+
+void SimNode::pump() {
+  for (int turns = 0; running() && turns < 100; ++turns) {
+    const std::vector<UplinkAction> actions = session_->take_actions();
+    for (const UplinkAction& action : actions) act(action);
+    std::optional<StoreJob> job = session_->take_job();
+    if (job) run_job(std::move(*job));
+    const std::vector<SessionEvent> events = session_->take_events();
+    for (const SessionEvent& event : events) deliver(event);
+    if (actions.empty() && !job && events.empty()) break;
+  }
+  if (running()) schedule_deadline();
+}
+
+void SimNode::act(const UplinkAction& action) {
+  if (std::holds_alternative<OpenRequest>(action)) {
+    close_links();
+    dealer_ = "d" + name() + "." + std::to_string(connection_) + "." + std::to_string(life_);
+    if (broker_.running()) {
+      broker_.connect(dealer_, party_, receiver());
+    } else {
+      world_.after(milliseconds{1}, [this, connection = connection_] {
+        if (!running() || connection != connection_) return;
+        session_->on_disconnected("connection refused", world_.now());
+        pump();
+      });
+    }
+  } else if (const auto* const subscription = std::get_if<OpenSubscription>(&action)) {
+    if (!sub_.empty()) broker_.disconnect(sub_);
+    sub_ = dealer_ + "s";
+    world_.send(party_, kBrokerParty,
+                [this, key = sub_, topics = subscription->topics, deliver = receiver()] {
+                  if (key == sub_) broker_.subscribe(key, party_, topics, deliver);
+                });
+  } else if (std::holds_alternative<CloseLinks>(action)) {
+    close_links();
+  } else if (const auto* const send = std::get_if<SendRequest>(&action)) {
+    const Bytes frame = encode(send->message);
+    world_.send(party_, kBrokerParty,
+                [this, key = dealer_, frame] { broker_.receive(key, frame); });
+  } else if (const auto* const probe = std::get_if<SendProbe>(&action)) {
+    world_.send(party_, kBrokerParty, [this, life = life_, nonce = probe->nonce] {
+      if (!broker_.running()) return;
+      world_.send(kBrokerParty, party_, [this, life, nonce] {
+        if (!running() || life != life_ || !broker_.running()) return;
+        HeardBeacon heard;
+        heard.address = "10.0.0.1";
+        heard.beacon.kind = BeaconKind::kAnnounce;
+        heard.beacon.protocol_min = kProtocolVersion;
+        heard.beacon.protocol_max = kProtocolVersion;
+        heard.beacon.cluster = cluster_id("csa", "sim");
+        heard.beacon.boot = broker_.boot();
+        heard.beacon.port = 5775;
+        heard.beacon.pub_port = 5776;
+        heard.beacon.interval_ms = 1000;
+        heard.beacon.nonce = nonce;
+        session_->on_beacon(heard, world_.now());
+        pump();
+      });
+    });
+  }
+}
+
+// The store thread: the work is done at once, its answer arrives after a while; a crash may come
+// before it, after it, or between work and answer.
+void SimNode::run_job(StoreJob job) {
+  const microseconds delay{100 + world_.random(2000)};
+  const auto answer = [this, life = life_](auto tell) {
+    world_.after(microseconds{50 + world_.random(500)}, [this, life, tell = std::move(tell)] {
+      if (!running() || life != life_) return;
+      tell(*session_);
+      pump();
+    });
+  };
+  auto shared = std::make_shared<StoreJob>(std::move(job));
+  world_.after(delay, [this, life = life_, shared, answer] {
+    if (!running() || life != life_) return;
+    if (auto* const apply = std::get_if<ApplyPieces>(&*shared)) {
+      auto result = std::make_shared<Result<Applied>>(replica_->apply(apply->pieces));
+      if (*result) replica_->trim(apply->floor);
+      if (on_replica) on_replica(*this, replica_->state());
+      answer([this, result](Session& s) { s.on_applied(std::move(*result), world_.now()); });
+    } else if (const auto* const begin = std::get_if<BeginDownload>(&*shared)) {
+      const std::uint64_t from = replica_->begin_download(begin->snapshot, begin->total);
+      answer([this, from](Session& s) { s.on_download(from, world_.now()); });
+    } else if (const auto* const chunk = std::get_if<WriteChunk>(&*shared)) {
+      replica_->write_chunk(chunk->offset, chunk->bytes);
+      answer([this, offset = chunk->offset, size = chunk->bytes.size()](Session& s) {
+        s.on_chunk_written(offset, size, world_.now());
+      });
+    } else if (const auto* const install = std::get_if<InstallCopy>(&*shared)) {
+      auto result = std::make_shared<Result<Applied>>(replica_->install(install->end));
+      ++world_.counts["full copy"];
+      if (on_replica) on_replica(*this, replica_->state());
+      answer([this, result](Session& s) { s.on_applied(std::move(*result), world_.now()); });
+    } else if (std::holds_alternative<DropDownload>(*shared)) {
+      replica_->drop_download();
+    } else if (std::holds_alternative<ReserveCounters>(*shared)) {
+      const std::uint64_t up_to = replica_->reserve_counters();
+      answer([this, up_to](Session& s) { s.on_counters(up_to, world_.now()); });
+    } else if (std::holds_alternative<RenewIdentity>(*shared)) {
+      replica_->renew_identity();
+      answer([this, state = replica_->state()](Session& s) { s.on_identity(state, world_.now()); });
+    } else if (const auto* const remember = std::get_if<RememberEndpoint>(&*shared)) {
+      replica_->remember_endpoint(remember->endpoint);
+    }
+  });
+}
+
+void SimNode::deliver(const SessionEvent& event) {
+  if (const auto* const changed = std::get_if<StateChanged>(&event)) {
+    world_.note(name() + ": " + std::string(to_string(changed->state)) +
+                (changed->position ? " " + to_string(*changed->position) : "") + " " +
+                changed->why);
+  }
+  const auto* const done = std::get_if<WriteDone>(&event);
+  if (done == nullptr) return;
+  const auto call = calls_.find(done->call);
+  CSA_CHECK(call != calls_.end());  // each call is answered once
+  const auto answer = std::move(call->second);
+  calls_.erase(call);
+  answer(*done);
+}
+
+void SimNode::schedule_deadline() {
+  const TimePoint due = session_->deadline();
+  if (deadline_scheduled_ > world_.now() && deadline_scheduled_ <= due) return;
+  deadline_scheduled_ = std::max(due, world_.now() + microseconds{1});
+  const TimePoint at = deadline_scheduled_;
+  world_.after(at - world_.now(), [this, life = life_, at] {
+    if (!running() || life != life_ || deadline_scheduled_ != at) return;
+    deadline_scheduled_ = TimePoint{};
+    if (world_.now() >= session_->deadline()) session_->on_deadline(world_.now());
+    pump();
+  });
+}
+
+}  // namespace csa::sim

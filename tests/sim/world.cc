@@ -1,0 +1,84 @@
+#include "tests/sim/world.h"
+
+#include <cstdio>
+
+namespace csa::sim {
+namespace {
+
+constexpr std::size_t kTranscriptMax = 20000;
+
+}  // namespace
+
+World::World(std::uint64_t seed) : engine_(seed) {}
+
+WallTime World::wall() const {
+  const auto passed = std::chrono::duration_cast<milliseconds>(now_.time_since_epoch());
+  return WallTime{(passed + wall_offset_).count()};
+}
+
+bool World::chance(double probability) {
+  return static_cast<double>(engine_() >> 11U) * 0x1.0p-53 < probability;
+}
+
+std::uint64_t World::random(std::uint64_t below) { return below == 0 ? 0 : engine_() % below; }
+
+Id128 World::random_id() {
+  Id128 id;
+  for (auto& byte : id.bytes) byte = static_cast<std::uint8_t>(engine_());
+  return id;
+}
+
+void World::after(Duration delay, std::function<void()> event) {
+  events_.push({now_ + delay, order_++, std::move(event)});
+}
+
+bool World::step(TimePoint until) {
+  if (events_.empty() || events_.top().at > until) {
+    now_ = std::max(now_, until);
+    return false;
+  }
+  // The queue gives only const access to what it is about to drop.
+  auto run = events_.top().run;
+  now_ = std::max(now_, events_.top().at);
+  events_.pop();
+  run();
+  return true;
+}
+
+void World::cut(int a, int b, bool both_ways) {
+  cuts_.insert({a, b});
+  if (both_ways) cuts_.insert({b, a});
+  ++counts[both_ways ? "partition" : "one-way partition"];
+}
+
+void World::heal() { cuts_.clear(); }
+
+bool World::connected(int from, int to) const { return cuts_.count({from, to}) == 0; }
+
+void World::send(int from, int to, std::function<void()> deliver) {
+  if (!connected(from, to)) return;
+  if (chance(faults.drop)) {
+    ++counts["drop"];
+    return;
+  }
+  const int copies = chance(faults.duplicate) ? 2 : 1;
+  if (copies == 2) ++counts["duplicate"];
+  for (int i = 0; i < copies; ++i) {
+    microseconds delay{100 + random(2000)};
+    if (chance(faults.slow)) {
+      delay += microseconds{random(static_cast<std::uint64_t>(faults.slow_max.count()) * 1000)};
+      ++counts["delay"];
+    }
+    after(delay, deliver);
+  }
+}
+
+void World::note(const std::string& line) {
+  if (transcript_.size() >= kTranscriptMax) return;
+  const auto ms = std::chrono::duration_cast<milliseconds>(now_.time_since_epoch()).count();
+  char stamp[32];
+  std::snprintf(stamp, sizeof stamp, "%10.3f ", static_cast<double>(ms - 3600000) / 1000.0);
+  transcript_.push_back(stamp + line);
+}
+
+}  // namespace csa::sim

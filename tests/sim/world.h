@@ -1,0 +1,75 @@
+// Simulated time, chance and network: events in the order of their time, and links between parties
+// that delay, drop, duplicate and reorder, or are cut. Everything follows from one seed.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <queue>
+#include <random>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "common/types.h"
+
+namespace csa::sim {
+
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+
+struct Faults {
+  double drop = 0;  // of a message
+  double duplicate = 0;
+  double slow = 0;  // takes up to slow_max instead of a few milliseconds
+  milliseconds slow_max{400};
+};
+
+class World {
+ public:
+  explicit World(std::uint64_t seed);
+
+  [[nodiscard]] TimePoint now() const { return now_; }
+  [[nodiscard]] WallTime wall() const;
+  void jump_wall(milliseconds by) { wall_offset_ += by; }
+
+  [[nodiscard]] bool chance(double probability);
+  [[nodiscard]] std::uint64_t random(std::uint64_t below);  // 0..below-1
+  [[nodiscard]] Id128 random_id();
+  [[nodiscard]] std::mt19937_64& engine() { return engine_; }
+
+  void after(Duration delay, std::function<void()> event);
+  // Runs the next event; false: there is none before `until`.
+  bool step(TimePoint until);
+
+  // Parties are numbers; the broker is 0. A message goes only if the pair is not cut.
+  Faults faults;
+  void cut(int a, int b, bool both_ways);
+  void heal();
+  [[nodiscard]] bool connected(int from, int to) const;
+  void send(int from, int to, std::function<void()> deliver);
+
+  // The transcript, for a seed that fails.
+  void note(const std::string& line);
+  [[nodiscard]] const std::vector<std::string>& transcript() const { return transcript_; }
+  std::map<std::string, std::uint64_t> counts;  // faults and progress by kind
+
+ private:
+  struct Event {
+    TimePoint at;
+    std::uint64_t order = 0;
+    std::function<void()> run;
+    bool operator<(const Event& other) const {
+      return at != other.at ? at > other.at : order > other.order;
+    }
+  };
+  std::mt19937_64 engine_;
+  TimePoint now_{std::chrono::hours{1}};
+  milliseconds wall_offset_{1767225600000};
+  std::uint64_t order_ = 0;
+  std::priority_queue<Event> events_;
+  std::set<std::pair<int, int>> cuts_;
+  std::vector<std::string> transcript_;
+};
+
+}  // namespace csa::sim

@@ -1,0 +1,96 @@
+#include "node/output.h"
+
+#include <doctest/doctest.h>
+
+#include <limits>
+#include <sstream>
+
+#include "common/value_json.h"
+
+using csa::parse_parameter;
+using csa::Row;
+using csa::Text;
+using csa::Value;
+
+TEST_CASE("parameter: numbers in canonical form are numbers, everything else is text") {
+  CHECK(parse_parameter("0") == Value{std::int64_t{0}});
+  CHECK(parse_parameter("-12") == Value{std::int64_t{-12}});
+  CHECK(parse_parameter("3.5") == Value{3.5});
+  CHECK(parse_parameter("-0.25") == Value{-0.25});
+  for (const char* const text : {"007", "+1", "1e5", "3.50", "-0", "1.", ".5", "0x10", "1 ", "",
+                                 "9223372036854775808", "NULL", "inf", "nan"}) {
+    CAPTURE(text);
+    CHECK(parse_parameter(text) == Value{Text{text}});
+  }
+  CHECK(parse_parameter("9223372036854775807") ==
+        Value{std::numeric_limits<std::int64_t>::max()});
+}
+
+TEST_CASE("parameter: null and blobs are what they say") {
+  CHECK(parse_parameter("null") == Value{csa::Null{}});
+  CHECK(parse_parameter("x'00ff'") == Value{csa::Bytes{0x00, 0xff}});
+  CHECK(parse_parameter("x''") == Value{csa::Bytes{}});
+  CHECK(parse_parameter("x'0'") == Value{Text{"x'0'"}});
+}
+
+TEST_CASE("rows: JSON keeps numbers, null, text and blobs apart") {
+  std::ostringstream out;
+  csa::RowPrinter printer(out, csa::RowFormat::kJson, {"i", "r", "n", "t", "b"});
+  printer.row({std::int64_t{1}, 2.0, csa::Null{}, Text{"a\"b"}, csa::Bytes{1, 2, 3}});
+  printer.finish();
+  CHECK(out.str() ==
+        "[{\"i\":1,\"r\":2.0,\"n\":null,\"t\":\"a\\\"b\",\"b\":{\"base64\":\"AQID\"}}]\n");
+}
+
+TEST_CASE("rows: no row is an empty JSON array, and invalid UTF-8 does not stop the printer") {
+  std::ostringstream out;
+  csa::RowPrinter none(out, csa::RowFormat::kJson, {"a"});
+  none.finish();
+  CHECK(out.str() == "[]\n");
+  csa::RowPrinter bad(out, csa::RowFormat::kJson, {"a"});
+  bad.row({Text{"\xff"}});
+  bad.finish();
+  CHECK(out.str().find("\xEF\xBF\xBD") != std::string::npos);
+}
+
+TEST_CASE("rows: CSV quotes what must be quoted") {
+  std::ostringstream out;
+  csa::RowPrinter printer(out, csa::RowFormat::kCsv, {"a", "b,c"});
+  printer.row({Text{"x\ny"}, Text{"say \"hi\""}});
+  printer.finish();
+  CHECK(out.str() == "a,\"b,c\"\r\n\"x\ny\",\"say \"\"hi\"\"\"\r\n");
+}
+
+TEST_CASE("rows: a table aligns numbers to the right and text to the left") {
+  std::ostringstream out;
+  csa::RowPrinter printer(out, csa::RowFormat::kTable, {"id", "name"});
+  printer.row({std::int64_t{7}, Text{"nut"}});
+  printer.row({std::int64_t{120}, csa::Null{}});
+  printer.finish();
+  CHECK(out.str() == " id  name\n---  ----\n  7  nut\n120  NULL\n");
+}
+
+TEST_CASE("exec: each outcome has its object and its exit code") {
+  csa::WriteResult done;
+  done.status = csa::WriteResult::Status::kCommitted;
+  done.tx = "n:1";
+  done.seq = 42;
+  done.changes = 1;
+  done.last_insert_rowid = 7;
+  CHECK(csa::exec_json(done) ==
+        "{\"status\":\"committed\",\"seq\":42,\"changes\":1,\"last_insert_rowid\":7,\"tx\":\"n:1\"}");
+  CHECK(csa::exec_exit_code(done) == 0);
+  done.visible = false;
+  CHECK(csa::exec_json(done).find("\"visible\":false") != std::string::npos);
+  csa::WriteResult bad;
+  bad.status = csa::WriteResult::Status::kRejected;
+  bad.code = "constraint";
+  bad.message = "no";
+  CHECK(csa::exec_exit_code(bad) == 5);
+  CHECK(csa::exec_json(bad).rfind("{\"status\":\"rejected\",\"code\":\"constraint\"", 0) == 0);
+  bad.status = csa::WriteResult::Status::kNoBroker;
+  CHECK(csa::exec_exit_code(bad) == 3);
+  CHECK(csa::exec_json(bad).find("\"code\":\"no-broker\"") != std::string::npos);
+  bad.status = csa::WriteResult::Status::kUnknown;
+  CHECK(csa::exec_exit_code(bad) == 6);
+}
