@@ -69,15 +69,15 @@ void Hub::on_reply(const PeerKey& peer, Message answer, TimePoint now) {
   impl_->send(peer, std::move(answer));
 }
 
-Spool* Hub::Impl::find_spool(const Id128& id) {
+HeldCopy* Hub::Impl::find_spool(const Id128& id) {
   const auto place = std::find_if(spools.begin(), spools.end(),
-                                  [&](const Spool& spool) { return spool.copy.id == id; });
+                                  [&](const HeldCopy& spool) { return spool.copy.id == id; });
   return place == spools.end() ? nullptr : &*place;
 }
 
-Spool* Hub::Impl::usable_spool(TimePoint now) {
-  Spool* best = nullptr;
-  for (Spool& spool : spools) {
+HeldCopy* Hub::Impl::usable_spool(TimePoint now) {
+  HeldCopy* best = nullptr;
+  for (HeldCopy& spool : spools) {
     // Behind the floor its readers would only be sent for another copy.
     const Position& position = spool.copy.position;
     if (position.epoch != master.head.epoch || position.seq.next() < master.floor) continue;
@@ -86,7 +86,7 @@ Spool* Hub::Impl::usable_spool(TimePoint now) {
   if (best == nullptr || now - best->cut <= limits::kSnapshotLife) return best;
   // An older one serves if a new one would be cut at the expense of somebody who reads.
   const bool all_read = spools.size() >= limits::kSnapshotsMax &&
-                        std::all_of(spools.begin(), spools.end(), [&](const Spool& spool) {
+                        std::all_of(spools.begin(), spools.end(), [&](const HeldCopy& spool) {
                           return now - spool.used <= limits::kLogRetry;
                         });
   return all_read ? best : nullptr;
@@ -98,7 +98,7 @@ void Hub::Impl::offer(const PeerKey& peer, const SnapshotInfo& copy) {
 
 void Hub::Impl::on_snapshot_get(const PeerKey& peer, const SnapshotGet& request, TimePoint now) {
   if (!request.snapshot.is_zero()) {
-    if (Spool* const spool = find_spool(request.snapshot)) {
+    if (HeldCopy* const spool = find_spool(request.snapshot)) {
       spool->used = now;
       read_spool(peer, request, *spool);
       return;
@@ -106,7 +106,7 @@ void Hub::Impl::on_snapshot_get(const PeerKey& peer, const SnapshotGet& request,
     send(peer, SnapshotGone{request.snapshot, "The broker no longer holds this copy: begin anew."});
     return;
   }
-  if (Spool* const spool = usable_spool(now)) {
+  if (HeldCopy* const spool = usable_spool(now)) {
     spool->used = now;
     offer(peer, spool->copy);
     return;
@@ -115,7 +115,7 @@ void Hub::Impl::on_snapshot_get(const PeerKey& peer, const SnapshotGet& request,
   start_cut();
 }
 
-void Hub::Impl::read_spool(const PeerKey& peer, const SnapshotGet& request, Spool& spool) {
+void Hub::Impl::read_spool(const PeerKey& peer, const SnapshotGet& request, HeldCopy& spool) {
   const SnapshotInfo& copy = spool.copy;
   if (request.offset == copy.total) {
     send(peer, SnapshotEnd{copy.id, copy.total, copy.hash, copy.position});
@@ -153,7 +153,7 @@ void Hub::on_chunk(const PeerKey& peer, SnapshotChunk chunk, bool found, TimePoi
   load.chunk_bytes -= asked.mapped();
   hub.end_job(peer);
   if (hub.phase == Phase::kStopped) return;
-  Spool* const spool = hub.find_spool(chunk.snapshot);
+  HeldCopy* const spool = hub.find_spool(chunk.snapshot);
   if (spool != nullptr && !found) {
     hub.log.warn("hub: the copy at " + to_string(spool->copy.position) +
                  " cannot be read any more");
@@ -175,7 +175,7 @@ void Hub::Impl::start_cut() {
   if (spools.size() >= limits::kSnapshotsMax) {
     const auto oldest =
         std::min_element(spools.begin(), spools.end(),
-                         [](const Spool& a, const Spool& b) { return a.used < b.used; });
+                         [](const HeldCopy& a, const HeldCopy& b) { return a.used < b.used; });
     drop_spool(Id128(oldest->copy.id));
   }
   cutting = true;
@@ -222,13 +222,13 @@ void Hub::Impl::release_cut(TimePoint now) {
 }
 
 void Hub::Impl::drop_spool(const Id128& id) {
-  std::erase_if(spools, [&](const Spool& spool) { return spool.copy.id == id; });
+  std::erase_if(spools, [&](const HeldCopy& spool) { return spool.copy.id == id; });
   outbox.emplace_back(DropJob{id});
 }
 
 void Hub::Impl::drop_spools_before(TimePoint used) {
   std::vector<Id128> gone;
-  for (const Spool& spool : spools) {
+  for (const HeldCopy& spool : spools) {
     if (spool.used <= used || spool.copy.position.epoch != master.head.epoch) {
       gone.push_back(spool.copy.id);
     }
@@ -238,7 +238,7 @@ void Hub::Impl::drop_spools_before(TimePoint used) {
 
 TimePoint Hub::Impl::spool_deadline() const {
   TimePoint first = TimePoint::max();
-  for (const Spool& spool : spools) first = std::min(first, spool.used + limits::kSnapshotLife);
+  for (const HeldCopy& spool : spools) first = std::min(first, spool.used + limits::kSnapshotLife);
   return first;
 }
 

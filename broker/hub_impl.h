@@ -31,7 +31,7 @@ struct Claim {
 };
 
 // A full copy that is handed out.
-struct Spool {
+struct HeldCopy {
   SnapshotInfo copy;
   TimePoint cut;
   TimePoint used;
@@ -95,10 +95,10 @@ struct Hub::Impl {
   void on_log_get(const PeerKey& peer, LogGet request);
   void on_outcome_get(const Peer& peer, const OutcomeGet& request);
   void on_snapshot_get(const PeerKey& peer, const SnapshotGet& request, TimePoint now);
-  void read_spool(const PeerKey& peer, const SnapshotGet& request, Spool& spool);
+  void read_spool(const PeerKey& peer, const SnapshotGet& request, HeldCopy& spool);
   void offer(const PeerKey& peer, const SnapshotInfo& copy);
-  [[nodiscard]] Spool* find_spool(const Id128& id);
-  [[nodiscard]] Spool* usable_spool(TimePoint now);
+  [[nodiscard]] HeldCopy* find_spool(const Id128& id);
+  [[nodiscard]] HeldCopy* usable_spool(TimePoint now);
   void start_cut();
   // Hands a finished copy to who waits for it, as soon as the told head has reached it.
   void release_cut(TimePoint now);
@@ -132,7 +132,7 @@ struct Hub::Impl {
 
   std::map<PeerKey, ReaderLoad> loads;  // none is without a job
   std::size_t reader_jobs = 0;          // sum over loads
-  std::vector<Spool> spools;            // at most kSnapshotsMax, less one while `cutting`
+  std::vector<HeldCopy> spools;            // at most kSnapshotsMax, less one while `cutting`
   std::set<PeerKey> waiting_for_copy;   // greeted peers
   bool cutting = false;                 // a CutJob is out
   std::optional<SnapshotInfo> held;     // cut, but ahead of the told head
