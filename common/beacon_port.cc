@@ -120,7 +120,8 @@ void BeaconPort::open_sender(const NetInterface& interface) {
   const std::uint32_t only = parse_ip(options_.only_address);
   if (only != 0 && interface.address != only) return;
   const std::vector<std::string>& names = options_.interfaces;
-  if (!names.empty() && std::find(names.begin(), names.end(), interface.name) == names.end()) return;
+  if (!names.empty() && std::find(names.begin(), names.end(), interface.name) == names.end())
+    return;
   Sender sender;
   sender.interface = interface;
   sender.report.name = interface.name;

@@ -46,7 +46,8 @@ Value value_of(sqlite3_value* value) {
 Statement::Statement(const Database& db, std::string_view sql) {
   std::string_view rest = sql;
   *this = db.prepare_next(rest);
-  if (!stmt_) throw SqliteError(SQLITE_MISUSE, "prepare: no statement in \"" + std::string(sql) + "\"");
+  if (!stmt_)
+    throw SqliteError(SQLITE_MISUSE, "prepare: no statement in \"" + std::string(sql) + "\"");
 }
 
 void Statement::check(int code, const char* step) const {
@@ -65,9 +66,9 @@ Statement& Statement::bind(int position, double value) {
 
 Statement& Statement::bind(int position, std::string_view text) {
   const char* const start = text.data() == nullptr ? "" : text.data();
-  check(sqlite3_bind_text64(stmt_.get(), position, start, text.size(), SQLITE_TRANSIENT,
-                            SQLITE_UTF8),
-        "bind");
+  check(
+      sqlite3_bind_text64(stmt_.get(), position, start, text.size(), SQLITE_TRANSIENT, SQLITE_UTF8),
+      "bind");
   return *this;
 }
 
@@ -100,11 +101,10 @@ Statement& Statement::bind(int position, const Value& value) {
       const bool marked =
           !v.units.empty() && (v.units[0] == char16_t{0xFEFF} || v.units[0] == char16_t{0xFFFE});
       const std::u16string& units = marked ? char16_t{0xFEFF} + v.units : v.units;
-      statement.check(
-          sqlite3_bind_text64(statement.handle(), position,
-                              reinterpret_cast<const char*>(units.data()),
-                              units.size() * sizeof(char16_t), SQLITE_TRANSIENT, SQLITE_UTF16),
-          "bind");
+      statement.check(sqlite3_bind_text64(
+                          statement.handle(), position, reinterpret_cast<const char*>(units.data()),
+                          units.size() * sizeof(char16_t), SQLITE_TRANSIENT, SQLITE_UTF16),
+                      "bind");
     }
   };
   std::visit(Binder{*this, position}, value);
@@ -118,8 +118,8 @@ bool Statement::step() {
   if (code == SQLITE_ROW) return true;
   sqlite3* const db = sqlite3_db_handle(stmt_.get());
   if (code != SQLITE_DONE) {
-    const SqliteError error(code, std::string(sqlite3_sql(stmt_.get())).substr(0, 200) + ": " +
-                                      sqlite3_errmsg(db));
+    const SqliteError error(
+        code, std::string(sqlite3_sql(stmt_.get())).substr(0, 200) + ": " + sqlite3_errmsg(db));
     sqlite3_reset(stmt_.get());
     throw error;
   }
@@ -147,8 +147,7 @@ double Statement::column_double(int column) const {
 }
 
 std::string Statement::column_text(int column) const {
-  const auto* const text =
-      reinterpret_cast<const char*>(sqlite3_column_text(stmt_.get(), column));
+  const auto* const text = reinterpret_cast<const char*>(sqlite3_column_text(stmt_.get(), column));
   if (text == nullptr) return {};
   return {text, static_cast<std::size_t>(sqlite3_column_bytes(stmt_.get(), column))};
 }
@@ -200,8 +199,8 @@ void Database::exec(std::string_view sql) const {
 
 Statement Database::prepare_next(std::string_view& sql) const {
   while (!sql.empty()) {
-    const auto length = static_cast<int>(
-        std::min<std::size_t>(sql.size(), std::numeric_limits<int>::max()));
+    const auto length =
+        static_cast<int>(std::min<std::size_t>(sql.size(), std::numeric_limits<int>::max()));
     sqlite3_stmt* raw = nullptr;
     const char* tail = nullptr;
     const int code = sqlite3_prepare_v3(handle(), sql.data(), length, 0, &raw, &tail);

@@ -1,6 +1,6 @@
 // How csa sets up its zmq sockets. The reasons: only application heartbeats are used, because
-// libzmq's own abort the process when a reader is slow (4.3.4); TCP's user timeout finds dead peers;
-// every queue is bounded; an oversized frame cuts its sender.
+// libzmq's own abort the process when a reader is slow (4.3.4); TCP's user timeout finds dead
+// peers; every queue is bounded; an oversized frame cuts its sender.
 #pragma once
 
 #include <zmq.hpp>

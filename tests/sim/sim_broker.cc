@@ -28,7 +28,7 @@ void SimBroker::start() {
   LedgerOptions options;
   options.spill_directory = spool_;
   options.max_changes = limits::kMaxChangesDefault;
-  options.log_keep = 64 * limits::kKiB;  // short, so that the floor moves
+  options.log_keep = log_keep;
   options.rows_max = limits::kRowsMax;
   options.statement_timeout = limits::kStatementTimeout;
   options.monotonic_now = [this] { return world_.now(); };

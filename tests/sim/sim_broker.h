@@ -48,6 +48,7 @@ class SimBroker {
   std::function<void(const CommitResult&)> on_commit;
   double crash_probability = 0;  // at each labelled point
   bool slow_disk = false;
+  std::uint64_t log_keep = 0;
 
  private:
   struct Subscription {

@@ -22,8 +22,7 @@ TEST_CASE("parameter: numbers in canonical form are numbers, everything else is 
     CAPTURE(text);
     CHECK(parse_parameter(text) == Value{Text{text}});
   }
-  CHECK(parse_parameter("9223372036854775807") ==
-        Value{std::numeric_limits<std::int64_t>::max()});
+  CHECK(parse_parameter("9223372036854775807") == Value{std::numeric_limits<std::int64_t>::max()});
 }
 
 TEST_CASE("parameter: null and blobs are what they say") {
@@ -77,8 +76,9 @@ TEST_CASE("exec: each outcome has its object and its exit code") {
   done.seq = 42;
   done.changes = 1;
   done.last_insert_rowid = 7;
-  CHECK(csa::exec_json(done) ==
-        "{\"status\":\"committed\",\"seq\":42,\"changes\":1,\"last_insert_rowid\":7,\"tx\":\"n:1\"}");
+  CHECK(
+      csa::exec_json(done) ==
+      "{\"status\":\"committed\",\"seq\":42,\"changes\":1,\"last_insert_rowid\":7,\"tx\":\"n:1\"}");
   CHECK(csa::exec_exit_code(done) == 0);
   done.visible = false;
   CHECK(csa::exec_json(done).find("\"visible\":false") != std::string::npos);
