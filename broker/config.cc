@@ -1,5 +1,6 @@
 #include "broker/config.h"
 
+#include <CLI/CLI.hpp>
 #include <chrono>
 
 #include "common/limits.h"

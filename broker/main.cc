@@ -1,6 +1,7 @@
 // csa-broker: the command line, and nothing else.
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
 #include <exception>
 #include <iostream>
 

@@ -3,7 +3,6 @@
 // before or after a subcommand: give subcommands with add_subcommand after add_common_flags.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -14,6 +13,12 @@
 #include "common/log.h"
 #include "common/result.h"
 #include "common/types.h"
+
+// CLI11 is large: only who builds a command line includes <CLI/CLI.hpp>.
+namespace CLI {
+class App;
+class Option;
+}  // namespace CLI
 
 namespace csa {
 

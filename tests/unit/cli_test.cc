@@ -1,5 +1,6 @@
 #include "common/cli.h"
 
+#include <CLI/CLI.hpp>
 #include <doctest/doctest.h>
 
 #include <chrono>
