@@ -6,7 +6,6 @@
 #include <array>
 #include <atomic>
 #include <csignal>
-#include <cstdlib>
 #include <filesystem>
 #include <future>
 
@@ -35,18 +34,6 @@ ClientFailure failure_of(const Error& error) {
   if (error.code == Errc::kRefused) code = 4;
   if (error.code == Errc::kDamaged) code = 7;
   return {code, error.what};
-}
-
-std::string default_replica(const std::string& group) {
-  const char* const data_home = std::getenv("XDG_DATA_HOME");
-  const char* const home = std::getenv("HOME");
-  std::string base = "/tmp";
-  if (data_home != nullptr && *data_home != '\0') {
-    base = data_home;
-  } else if (home != nullptr && *home != '\0') {
-    base = std::string(home) + "/.local/share";
-  }
-  return base + "/csa/" + group + "/replica.db";
 }
 
 std::string own_hostname() {
@@ -158,7 +145,7 @@ std::optional<ClientFailure> Client::Impl::own(OwnerLock lock) {
 }
 
 ClientFailure Client::Impl::open() {
-  if (options_.replica.empty()) options_.replica = default_replica(options_.group);
+  if (options_.replica.empty()) options_.replica = default_replica_path(options_.group);
   std::error_code error;
   const std::filesystem::path folder = std::filesystem::path(options_.replica).parent_path();
   if (!folder.empty()) std::filesystem::create_directories(folder, error);

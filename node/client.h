@@ -82,7 +82,7 @@ struct ClientOptions {
   std::string program = "csa-client";  // for people, in `csa-admin nodes`
   std::vector<std::string> brokers;    // "HOST[:PORT]"; not empty: no discovery
   std::uint16_t beacon_port = 5775;
-  std::vector<std::string> beacon_interfaces;  // by name, as in "eth0"; empty: all
+  std::vector<std::string> beacon_interfaces;         // by name, as in "eth0"; empty: all
   std::chrono::milliseconds discovery_timeout{2000};  // then standalone, while the search goes on
   bool stop_on_disconnect = false;  // a lost link ends the client (kStopped, exit code 8)
   std::function<void(const ClientEvent&)> on_event;

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <utility>
@@ -15,6 +16,18 @@ namespace {
 std::string lock_path(const std::string& replica) { return replica + "-csa-lock"; }
 
 }  // namespace
+
+std::string default_replica_path(const std::string& group) {
+  const char* const data_home = std::getenv("XDG_DATA_HOME");
+  const char* const home = std::getenv("HOME");
+  std::string base = "/tmp";
+  if (data_home != nullptr && *data_home != '\0') {
+    base = data_home;
+  } else if (home != nullptr && *home != '\0') {
+    base = std::string(home) + "/.local/share";
+  }
+  return base + "/csa/" + group + "/replica.db";
+}
 
 Result<std::optional<OwnerLock>> OwnerLock::try_take(const std::string& replica) {
   const std::string path = lock_path(replica);

@@ -9,6 +9,9 @@
 
 namespace csa {
 
+// $XDG_DATA_HOME/csa/GROUP/replica.db, by the usual defaults of that variable.
+[[nodiscard]] std::string default_replica_path(const std::string& group);
+
 class OwnerLock {
  public:
   // nullopt: somebody else holds it. Error: the lock file cannot be made.

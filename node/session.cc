@@ -105,7 +105,21 @@ void Session::Impl::settle(TimePoint now) {
     }
   }
   tell_uplink();
+  tell_position(now);
   deliver_writes();
+}
+
+// Heartbeats are far apart: whoever asks the broker how far the nodes are wants a fresher answer.
+void Session::Impl::tell_position(TimePoint now) {
+  if (!uplink.ready() || !replica.position || replica.position->seq == told_seq) {
+    tell_at.reset();
+    return;
+  }
+  if (!tell_at) tell_at = now + limits::kHeadInterval;
+  if (*tell_at > now) return;
+  tell_at.reset();
+  told_seq = replica.position->seq;
+  uplink.ping_soon(now);
 }
 
 std::optional<StoreJob> Session::Impl::next_job() {
@@ -281,6 +295,7 @@ TimePoint Session::deadline() const {
   TimePoint next = s.uplink.deadline();
   sooner(next, s.standalone_at);
   sooner(next, s.rejoin_at);
+  sooner(next, s.tell_at);
   const bool identified = !s.want_identity && s.out != Impl::Out::kIdentity;
   const bool sending = s.uplink.ready() && identified;
   sooner(next, s.writes.deadline(sending));

@@ -63,6 +63,9 @@ struct Session::Impl {
   std::optional<std::string> remember;  // an endpoint to be written down
   std::string remembered;
 
+  Seq told_seq;  // the position that the broker knows of
+  std::optional<TimePoint> tell_at;  // when it is told the next one
+
   std::optional<TimePoint> progress_told;
   std::vector<SessionEvent> events;
 
@@ -95,6 +98,7 @@ struct Session::Impl {
   // After every input: what follows from it.
   void settle(TimePoint now);
   void tell_uplink();
+  void tell_position(TimePoint now);
   void tell_progress(TimePoint now);
   void deliver_writes();
   [[nodiscard]] std::optional<StoreJob> next_job();

@@ -1,0 +1,52 @@
+// csa-node identity: which node this replica is; a new one for a replica that was copied.
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "node/commands.h"
+#include "node/owner_lock.h"
+#include "node/read_only.h"
+#include "node/replica.h"
+
+namespace csa {
+namespace {
+
+int print(const NodeOptions& options, const NodeId& node) {
+  if (options.json) {
+    std::cout << nlohmann::ordered_json{{"node", to_string(node)}}.dump() << std::endl;
+  } else {
+    std::cout << to_string(node) << std::endl;
+  }
+  return 0;
+}
+
+}  // namespace
+
+int identity_command(const NodeOptions& options) {
+  std::string path = options.client.replica;
+  if (path.empty()) path = default_replica_path(options.client.group);
+  if (!options.new_identity) {
+    const Result<ReplicaGlance> glance = glance_at_replica(path);
+    if (!glance)
+      return report({glance.error().code == Errc::kNothing ? 3 : 1, glance.error().what});
+    return print(options, glance->node);
+  }
+  Result<std::optional<OwnerLock>> lock = OwnerLock::try_take(path);
+  if (!lock) return report({1, lock.error().what});
+  if (!*lock) {
+    const auto owner = OwnerLock::owner_of(path);
+    return report({4, "the replica " + path + " is in use" +
+                          (owner ? " by process " + std::to_string(owner->pid) : std::string()) +
+                          "; end that program first"});
+  }
+  const Log log = stderr_log("csa-node", options.log_level);
+  Result<std::unique_ptr<Replica>> replica =
+      Replica::open(path, options.client.app, options.client.group, log);
+  if (!replica)
+    return report({replica.error().code == Errc::kDamaged ? 7 : 4, replica.error().what});
+  (*replica)->renew_identity();
+  const NodeId node = (*replica)->state().node;
+  (*replica)->close();
+  return print(options, node);
+}
+
+}  // namespace csa
