@@ -26,7 +26,10 @@ struct ValueSize {
 }  // namespace
 
 Rejection rejection_of(const SqliteError& error, std::uint32_t statement) {
-  const std::string reason = error.what();
+  // Which of our steps met it says nothing to the statement's author.
+  constexpr std::string_view kStep = "prepare: ";
+  std::string reason = error.what();
+  if (reason.starts_with(kStep)) reason.erase(0, kStep.size());
   switch (error.primary_code()) {
     case SQLITE_CONSTRAINT:
       return {NackCode::kConstraint,

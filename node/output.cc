@@ -248,10 +248,9 @@ std::string status_text(const ClientStatus& s) {
 }
 
 void print_standalone(std::uint64_t waiting, std::ostream& out, bool terminal) {
-  const std::vector<std::string> lines = {
-      "STANDALONE: not connected to a broker.",
-      "Changes are kept on this computer and will be sent when it reconnects. (" +
-          std::to_string(waiting) + " waiting)"};
+  std::vector<std::string> lines = {"STANDALONE: not connected to a broker.",
+                                    "Reading goes on from the last copy; writes need a broker."};
+  if (waiting > 0) lines.back() += " (" + std::to_string(waiting) + " waiting)";
   if (!terminal) {
     out << lines[0] << ' ' << lines[1] << std::endl;
     return;
