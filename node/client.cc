@@ -128,10 +128,12 @@ std::optional<ClientFailure> Client::Impl::own(OwnerLock lock) {
       Replica::open(options_.replica, options_.app, options_.group, log_);
   if (!replica) return failure_of(replica.error());
   std::string door;
-  if (Result<std::string> path = door_path(options_.replica); path) {
-    door = *path;
-  } else {
-    log_.warn("door: " + path.error().what);
+  if (options_.admit_others) {
+    if (Result<std::string> path = door_path(options_.replica); path) {
+      door = *path;
+    } else {
+      log_.warn("door: " + path.error().what);
+    }
   }
   LinkConfig config = link_config(**replica, door);
   if (auto failure = endpoints(config)) return failure;

@@ -85,6 +85,9 @@ struct ClientOptions {
   std::vector<std::string> beacon_interfaces;         // by name, as in "eth0"; empty: all
   std::chrono::milliseconds discovery_timeout{2000};  // then standalone, while the search goes on
   bool stop_on_disconnect = false;  // a lost link ends the client (kStopped, exit code 8)
+  // Other programs of this user may work through this one while it owns the replica. False for one
+  // that soon ends: they wait for their turn, and none loses the owner under its write.
+  bool admit_others = true;
   std::function<void(const ClientEvent&)> on_event;
   std::function<void(ClientLogLevel, std::string_view)> on_log;
 };

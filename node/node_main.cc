@@ -116,6 +116,8 @@ int main(int argc, char** argv) {
   client.beacon_interfaces = flags.common.beacon_interfaces;
   client.stop_on_disconnect = flags.on_disconnect == "shutdown";
   client.program = "csa-node";
+  // The other commands do one thing and leave: several at once take turns.
+  client.admit_others = flags.work == csa::run_command || flags.work == csa::shell_command;
   flags.node.json = flags.common.json;
   flags.node.log_level = flags.common.log_level;
   flags.node.format = csa::parse_row_format(flags.format).value_or(csa::RowFormat::kTable);
