@@ -35,17 +35,18 @@ void three_computers(Lans& lans) {
 
 TEST_CASE("shown: on a LAN without routes, nodes without flags are live within a second") {
   if (skipped_without_root()) return;
-  const Place place;
+  const Place place("default");
   Lans lans;
   three_computers(lans);
   place.create(kSchema);
   Program broker(lans.on("office", place.broker({"serve"})));
-  CHECK(ready_line(broker).find(" port=5775 pub-port=5776 ") != std::string::npos);
+  const std::string line = ready_line(broker);
+  CHECK(line.find(" port=5775 pub-port=5776 ") != std::string::npos);
   for (const char* const computer : {"till", "bench"}) {
     const TimePoint start = monotonic_now();
     Program node(lans.on(computer, place.node(std::string(computer) + ".db", {"run"})));
     const milliseconds took = time_to_live(node, start);
-    MESSAGE(computer << ": live after " << took.count() << " ms");
+    MESSAGE(std::string(computer) << ": live after " << took.count() << " ms");
     CHECK(took < milliseconds{1000});
     // A second time: the last address is known.
     node.signal(SIGTERM);
@@ -53,14 +54,14 @@ TEST_CASE("shown: on a LAN without routes, nodes without flags are live within a
     const TimePoint again = monotonic_now();
     Program warm(lans.on(computer, place.node(std::string(computer) + ".db", {"run"})));
     const milliseconds warm_took = time_to_live(warm, again);
-    MESSAGE(computer << ": live again after " << warm_took.count() << " ms");
+    MESSAGE(std::string(computer) << ": live again after " << warm_took.count() << " ms");
     CHECK(warm_took < milliseconds{1000});
   }
 }
 
 TEST_CASE("network: node without flags finds the broker of its LAN and writes through it") {
   if (skipped_without_root()) return;
-  const Place place;
+  const Place place("default");
   Lans lans;
   three_computers(lans);
   place.create(kSchema);
@@ -71,8 +72,8 @@ TEST_CASE("network: node without flags finds the broker of its LAN and writes th
   CHECK(time_to_live(till, start) < milliseconds{1000});
   Program bench(lans.on("bench", place.node("bench.db", {"run"})));
   (void)time_to_live(bench, start);
-  const Finished wrote = run(lans.on(
-      "till", place.node("till.db", {"exec", "INSERT INTO part(qty) VALUES (10)"})));
+  const Finished wrote =
+      run(lans.on("till", place.node("till.db", {"exec", "INSERT INTO part(qty) VALUES (10)"})));
   CHECK_MESSAGE(wrote.code == 0, wrote.err);
   CHECK(place.difference_of("till.db") == "");
   CHECK(place.difference_of("bench.db") == "");
@@ -96,7 +97,7 @@ TEST_CASE("network: node without flags finds the broker of its LAN and writes th
 
 TEST_CASE("network: two applications on one LAN never see each other") {
   if (skipped_without_root()) return;
-  const Place place;
+  const Place place("default");
   Lans lans;
   three_computers(lans);
   place.create(kSchema);
@@ -132,7 +133,7 @@ TEST_CASE("network: two applications on one LAN never see each other") {
 
 TEST_CASE("network: broker in two LANs serves both") {
   if (skipped_without_root()) return;
-  const Place place;
+  const Place place("default");
   Lans lans;
   lans.add_lan("red");
   lans.add_lan("blue");
@@ -152,8 +153,8 @@ TEST_CASE("network: broker in two LANs serves both") {
   const auto bench_line = bench.line_with("state=live");
   REQUIRE_MESSAGE(bench_line, bench.errors());
   CHECK(bench_line->find("broker=192.168.78.1:5775") != std::string::npos);
-  const Finished wrote = run(lans.on(
-      "bench", place.node("bench.db", {"exec", "INSERT INTO part(qty) VALUES (1)"})));
+  const Finished wrote =
+      run(lans.on("bench", place.node("bench.db", {"exec", "INSERT INTO part(qty) VALUES (1)"})));
   CHECK_MESSAGE(wrote.code == 0, wrote.err);
   CHECK(place.difference_of("till.db") == "");
   CHECK(count_of(place.file("till.db"), "SELECT count(*) FROM part") == 1);
@@ -161,7 +162,7 @@ TEST_CASE("network: broker in two LANs serves both") {
 
 TEST_CASE("network: broker comes back with another address, nodes find it there") {
   if (skipped_without_root()) return;
-  const Place place;
+  const Place place("default");
   Lans lans;
   three_computers(lans);
   place.create(kSchema);
@@ -183,14 +184,14 @@ TEST_CASE("network: broker comes back with another address, nodes find it there"
   // A node that starts now and remembers the old address.
   till.signal(SIGTERM);
   CHECK(till.exit_code() == 0);
-  const Finished wrote = run(lans.on(
-      "till", place.node("till.db", {"exec", "INSERT INTO part(qty) VALUES (2)"})));
+  const Finished wrote =
+      run(lans.on("till", place.node("till.db", {"exec", "INSERT INTO part(qty) VALUES (2)"})));
   CHECK_MESSAGE(wrote.code == 0, wrote.err);
 }
 
 TEST_CASE("network: doctor on a LAN without a broker says so and exits 3") {
   if (skipped_without_root()) return;
-  const Place place;
+  const Place place("default");
   Lans lans;
   three_computers(lans);
   const Finished doctor = run(lans.on("till", place.node("", {"discover"})));

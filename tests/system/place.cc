@@ -36,10 +36,11 @@ std::string after_word(const std::string& line, const std::string& word) {
 
 }  // namespace
 
-Place::Place()
-    : group_("test-" + std::to_string(::getpid()) + "-" +
-             folder_.path().substr(folder_.path().size() - 6)),
-      beacon_port_(free_udp_port()) {}
+Place::Place(std::string group) : group_(std::move(group)), beacon_port_(free_udp_port()) {
+  if (!group_.empty()) return;
+  // The folder's name ends in mkdtemp's random letters.
+  group_ = "test-" + std::to_string(::getpid()) + "-" + folder().substr(folder().size() - 6);
+}
 
 Launch Place::broker(const Words& arguments) const {
   Launch launch;

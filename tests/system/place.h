@@ -25,7 +25,8 @@ struct Ready {
 
 class Place {
  public:
-  Place();
+  // Without a name, the group is one of the test's own.
+  explicit Place(std::string group = {});
   [[nodiscard]] std::string file(const std::string& name) const { return folder_.file(name); }
   [[nodiscard]] const std::string& folder() const { return folder_.path(); }
   [[nodiscard]] const std::string& group() const { return group_; }
@@ -52,7 +53,8 @@ class Place {
   [[nodiscard]] nlohmann::json exec(const std::string& replica, const std::string& sql) const;
   // csa-admin's JSON.
   [[nodiscard]] nlohmann::json ask_admin(const std::string& what) const;
-  // Empty: master and replica are equal and the replica is whole. Waits for the replica to catch up.
+  // Empty: master and replica are equal and the replica is whole. Waits for the replica to catch
+  // up.
   [[nodiscard]] std::string difference_of(const std::string& replica) const;
 
  private:

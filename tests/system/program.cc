@@ -164,8 +164,7 @@ std::string Program::errors() const {
   std::string text;
   std::array<char, 4096> piece{};
   while (true) {
-    const ssize_t size =
-        ::pread(err_, piece.data(), piece.size(), static_cast<off_t>(text.size()));
+    const ssize_t size = ::pread(err_, piece.data(), piece.size(), static_cast<off_t>(text.size()));
     if (size <= 0) return text;
     text.append(piece.data(), static_cast<std::size_t>(size));
   }

@@ -1,0 +1,130 @@
+// kill -9 and SIGSTOP under load, on real disks and sockets.
+#include <doctest/doctest.h>
+
+#include "tests/system/load.h"
+#include "tests/system/place.h"
+
+namespace csa::system_test {
+namespace {
+
+// Kills the broker `times` times while four nodes write.
+void kill_broker_under_load(int times) {
+  const Place place;
+  place.create(kLoadSchema);
+  Ready ready;
+  std::optional<Program> broker(place.serve(ready));
+  std::vector<std::unique_ptr<Client>> nodes;
+  std::vector<Client*> writers;
+  for (int i = 0; i < 4; ++i) {
+    nodes.push_back(place.client("node-" + std::to_string(i) + ".db"));
+    REQUIRE(nodes.back()->wait_for(ClientState::kLive, kPatience));
+    writers.push_back(nodes.back().get());
+  }
+  Load load(writers);
+  for (int round = 0; round < times; ++round) {
+    CAPTURE(round);
+    // Not always at the same moment of the writes.
+    REQUIRE(load.wait_for_more(static_cast<std::size_t>(40 + 7 * round)));
+    broker->kill();
+    broker.reset();
+    broker.emplace(place.serve(ready));
+  }
+  REQUIRE(load.wait_for_more(40));
+  load.stop();
+  for (const auto& node : nodes) REQUIRE(node->wait_for(ClientState::kLive, kPatience));
+  load.check_account(place);
+  for (int i = 0; i < 4; ++i) {
+    CHECK(place.difference_of("node-" + std::to_string(i) + ".db") == "");
+  }
+  MESSAGE(times << " kills, " << load.summary() << "; all replicas equal to the master");
+}
+
+}  // namespace
+
+TEST_CASE("cluster: broker killed under load from four nodes, every answered write is there once") {
+  kill_broker_under_load(5);
+}
+
+TEST_CASE("shown: broker killed 20 times under load, every answered write is there once") {
+  kill_broker_under_load(20);
+}
+
+TEST_CASE("cluster: node killed while it writes and follows, comes back equal") {
+  const Place place;
+  place.create(kLoadSchema);
+  Ready ready;
+  const Program broker = place.serve(ready);
+  const std::unique_ptr<Client> other = place.client("other.db");
+  REQUIRE(other->wait_for(ClientState::kLive, kPatience));
+  Load load({other.get()});
+  std::string typed;
+  for (int i = 0; i < 4000; ++i) {
+    typed += "INSERT INTO entry (writer, number) VALUES (99, " + std::to_string(i) + ");\n";
+  }
+  for (int round = 0; round < 3; ++round) {
+    CAPTURE(round);
+    Launch shell = place.node("till.db", {"shell", "--json"});
+    shell.input = typed;
+    Program till(shell);
+    for (int line = 0; line < 20 + 15 * round; ++line) {
+      const std::optional<std::string> answer = till.line();
+      REQUIRE_MESSAGE(answer, till.errors());
+      CHECK_MESSAGE(answer->find("\"committed\"") != std::string::npos, *answer);
+    }
+    till.kill();
+    // Every answered one is there; what was on the way at the kill, at most once a round.
+    for (int i = 0; i < 20 + 15 * round; ++i) {
+      const std::string sql =
+          "SELECT count(*) FROM entry WHERE writer = 99 AND number = " + std::to_string(i);
+      const std::int64_t times = count_of(place.master(), sql);
+      CHECK(times >= 1);
+      CHECK(times <= round + 1);
+    }
+  }
+  REQUIRE(load.wait_for_more(20));
+  const Program back = place.live_node("till.db");
+  load.stop();
+  load.check_account(place);
+  CHECK(place.difference_of("till.db") == "");
+  CHECK(place.difference_of("other.db") == "");
+}
+
+TEST_CASE(
+    "cluster: node stopped for longer than the timeout is dropped, others go on, it returns") {
+  const Place place;
+  place.create(kLoadSchema);
+  Ready ready;
+  const Program broker = place.serve(ready, {"--heartbeat", "200ms", "--node-timeout", "600ms"});
+  Program frozen = place.live_node("frozen.db");
+  Program quiet = place.live_node("quiet.db");
+  const std::unique_ptr<Client> writer = place.client("writer.db");
+  REQUIRE(writer->wait_for(ClientState::kLive, kPatience));
+  const Finished status = run(place.node("frozen.db", {"status", "--json"}));
+  REQUIRE(status.code == 0);
+  const std::string id = nlohmann::json::parse(status.out)["node"];
+  const auto connected = [&](const std::string& node) {
+    for (const auto& one : place.ask_admin("nodes")) {
+      if (one["node"] == node) return true;
+    }
+    return false;
+  };
+  REQUIRE(connected(id));
+  frozen.signal(SIGSTOP);
+  Load load({writer.get()});
+  CHECK(eventually([&] { return !connected(id); }));
+  CHECK(connected(writer->status().node));
+  CHECK(load.wait_for_more(50));
+  frozen.signal(SIGCONT);
+  CHECK(eventually([&] { return connected(id); }));
+  CHECK(load.wait_for_more(20));
+  load.stop();
+  load.check_account(place);
+  for (const char* const replica : {"frozen.db", "quiet.db", "writer.db"}) {
+    CHECK(place.difference_of(replica) == "");
+  }
+  // Nobody else lost the broker meanwhile.
+  CHECK_FALSE(quiet.line(milliseconds{0}));
+  CHECK(writer->status().state == ClientState::kLive);
+}
+
+}  // namespace csa::system_test
