@@ -1,15 +1,13 @@
 #include "broker/server.h"
 
 #include <sys/resource.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
 
-#include <csignal>
 #include <iostream>
 
 #include "broker/server_front.h"
 #include "broker/server_stores.h"
 #include "common/dialer.h"
+#include "common/host.h"
 #include "common/limits.h"
 #include "common/random.h"
 #include "common/system_clock.h"
@@ -21,27 +19,6 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds kRivalSearch{700};
 constexpr milliseconds kRivalGreeting{1500};  // once something was heard
-
-// A descriptor with an owner.
-class SignalFile {
- public:
-  SignalFile() {
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    // Blocked here, before any thread is made, and so in all of them.
-    pthread_sigmask(SIG_BLOCK, &set, nullptr);
-    file_ = ::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-  }
-  ~SignalFile() { ::close(file_); }
-  SignalFile(const SignalFile&) = delete;
-  SignalFile& operator=(const SignalFile&) = delete;
-  [[nodiscard]] int get() const { return file_; }
-
- private:
-  int file_ = -1;
-};
 
 // Every peer takes two connections.
 void raise_file_limit() {
@@ -121,7 +98,7 @@ LedgerOptions ledger_options(const ServeConfig& config) {
 }  // namespace
 
 Status serve(const ServeConfig& config, const Log& log) {
-  const SignalFile signals;
+  const StopSignals signals;
   raise_file_limit();
   if (config.beacon) CSA_TRY(look_for_rival(config));
   Stores stores(config.database, ledger_options(config), log);
@@ -131,7 +108,7 @@ Status serve(const ServeConfig& config, const Log& log) {
   std::cout << "csa-broker: ready group=" << config.group << " port=" << front.port()
             << " pub-port=" << front.pub_port() << " position=" << to_string(stores.master().head)
             << std::endl;
-  const Status ended = front.run(signals.get());
+  const Status ended = front.run(signals);
   stores.stop();
   if (!ended) return ended.error();
   if (stores.fatal()) return *stores.fatal();

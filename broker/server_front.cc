@@ -1,13 +1,10 @@
 #include "broker/server_front.h"
 
-#include <sys/signalfd.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <array>
 #include <zmq_addon.hpp>
 
 #include "common/codec.h"
+#include "common/host.h"
 #include "common/limits.h"
 #include "common/net_interfaces.h"
 #include "common/system_clock.h"
@@ -22,12 +19,6 @@ constexpr int kPublishQueue = 4000;  // frames a subscriber; a slow one loses an
 constexpr int kBacklog = 1024;
 constexpr std::chrono::seconds kOwnAddressLife{10};
 constexpr std::size_t kOwnAddressesMax = 4096;
-
-std::string host_name() {
-  std::array<char, 256> name{};
-  if (::gethostname(name.data(), name.size() - 1) != 0) return "localhost";
-  return name.data();
-}
 
 HubConfig hub_config(const ServeConfig& config, const Id128& boot, std::uint16_t pub_port) {
   HubConfig hub;
@@ -128,15 +119,14 @@ void Front::start(const Id128& boot, std::uint64_t seed) {
   beacon_ = std::make_unique<BrokerBeacon>(options, beacon, seed, log_);
 }
 
-Status Front::run(int signals) {
+Status Front::run(const StopSignals& signals) {
   while (!stopped_ && !stores_.fatal()) {
     carry_out(monotonic_now());
     if (stopped_) break;
-    wait(signals);
+    wait(signals.file());
     const TimePoint now = monotonic_now();
     hub_->set_wall_time(wall_now());
-    signalfd_siginfo signal{};
-    if (::read(signals, &signal, sizeof signal) == sizeof signal && !stopping_) {
+    if (signals.taken() && !stopping_) {
       stopping_ = true;
       log_.info("broker: told to stop");
       hub_->stop("the broker was told to stop", now);

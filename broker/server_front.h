@@ -11,6 +11,7 @@
 #include "broker/hub.h"
 #include "broker/server.h"
 #include "broker/server_stores.h"
+#include "common/host.h"
 #include "common/log.h"
 #include "common/result.h"
 
@@ -29,8 +30,8 @@ class Front {
   [[nodiscard]] std::uint16_t pub_port() const { return pub_port_; }
   // Starts Hub and beacon. REQUIRES: bind() was fine.
   void start(const Id128& boot, std::uint64_t seed);
-  // Serves until the Hub says stop or a store fails. `signals`: a signalfd.
-  [[nodiscard]] Status run(int signals);
+  // Serves until the Hub says stop, a signal comes or a store fails.
+  [[nodiscard]] Status run(const StopSignals& signals);
 
  private:
   void wait(int signals);

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <future>
 
+#include "common/host.h"
 #include "common/random.h"
 #include "common/system_clock.h"
 #include "node/backend.h"
@@ -34,12 +35,6 @@ ClientFailure failure_of(const Error& error) {
   if (error.code == Errc::kRefused) code = 4;
   if (error.code == Errc::kDamaged) code = 7;
   return {code, error.what};
-}
-
-std::string own_hostname() {
-  std::array<char, 256> name{};
-  if (::gethostname(name.data(), name.size() - 1) != 0) return "localhost";
-  return name.data();
 }
 
 Log log_of(const ClientOptions& options) {
@@ -88,7 +83,7 @@ LinkConfig Client::Impl::link_config(const Replica& replica, const std::string& 
   LinkConfig config;
   config.app = options_.app;
   config.group = options_.group;
-  config.hostname = own_hostname();
+  config.hostname = host_name();
   config.replica_path = options_.replica;
   config.door = door;
   config.on_event = options_.on_event;

@@ -95,15 +95,12 @@ ClientStatus Guest::status() {
 }
 
 bool Guest::wait(Condition reached, Condition given_up, std::chrono::milliseconds timeout) {
-  auto promise = std::make_shared<std::promise<bool>>();
-  std::future<bool> answer = promise->get_future();
-  const TimePoint deadline = monotonic_now() + timeout;
-  const bool taken = tasks_.push(
-      [this, reached = std::move(reached), given_up = std::move(given_up), deadline, promise] {
-        waiting_.push_back(
-            {reached, given_up, deadline, [promise](bool value) { promise->set_value(value); }});
-      });
-  return taken && answer.get();
+  auto answer = std::make_shared<std::promise<bool>>();
+  std::future<bool> decided = answer->get_future();
+  StatusWaits::Wait wait{std::move(reached), std::move(given_up), monotonic_now() + timeout,
+                         answer};
+  const bool taken = tasks_.push([this, wait = std::move(wait)] { waits_.add(wait); });
+  return taken && decided.get();
 }
 
 void Guest::leave() {
@@ -161,18 +158,7 @@ void Guest::take(DoorMessage message) {
 }
 
 void Guest::check(TimePoint now) {
-  std::vector<Waiting> still;
-  for (Waiting& one : waiting_) {
-    if (one.reached(status_)) {
-      one.answer(true);
-    } else if (now >= one.deadline || stopped_ || owner_gone_ ||
-               (one.given_up && one.given_up(status_))) {
-      one.answer(false);
-    } else {
-      still.push_back(std::move(one));
-    }
-  }
-  waiting_.swap(still);
+  waits_.check(status_, now, stopped_ || owner_gone_);
   for (auto call = calls_.begin(); call != calls_.end();) {
     if (now < call->second.deadline) {
       ++call;

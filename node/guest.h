@@ -15,6 +15,7 @@
 #include "common/types.h"
 #include "node/backend.h"
 #include "node/door.h"
+#include "node/status_waits.h"
 
 namespace csa {
 
@@ -44,12 +45,6 @@ class Guest final : public Backend {
     Done done;
     TimePoint deadline;
   };
-  struct Waiting {
-    Condition reached;
-    Condition given_up;
-    TimePoint deadline;
-    std::function<void(bool)> answer;
-  };
 
   Guest(Config config, const Log& log);
   void run();
@@ -72,7 +67,7 @@ class Guest final : public Backend {
   bool owner_gone_ = false;
   std::uint64_t next_ticket_ = 1;
   std::map<std::uint64_t, Pending> calls_;
-  std::vector<Waiting> waiting_;
+  StatusWaits waits_;
   std::thread thread_;
 };
 

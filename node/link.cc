@@ -55,16 +55,15 @@ ClientStatus Link::status() {
 }
 
 bool Link::wait(Condition reached, Condition given_up, std::chrono::milliseconds timeout) {
-  auto promise = std::make_shared<std::promise<bool>>();
-  std::future<bool> answer = promise->get_future();
-  const TimePoint deadline = monotonic_now() + timeout;
-  const bool taken = tasks_.push(
-      [this, reached = std::move(reached), given_up = std::move(given_up), deadline, promise] {
-        waiting_.push_back(
-            {reached, given_up, deadline, [promise](bool value) { promise->set_value(value); }});
-        check_waiting(monotonic_now());
-      });
-  return taken && answer.get();
+  auto answer = std::make_shared<std::promise<bool>>();
+  std::future<bool> decided = answer->get_future();
+  StatusWaits::Wait wait{std::move(reached), std::move(given_up), monotonic_now() + timeout,
+                         answer};
+  const bool taken = tasks_.push([this, wait = std::move(wait)] {
+    waits_.add(wait);
+    check_waiting(monotonic_now());
+  });
+  return taken && decided.get();
 }
 
 void Link::leave() {
@@ -157,19 +156,7 @@ void Link::start_write(Request request, TimePoint deadline, Done done) {
 }
 
 void Link::check_waiting(TimePoint now) {
-  if (waiting_.empty()) return;
-  const ClientStatus status = present_status();
-  std::vector<Waiting> still;
-  for (Waiting& one : waiting_) {
-    if (one.reached(status)) {
-      one.answer(true);
-    } else if (now >= one.deadline || stopped_ || (one.given_up && one.given_up(status))) {
-      one.answer(false);
-    } else {
-      still.push_back(std::move(one));
-    }
-  }
-  waiting_.swap(still);
+  if (!waits_.empty()) waits_.check(present_status(), now, stopped_);
 }
 
 void Link::finish() {

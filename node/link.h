@@ -17,6 +17,7 @@
 #include "node/door_server.h"
 #include "node/replica.h"
 #include "node/session.h"
+#include "node/status_waits.h"
 
 namespace csa {
 
@@ -45,13 +46,6 @@ class Link final : public Backend {
 
  private:
   using Task = std::function<void()>;
-  struct Waiting {
-    Condition reached;
-    Condition given_up;
-    TimePoint deadline;
-    std::function<void(bool)> answer;
-  };
-
   void run_link();
   void turn();
   void run_tasks();
@@ -75,7 +69,7 @@ class Link final : public Backend {
   std::unique_ptr<DoorServer> door_;
   std::map<std::uint64_t, Done> calls_;
   std::uint64_t next_call_ = 1;
-  std::vector<Waiting> waiting_;
+  StatusWaits waits_;
   std::string why_;
   bool leaving_ = false;
   bool stopped_ = false;

@@ -1,11 +1,9 @@
 // csa-node run, status and identity.
-#include <sys/signalfd.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <iostream>
 
-#include "common/mailbox.h"
+#include "common/host.h"
 #include "common/progress.h"
 #include "node/commands.h"
 
@@ -23,24 +21,14 @@ void print_state(const ClientEvent& event) {
   if (!event.text.empty()) std::cerr << "csa-node: " << event.text << std::endl;
 }
 
-// SIGINT and SIGTERM as a descriptor to wait on; blocked in every thread made after it.
-int stop_signals() {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGINT);
-  sigaddset(&set, SIGTERM);
-  pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  return signalfd(-1, &set, SFD_CLOEXEC);
-}
-
 }  // namespace
 
 int run_command(const NodeOptions& options) {
-  const int signals = stop_signals();
+  const StopSignals signals;
   // The end asked for by --on-disconnect shutdown arrives from csa's thread through a pipe.
   int stopped[2] = {-1, -1};
-  if (signals < 0 || ::pipe(stopped) != 0) {
-    std::cerr << "csa-node: cannot wait for signals" << std::endl;
+  if (::pipe(stopped) != 0) {
+    std::cerr << "csa-node: cannot make a pipe" << std::endl;
     return 1;
   }
   ClientOptions client = with_log(options);
@@ -62,9 +50,10 @@ int run_command(const NodeOptions& options) {
   int code = 0;
   fd_set ready;
   FD_ZERO(&ready);
-  FD_SET(signals, &ready);
+  FD_SET(signals.file(), &ready);
   FD_SET(stopped[0], &ready);
-  while (::select(std::max(signals, stopped[0]) + 1, &ready, nullptr, nullptr, nullptr) < 0) {
+  while (::select(std::max(signals.file(), stopped[0]) + 1, &ready, nullptr, nullptr, nullptr) <
+         0) {
     if (errno != EINTR) break;
   }
   if (FD_ISSET(stopped[0], &ready)) {

@@ -63,7 +63,7 @@ struct Session::Impl {
   std::optional<std::string> remember;  // an endpoint to be written down
   std::string remembered;
 
-  Seq told_seq;  // the position that the broker knows of
+  Seq told_seq;                      // the position that the broker knows of
   std::optional<TimePoint> tell_at;  // when it is told the next one
 
   std::optional<TimePoint> progress_told;

@@ -4,6 +4,7 @@
 
 #include <array>
 
+#include "common/host.h"
 #include "common/limits.h"
 #include "common/random.h"
 #include "common/system_clock.h"
@@ -12,12 +13,6 @@ namespace csa {
 namespace {
 
 constexpr std::uint16_t kDefaultPort = 5775;
-
-std::string own_hostname() {
-  std::array<char, 256> name{};
-  if (::gethostname(name.data(), name.size() - 1) != 0) return "localhost";
-  return name.data();
-}
 
 }  // namespace
 
@@ -28,7 +23,7 @@ Result<std::unique_ptr<Peer>> Peer::start(const CommonFlags& flags, const Option
   config.hello.app = flags.app;
   config.hello.group = flags.group;
   config.hello.program = options.program + " " CSA_VERSION;
-  config.hello.hostname = own_hostname();
+  config.hello.hostname = host_name();
   config.hello.incarnation = random_id();
   if (options.role == Role::kAdmin) config.hello.node = NodeId{random_id()};
   config.subscribe = options.subscribe;

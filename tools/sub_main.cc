@@ -1,11 +1,10 @@
 // csa-sub: the live tail of a shared database, from the log on, without a gap or a repeat.
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <csignal>
 #include <iostream>
 
+#include "common/host.h"
 #include "common/limits.h"
 #include "common/random.h"
 #include "common/stream.h"
@@ -26,23 +25,9 @@ struct SubFlags {
   bool nodes = false;
 };
 
-int stop_signals() {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGINT);
-  sigaddset(&set, SIGTERM);
-  pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-}
-
-bool signalled(int signals) {
-  signalfd_siginfo info{};
-  return ::read(signals, &info, sizeof info) == sizeof info;
-}
-
 class Sub {
  public:
-  Sub(const SubFlags& flags, TailOptions tail, Peer& peer, int signals)
+  Sub(const SubFlags& flags, TailOptions tail, Peer& peer, const StopSignals& signals)
       : flags_(flags),
         peer_(peer),
         signals_(signals),
@@ -50,8 +35,8 @@ class Sub {
         tail_(std::move(tail), [](const std::string& line) { std::cout << line << '\n'; }) {}
 
   int run() {
-    while (!tail_.done() && !signalled(signals_) && std::cout) {
-      const Peer::Turn turn = peer_.turn(wait(), signals_);
+    while (!tail_.done() && !signals_.taken() && std::cout) {
+      const Peer::Turn turn = peer_.turn(wait(), signals_.file());
       for (const LinkEvent& event : turn.events) {
         if (const auto code = on_event(event)) return *code;
       }
@@ -155,7 +140,7 @@ class Sub {
 
   const SubFlags& flags_;
   Peer& peer_;
-  int signals_;
+  const StopSignals& signals_;
   Stream stream_;
   Tail tail_;
   bool started_ = false;
@@ -187,7 +172,7 @@ int main(int argc, char** argv) {
   app.add_flag("--nodes", flags.nodes, "also who joins and leaves");
   if (const auto code = csa::parse_cli(app, argc, argv)) return *code;
 
-  const int signals = csa::stop_signals();
+  const csa::StopSignals signals;
   const csa::Log log = csa::stderr_log("csa-sub", flags.common.log_level);
   auto peer =
       csa::Peer::start(flags.common, {csa::Role::kMonitor, "csa-sub", true, flags.nodes}, log);
