@@ -44,6 +44,16 @@ Log log_of(const ClientOptions& options) {
   });
 }
 
+// Tells the application that a guest has lost its owner.
+std::function<void()> owner_gone(const ClientOptions& options) {
+  return [tell = options.on_event] {
+    ClientEvent event;
+    event.kind = ClientEvent::Kind::kStopped;
+    event.text = "the program that owned the replica has ended";
+    if (tell) tell(event);
+  };
+}
+
 // Signals belong to the application's threads.
 class BlockedSignals {
  public:
@@ -160,7 +170,8 @@ ClientFailure Client::Impl::open() {
     if (owner && !owner->door.empty()) {
       if (!knocked) knocked = now;
       const BlockedSignals blocked;
-      backend_ = Guest::enter({owner->door, options_.on_event, nullptr}, kDoorTimeout, log_);
+      backend_ =
+          Guest::enter({owner->door, options_.on_event, owner_gone(options_)}, kDoorTimeout, log_);
       guest_ = backend_ != nullptr;
       if (guest_) return {0, ""};
     }

@@ -59,7 +59,9 @@ struct ClientEvent {
     kState,     // state, position, broker, text (why; may be empty)
     kProgress,  // bytes, total: of a full copy
     kChanged,   // tables, position: rows of these tables changed, by whomever
-    kStopped,   // text: the link was lost and ClientOptions asked to stop; exit_code
+    kStopped,   // text, exit_code: this client is at its end. 8: the link was lost and
+                // ClientOptions asked to stop; 0: the program that owned the replica has ended,
+                // open a new Client to go on
   };
   Kind kind = Kind::kState;
   ClientState state = ClientState::kSearching;

@@ -109,6 +109,12 @@ void Guest::leave() {
 }
 
 void Guest::run() {
+  // The state that this guest comes into is an event for it like any later one.
+  ClientEvent now;
+  now.state = status_.state;
+  if (!status_.epoch.empty()) now.position = status_.epoch + ":" + std::to_string(status_.seq);
+  now.broker = status_.broker_address;
+  if (config_.on_event) config_.on_event(now);
   while (!stopped_) turn();
   finish();
   if (owner_gone_ && config_.on_owner_gone) config_.on_owner_gone();

@@ -1,6 +1,10 @@
 // csa-node run, status and identity.
+#include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
+#include <array>
+#include <cerrno>
 #include <iostream>
 
 #include "common/host.h"
@@ -21,19 +25,18 @@ void print_state(const ClientEvent& event) {
   if (!event.text.empty()) std::cerr << "csa-node: " << event.text << std::endl;
 }
 
-}  // namespace
+// The ends of a pipe through which csa's thread tells main how the client ended.
+struct Ends {
+  int read = -1;
+  int write = -1;
+};
 
-int run_command(const NodeOptions& options) {
-  const StopSignals signals;
-  // The end asked for by --on-disconnect shutdown arrives from csa's thread through a pipe.
-  int stopped[2] = {-1, -1};
-  if (::pipe(stopped) != 0) {
-    std::cerr << "csa-node: cannot make a pipe" << std::endl;
-    return 1;
-  }
+// One life of a client. nullopt: the program whose guest it was has ended; else the exit code.
+std::optional<int> run_once(const NodeOptions& options, const StopSignals& signals,
+                            const Ends& ends) {
   ClientOptions client = with_log(options);
   auto bar = std::make_shared<ProgressBar>("full copy");
-  client.on_event = [bar, end = stopped[1]](const ClientEvent& event) {
+  client.on_event = [bar, end = ends.write](const ClientEvent& event) {
     if (event.kind == ClientEvent::Kind::kProgress) bar->update(event.bytes, event.total);
     if (event.kind == ClientEvent::Kind::kState) {
       bar->clear();
@@ -47,21 +50,32 @@ int run_command(const NodeOptions& options) {
   };
   OpenedClient opened = Client::open(client);
   if (!opened.client) return report(opened.failure);
-  int code = 0;
-  fd_set ready;
-  FD_ZERO(&ready);
-  FD_SET(signals.file(), &ready);
-  FD_SET(stopped[0], &ready);
-  while (::select(std::max(signals.file(), stopped[0]) + 1, &ready, nullptr, nullptr, nullptr) <
-         0) {
+  std::array<pollfd, 2> items{{{signals.file(), POLLIN, 0}, {ends.read, POLLIN, 0}}};
+  while (::poll(items.data(), items.size(), -1) < 0) {
     if (errno != EINTR) break;
   }
-  if (FD_ISSET(stopped[0], &ready)) {
-    char byte = 0;
-    if (::read(stopped[0], &byte, 1) == 1) code = byte;
+  std::optional<int> code = 0;
+  char byte = 0;
+  if ((items[1].revents & POLLIN) != 0 && ::read(ends.read, &byte, 1) == 1) {
+    code = byte == 0 ? std::nullopt : std::optional<int>(byte);
   }
   opened.client->leave();
   return code;
+}
+
+}  // namespace
+
+int run_command(const NodeOptions& options) {
+  const StopSignals signals;
+  std::array<int, 2> pipe{};
+  if (::pipe2(pipe.data(), O_CLOEXEC) != 0) {
+    std::cerr << "csa-node: cannot make a pipe" << std::endl;
+    return 1;
+  }
+  while (true) {
+    // The owner of the replica has ended: this program is the next to own it, or another's guest.
+    if (const auto code = run_once(options, signals, {pipe[0], pipe[1]})) return *code;
+  }
 }
 
 int status_command(const NodeOptions& options) {
