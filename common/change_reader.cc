@@ -71,7 +71,7 @@ void read_changes(ByteReader& reader, const std::vector<ColumnRole>& roles, RowC
   row.old_values.resize(roles.size());
   row.new_values.resize(roles.size());
   for (std::size_t i = 0; i < mask.size() * 8 && reader.ok(); ++i) {
-    const bool changed = ((mask[i / 8] >> (i % 8)) & 1U) != 0;
+    const bool changed = ((std::uint32_t{mask[i / 8]} >> (i % 8)) & 1U) != 0;
     if (i >= roles.size() || roles[i] == ColumnRole::kKey) {
       if (changed) reader.fail();
       continue;
