@@ -11,6 +11,7 @@
 #include "common/limits.h"
 #include "common/random.h"
 #include "common/system_clock.h"
+#include "common/thread_priority.h"
 
 namespace csa {
 namespace {
@@ -102,6 +103,9 @@ Status serve(const ServeConfig& config, const Log& log) {
   raise_file_limit();
   if (config.beacon) CSA_TRY(look_for_rival(config));
   Stores stores(config.database, ledger_options(config), log);
+  // The front, and the socket threads that it starts, go before the stores' long work: whether the
+  // broker lives must not depend on what else keeps this computer busy.
+  set_thread_priority(ThreadPriority::kFirst);
   Front front(config, stores, log);
   CSA_TRY(front.bind());
   front.start(random_id(), random_u64());

@@ -5,6 +5,7 @@
 #include "common/limits.h"
 #include "common/sqlite.h"
 #include "common/system_clock.h"
+#include "common/thread_priority.h"
 
 namespace csa {
 namespace {
@@ -79,7 +80,7 @@ void Stores::give(HubAction job) {
 }
 
 void Stores::answer_all(Hub& hub, TimePoint now) {
-  for (std::size_t i = 0; i < limits::kDrainMax; ++i) {
+  for (std::size_t i = 0; i < limits::kAnswersTurn; ++i) {
     std::optional<Answer> answer = answers_.pop();
     if (!answer) return;
     (*answer)(hub, now);
@@ -178,6 +179,8 @@ void Stores::quick_job(Archive& archive, QuickJob& job) {
 }
 
 void Stores::run_cuts() {
+  // A copy takes seconds anyway; writes and answers come first.
+  set_thread_priority(ThreadPriority::kBackground);
   Archive archive(database_, spool_, log_);
   while (true) {
     const std::optional<CutJob> job = cut_jobs_.wait_pop(limits::kHeadInterval);

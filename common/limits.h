@@ -35,6 +35,7 @@ inline constexpr std::size_t kWaitingWritesMax = 20000;     // writes not yet gi
 inline constexpr std::size_t kWaitingBytesMax = 64 * kMiB;  // their size
 inline constexpr std::size_t kPeerJobsMax = 64;             // reader jobs of one peer in flight
 inline constexpr std::size_t kDrainMax = 200;               // frames of one socket in one turn
+inline constexpr std::size_t kAnswersTurn = 16;  // of the stores in one turn; each may be a chunk
 inline constexpr std::size_t kCaptureMemory = 4 * kMiB;  // changes kept in memory before the spill
 inline constexpr std::uint64_t kMaxChangesDefault = 1024 * kMiB;  // changes of one transaction
 inline constexpr std::uint64_t kLogKeepDefault = 256 * kMiB;
