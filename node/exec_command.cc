@@ -21,6 +21,12 @@ int finish(const NodeOptions& options, const WriteResult& result) {
   return code;
 }
 
+// What was not sent because the broker refuses this node met a refusal, not an absence.
+bool met_refusal(Client& client, const WriteResult& result) {
+  return result.status == WriteResult::Status::kNoBroker &&
+         client.status().state == ClientState::kRefused;
+}
+
 }  // namespace
 
 int exec_command(const NodeOptions& options) {
@@ -37,18 +43,20 @@ int exec_command(const NodeOptions& options) {
     const ClientStatus status = opened.client->status();
     if (!status.epoch.empty()) notice_standalone(status);
   }
+  const bool refused = met_refusal(*opened.client, result);
   const int code = finish(options, result);
   opened.client->leave();
-  return code;
+  return refused ? 4 : code;
 }
 
 int outcome_command(const NodeOptions& options) {
   OpenedClient opened = join(options);
   if (!opened.client) return report(opened.failure);
   const WriteResult result = opened.client->outcome(options.tx, options.timeout);
+  const bool refused = met_refusal(*opened.client, result);
   const int code = finish(options, result);
   opened.client->leave();
-  return code;
+  return refused ? 4 : code;
 }
 
 }  // namespace csa
