@@ -30,7 +30,8 @@ class Load {
 
   // Writes that were answered committed so far.
   [[nodiscard]] std::size_t committed() const { return committed_; }
-  // Waits for so many more; false at the deadline.
+  [[nodiscard]] std::size_t rejected() const { return rejected_; }
+  // Waits for so many more committed ones; false at the deadline.
   [[nodiscard]] bool wait_for_more(std::size_t count) const;
   // Every writer finishes the write it is in.
   void stop();
@@ -50,6 +51,7 @@ class Load {
 
   std::atomic<bool> stop_{false};
   std::atomic<std::size_t> committed_{0};
+  std::atomic<std::size_t> rejected_{0};
   std::vector<Account> accounts_;
   std::vector<std::thread> threads_;
 };

@@ -36,7 +36,8 @@ std::string after_word(const std::string& line, const std::string& word) {
 
 }  // namespace
 
-Place::Place(std::string group) : group_(std::move(group)), beacon_port_(free_udp_port()) {
+Place::Place(std::string group)
+    : group_(std::move(group)), beacon_port_(free_udp_port()), master_(file("master.db")) {
   if (!group_.empty()) return;
   // The folder's name ends in mkdtemp's random letters.
   group_ = "test-" + std::to_string(::getpid()) + "-" + folder().substr(folder().size() - 6);
@@ -136,7 +137,7 @@ nlohmann::json Place::ask_admin(const std::string& what) const {
   return nlohmann::json::parse(done.out);
 }
 
-std::string Place::difference_of(const std::string& replica) const {
+std::string Place::difference_of(const std::string& replica, milliseconds timeout) const {
   std::string found = "nothing was compared";
   const auto equal = [&] {
     try {
@@ -151,7 +152,7 @@ std::string Place::difference_of(const std::string& replica) const {
     }
     return found.empty();
   };
-  (void)eventually(equal);
+  (void)eventually(equal, timeout);
   return found;
 }
 

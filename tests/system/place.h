@@ -31,7 +31,9 @@ class Place {
   [[nodiscard]] const std::string& folder() const { return folder_.path(); }
   [[nodiscard]] const std::string& group() const { return group_; }
   [[nodiscard]] std::uint16_t beacon_port() const { return beacon_port_; }
-  [[nodiscard]] std::string master() const { return file("master.db"); }
+  [[nodiscard]] const std::string& master() const { return master_; }
+  // Elsewhere than in the folder.
+  void set_master(const std::string& path) { master_ = path; }
 
   // Launches to be started or changed further. `arguments` come after the fixed ones.
   [[nodiscard]] Launch broker(const Words& arguments) const;
@@ -55,12 +57,14 @@ class Place {
   [[nodiscard]] nlohmann::json ask_admin(const std::string& what) const;
   // Empty: master and replica are equal and the replica is whole. Waits for the replica to catch
   // up.
-  [[nodiscard]] std::string difference_of(const std::string& replica) const;
+  [[nodiscard]] std::string difference_of(const std::string& replica,
+                                          milliseconds timeout = kPatience) const;
 
  private:
   ScratchFolder folder_;
   std::string group_;
   std::uint16_t beacon_port_;
+  std::string master_;
 };
 
 [[nodiscard]] bool is_root();

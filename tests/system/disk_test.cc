@@ -1,0 +1,129 @@
+// Disks that are full or cannot be written: small file systems in memory, made and taken away by
+// the test.
+#include <doctest/doctest.h>
+#include <sys/mount.h>
+
+#include <fstream>
+
+#include "tests/system/load.h"
+#include "tests/system/place.h"
+
+namespace csa::system_test {
+namespace {
+
+class SmallDisk {
+ public:
+  SmallDisk(std::string path, const std::string& size) : path_(std::move(path)) {
+    std::filesystem::create_directory(path_);
+    const std::string options = "mode=0700,size=" + size;
+    REQUIRE(::mount("tmpfs", path_.c_str(), "tmpfs", 0, options.c_str()) == 0);
+  }
+  ~SmallDisk() { ::umount2(path_.c_str(), MNT_DETACH); }
+  SmallDisk(const SmallDisk&) = delete;
+  SmallDisk& operator=(const SmallDisk&) = delete;
+
+  // No byte is left.
+  void fill() const {
+    std::ofstream ballast(path_ + "/ballast", std::ios::binary);
+    const std::string piece(4096, 'x');
+    while (ballast.write(piece.data(), static_cast<std::streamsize>(piece.size())).flush()) {
+    }
+  }
+  void make_space() const { std::filesystem::remove(path_ + "/ballast"); }
+  // REQUIRES: no file is open for writing.
+  void make_read_only() const {
+    REQUIRE(::mount(nullptr, path_.c_str(), nullptr, MS_REMOUNT | MS_RDONLY, nullptr) == 0);
+  }
+
+ private:
+  std::string path_;
+};
+
+constexpr const char* kBig =
+    "INSERT INTO entry (writer, number, body) VALUES (7, 0, hex(randomblob(100000)))";
+
+}  // namespace
+
+TEST_CASE("disk: broker's is full, writes are refused in words, reads and status go on, then all") {
+  if (skipped_without_root()) return;
+  Place place;
+  const SmallDisk disk(place.file("disk"), "24m");
+  place.set_master(place.file("disk/master.db"));
+  place.create(kLoadSchema);
+  Ready ready;
+  Program broker = place.serve(ready);
+  const std::unique_ptr<Client> one = place.client("one.db");
+  const std::unique_ptr<Client> two = place.client("two.db");
+  REQUIRE(one->wait_for(ClientState::kLive, kPatience));
+  REQUIRE(two->wait_for(ClientState::kLive, kPatience));
+  Load load({one.get(), two.get()});
+  REQUIRE(load.wait_for_more(50));
+  disk.fill();
+  // What lies in the log's space already may still be written over.
+  CHECK(eventually([&] {
+    const WriteResult big = one->exec(kBig);
+    return big.status == WriteResult::Status::kRejected &&
+           big.message.find("disk is full") != std::string::npos;
+  }));
+  CHECK(place.ask_admin("status")["nodes"] == 2);
+  CHECK(one->status().state == ClientState::kLive);
+  CHECK(one->open_reader().db);
+  disk.make_space();
+  CHECK(load.wait_for_more(50));
+  CHECK(one->exec(kBig).status == WriteResult::Status::kCommitted);
+  load.stop();
+  load.check_account(place);
+  CHECK(place.difference_of("one.db") == "");
+  CHECK(place.difference_of("two.db") == "");
+  broker.signal(SIGTERM);
+  CHECK(broker.exit_code() == 0);
+}
+
+TEST_CASE("disk: node's is full, it says so, others go on, with space it is equal again") {
+  if (skipped_without_root()) return;
+  Place place;
+  const SmallDisk disk(place.file("disk"), "24m");
+  place.create(kLoadSchema);
+  Ready ready;
+  const Program broker = place.serve(ready);
+  Program full = place.live_node("disk/node.db");
+  const std::unique_ptr<Client> other = place.client("other.db");
+  REQUIRE(other->wait_for(ClientState::kLive, kPatience));
+  disk.fill();
+  const auto said_so = [&] {
+    return full.errors().find("cannot be written") != std::string::npos &&
+           full.errors().find(place.file("disk/node.db")) != std::string::npos;
+  };
+  for (int i = 0; i < 100 && !said_so(); ++i) {
+    CHECK(other->exec(kBig).status == WriteResult::Status::kCommitted);
+  }
+  CHECK(eventually(said_so));
+  CHECK(place.difference_of("other.db") == "");
+  disk.make_space();
+  // It tries again by itself, at growing distances.
+  CHECK(place.difference_of("disk/node.db", milliseconds{60000}) == "");
+  full.signal(SIGTERM);
+  CHECK(full.exit_code() == 0);
+}
+
+TEST_CASE("disk: read-only at broker or node is said at the start, with the file's name") {
+  if (skipped_without_root()) return;
+  Place place;
+  const SmallDisk disk(place.file("disk"), "24m");
+  place.create(kLoadSchema);
+  std::filesystem::copy_file(place.master(), place.file("disk/master.db"));
+  Ready ready;
+  const Program broker = place.serve(ready);
+  CHECK(place.exec("disk/node.db", kBig)["status"] == "committed");
+  disk.make_read_only();
+  Launch second = place.broker({"serve", "--port", "0"});
+  second.environment["CSA_DB"] = place.file("disk/master.db");
+  const Finished refused = run(second);
+  CHECK(refused.code == 1);
+  CHECK_MESSAGE(refused.err.find(place.file("disk/master.db")) != std::string::npos, refused.err);
+  const Finished node = run(place.node("disk/node.db", {"run"}));
+  CHECK(node.code == 1);
+  CHECK_MESSAGE(node.err.find(place.file("disk/")) != std::string::npos, node.err);
+}
+
+}  // namespace csa::system_test
