@@ -25,8 +25,8 @@ constexpr const char* kHelp =
 
 class Shell {
  public:
-  Shell(const NodeOptions& options, Client& client)
-      : options_(options), client_(client), terminal_(::isatty(STDIN_FILENO) == 1) {}
+  Shell(const NodeOptions& options, std::unique_ptr<Client> client)
+      : options_(options), client_(std::move(client)), terminal_(::isatty(STDIN_FILENO) == 1) {}
 
   int run() {
     if (terminal_) using_history();
@@ -40,13 +40,14 @@ class Shell {
       while (const auto call = splitter_.next()) one_call(*call);
     }
     if (const auto rest = splitter_.rest(); !rest.empty()) one_call(rest);
+    client_->leave();
     return code_;
   }
 
  private:
   bool read_line(std::string& line) {
     if (!terminal_) return static_cast<bool>(std::getline(std::cin, line));
-    const ClientStatus status = client_.status();
+    const ClientStatus status = client_->status();
     std::string prompt = "csa " + std::string(to_string(status.state));
     if (status.pending > 0) prompt += " (" + std::to_string(status.pending) + " waiting)";
     prompt += splitter_.empty() ? "> " : " ...> ";
@@ -61,7 +62,7 @@ class Shell {
   bool command(const std::string& line) {
     if (line == ".quit" || line == ".exit") return false;
     if (line == ".status") {
-      const ClientStatus status = client_.status();
+      const ClientStatus status = client_->status();
       std::cout << (options_.json ? status_json(status) : status_text(status)) << std::endl;
     } else if (line == ".tables") {
       read(
@@ -82,7 +83,7 @@ class Shell {
   }
 
   void read(std::string_view sql, const Row& parameters) {
-    const Reader reader = client_.open_reader();
+    const Reader reader = client_->open_reader();
     if (!reader.db) {
       code_ = report(reader.failure);
       return;
@@ -96,7 +97,7 @@ class Shell {
 
   void one_call(const std::string& sql) {
     if (only_reads(sql)) return read(sql, {});
-    const WriteResult result = client_.exec(sql, {}, {options_.expect, options_.timeout});
+    const WriteResult result = write(options_, client_, sql, {});
     if (const int failed = exec_exit_code(result); failed != 0) code_ = failed;
     if (options_.json) {
       std::cout << exec_json(result) << std::endl;
@@ -112,7 +113,7 @@ class Shell {
 
   // Whether the replica alone can answer it.
   bool only_reads(const std::string& sql) const {
-    const Reader reader = client_.open_reader();
+    const Reader reader = client_->open_reader();
     if (!reader.db) return false;
     const char* at = sql.c_str();
     bool any = false;
@@ -128,7 +129,7 @@ class Shell {
   }
 
   const NodeOptions& options_;
-  Client& client_;
+  std::unique_ptr<Client> client_;  // never null
   bool terminal_;
   StatementSplitter splitter_;
   int code_ = 0;
@@ -152,9 +153,7 @@ int shell_command(const NodeOptions& options) {
   OpenedClient opened = join(quiet);
   if (!opened.client) return report(opened.failure);
   if (const auto code = nothing_to_read(opened.client->status())) return *code;
-  const int code = Shell(quiet, *opened.client).run();
-  opened.client->leave();
-  return code;
+  return Shell(quiet, std::move(opened.client)).run();
 }
 
 }  // namespace csa

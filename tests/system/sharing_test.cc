@@ -50,6 +50,37 @@ TEST_CASE("replica: second program works through its owner, and without it after
   CHECK(place.difference_of("node.db") == "");
 }
 
+TEST_CASE("replica: shell whose owner is killed goes on by itself, nothing twice") {
+  const Place place;
+  place.create(kLoadSchema);
+  Ready ready;
+  const Program broker = place.serve(ready);
+  Program owner = place.live_node("node.db");
+  Launch launch = place.node("node.db", {"shell", "--json"});
+  constexpr int kWrites = 300;
+  for (int i = 0; i < kWrites; ++i) launch.input += std::string(kInsert) + ";\n";
+  Program shell(launch);
+  int committed = 0;
+  int unknown = 0;
+  for (int i = 0; i < kWrites; ++i) {
+    const std::optional<std::string> line = shell.line();
+    REQUIRE_MESSAGE(line, shell.errors());
+    const auto answer = nlohmann::json::parse(*line, nullptr, false);
+    REQUIRE_MESSAGE(answer.is_object(), *line);
+    if (answer["status"] == "committed") ++committed;
+    // The owner took what came of the write in flight with it.
+    if (answer["status"] == "unknown") ++unknown;
+    if (i == 20) owner.kill();
+  }
+  CHECK(unknown <= 1);
+  CHECK(committed + unknown == kWrites);
+  const std::int64_t found = count_of(place.master(), kCount);
+  CHECK(found >= committed);
+  CHECK(found <= committed + unknown);
+  CHECK(shell.exit_code() == (unknown == 0 ? 0 : 6));
+  CHECK(place.difference_of("node.db") == "");
+}
+
 TEST_CASE("replica: several programs at once without an owner take turns") {
   const Place place;
   place.create(kLoadSchema);
