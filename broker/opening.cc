@@ -68,6 +68,11 @@ Report look_from_outside(const std::string& path, bool read_only) {
   const std::string folder = std::filesystem::path(path).parent_path().string();
   const bool writable = ::access(path.c_str(), R_OK | W_OK) == 0 &&
                         ::access(folder.empty() ? "." : folder.c_str(), W_OK | X_OK) == 0;
+  if (!read_only && !writable && errno == EROFS) {
+    return report_of(Finding::kUnreadable, "the disk of " + path +
+                                               " is mounted read-only; mount it for writing, or" +
+                                               " name a database elsewhere");
+  }
   if (!read_only && !writable) {
     return report_of(Finding::kUnreadable, "this user may not write " + path +
                                                " or its folder; give the rights (chown," +

@@ -121,8 +121,10 @@ TEST_CASE("disk: read-only at broker or node is said at the start, with the file
   const Finished refused = run(second);
   CHECK(refused.code == 1);
   CHECK_MESSAGE(refused.err.find(place.file("disk/master.db")) != std::string::npos, refused.err);
+  CHECK_MESSAGE(refused.err.find("read-only") != std::string::npos, refused.err);
   const Finished node = run(place.node("disk/node.db", {"run"}));
   CHECK(node.code == 1);
+  CHECK_MESSAGE(node.err.find("Read-only") != std::string::npos, node.err);
   CHECK_MESSAGE(node.err.find(place.file("disk/")) != std::string::npos, node.err);
 }
 
