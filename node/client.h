@@ -12,8 +12,8 @@
 //
 // Reading: on any number of read-only SQLite connections to replica_path(), at SQLite's own speed,
 // also while changes are applied; open_reader() makes one with the right settings. Never write to
-// the file by other means. While a Client runs, such a change is noticed, kept aside and undone by a
-// fresh copy; one made while none runs is noticed only when a change of the master meets it.
+// the file by other means. While a Client runs, such a change is noticed, kept aside and undone by
+// a fresh copy; one made while none runs is noticed only when a change of the master meets it.
 //
 // Writing: exec() is one transaction on the broker. It returns when the transaction is on the
 // broker's disk and visible in this replica, or when it is refused, or at the timeout. What came of
