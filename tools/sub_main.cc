@@ -83,13 +83,18 @@ class Sub {
     Position after = ready.head;
     if (!flags_.since.empty()) {
       const Seq floor = ready.welcome.floor;
-      const std::uint64_t first = flags_.since == "start" ? floor.value : std::stoull(flags_.since);
+      // Transactions are numbered from 1.
+      const std::uint64_t first = flags_.since == "start"
+                                      ? floor.value
+                                      : std::max<std::uint64_t>(1, std::stoull(flags_.since));
       if (first < floor.value) {
         std::cerr << "csa-sub: the broker's log begins at " << floor.value << "; " << first
                   << " is no longer in it. Use --since start for all there is." << std::endl;
         return 1;
       }
-      after = Position{ready.head.epoch, Seq{first == 0 ? 0 : first - 1}, Chain{}};
+      // A number that is still to come is waited for.
+      tail_.skip_before(Seq{first});
+      if (first <= ready.head.seq.value) after = {ready.head.epoch, Seq{first - 1}, Chain{}};
     }
     stream_.start(after, 0, now);
     return std::nullopt;

@@ -40,6 +40,10 @@ Status Tail::print() {
       done_ = true;
       break;
     }
+    if (next.header.seq < first_) {
+      pieces_.pop_front();
+      continue;
+    }
     std::uint64_t need = next.header.schema_version;
     if (layouts_.count(need) != 0 && next.header.kind != EntryKind::kChanges) ++need;
     if (layouts_.count(need) == 0) {

@@ -34,6 +34,8 @@ class Tail {
   Tail(TailOptions options, Sink sink);
 
   void add(std::vector<LogPiece> pieces);
+  // Entries before `first` are not printed.
+  void skip_before(Seq first) { first_ = first; }
   void on_layout(const LayoutReply& reply);
   void on_presence(const Presence& presence);
   // Prints as far as it can. Error: damaged changes; the log must be asked again from position().
@@ -65,6 +67,7 @@ class Tail {
   ChangeReader reader_;
   std::uint64_t version_ = 0;  // of the layout in force inside the present entry
   std::uint64_t printed_ = 0;
+  Seq first_;
   bool done_ = false;
 };
 
