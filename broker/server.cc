@@ -9,6 +9,7 @@
 #include "common/dialer.h"
 #include "common/host.h"
 #include "common/limits.h"
+#include "common/net_interfaces.h"
 #include "common/random.h"
 #include "common/system_clock.h"
 #include "common/thread_priority.h"
@@ -99,6 +100,12 @@ LedgerOptions ledger_options(const ServeConfig& config) {
 }  // namespace
 
 Status serve(const ServeConfig& config, const Log& log) {
+  for (const std::string& text : config.announce_to) {
+    const std::optional<Endpoint> endpoint = parse_endpoint(text, config.beacon_port);
+    if (!endpoint || parse_ip(endpoint->host) == 0) {
+      return Error{Errc::kUsage, "--announce-to takes an IPv4 address, not '" + text + "'"};
+    }
+  }
   const StopSignals signals;
   raise_file_limit();
   if (config.beacon) CSA_TRY(look_for_rival(config));

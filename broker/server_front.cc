@@ -1,6 +1,7 @@
 #include "broker/server_front.h"
 
 #include <algorithm>
+#include <system_error>
 #include <zmq_addon.hpp>
 
 #include "common/codec.h"
@@ -201,7 +202,14 @@ Origin Front::origin_of(zmq::message_t& body, TimePoint now) {
     own_addresses_since_ = now;
   }
   const auto [known, added] = own_addresses_.try_emplace(origin.address, false);
-  if (added) known->second = is_own_address(parse_ip(origin.address));
+  if (added) {
+    // Out of descriptors the kernel does not say; a peer must not end the broker by that.
+    try {
+      known->second = is_own_address(parse_ip(origin.address));
+    } catch (const std::system_error& error) {
+      log_.warn(std::string("broker: cannot list own addresses: ") + error.what());
+    }
+  }
   origin.local = known->second;
   return origin;
 }

@@ -104,7 +104,9 @@ void BeaconPort::refresh(TimePoint now) {
   listed_error_.clear();
   senders_.erase(std::remove_if(senders_.begin(), senders_.end(),
                                 [&present](const Sender& sender) {
-                                  return std::find(present.begin(), present.end(),
+                                  // One that could not be opened is tried again.
+                                  return !sender.socket ||
+                                         std::find(present.begin(), present.end(),
                                                    sender.interface) == present.end();
                                 }),
                  senders_.end());
@@ -134,6 +136,7 @@ void BeaconPort::open_sender(const NetInterface& interface) {
   // Bound to the address, so that the datagram's source is right on computers with several.
   if (!sender.socket || !bind_to(sender.socket.get(), interface.address, 0)) {
     note_error(sender, reason(errno));
+    sender.socket = Socket();
   }
   senders_.push_back(std::move(sender));
 }
@@ -162,16 +165,23 @@ void BeaconPort::broadcast(const Beacon& beacon, TimePoint now) {
     }
   }
   for (const Endpoint& endpoint : options_.also) {
-    const std::uint32_t address = parse_ip(endpoint.host);
     const std::uint16_t port = endpoint.port == 0 ? options_.port : endpoint.port;
-    for (const Sender& sender : senders_) {
-      // The kernel refuses the wrong interfaces itself.
-      if (address != 0 && sender.socket && !sender.interface.loopback &&
-          send_to(sender.socket.get(), beacon, address, port)) {
-        break;
-      }
+    const bool sent = unicast(beacon, parse_ip(endpoint.host), port);
+    std::string& error = also_errors_[endpoint];
+    const std::string now_error = sent ? "" : reason(errno);
+    if (error != now_error) {
+      log_.warn("beacon: to " + to_string(endpoint) + ": " + (sent ? "works again" : now_error));
     }
+    error = now_error;
   }
+}
+
+// From an unbound socket: the kernel chooses the source address by its routes.
+bool BeaconPort::unicast(const Beacon& beacon, std::uint32_t address, std::uint16_t port) {
+  if (!unicast_) {
+    unicast_ = Socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  }
+  return unicast_ && send_to(unicast_.get(), beacon, address, port);
 }
 
 const NetInterface* BeaconPort::interface_of(std::uint32_t source, std::uint32_t local) const {
@@ -238,11 +248,12 @@ std::vector<BeaconPort::Heard> BeaconPort::receive(std::size_t max) {
 void BeaconPort::answer(const Beacon& beacon, const Heard& to) {
   const NetInterface* const interface = interface_of(to.source, to.arrived_at);
   for (const Sender& sender : senders_) {
-    if (sender.socket && (interface == nullptr || &sender.interface == interface)) {
+    if (sender.socket && &sender.interface == interface) {
       (void)send_to(sender.socket.get(), beacon, to.source, to.source_port);
       return;
     }
   }
+  (void)unicast(beacon, to.source, to.source_port);
 }
 
 std::vector<InterfaceReport> BeaconPort::report() const {

@@ -47,7 +47,7 @@ class BeaconPort {
  public:
   struct Options {
     std::uint16_t port = 5775;
-    bool listen = true;          // false: only answers to own PROBEs are heard
+    bool listen = true;                   // false: only answers to own PROBEs are heard
     std::vector<std::string> interfaces;  // by name (--beacon-if); empty: all
     std::string only_address;    // announce from this address alone (--listen); empty: from all
     std::vector<Endpoint> also;  // unicast targets beside the broadcasts
@@ -81,6 +81,7 @@ class BeaconPort {
     Socket socket;
     InterfaceReport report;
   };
+  bool unicast(const Beacon& beacon, std::uint32_t address, std::uint16_t port);
   void listen();
   void refresh(TimePoint now);
   void open_sender(const NetInterface& interface);
@@ -92,6 +93,8 @@ class BeaconPort {
   const Log& log_;  // must outlive this
   Socket listener_;
   std::string listen_error_;
+  Socket unicast_;
+  std::map<Endpoint, std::string> also_errors_;
   std::vector<Sender> senders_;
   std::optional<TimePoint> refreshed_;
   bool again_ = false;  // a send failed: look at the interfaces anew

@@ -48,6 +48,7 @@ std::unique_ptr<Dialer::Line> Dialer::open(zmq::socket_type type, const Endpoint
   line->socket = zmq::socket_t(context_, type);
   zmq::socket_t& socket = line->socket;
   set_common_options(socket);
+  socket.set(zmq::sockopt::ipv6, endpoint.host.find(':') != std::string::npos);
   socket.set(zmq::sockopt::connect_timeout, 3000);
   // A connection that ended stays ended: the Uplink decides what comes next, on fresh sockets.
   socket.set(zmq::sockopt::reconnect_ivl, -1);
@@ -176,7 +177,8 @@ void Dialer::take_frame(ByteView frame, Received& out) {
     out.messages.push_back(std::move(*message));
     return;
   }
-  if (++malformed_ == 1 || message.error().code == Errc::kMalformed) {
+  // The first, and then one of a thousand: a broken peer must not fill the log.
+  if (malformed_++ % 1000 == 0) {
     log_.warn("link: dropped a frame of the broker: " + message.error().what);
   }
 }

@@ -38,7 +38,7 @@ class Dialer {
 
   void carry_out(const UplinkAction& action);
   // Waits at most `limit` for sockets, beacons or one of `wake`, then takes a bounded batch of what
-  // is there. Frames that are no message are counted and dropped; of one kind a line is logged.
+  // is there. Frames that are no message are counted and dropped; one of many is logged.
   [[nodiscard]] Received poll(std::chrono::milliseconds limit, const std::vector<int>& wake);
 
   // For other sockets of the same thread.
