@@ -1,0 +1,139 @@
+#include "tools/tail.h"
+
+#include <doctest/doctest.h>
+
+#include "common/changeset.h"
+
+using namespace csa;
+
+namespace {
+
+ChangeTable item_table() { return {"item", false, 3, {0}, {}}; }
+
+Bytes inserted(std::int64_t id, const char* name, std::int64_t qty) {
+  ChangeEncoder encoder;
+  Bytes body;
+  const std::uint32_t table = encoder.table(item_table(), body);
+  RowChange change;
+  change.op = RowOp::kInsert;
+  change.table = table;
+  change.key = {id};
+  change.new_values = {std::nullopt, Value{Text{name}}, Value{qty}};
+  encoder.append(change, body);
+  return body;
+}
+
+LogPiece piece(std::uint64_t seq, Bytes body, std::uint64_t version = 1) {
+  LogPiece piece;
+  piece.header.seq = Seq{seq};
+  piece.header.hostname = "till";
+  piece.header.schema_version = version;
+  piece.header.size = body.size();
+  piece.bytes = std::move(body);
+  return piece;
+}
+
+LayoutReply layout(std::uint64_t version) {
+  return {version, R"({"item":{"columns":["id","name","qty"],"key":["id"]}})"};
+}
+
+struct Printed {
+  std::vector<std::string> lines;
+  Tail tail;
+  explicit Printed(TailOptions options)
+      : tail(std::move(options), [this](const std::string& line) { lines.push_back(line); }) {}
+};
+
+TailOptions as_json() {
+  TailOptions options;
+  options.json = true;
+  return options;
+}
+
+}  // namespace
+
+TEST_CASE("tail: nothing is printed before the layout is known, and it is asked for once") {
+  Printed p(as_json());
+  p.tail.add({piece(1, inserted(7, "nut", 3))});
+  REQUIRE(p.tail.print());
+  CHECK(p.lines.empty());
+  CHECK(p.tail.take_wanted() == 1);
+  REQUIRE(p.tail.print());
+  CHECK(!p.tail.take_wanted());
+  p.tail.on_layout(layout(1));
+  REQUIRE(p.tail.print());
+  REQUIRE(p.lines.size() == 1);
+  CHECK(p.lines[0].find(R"("table":"item","op":"insert","key":{"id":7},)"
+                        R"("new":{"id":7,"name":"nut","qty":3})") != std::string::npos);
+}
+
+TEST_CASE("tail: an entry in pieces is printed as its rows become complete") {
+  Printed p(as_json());
+  p.tail.on_layout(layout(1));
+  const Bytes body = inserted(7, "nut", 3);
+  for (std::size_t i = 0; i < body.size(); ++i) {
+    LogPiece part = piece(1, {body[i]});
+    part.offset = i;
+    part.header.size = body.size();
+    p.tail.add({part});
+    REQUIRE(p.tail.print());
+    CHECK(p.lines.size() == (i + 1 == body.size() ? 1 : 0));
+  }
+}
+
+TEST_CASE("tail: --since, --until and --count cut where they say") {
+  TailOptions options = as_json();
+  options.until = Seq{3};
+  Printed until(options);
+  until.tail.on_layout(layout(1));
+  until.tail.skip_before(Seq{2});
+  for (std::uint64_t seq = 1; seq <= 4; ++seq) until.tail.add({piece(seq, inserted(1, "a", 1))});
+  REQUIRE(until.tail.print());
+  CHECK(until.lines.size() == 2);
+  CHECK(until.tail.done());
+  options.until.reset();
+  options.count = 1;
+  Printed count(options);
+  count.tail.on_layout(layout(1));
+  for (std::uint64_t seq = 1; seq <= 4; ++seq) count.tail.add({piece(seq, inserted(1, "a", 1))});
+  REQUIRE(count.tail.print());
+  CHECK(count.lines.size() == 1);
+  CHECK(count.tail.done());
+}
+
+TEST_CASE("tail: other tables and operations than asked for are left out") {
+  TailOptions options = as_json();
+  options.tables = {"other"};
+  Printed tables(options);
+  tables.tail.on_layout(layout(1));
+  tables.tail.add({piece(1, inserted(1, "a", 1))});
+  REQUIRE(tables.tail.print());
+  CHECK(tables.lines.empty());
+  options.tables.clear();
+  options.ops = {"delete"};
+  Printed ops(options);
+  ops.tail.on_layout(layout(1));
+  ops.tail.add({piece(1, inserted(1, "a", 1))});
+  REQUIRE(ops.tail.print());
+  CHECK(ops.lines.empty());
+}
+
+TEST_CASE("tail: a layout that does not fit gives made-up names rather than wrong ones") {
+  Printed p(as_json());
+  p.tail.on_layout({1, R"({"item":{"columns":["id","name"],"key":["id"]}})"});
+  p.tail.add({piece(1, inserted(7, "nut", 3))});
+  REQUIRE(p.tail.print());
+  REQUIRE(p.lines.size() == 1);
+  CHECK(p.lines[0].find(R"("column2":"nut")") != std::string::npos);
+  CHECK(p.lines[0].find("qty") == std::string::npos);
+}
+
+TEST_CASE("tail: damaged changes are an error, not lines") {
+  Printed p(as_json());
+  p.tail.on_layout(layout(1));
+  Bytes body = inserted(7, "nut", 3);
+  body[1] ^= 0xFFU;
+  p.tail.add({piece(1, body)});
+  CHECK(!p.tail.print());
+  CHECK(p.lines.empty());
+}
