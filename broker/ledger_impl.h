@@ -7,10 +7,10 @@
 
 #include "broker/ledger.h"
 #include "broker/ledger_group.h"
-#include "broker/ledger_run.h"
-#include "broker/sandbox.h"
 #include "broker/wal_watch.h"
+#include "common/call_runner.h"
 #include "common/capture.h"
+#include "common/sandbox.h"
 
 namespace csa {
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <variant>
 
-#include "broker/ledger_run.h"
+#include "common/call_runner.h"
 
 namespace csa {
 

@@ -1,4 +1,4 @@
-#include "broker/sandbox.h"
+#include "common/sandbox.h"
 
 #include <doctest/doctest.h>
 

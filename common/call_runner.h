@@ -1,5 +1,5 @@
 // Runs the statements of one write inside the savepoint that its caller opened. Belongs to the
-// ledger's thread; says what became of them and leaves rolling back to the caller.
+// thread of its Database; says what became of them and leaves rolling back to the caller.
 #pragma once
 
 #include <cstdint>
@@ -8,9 +8,9 @@
 #include <variant>
 #include <vector>
 
-#include "broker/sandbox.h"
 #include "common/capture.h"
 #include "common/message.h"
+#include "common/sandbox.h"
 #include "common/sqlite.h"
 
 namespace csa {

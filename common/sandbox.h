@@ -1,4 +1,4 @@
-// What a user's SQL may do on the ledger's connection: an authorizer that is asked while such a
+// What a user's SQL may do on a connection that writes: an authorizer that is asked while such a
 // statement is prepared, and a deadline while it runs. Both sleep for csa's own statements. Belongs
 // to the thread of its Database and must be gone before it.
 #pragma once

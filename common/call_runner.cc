@@ -1,4 +1,4 @@
-#include "broker/ledger_run.h"
+#include "common/call_runner.h"
 
 #include <cerrno>
 #include <system_error>
