@@ -169,9 +169,31 @@ LayoutReply Archive::layout(std::uint64_t schema_version) {
   return {schema_version, read_layout_json(impl_->db, schema_version).value_or("")};
 }
 
+namespace {
+
+// A replayed transaction, to one who asks for a write.
+std::variant<Ack, Nack> answer_of(const Replayed& replayed) {
+  if (replayed.result == ReplayResult::kParked) {
+    return Nack{
+        replayed.tx, NackCode::kConstraint,
+        "This offline transaction lies in the inbox (csa-admin conflicts): " + replayed.text, 0};
+  }
+  Ack ack;
+  ack.tx = replayed.tx;
+  ack.seq = replayed.seq;
+  ack.repeated = true;
+  return ack;
+}
+
+}  // namespace
+
 std::variant<Ack, Nack> Archive::outcome(const TxId& tx) {
   const ReadView view(impl_->db);
-  if (const auto found = impl_->outcomes.find(tx)) return found->answer;
+  if (auto found = impl_->outcomes.find(tx)) {
+    if (auto* const ack = std::get_if<Ack>(&found->answer)) return std::move(*ack);
+    if (auto* const nack = std::get_if<Nack>(&found->answer)) return std::move(*nack);
+    return answer_of(std::get<Replayed>(found->answer));
+  }
   if (tx.counter <= impl_->outcomes.floor(tx.node)) {
     return Nack{tx, NackCode::kExpired,
                 "The outcome of this transaction was confirmed before, and is forgotten.", 0};

@@ -105,6 +105,7 @@ void Hub::Impl::dispatch(Peer& peer, Message message, TimePoint now) {
     }
     void operator()(Write& write) const { hub.on_write(peer, std::move(write), now); }
     void operator()(Migrate& migrate) const { hub.on_write(peer, std::move(migrate), now); }
+    void operator()(Replay& replay) const { hub.on_write(peer, std::move(replay), now); }
     void operator()(OutcomeGet& get) const { hub.on_outcome_get(peer, get); }
     void operator()(LogGet& get) const { hub.on_log_get(peer.key, get); }
     void operator()(SnapshotGet& get) const { hub.on_snapshot_get(peer.key, get, now); }
@@ -126,6 +127,7 @@ void Hub::Impl::dispatch(Peer& peer, Message message, TimePoint now) {
     void operator()(Rehello& m) const { illegal(m); }
     void operator()(Ack& m) const { illegal(m); }
     void operator()(Nack& m) const { illegal(m); }
+    void operator()(Replayed& m) const { illegal(m); }
     void operator()(LogSlice& m) const { illegal(m); }
     void operator()(LogGone& m) const { illegal(m); }
     void operator()(SnapshotChunk& m) const { illegal(m); }

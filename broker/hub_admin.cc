@@ -69,8 +69,12 @@ void Hub::Impl::stop(const std::string& reason) {
   log.info("hub: stopping, " + reason);
   for (const WriteQueue::Asked& asked : writes.clear()) {
     if (peers.find(asked.peer) == nullptr) continue;
-    send(asked.peer, Nack{asked.tx, NackCode::kBusy,
-                          "The broker is stopping; send it again when it is back.", 0});
+    const std::string why = "The broker is stopping; send it again when it is back.";
+    if (asked.part == 0) {
+      send(asked.peer, Nack{asked.tx, NackCode::kBusy, why, 0});
+    } else {
+      send(asked.peer, Replayed{asked.tx, ReplayResult::kBusy, 0, {}, why, {}});
+    }
   }
   if (!commit_since) finish_stop();
 }

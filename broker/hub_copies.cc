@@ -75,12 +75,13 @@ HeldCopy* Hub::Impl::find_spool(const Id128& id) {
   return place == spools.end() ? nullptr : &*place;
 }
 
-HeldCopy* Hub::Impl::usable_spool(TimePoint now) {
+HeldCopy* Hub::Impl::usable_spool(Seq at_least, TimePoint now) {
   HeldCopy* best = nullptr;
   for (HeldCopy& spool : spools) {
     // Behind the floor its readers would only be sent for another copy.
     const Position& position = spool.copy.position;
     if (position.epoch != master.head.epoch || position.seq.next() < master.floor) continue;
+    if (position.seq < at_least) continue;
     if (best == nullptr || best->cut < spool.cut) best = &spool;
   }
   if (best == nullptr || now - best->cut <= limits::kSnapshotLife) return best;
@@ -106,12 +107,12 @@ void Hub::Impl::on_snapshot_get(const PeerKey& peer, const SnapshotGet& request,
     send(peer, SnapshotGone{request.snapshot, "The broker no longer holds this copy: begin anew."});
     return;
   }
-  if (HeldCopy* const spool = usable_spool(now)) {
+  if (HeldCopy* const spool = usable_spool(request.at_least, now)) {
     spool->used = now;
     offer(peer, spool->copy);
     return;
   }
-  waiting_for_copy.insert(peer);
+  waiting_for_copy[peer] = request.at_least;
   start_cut();
 }
 
@@ -189,7 +190,7 @@ void Hub::on_cut(const Result<SnapshotInfo>& snapshot, TimePoint now) {
   hub.cutting = false;
   if (!snapshot) {
     hub.log.error("hub: no full copy could be cut: " + snapshot.error().what);
-    for (const PeerKey& peer : std::exchange(hub.waiting_for_copy, {})) {
+    for (const auto& [peer, at_least] : std::exchange(hub.waiting_for_copy, {})) {
       hub.send(peer, SnapshotGone{Id128{}, snapshot.error().what});
     }
     return;
@@ -218,7 +219,16 @@ void Hub::Impl::release_cut(TimePoint now) {
   spools.push_back({copy, now, now});
   log.info("hub: cut a full copy at " + to_string(copy.position) + " (" +
            std::to_string(copy.total) + " bytes)");
-  for (const PeerKey& peer : std::exchange(waiting_for_copy, {})) offer(peer, copy);
+  for (const auto& [peer, at_least] : std::exchange(waiting_for_copy, {})) {
+    if (copy.position.seq >= at_least) {
+      offer(peer, copy);
+    } else if (at_least <= master.head.seq) {
+      waiting_for_copy.emplace(peer, at_least);
+    } else {
+      send(peer, SnapshotGone{Id128{}, "The broker is not yet where this node has been."});
+    }
+  }
+  start_cut();
 }
 
 void Hub::Impl::drop_spool(const Id128& id) {

@@ -83,7 +83,7 @@ struct Hub::Impl {
   void drop_claim_of(const PeerKey& newcomer);
 
   // hub_writes.cc
-  void on_write(const Peer& peer, std::variant<Write, Migrate> request, TimePoint now);
+  void on_write(const Peer& peer, WriteRequest request, TimePoint now);
   void publish_updates(const CommitResult& result);
   void answer(const WriteOutcome& outcome, TimePoint now);
   void give_to_ledger();
@@ -98,7 +98,7 @@ struct Hub::Impl {
   void read_spool(const PeerKey& peer, const SnapshotGet& request, HeldCopy& spool);
   void offer(const PeerKey& peer, const SnapshotInfo& copy);
   [[nodiscard]] HeldCopy* find_spool(const Id128& id);
-  [[nodiscard]] HeldCopy* usable_spool(TimePoint now);
+  [[nodiscard]] HeldCopy* usable_spool(Seq at_least, TimePoint now);
   void start_cut();
   // Hands a finished copy to who waits for it, as soon as the told head has reached it.
   void release_cut(TimePoint now);
@@ -127,15 +127,15 @@ struct Hub::Impl {
   WriteQueue writes;
   std::optional<TimePoint> commit_since;  // a CommitJob is out
   RateMeter commits;
-  TimePoint head_due{};   // the next periodic HEAD
+  TimePoint head_due{};                    // the next periodic HEAD
   TimePoint burst_due = TimePoint::max();  // the HEAD after the last UPDATE
 
-  std::map<PeerKey, ReaderLoad> loads;  // none is without a job
-  std::size_t reader_jobs = 0;          // sum over loads
-  std::vector<HeldCopy> spools;            // at most kSnapshotsMax, less one while `cutting`
-  std::set<PeerKey> waiting_for_copy;   // greeted peers
-  bool cutting = false;                 // a CutJob is out
-  std::optional<SnapshotInfo> held;     // cut, but ahead of the told head
+  std::map<PeerKey, ReaderLoad> loads;      // none is without a job
+  std::size_t reader_jobs = 0;              // sum over loads
+  std::vector<HeldCopy> spools;             // at most kSnapshotsMax, less one while `cutting`
+  std::map<PeerKey, Seq> waiting_for_copy;  // greeted peers; cut at that Seq or later
+  bool cutting = false;                     // a CutJob is out
+  std::optional<SnapshotInfo> held;         // cut, but ahead of the told head
 };
 
 }  // namespace csa

@@ -9,10 +9,6 @@ namespace csa {
 
 namespace {
 
-TxId tx_of(const std::variant<Write, Migrate>& request) {
-  return std::visit([](const auto& one) { return one.tx; }, request);
-}
-
 // About what a piece takes in a frame.
 std::size_t frame_bytes(const LogPiece& piece) {
   constexpr std::size_t kFixedFields = 192;
@@ -20,17 +16,25 @@ std::size_t frame_bytes(const LogPiece& piece) {
 }
 
 // An answer that became the outcome of its TxId, or shows that there is one.
-bool is_outcome(const std::variant<Ack, Nack>& answer) {
+bool is_outcome(const WriteAnswer& answer) {
+  if (const auto* const replayed = std::get_if<Replayed>(&answer)) {
+    return is_outcome(replayed->result);
+  }
   const auto* const nack = std::get_if<Nack>(&answer);
   return nack == nullptr || (nack->code != NackCode::kBusy && nack->code != NackCode::kUnknown);
 }
 
 }  // namespace
 
-void Hub::Impl::on_write(const Peer& peer, std::variant<Write, Migrate> request, TimePoint now) {
+void Hub::Impl::on_write(const Peer& peer, WriteRequest request, TimePoint now) {
   const TxId tx = tx_of(request);
+  const auto* const replay = std::get_if<Replay>(&request);
   const auto no = [&](NackCode code, std::string why) {
-    send(peer.key, Nack{tx, code, std::move(why), 0});
+    if (replay != nullptr) {
+      send(peer.key, Replayed{tx, ReplayResult::kBusy, 0, {}, std::move(why), {}});
+    } else {
+      send(peer.key, Nack{tx, code, std::move(why), 0});
+    }
   };
   if (peer.role == Role::kMonitor) {
     no(NackCode::kForbidden, "A monitor only watches: join as a node to write.");
@@ -38,6 +42,10 @@ void Hub::Impl::on_write(const Peer& peer, std::variant<Write, Migrate> request,
   }
   if (tx.node.value.is_zero() || tx.node != peer.node || tx.counter == 0) {
     no(NackCode::kForbidden, "The write does not carry the NodeId of its sender and a counter.");
+    return;
+  }
+  if (replay != nullptr && peer.role != Role::kNode) {
+    no(NackCode::kForbidden, "Only a node has a journal to hand over.");
     return;
   }
   if (std::holds_alternative<Migrate>(request) && peer.role == Role::kAdmin && !peer.origin.local) {

@@ -10,15 +10,22 @@
 
 namespace csa {
 
+// What a peer asks the ledger for, one transaction each (a Replay may be a part of one).
+using WriteRequest = std::variant<Write, Migrate, Replay>;
+using WriteAnswer = std::variant<Ack, Nack, Replayed>;
+[[nodiscard]] const TxId& tx_of(const WriteRequest& request);
+// Tells a repeat from another request under the same TxId.
+[[nodiscard]] Id128 hash_of(const WriteRequest& request);
+
 struct WriteJob {
-  std::variant<Write, Migrate> request;
+  WriteRequest request;
   std::string hostname;      // of the origin
   std::uint64_t ticket = 0;  // the caller's own number, given back
 };
 
 struct WriteOutcome {
   std::uint64_t ticket = 0;
-  std::variant<Ack, Nack> answer;
+  WriteAnswer answer;
 };
 
 // What one group made durable. An ACK or UPDATE can be built only from this.

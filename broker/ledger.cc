@@ -174,7 +174,7 @@ std::optional<std::size_t> Ledger::Impl::attempt(Batch& batch, std::size_t first
       const Nack& nack = std::get<Nack>(*batch.forced[i]);
       // A full disk is no outcome: the write may be sent again.
       if (nack.code != NackCode::kLimit && nack.code != NackCode::kBusy) {
-        store_outcome(nack.tx, hash_of(job), *batch.forced[i]);
+        store_outcome(nack.tx, hash_of(job.request), *batch.forced[i]);
       }
       continue;
     }
@@ -261,7 +261,7 @@ void Ledger::Impl::refuse_group(Batch& batch, std::size_t first, std::size_t las
     if (batch.forced[i]) {
       batch.answers[i] = batch.forced[i];
     } else {
-      batch.answers[i] = nack_of(tx_of(batch.jobs[i]), why);
+      batch.answers[i] = nack_of(tx_of(batch.jobs[i].request), why);
     }
   }
 }

@@ -13,7 +13,7 @@
 
 namespace csa {
 
-using Answer = std::variant<Ack, Nack>;
+using Answer = WriteAnswer;
 
 struct GroupState {
   Meta meta;                     // after the jobs so far

@@ -58,9 +58,6 @@ struct Ledger::Impl {
   std::map<NodeId, std::uint64_t> confirmed;
 };
 
-// The origin's request, as far as both kinds have it in common.
-[[nodiscard]] const TxId& tx_of(const WriteJob& job);
-[[nodiscard]] Id128 hash_of(const WriteJob& job);
 [[nodiscard]] Nack nack_of(const TxId& tx, const Rejection& rejection);
 
 }  // namespace csa

@@ -38,14 +38,6 @@ class Running {
 
 }  // namespace
 
-const TxId& tx_of(const WriteJob& job) {
-  return std::visit([](const auto& request) -> const TxId& { return request.tx; }, job.request);
-}
-
-Id128 hash_of(const WriteJob& job) {
-  return std::visit([](const auto& request) { return request_hash(request); }, job.request);
-}
-
 Nack nack_of(const TxId& tx, const Rejection& rejection) {
   return Nack{tx, rejection.code, shortened(rejection.message), rejection.statement};
 }
@@ -95,8 +87,8 @@ bool Ledger::Impl::refused_early(const WriteJob& job, const GroupState& state, A
 }
 
 bool Ledger::Impl::run_job(const WriteJob& job, GroupState& state, Answer& answer) {
-  const TxId& tx = tx_of(job);
-  const Id128 hash = hash_of(job);
+  const TxId& tx = tx_of(job.request);
+  const Id128 hash = hash_of(job.request);
   if (std::optional<Answer> known = known_answer(tx, hash)) {
     answer = std::move(*known);
     return true;
@@ -124,7 +116,7 @@ bool Ledger::Impl::run_job(const WriteJob& job, GroupState& state, Answer& answe
   if (body->size() > 0) {
     EntryHeader header;
     header.tx = tx;
-    header.time = state.time;
+    header.time = header.edited = state.time;
     header.hostname = job.hostname;
     header.kind = schema ? EntryKind::kSchema : EntryKind::kChanges;
     header.request_hash = hash;

@@ -21,9 +21,12 @@ std::size_t size_of(const Value& value) {
 }
 
 // About what the request takes in memory.
-std::size_t size_of(const std::variant<Write, Migrate>& request) {
+std::size_t size_of(const WriteRequest& request) {
   if (const auto* const migrate = std::get_if<Migrate>(&request)) {
     return sizeof(WriteJob) + migrate->sql.size();
+  }
+  if (const auto* const replay = std::get_if<Replay>(&request)) {
+    return sizeof(WriteJob) + replay->bytes.size();
   }
   const Write& write = std::get<Write>(request);
   std::size_t size = sizeof(WriteJob) + write.sql.size();
@@ -31,15 +34,12 @@ std::size_t size_of(const std::variant<Write, Migrate>& request) {
   return size;
 }
 
-TxId tx_of(const std::variant<Write, Migrate>& request) {
-  return std::visit([](const auto& one) { return one.tx; }, request);
-}
-
-Id128 hash_of(const std::variant<Write, Migrate>& request) {
-  return std::visit([](const auto& one) { return request_hash(one); }, request);
-}
-
 }  // namespace
+
+WriteQueue::Key WriteQueue::key_of(const WriteRequest& request) {
+  const auto* const replay = std::get_if<Replay>(&request);
+  return {tx_of(request), replay == nullptr ? 0 : replay->offset + 1};
+}
 
 bool WriteQueue::has_room(const NodeId& node, std::size_t bytes) const {
   const auto line = lines_.find(node);
@@ -49,18 +49,18 @@ bool WriteQueue::has_room(const NodeId& node, std::size_t bytes) const {
          own_bytes + bytes <= limits::kWaitingBytesMax - bytes_;
 }
 
-WriteQueue::Added WriteQueue::add(std::variant<Write, Migrate> request, std::string hostname,
-                                  const PeerKey& peer) {
-  const TxId tx = tx_of(request);
+WriteQueue::Added WriteQueue::add(WriteRequest request, std::string hostname, const PeerKey& peer) {
+  const Key key = key_of(request);
+  const TxId& tx = key.tx;
   const Id128 hash = hash_of(request);
-  if (const auto place = known_.find(tx); place != known_.end()) {
+  if (const auto place = known_.find(key); place != known_.end()) {
     if (place->second.hash != hash) return Added::kMismatch;
     place->second.peer = peer;
     return Added::kKnown;
   }
   const std::size_t bytes = size_of(request);
   if (!has_room(tx.node, bytes)) return Added::kFull;
-  known_.emplace(tx, Known{hash, peer});
+  known_.emplace(key, Known{hash, peer});
   Line& line = lines_[tx.node];
   if (line.entries.empty()) turns_.push_back(tx.node);
   line.entries.push_back({{std::move(request), std::move(hostname), 0}, bytes});
@@ -71,7 +71,7 @@ WriteQueue::Added WriteQueue::add(std::variant<Write, Migrate> request, std::str
 }
 
 bool WriteQueue::redirect(const TxId& tx, const PeerKey& peer) {
-  const auto place = known_.find(tx);
+  const auto place = known_.find(Key{tx, 0});
   if (place == known_.end()) return false;
   place->second.peer = peer;
   return true;
@@ -86,17 +86,19 @@ std::vector<WriteJob> WriteQueue::take_group() {
     CSA_CHECK(place != lines_.end());
     Line& line = place->second;
     Entry& entry = line.entries.front();
-    // A Migrate at the head of its line ends this group and is the next one: its node keeps the
-    // turn.
+    // What does not go with this group ends it and is the next one: its node keeps the turn.
     const bool alone = std::holds_alternative<Migrate>(entry.job.request);
     const bool fits = group_bytes + entry.bytes <= limits::kGroupBytesMax;
-    if (!group.empty() && (alone || !fits)) break;
+    const bool fitting_kind =
+        group.empty() || (!alone && std::holds_alternative<Replay>(entry.job.request) ==
+                                        std::holds_alternative<Replay>(group.front().request));
+    if (!fitting_kind || (!group.empty() && !fits)) break;
     group_bytes += entry.bytes;
     bytes_ -= entry.bytes;
     line.bytes -= entry.bytes;
     --waiting_;
     entry.job.ticket = next_ticket_++;
-    in_ledger_.emplace(entry.job.ticket, tx_of(entry.job.request));
+    in_ledger_.emplace(entry.job.ticket, key_of(entry.job.request));
     group.push_back(std::move(entry.job));
     line.entries.pop_front();
     turns_.pop_front();
@@ -113,21 +115,21 @@ std::vector<WriteJob> WriteQueue::take_group() {
 WriteQueue::Asked WriteQueue::settle(std::uint64_t ticket) {
   const auto place = in_ledger_.find(ticket);
   CSA_CHECK(place != in_ledger_.end());
-  const TxId tx = place->second;
+  const Key key = place->second;
   in_ledger_.erase(place);
-  auto known = known_.extract(tx);
+  auto known = known_.extract(key);
   CSA_CHECK(!known.empty());
-  return {tx, std::move(known.mapped().peer)};
+  return {key.tx, key.part, std::move(known.mapped().peer)};
 }
 
 std::vector<WriteQueue::Asked> WriteQueue::clear() {
   std::vector<Asked> asked;
   for (const auto& [node, line] : lines_) {
     for (const Entry& entry : line.entries) {
-      const TxId tx = tx_of(entry.job.request);
-      auto known = known_.extract(tx);
+      const Key key = key_of(entry.job.request);
+      auto known = known_.extract(key);
       CSA_CHECK(!known.empty());
-      asked.push_back({tx, std::move(known.mapped().peer)});
+      asked.push_back({key.tx, key.part, std::move(known.mapped().peer)});
     }
   }
   lines_.clear();

@@ -1,5 +1,5 @@
-// Writes between their arrival and their outcome: bounded, fair between nodes, in order within a
-// node, each TxId once. Pure, not thread-safe.
+// Writes and parts of replays between their arrival and their answer: bounded, fair between nodes,
+// in order within a node, each once. Pure, not thread-safe.
 #pragma once
 
 #include <cstddef>
@@ -25,15 +25,16 @@ class WriteQueue {
   };
   struct Asked {
     TxId tx;
+    std::uint64_t part = 0;  // of a replay: its offset + 1
     PeerKey peer;
   };
 
   // A node may fill at most half of what is free, so that there is always room for another one.
-  [[nodiscard]] Added add(std::variant<Write, Migrate> request, std::string hostname,
-                          const PeerKey& peer);
+  [[nodiscard]] Added add(WriteRequest request, std::string hostname, const PeerKey& peer);
   // The outcome of `tx` now goes to `peer`. False: it is not on its way.
   [[nodiscard]] bool redirect(const TxId& tx, const PeerKey& peer);
-  // The next group, round robin over the nodes; a Migrate is alone. Empty: nothing waits.
+  // The next group, round robin over the nodes; a Migrate is alone, and replays are among
+  // themselves. Empty: nothing waits.
   [[nodiscard]] std::vector<WriteJob> take_group();
   // The answer to a job of a group has come. REQUIRES: a ticket of take_group(), once.
   [[nodiscard]] Asked settle(std::uint64_t ticket);
@@ -53,17 +54,24 @@ class WriteQueue {
     std::deque<Entry> entries;
     std::size_t bytes = 0;
   };
+  // Parts of a replay are told apart by their offset; a write has part 0.
+  struct Key {
+    TxId tx;
+    std::uint64_t part = 0;
+    auto operator<=>(const Key&) const = default;
+  };
+  [[nodiscard]] static Key key_of(const WriteRequest& request);
   struct Known {
     Id128 hash;
     PeerKey peer;
   };
   [[nodiscard]] bool has_room(const NodeId& node, std::size_t bytes) const;
 
-  std::map<NodeId, Line> lines_;             // none is empty
-  std::deque<NodeId> turns_;                 // each key of lines_ once
-  std::map<TxId, Known> known_;              // waiting and in the ledger
-  std::map<std::uint64_t, TxId> in_ledger_;  // by ticket
-  std::size_t waiting_ = 0;                  // sum over lines_
+  std::map<NodeId, Line> lines_;            // none is empty
+  std::deque<NodeId> turns_;                // each key of lines_ once
+  std::map<Key, Known> known_;              // waiting and in the ledger
+  std::map<std::uint64_t, Key> in_ledger_;  // by ticket
+  std::size_t waiting_ = 0;                 // sum over lines_
   std::size_t bytes_ = 0;
   std::uint64_t next_ticket_ = 1;
 };

@@ -15,11 +15,15 @@ namespace csa {
 // Kinds of records.
 inline constexpr std::uint8_t kRecordTable = 'T';
 inline constexpr std::uint8_t kRecordInsert = 'I';
+inline constexpr std::uint8_t kRecordAssigned = 'A';  // an insert whose rowid SQLite chose
 inline constexpr std::uint8_t kRecordDelete = 'D';
 inline constexpr std::uint8_t kRecordUpdate = 'U';
 inline constexpr std::uint8_t kRecordMove = 'K';
 inline constexpr std::uint8_t kRecordSequence = 'Q';
 inline constexpr std::uint8_t kRecordSchema = 'S';
+// Flags of a table's definition.
+inline constexpr std::uint8_t kTableWithoutRowid = 1;
+inline constexpr std::uint8_t kTableNames = 2;
 
 // Two rows of SQLite's largest size and their keys fit.
 inline constexpr std::uint64_t kRecordMax = std::uint64_t{1} << 32U;

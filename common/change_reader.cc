@@ -33,8 +33,8 @@ ChangeTable read_table(ByteReader& reader) {
   ChangeTable table;
   table.name = reader.string();
   const std::uint8_t flags = reader.byte();
-  if (flags > 1) reader.fail();
-  table.without_rowid = flags == 1;
+  if (flags > (kTableWithoutRowid | kTableNames)) reader.fail();
+  table.without_rowid = (flags & kTableWithoutRowid) != 0;
   const std::uint64_t columns = reader.varint();
   if (columns == 0 || columns > kColumnsMax) reader.fail();
   if (!reader.ok()) return table;
@@ -44,6 +44,10 @@ ChangeTable read_table(ByteReader& reader) {
   const bool key_fits =
       table.without_rowid ? !table.key_columns.empty() : table.key_columns.size() <= 1;
   if (!key_fits) reader.fail();
+  if ((flags & kTableNames) == 0) return table;
+  for (std::uint32_t i = 0; i < table.column_count && reader.ok(); ++i) {
+    table.column_names.push_back(reader.string());
+  }
   return table;
 }
 
@@ -163,7 +167,10 @@ RowChange ChangeReader::read_row(std::uint8_t kind, ByteReader& reader) const {
   row.key = read_key(reader, table);
   switch (kind) {
     case kRecordInsert:
+    case kRecordAssigned:
       row.op = RowOp::kInsert;
+      row.assigned = kind == kRecordAssigned;
+      if (row.assigned && table.without_rowid) reader.fail();
       row.new_values = read_values(reader, roles_[number]);
       break;
     case kRecordDelete:

@@ -13,14 +13,17 @@ namespace csa {
 //   record    = length body            ; length: varint, bytes of body, at most 2^32
 //   body      = table / insert / delete / update / move / sequence / schema
 //
-//   table     = "T" string flags columns keys keys
-//               ; name; flags byte: bit 0 WITHOUT ROWID, others 0; columns: varint, number of
-//               ; carried columns; positions of the physical key; positions of the declared key
-//               ; where it is another. Tables are numbered from 0 in order of their definitions;
-//               ; the numbering starts anew after a schema record.
+//   table     = "T" string flags columns keys keys [names]
+//               ; name; flags byte: bit 0 WITHOUT ROWID, bit 1 names, others 0; columns: varint,
+//               ; number of carried columns; positions of the physical key; positions of the
+//               ; declared key where it is another; names (journals): a string a carried column.
+//               ; Tables are numbered from 0 in order of their definitions; the numbering starts
+//               ; anew after a schema record.
 //   keys      = varint *varint         ; number of positions, positions in carried columns
 //
-//   insert    = "I" number key *value  ; new values of the columns that are not in the physical
+//   insert    = ("I" / "A") number key *value
+//               ; "A": in a journal, where SQLite chose the rowid; new values of the columns that
+//               are not in the physical
 //   delete    = "D" number key *value  ; key, in table order; delete: old values
 //   update    = "U" number key changes
 //   move      = "K" number key key changes  ; the row's key before and after
@@ -92,7 +95,9 @@ Bytes row_body(const RowChange& row, const ChangeTable& table) {
   switch (row.op) {
     case RowOp::kInsert:
     case RowOp::kDelete:
-      body.push_back(row.op == RowOp::kInsert ? kRecordInsert : kRecordDelete);
+      body.push_back(row.op == RowOp::kDelete ? kRecordDelete
+                     : row.assigned           ? kRecordAssigned
+                                              : kRecordInsert);
       append_varint(row.table, body);
       append_key(table, row.key, body);
       append_present(row.op == RowOp::kInsert ? row.new_values : row.old_values, table, body);
@@ -121,6 +126,7 @@ RowChange inverse_row(const RowChange& row) {
   switch (row.op) {
     case RowOp::kInsert:
       back.op = RowOp::kDelete;
+      back.assigned = false;
       std::swap(back.old_values, back.new_values);
       break;
     case RowOp::kDelete:
@@ -147,10 +153,14 @@ std::uint32_t ChangeEncoder::table(const ChangeTable& table, Bytes& out) {
   Bytes body;
   body.push_back(kRecordTable);
   append_string(table.name, body);
-  body.push_back(table.without_rowid ? 1 : 0);
+  const bool names = !table.column_names.empty();
+  body.push_back(static_cast<std::uint8_t>((table.without_rowid ? kTableWithoutRowid : 0) |
+                                           (names ? kTableNames : 0)));
   append_varint(table.column_count, body);
   append_positions(table.key_columns, body);
   append_positions(table.declared_key, body);
+  CSA_CHECK(!names || table.column_names.size() == table.column_count);
+  for (const std::string& name : table.column_names) append_string(name, body);
   append_record(body, out);
   tables_.push_back(table);
   return index;

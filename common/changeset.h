@@ -26,6 +26,8 @@ struct ChangeTable {
   // Positions, in key order, of the declared PRIMARY KEY where that is not the physical key (TEXT
   // keys of rowid tables ...), else empty.
   std::vector<std::uint32_t> declared_key;
+  // Names of the carried columns; in journals only, elsewhere empty.
+  std::vector<std::string> column_names;
   bool operator==(const ChangeTable&) const = default;
 };
 
@@ -34,6 +36,7 @@ enum class RowOp : std::uint8_t { kInsert = 1, kUpdate = 2, kDelete = 3 };
 // One row change. Columns count over carried columns.
 struct RowChange {
   RowOp op = RowOp::kInsert;
+  bool assigned = false;       // an insert in a journal: SQLite chose the rowid
   std::uint32_t table = 0;     // index into the reader's tables()
   Row key;                     // physical key before (delete, update) or of the new row (insert)
   std::optional<Row> new_key;  // update that moved the row

@@ -13,6 +13,14 @@ namespace csa {
 
 namespace codec {
 
+struct KeyChanges {
+  std::vector<KeyChange> keys;
+};
+template <class A>
+void fields(A& a, Ref<A, KeyChanges> v) {
+  a("keys", v.keys);
+}
+
 template <class A>
 void fields(A& a, Ref<A, RowSet> v) {
   a("columns", v.columns);
@@ -45,6 +53,7 @@ std::uint64_t read_be(ByteView bytes) {
 // Roughly what the body will take, so that large ones are not copied while they grow.
 struct SizeGuess {
   std::size_t operator()(const Write& m) const { return m.sql.size() + 32 * m.parameters.size(); }
+  std::size_t operator()(const Replay& m) const { return m.bytes.size(); }
   std::size_t operator()(const Ack& m) const { return 64 * m.rows.size(); }
   std::size_t operator()(const Update& m) const { return pieces(m.pieces); }
   std::size_t operator()(const LogSlice& m) const { return pieces(m.pieces); }
@@ -183,6 +192,21 @@ Result<EntryHeader> decode_header(ByteView bytes) {
   return header;
 }
 
+Bytes encode_header(const JournalHeader& header) {
+  Bytes bytes;
+  Writer(bytes).put(header);
+  return bytes;
+}
+
+Result<JournalHeader> decode_journal_header(ByteView bytes) {
+  Result<JournalHeader> header = decode_record<JournalHeader>(bytes, "journal header");
+  if (!header) return header;
+  if (const auto why = invalid(*header)) return malformed("decode journal header: " + *why);
+  return header;
+}
+
+JournalHasher::JournalHasher(const JournalHeader& header) { hasher_.update(encode_header(header)); }
+
 ChainHasher::ChainHasher(const Chain& before, const EntryHeader& header) {
   hasher_.update(before.value.bytes);
   hasher_.update(encode_header(header));
@@ -196,6 +220,11 @@ Id128 request_hash(const Migrate& migrate) {
   return hash_of(Migrate{}, migrate.sql, migrate.version);
 }
 
+Id128 request_hash(const Replay& replay) {
+  const Id128& sent = replay.header.request_hash;
+  return sent.is_zero() ? replay.checksum : sent;
+}
+
 Bytes encode_rows(const RowSet& rows) {
   Bytes bytes;
   Writer writer(bytes);
@@ -205,6 +234,20 @@ Bytes encode_rows(const RowSet& rows) {
 }
 
 Result<RowSet> decode_rows(ByteView bytes) { return decode_record<RowSet>(bytes, "rows"); }
+
+Bytes encode_keys(const std::vector<KeyChange>& keys) {
+  Bytes bytes;
+  Writer writer(bytes);
+  writer.array(1);
+  writer.put(keys);
+  return bytes;
+}
+
+Result<std::vector<KeyChange>> decode_keys(ByteView bytes) {
+  Result<codec::KeyChanges> read = decode_record<codec::KeyChanges>(bytes, "keys");
+  if (!read) return read.error();
+  return std::move(read->keys);
+}
 
 std::string topic_of(const Message& message) {
   if (std::holds_alternative<Update>(message)) return "c";

@@ -34,9 +34,27 @@ class ChainHasher {
   Hasher hasher_;
 };
 
+// The header of a journal entry as the journal keeps it.
+[[nodiscard]] Bytes encode_header(const JournalHeader& header);
+[[nodiscard]] Result<JournalHeader> decode_journal_header(ByteView bytes);
+
+// The checksum of a journal entry = hash128(header bytes || changeset bytes). It is proved before
+// anything of the entry is decoded, on the node's disk and at the broker.
+class JournalHasher {
+ public:
+  explicit JournalHasher(const JournalHeader& header);
+  void update(ByteView changeset_piece) { hasher_.update(changeset_piece); }
+  [[nodiscard]] Id128 digest() const { return hasher_.digest(); }
+
+ private:
+  Hasher hasher_;
+};
+
 // Hash of what a Write or Migrate asks for, without its TxId: tells a repeat from another request.
 [[nodiscard]] Id128 request_hash(const Write& write);
 [[nodiscard]] Id128 request_hash(const Migrate& migrate);
+// That of the WRITE under the same TxId, if there was one, else the entry's checksum.
+[[nodiscard]] Id128 request_hash(const Replay& replay);
 
 // Columns and rows of an Ack as one blob, for the stored outcome.
 struct RowSet {
@@ -46,6 +64,10 @@ struct RowSet {
 };
 [[nodiscard]] Bytes encode_rows(const RowSet& rows);
 [[nodiscard]] Result<RowSet> decode_rows(ByteView bytes);
+
+// Key changes of a stored replay's outcome.
+[[nodiscard]] Bytes encode_keys(const std::vector<KeyChange>& keys);
+[[nodiscard]] Result<std::vector<KeyChange>> decode_keys(ByteView bytes);
 
 // PUB frames: topic, then the frame.
 [[nodiscard]] std::string topic_of(const Message& message);  // REQUIRES: a PUB message

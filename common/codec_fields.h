@@ -49,6 +49,26 @@ void fields(A& a, Ref<A, EntryHeader> m) {
   a("changes", m.changes);
   a("last_insert_rowid", m.last_insert_rowid);
   a("size", m.size);
+  a("edited", m.edited);
+  a("edited_error_ms", m.edited_error_ms);
+}
+template <class A>
+void fields(A& a, Ref<A, JournalHeader> m) {
+  a("tx", m.tx);
+  a("base", m.base);
+  a("schema_version", m.schema_version);
+  a("edited", m.edited);
+  a("edited_error_ms", m.edited_error_ms);
+  a("request_hash", m.request_hash);
+  a("changes", m.changes);
+  a("last_insert_rowid", m.last_insert_rowid);
+  a("size", m.size);
+}
+template <class A>
+void fields(A& a, Ref<A, KeyChange> m) {
+  a("table", m.table);
+  a("before", m.before);
+  a("after", m.after);
 }
 template <class A>
 void fields(A& a, Ref<A, LogPiece> m) {
@@ -61,7 +81,8 @@ void fields(A& a, Ref<A, LogPiece> m) {
 template <class T>
 inline constexpr bool kNested =
     std::is_same_v<T, TxId> || std::is_same_v<T, Epoch> || std::is_same_v<T, Position> ||
-    std::is_same_v<T, EntryHeader> || std::is_same_v<T, LogPiece>;
+    std::is_same_v<T, EntryHeader> || std::is_same_v<T, JournalHeader> ||
+    std::is_same_v<T, KeyChange> || std::is_same_v<T, LogPiece>;
 
 // Messages.
 
@@ -163,6 +184,24 @@ void fields(A& a, Ref<A, Nack> m) {
   a("statement", m.statement);
 }
 template <class A>
+void fields(A& a, Ref<A, Replay> m) {
+  a("header", m.header);
+  a("first", m.first);
+  a("previous", m.previous);
+  a("checksum", m.checksum);
+  a("offset", m.offset);
+  a("bytes", m.bytes);
+}
+template <class A>
+void fields(A& a, Ref<A, Replayed> m) {
+  a("tx", m.tx);
+  a("result", m.result);
+  a("offset", m.offset);
+  a("seq", m.seq);
+  a.sentence("text", m.text);
+  a("keys", m.keys);
+}
+template <class A>
 void fields(A& a, Ref<A, LogGet> m) {
   a("request", m.request);
   a("after", m.after);
@@ -188,6 +227,7 @@ void fields(A& a, Ref<A, SnapshotGet> m) {
   a("snapshot", m.snapshot);
   a("offset", m.offset);
   a("length", m.length);
+  a("at_least", m.at_least);
 }
 template <class A>
 void fields(A& a, Ref<A, SnapshotChunk> m) {  // its bytes are the payload
@@ -274,11 +314,10 @@ template <class T>
   return counter.count;
 }
 
-// Type numbers of the alternatives of Message, in their order. Never reused; 15 and 16 are reserved
-// for REPLAY and REPLAYED.
+// Type numbers of the alternatives of Message, in their order. Never reused.
 inline constexpr std::array<std::uint8_t, std::variant_size_v<Message>> kTypes = {
     1,  2,  3,  4,  5,  6,  7,           // HELLO .. PONG
-    10, 11, 12, 13, 14,                  // WRITE .. NACK
+    10, 11, 12, 13, 14, 15, 16,          // WRITE .. REPLAYED
     20, 21, 22, 23, 24, 25, 26, 27, 28,  // LOG_GET .. LAYOUT
     30, 31, 32, 33,                      // UPDATE .. PRESENCE
     40, 41,                              // ADMIN, ADMIN_REPLY

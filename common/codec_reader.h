@@ -23,6 +23,8 @@ inline constexpr std::size_t kCountMax = limits::kRowsMax;  // rows: one byte at
 template <>
 inline constexpr std::size_t kCountMax<LogPiece> = limits::kPiecesMax;
 template <>
+inline constexpr std::size_t kCountMax<KeyChange> = limits::kKeyChangesMax;
+template <>
 inline constexpr std::size_t kCountMax<Value> = 32767;  // SQLite's bounds of columns, parameters
 template <>
 inline constexpr std::size_t kCountMax<std::string> = 32767;

@@ -22,6 +22,8 @@ inline constexpr std::size_t kRowsMax = 2 * kMiB;         // rows sent back with
 inline constexpr std::size_t kTextMax = 4 * kKiB;         // host names, versions, error sentences
 inline constexpr std::size_t kParametersMax = 32766;      // SQLite's own bound for one statement
 inline constexpr std::size_t kPiecesMax = 4096;           // pieces in one UPDATE or LOG
+inline constexpr std::size_t kKeyChangesMax = 500;        // told with one REPLAYED
+static_assert(kKeyChangesMax * (kTextMax + 24) < kFrameMax);
 static_assert(kPieceMax <= kUpdateMax && kUpdateMax < kFrameMax);
 static_assert(kInlineBodyMax <= kPieceMax);
 static_assert(kChunkMax + kKiB < kFrameMax && kWriteMax + kKiB < kFrameMax);
@@ -54,6 +56,8 @@ static_assert(kPeersMax * (3 * 6 * kShownTextMax + 512) < kFrameMax);
 inline constexpr std::size_t kStreamBufferMax = 16 * kMiB;  // UPDATEs kept while catching up
 inline constexpr std::size_t kNodeWritesMax = 10000;        // writes without an outcome
 inline constexpr std::uint64_t kCounterBlock = 1000;        // TxId counters reserved by one commit
+inline constexpr std::size_t kReplayWindow = 1 * kMiB;      // journal bytes sent, not yet answered
+inline constexpr std::size_t kReplayEntriesMax = 256;       // and entries
 
 // Time.
 using std::chrono::milliseconds;

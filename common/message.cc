@@ -11,12 +11,11 @@ namespace {
 using Why = std::optional<std::string>;
 
 constexpr std::array<std::string_view, std::variant_size_v<Message>> kNames = {
-    "HELLO",        "WELCOME",        "REFUSED",      "REHELLO",       "GOODBYE",
-    "PING",         "PONG",           "WRITE",        "MIGRATE",       "OUTCOME_GET",
-    "ACK",          "NACK",           "LOG_GET",      "LOG",           "LOG_GONE",
-    "SNAPSHOT_GET", "SNAPSHOT_CHUNK", "SNAPSHOT_END", "SNAPSHOT_GONE", "LAYOUT_GET",
-    "LAYOUT",       "UPDATE",         "HEAD",         "PROOF",         "PRESENCE",
-    "ADMIN",        "ADMIN_REPLY"};
+    "HELLO",          "WELCOME",      "REFUSED",       "REHELLO",     "GOODBYE",    "PING",
+    "PONG",           "WRITE",        "MIGRATE",       "OUTCOME_GET", "ACK",        "NACK",
+    "REPLAY",         "REPLAYED",     "LOG_GET",       "LOG",         "LOG_GONE",   "SNAPSHOT_GET",
+    "SNAPSHOT_CHUNK", "SNAPSHOT_END", "SNAPSHOT_GONE", "LAYOUT_GET",  "LAYOUT",     "UPDATE",
+    "HEAD",           "PROOF",        "PRESENCE",      "ADMIN",       "ADMIN_REPLY"};
 
 // Enumerations count from 1 without gaps.
 template <class E>
@@ -121,6 +120,25 @@ struct Validity {
   Why operator()(const Nack& m) const {
     return known(m.code, NackCode::kUnknown) ? Why() : "unknown code";
   }
+  Why operator()(const Replay& m) const {
+    if (const Why why = invalid(m.header)) return why;
+    if (m.first == 0 || m.first > m.header.tx.counter) return "first is no counter of this journal";
+    if (m.previous != 0 && m.previous >= m.header.tx.counter)
+      return "previous does not come before";
+    if (m.bytes.size() > limits::kPieceMax) return "the part is too long";
+    if (m.offset > m.header.size || m.bytes.size() > m.header.size - m.offset) {
+      return "the part goes beyond its entry's size";
+    }
+    return m.bytes.empty() ? "the part is empty" : Why();
+  }
+  Why operator()(const Replayed& m) const {
+    if (!known(m.result, ReplayResult::kStood)) return "unknown result";
+    if (m.keys.size() > limits::kKeyChangesMax) return "too many keys";
+    for (const KeyChange& key : m.keys) {
+      if (const Why why = too_long("a table's name", key.table)) return why;
+    }
+    return std::nullopt;
+  }
   Why operator()(const LogSlice& m) const { return bad_pieces(m.pieces, m.head); }
   Why operator()(const SnapshotChunk& m) const {
     if (m.bytes.size() > limits::kChunkMax) return "the chunk is too long";
@@ -218,6 +236,30 @@ std::string_view to_string(NackCode code) {
   return "?";
 }
 
+std::string_view to_string(ReplayResult result) {
+  switch (result) {
+    case ReplayResult::kMore:
+      return "more";
+    case ReplayResult::kAgain:
+      return "again";
+    case ReplayResult::kBusy:
+      return "busy";
+    case ReplayResult::kApplied:
+      return "applied";
+    case ReplayResult::kMerged:
+      return "merged";
+    case ReplayResult::kSuperseded:
+      return "superseded";
+    case ReplayResult::kSplit:
+      return "split";
+    case ReplayResult::kParked:
+      return "parked";
+    case ReplayResult::kStood:
+      return "stood";
+  }
+  return "?";
+}
+
 std::string_view name_of(const Message& message) { return kNames.at(message.index()); }
 
 std::optional<std::string> invalid(const Message& message) {
@@ -228,6 +270,11 @@ std::optional<std::string> invalid(const EntryHeader& header) {
   if (header.seq.value == 0) return "an entry has seq 0";
   if (!known(header.kind, EntryKind::kCopy)) return "an entry has an unknown kind";
   return too_long("an entry's hostname", header.hostname);
+}
+
+std::optional<std::string> invalid(const JournalHeader& header) {
+  if (header.tx.node.value.is_zero() || header.tx.counter == 0) return "an entry has no TxId";
+  return header.size > 0 ? Why() : "an entry changes nothing";
 }
 
 }  // namespace csa

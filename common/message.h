@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common/bytes.h"
+#include "common/replay.h"
 #include "common/types.h"
 #include "common/value.h"
 
@@ -76,6 +77,10 @@ struct EntryHeader {
   std::int64_t changes = 0;  // rows changed by the call's own statements
   std::optional<std::int64_t> last_insert_rowid;
   std::uint64_t size = 0;  // bytes of the changeset
+  // When it was edited, in broker's time, right to edited_error_ms: for what was journaled on a
+  // node before it came here; else the same as `time`.
+  WallTime edited;
+  std::uint32_t edited_error_ms = 0;
   bool operator==(const EntryHeader&) const = default;
 };
 
@@ -237,6 +242,7 @@ struct SnapshotGet {
   Id128 snapshot;
   std::uint64_t offset = 0;
   std::uint32_t length = 0;
+  Seq at_least = {};  // begin: a copy that was cut before this Seq will not do
   bool operator==(const SnapshotGet&) const = default;
 };
 
@@ -328,9 +334,9 @@ struct AdminReply {
 };
 
 using Message = std::variant<Hello, Welcome, Refused, Rehello, Goodbye, Ping, Pong, Write, Migrate,
-                             OutcomeGet, Ack, Nack, LogGet, LogSlice, LogGone, SnapshotGet,
-                             SnapshotChunk, SnapshotEnd, SnapshotGone, LayoutGet, LayoutReply,
-                             Update, Head, Proof, Presence, Admin, AdminReply>;
+                             OutcomeGet, Ack, Nack, Replay, Replayed, LogGet, LogSlice, LogGone,
+                             SnapshotGet, SnapshotChunk, SnapshotEnd, SnapshotGone, LayoutGet,
+                             LayoutReply, Update, Head, Proof, Presence, Admin, AdminReply>;
 
 // "HELLO", "LOG_GET", ... as in protocol.md.
 [[nodiscard]] std::string_view name_of(const Message& message);

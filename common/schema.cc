@@ -186,10 +186,15 @@ TableClass table_class(std::string_view table) {
   const std::string name = lower(table);
   if (name.starts_with("sqlite_")) return TableClass::kSqlite;
   if (!name.starts_with("csa_")) return TableClass::kApplication;
-  if (name == "csa_conflicts" || name == "csa_rule") return TableClass::kShared;
-  if (name == "csa_private") return TableClass::kPrivate;
-  constexpr std::array kDerived = {"csa_meta",          "csa_epoch",  "csa_log",    "csa_outcome",
-                                   "csa_outcome_floor", "csa_layout", "csa_version"};
+  constexpr std::array kShared = {"csa_conflicts", "csa_rule", "csa_remap"};
+  if (std::find(kShared.begin(), kShared.end(), name) != kShared.end()) return TableClass::kShared;
+  constexpr std::array kPrivate = {"csa_private", "csa_journal", "csa_journal_part",
+                                   "csa_journal_outcome"};
+  if (std::find(kPrivate.begin(), kPrivate.end(), name) != kPrivate.end()) {
+    return TableClass::kPrivate;
+  }
+  constexpr std::array kDerived = {"csa_meta",    "csa_epoch",         "csa_log",
+                                   "csa_outcome", "csa_outcome_floor", "csa_layout"};
   const bool derived = std::find(kDerived.begin(), kDerived.end(), name) != kDerived.end();
   return derived ? TableClass::kDerived : TableClass::kApplication;
 }

@@ -19,9 +19,9 @@ namespace csa {
 // design.md section 4: who writes a table, and how it travels.
 enum class TableClass : std::uint8_t {
   kApplication,  // the user's: captured and applied
-  kShared,       // csa's, replicated as ordinary rows: csa_conflicts, csa_rule
+  kShared,       // csa's, replicated as ordinary rows: csa_conflicts, csa_rule, csa_remap
   kDerived,  // csa's, computed by every copy from the log: csa_log, csa_outcome, csa_layout, ...
-  kPrivate,  // csa's, of one file: csa_private
+  kPrivate,  // csa's, of one file: csa_private, csa_journal, ...
   kSqlite,   // sqlite_*: never captured (sqlite_sequence travels by value)
 };
 [[nodiscard]] TableClass table_class(std::string_view table);

@@ -98,7 +98,7 @@ class LogTable {
 struct Outcome {
   TxId tx;
   Id128 request_hash;
-  std::variant<Ack, Nack> answer;
+  std::variant<Ack, Nack, Replayed> answer;  // Replayed: an outcome
 };
 class OutcomeTable {
  public:

@@ -33,6 +33,18 @@ Ack ack_of(const Statement& row, const TxId& tx) {
   return ack;
 }
 
+Replayed replayed_of(const Statement& row, const TxId& tx) {
+  Replayed replayed;
+  replayed.tx = tx;
+  replayed.result = static_cast<ReplayResult>(row.column_int(9));
+  replayed.seq = Seq{unsigned_of(row.column_int(1))};
+  replayed.text = row.column_text(7);
+  if (row.column_is_null(8)) return replayed;
+  Result<std::vector<KeyChange>> keys = decode_keys(row.column_blob(8));
+  if (keys) replayed.keys = std::move(*keys);
+  return replayed;
+}
+
 Nack nack_of(const Statement& row, const TxId& tx) {
   Nack nack;
   nack.tx = tx;
@@ -47,11 +59,11 @@ Nack nack_of(const Statement& row, const TxId& tx) {
 OutcomeTable::OutcomeTable(const Database& db)
     : insert_(db,
               "INSERT OR REPLACE INTO csa_outcome (node, counter, request_hash, seq, changes,"
-              " last_insert_rowid, schema_version, code, statement, message, rows)"
-              " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"),
+              " last_insert_rowid, schema_version, code, statement, message, rows, replay)"
+              " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"),
       find_(db,
             "SELECT request_hash, seq, changes, last_insert_rowid, schema_version, code,"
-            " statement, message, rows FROM csa_outcome WHERE node = ?1 AND counter = ?2"),
+            " statement, message, rows, replay FROM csa_outcome WHERE node = ?1 AND counter = ?2"),
       floor_(db, "SELECT counter FROM csa_outcome_floor WHERE node = ?1"),
       last_(db, "SELECT counter FROM csa_outcome WHERE node = ?1 ORDER BY counter DESC LIMIT 1"),
       raise_(db, "INSERT OR REPLACE INTO csa_outcome_floor VALUES (?1, ?2)"),
@@ -76,8 +88,20 @@ void OutcomeTable::add(const Outcome& outcome) {
       const Bytes rows = encode_rows({ack->columns, ack->rows});
       insert_.bind_blob(11, rows.size() <= kKeptRowsMax ? ByteView(rows) : ByteView());
     }
+    insert_.bind(12, std::int64_t{0});
+  } else if (const auto* const replayed = std::get_if<Replayed>(&outcome.answer)) {
+    insert_.bind(4, signed_of(replayed->seq.value)).bind(5, std::int64_t{0}).bind_null(6);
+    insert_.bind(7, std::int64_t{0}).bind(8, std::int64_t{0}).bind(9, std::int64_t{0});
+    insert_.bind(10, replayed->text);
+    if (replayed->keys.empty()) {
+      insert_.bind_null(11);
+    } else {
+      insert_.bind_blob(11, encode_keys(replayed->keys));
+    }
+    insert_.bind(12, static_cast<std::int64_t>(replayed->result));
   } else {
     const Nack& nack = std::get<Nack>(outcome.answer);
+    insert_.bind(12, std::int64_t{0});
     insert_.bind(4, std::int64_t{0}).bind(5, std::int64_t{0}).bind_null(6);
     insert_.bind(7, std::int64_t{0}).bind(8, static_cast<std::int64_t>(nack.code));
     insert_.bind(9, static_cast<std::int64_t>(nack.statement)).bind(10, nack.message);
@@ -95,7 +119,9 @@ std::optional<Outcome> OutcomeTable::find(const TxId& tx) {
     const Bytes hash = find_.column_blob(0);
     Id128& kept = outcome->request_hash;
     std::copy_n(hash.begin(), std::min(hash.size(), kept.bytes.size()), kept.bytes.begin());
-    if (find_.column_int(5) == 0) {
+    if (find_.column_int(9) != 0) {
+      outcome->answer = replayed_of(find_, tx);
+    } else if (find_.column_int(5) == 0) {
       outcome->answer = ack_of(find_, tx);
     } else {
       outcome->answer = nack_of(find_, tx);

@@ -4,11 +4,23 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
+#include "common/message.h"
 #include "common/types.h"
 
 namespace csa {
+
+// What offline work waits in a replica.
+struct JournalState {
+  std::uint64_t entries = 0;  // transactions not yet undone
+  std::uint64_t waiting = 0;  // of them, those without an outcome at the broker
+  std::uint64_t first = 0;    // counter of the first one, which names the journal; 0: none
+  std::uint64_t last = 0;     // and of the last one
+  Seq answered_to;            // highest Seq of the outcomes
+  bool keys_changed = false;  // an outcome has changed keys
+};
 
 struct ReplicaState {
   NodeId node;
@@ -18,12 +30,35 @@ struct ReplicaState {
   std::uint64_t schema_version = 0;
   std::uint64_t generation_seen = 0;
   std::uint64_t counter = 0;  // highest TxId counter that may be in use
+  JournalState journal;
 };
 
 struct Applied {
   ReplicaState state;
   std::vector<std::string> tables;  // that changed, each once
   bool schema_changed = false;
+};
+
+// A write without a broker.
+struct OfflineWrite {
+  Write write;                        // with its TxId
+  Id128 request_hash;                 // set where it was sent under this TxId and no answer came
+  WallTime edited;                    // now, in broker's time, as far as known ...
+  std::uint32_t edited_error_ms = 0;  // ... right to so much
+};
+struct Journaled {
+  TxId tx;
+  std::int64_t changes = 0;
+  std::optional<std::int64_t> last_insert_rowid;
+  std::vector<std::string> columns;
+  std::vector<Row> rows;
+};
+struct OfflineDone {
+  // Ack: the replica shows that the master has committed this TxId; nothing was run. Nack: rejected
+  // as the broker would have; nothing changed.
+  std::variant<Journaled, Ack, Nack> answer;
+  ReplicaState state;
+  std::vector<std::string> tables;  // that changed
 };
 
 }  // namespace csa

@@ -37,6 +37,23 @@ class Replica {
   // The broker's log begins at `floor` now: older entries are let go here too.
   void trim(Seq floor);
 
+  // Standalone: the call's statements on this replica, triggers and foreign keys on, under the
+  // authorizer and limits of the broker, and its entry in the journal: one synced transaction.
+  // Error: the replica cannot take it (no copy yet, another program wrote to it).
+  [[nodiscard]] Result<OfflineDone> write_offline(const OfflineWrite& write);
+  // Entries of the journal to send; see Journal::read.
+  [[nodiscard]] Result<std::vector<Replay>> read_journal(std::uint64_t after, std::uint64_t offset,
+                                                         std::size_t max_bytes);
+  // Outcomes, in one synced transaction.
+  void mark_answered(const std::vector<Replayed>& answers);
+  // While there is a journal: stores pieces in stream order behind the Position without applying
+  // them. Error as apply(). After a restart what was spooled is gone.
+  [[nodiscard]] Status spool(const std::vector<LogPiece>& pieces);
+  // One transaction: undoes the journal, applies what is spooled, sets the Position, empties the
+  // journal. REQUIRES: every entry is answered. kDamaged: it does not fit; nothing changed, the
+  // journal is kept as a table of outcomes only once a full copy is installed.
+  [[nodiscard]] Result<Applied> take_over();
+
   // A download, in the order of its chunks; begin() resumes when the same snapshot was begun, and
   // says from which byte.
   [[nodiscard]] std::uint64_t begin_download(const Id128& snapshot, std::uint64_t total);

@@ -191,7 +191,7 @@ std::vector<SnapshotGet> CopyFetch::take_requests(TimePoint now) {
   const bool silent = !heard_ || *heard_ + limits::kLogRetry <= now;
   const auto length = static_cast<std::uint32_t>(limits::kChunkMax);
   if (phase_ == Phase::kAsking && silent) {
-    requests.push_back({Id128{}, 0, length});
+    requests.push_back({Id128{}, 0, length, at_least_});
     heard_ = now;
   } else if (phase_ == Phase::kEnding && silent) {
     requests.push_back({snapshot_, total_, length});

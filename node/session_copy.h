@@ -21,6 +21,8 @@ class CopyFetch {
 
   // Begins a copy from nothing; each trouble since the last on_good() delays it more.
   void want(TimePoint now, bool after_trouble);
+  // Copies cut before this Seq will not do: this node has handed over what lies there.
+  void set_at_least(Seq seq) { at_least_ = seq; }
   // No copy is wanted (any more).
   void cancel();
   // What is installed has proved to be good.
@@ -68,6 +70,7 @@ class CopyFetch {
   std::mt19937_64 random_;
   int troubles_ = 0;
   TimePoint wait_until_;
+  Seq at_least_;
   Id128 snapshot_;
   std::uint64_t total_ = 0;
   std::uint64_t next_ask_ = 0;                    // bytes asked for

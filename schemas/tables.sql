@@ -47,6 +47,7 @@ CREATE TABLE csa_outcome (
   statement INTEGER NOT NULL,
   message TEXT,
   rows BLOB,                    -- NULL: none; empty: too many to keep
+  replay INTEGER NOT NULL,      -- 0, or ReplayResult of a journaled transaction; rows: its keys
   PRIMARY KEY (node, counter)
 ) STRICT, WITHOUT ROWID;
 
@@ -60,4 +61,77 @@ CREATE TABLE csa_outcome_floor (
 CREATE TABLE csa_layout (
   schema_version INTEGER PRIMARY KEY,
   json TEXT NOT NULL
+) STRICT;
+
+-- Shared: the rules by which replays are merged. column_name '' speaks of the whole table.
+CREATE TABLE csa_rule (
+  table_name TEXT NOT NULL,
+  column_name TEXT NOT NULL,
+  rule TEXT NOT NULL,           -- newest merge broker node manual; columns: sum max min append newest
+                                -- broker node; 'atomic' beside a table's rule
+  PRIMARY KEY (table_name, column_name, rule)
+) STRICT, WITHOUT ROWID;
+
+-- Shared: the inbox. One row for each row of a journaled transaction that lost, was parked or got
+-- another key. base, broker and node_row are JSON objects by column name, for people; rows holds
+-- the same three exactly (encode_rows of codec.h; a missing row has no values).
+CREATE TABLE csa_conflicts (
+  id INTEGER PRIMARY KEY,
+  seq INTEGER NOT NULL,         -- log entry that decided it
+  time TEXT NOT NULL,           -- of the decision, UTC
+  node BLOB NOT NULL,           -- whose journal, with counter its TxId
+  counter INTEGER NOT NULL,
+  journal INTEGER NOT NULL,     -- counter of the journal's first entry
+  hostname TEXT NOT NULL,
+  table_name TEXT NOT NULL,
+  key TEXT NOT NULL,            -- JSON object
+  key_hash BLOB NOT NULL,       -- of the row's identity, for lookups
+  op TEXT NOT NULL,             -- insert update delete: what the node did
+  rule TEXT NOT NULL,
+  decision TEXT NOT NULL,       -- node broker merged split parked remapped
+  reason TEXT NOT NULL,
+  base TEXT,
+  broker TEXT,
+  node_row TEXT,
+  rows BLOB NOT NULL,
+  broker_time TEXT,             -- last edit of the master's row, as far as the log knows
+  node_time TEXT NOT NULL,
+  close INTEGER NOT NULL,       -- 1: decided by less than the clocks' error
+  state TEXT NOT NULL           -- open restored dismissed
+) STRICT;
+CREATE INDEX csa_conflicts_rows ON csa_conflicts (node, journal, key_hash);
+
+-- Shared: keys that replays had to change, kept while later entries of the journal may name them.
+CREATE TABLE csa_remap (
+  node BLOB NOT NULL,
+  journal INTEGER NOT NULL,
+  table_name TEXT NOT NULL,
+  before INTEGER NOT NULL,
+  after INTEGER NOT NULL,
+  counter INTEGER NOT NULL,     -- of the entry that inserted the row
+  PRIMARY KEY (node, journal, table_name, before)
+) STRICT, WITHOUT ROWID;
+
+-- Private: offline transactions, in their order; see node/journal.h.
+CREATE TABLE csa_journal (
+  entry INTEGER PRIMARY KEY,
+  header BLOB NOT NULL,
+  checksum BLOB NOT NULL,
+  answered INTEGER NOT NULL     -- Seq of its outcome + 1; 0: not yet
+) STRICT;
+
+-- Private: their changesets. part_id = entry << 20 | part.
+CREATE TABLE csa_journal_part (
+  part_id INTEGER PRIMARY KEY,
+  body BLOB NOT NULL
+) STRICT;
+
+-- Private: what became of journaled transactions, the latest of them.
+CREATE TABLE csa_journal_outcome (
+  counter INTEGER PRIMARY KEY,
+  edited_ms INTEGER NOT NULL,
+  result TEXT NOT NULL,         -- applied merged superseded split parked stood
+  seq INTEGER NOT NULL,
+  text TEXT NOT NULL,
+  keys TEXT NOT NULL            -- JSON array of {"table","before","after"}
 ) STRICT;

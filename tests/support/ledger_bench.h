@@ -115,19 +115,19 @@ struct LedgerBench {
   WriteJob migration(const std::string& sql, std::optional<std::uint64_t> version = {}) {
     return {Migrate{TxId{node, ++counter}, sql, version}, "desk", counter};
   }
-  std::variant<Ack, Nack> run(const WriteJob& one) {
+  WriteAnswer run(const WriteJob& one) {
     const CommitResult result = ledger->commit({one});
     REQUIRE(result.outcomes.size() == 1);
     CHECK(result.outcomes[0].ticket == one.ticket);
     return result.outcomes[0].answer;
   }
   Ack ack(const WriteJob& one) {
-    const std::variant<Ack, Nack> answer = run(one);
+    const WriteAnswer answer = run(one);
     if (const auto* const nack = std::get_if<Nack>(&answer)) FAIL(nack->message);
     return std::get<Ack>(answer);
   }
   Nack nack(const WriteJob& one) {
-    const std::variant<Ack, Nack> answer = run(one);
+    const WriteAnswer answer = run(one);
     REQUIRE(std::holds_alternative<Nack>(answer));
     return std::get<Nack>(answer);
   }

@@ -49,6 +49,7 @@ class Filler {
     if constexpr (std::is_same_v<T, NodeState>) last = 8;
     if constexpr (std::is_same_v<T, RefusalCode>) last = 7;
     if constexpr (std::is_same_v<T, NackCode>) last = 10;
+    if constexpr (std::is_same_v<T, ReplayResult>) last = 9;
     value = static_cast<T>(1 + random_() % last);
   }
   template <class T>
@@ -152,6 +153,14 @@ void repair(LogSlice& m, std::mt19937_64& random) {
   first.offset = random() % 100;
   first.header.size += first.offset;
   m.pieces.back().header.size += random() % 100;
+}
+void repair(Replay& m, std::mt19937_64& random) {
+  if (m.header.tx.counter == 0) m.header.tx.counter = 1;
+  m.first = 1 + m.first % m.header.tx.counter;
+  m.previous %= m.header.tx.counter;
+  m.bytes.resize(std::max<std::size_t>(m.bytes.size(), 1));
+  m.offset %= std::uint64_t{1} << 60U;
+  m.header.size = m.offset + m.bytes.size() + random() % 100;
 }
 void repair(SnapshotChunk& m, std::mt19937_64& random) {
   m.offset %= std::uint64_t{1} << 60U;

@@ -18,8 +18,8 @@ const WallTime kTime{1767225600123};
 
 LogPiece piece(std::uint64_t seq, std::uint64_t size, Bytes bytes) {
   LogPiece result;
-  result.header = {Seq{seq}, kTx, kTime, "till-2", 7, EntryKind::kChanges,
-                   id(0x50), -1,  12345, size};
+  result.header = {Seq{seq}, kTx, kTime, "till-2", 7,     EntryKind::kChanges,
+                   id(0x50), -1,  12345, size,     kTime, 0};
   result.chain = Chain{id(0x40)};
   result.bytes = std::move(bytes);
   return result;
@@ -89,10 +89,17 @@ std::vector<Sample> sample_messages() {
       {"ack", ack()},
       {"ack_repeated", bare},
       {"nack", Nack{kTx, NackCode::kConstraint, "UNIQUE constraint failed: item.id", 2}},
+      {"replay", Replay{{kTx, position(118), 7, kTime, 250, id(0x50), 2, 12345, 6},
+                        990,
+                        1000,
+                        id(0xB0),
+                        3,
+                        {4, 5, 6}}},
+      {"replayed", Replayed{kTx, ReplayResult::kMerged, 6, Seq{123}, "", {{"item", 7, 12}}}},
       {"log_get", LogGet{9, position(120), 0, 1048576}},
       {"log", LogSlice{9, position(122), Seq{5}, {rest, piece(122, 2, {7, 8})}}},
       {"log_gone", LogGone{9, position(122), Seq{5}, "The log begins at 5."}},
-      {"snapshot_get", SnapshotGet{id(0x90), 262144, 262144}},
+      {"snapshot_get", SnapshotGet{id(0x90), 262144, 262144, Seq{122}}},
       {"snapshot_chunk", SnapshotChunk{id(0x90), 8192, 4096, {0xDE, 0xAD, 0xBE, 0xEF}}},
       {"snapshot_end", SnapshotEnd{id(0x90), 8192, id(0xA0), position(121)}},
       {"snapshot_gone", SnapshotGone{id(0x90), "The broker no longer holds this copy."}},

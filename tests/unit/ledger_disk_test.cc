@@ -50,7 +50,7 @@ TEST_CASE("ledger: the disk fills at any write, a write sent again is made exact
     CAPTURE(good);
     const WriteJob job = bench.job("INSERT INTO note (body) VALUES (zeroblob(9000))");
     disk.fail_writes(SQLITE_FULL, good);
-    const std::variant<Ack, Nack> answer = bench.run(job);
+    const WriteAnswer answer = bench.run(job);
     disk.mend();
     const Ack ack = bench.ack(job);
     CHECK(ack.repeated == std::holds_alternative<Ack>(answer));

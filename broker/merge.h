@@ -1,0 +1,63 @@
+// A journaled transaction of a node into the master: row by row by the rules (merge_row.h), keys
+// that collide are changed and references follow, what loses goes to the inbox, what would break a
+// constraint is parked whole. Belongs to the ledger's thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "broker/edits.h"
+#include "common/capture.h"
+#include "common/message.h"
+#include "common/spill.h"
+#include "common/sqlite.h"
+#include "common/store_meta.h"
+
+namespace csa {
+
+struct ReplayEntry {
+  JournalHeader header;
+  std::uint64_t first = 0;  // names the journal, with header.tx.node
+  std::string hostname;
+  const Spill& body;  // complete, its checksum proved
+};
+
+struct MergeContext {
+  const Meta& meta;  // the master before this entry; its log entry will be meta.position.seq.next()
+  WallTime time;     // of the commit
+};
+
+struct MergeOutcome {
+  ReplayResult result = ReplayResult::kApplied;
+  std::string text;             // why, where there is something to say
+  std::vector<KeyChange> keys;  // at most limits::kKeyChangesMax
+  std::int64_t rows = 0;        // of the application that changed at the master
+};
+
+class Merge {
+ public:
+  // All outlive this.
+  Merge(const Database& db, Capture& capture, EditIndex& edits);
+  ~Merge();
+  Merge(const Merge&) = delete;
+  Merge& operator=(const Merge&) = delete;
+
+  // Makes of the entry what the rules say, inbox and csa_remap included, whatever the entry holds.
+  // REQUIRES: a transaction is open, foreign keys are off, capture has begun and is empty; it still
+  // runs on return (and may have been begun anew). Throws SqliteError for the disk: the transaction
+  // must then be rolled back.
+  [[nodiscard]] MergeOutcome run(const ReplayEntry& entry, const MergeContext& context);
+  // The master held the WRITE under this TxId rejected: the entry goes to the inbox whole.
+  [[nodiscard]] MergeOutcome park(const ReplayEntry& entry, const MergeContext& context,
+                                  const std::string& reason);
+  // Rules or schema may have changed, or a transaction was rolled back.
+  void forget();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace csa

@@ -1,0 +1,80 @@
+// The messages by which a node hands its journal over, and what a journal says of its entries: read
+// schemas/protocol.md, "Replay", first. Plain values; part of message.h.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/bytes.h"
+#include "common/types.h"
+
+namespace csa {
+
+// What a node's journal says of one offline transaction beside its changes.
+struct JournalHeader {
+  TxId tx;
+  Position base;                      // the replica's, under the journal
+  std::uint64_t schema_version = 0;   // in force at the node
+  WallTime edited;                    // broker's time, as far as the node knew it ...
+  std::uint32_t edited_error_ms = 0;  // ... right to so much
+  Id128 request_hash;  // of the WRITE that was sent under this TxId before; zero: none was
+  std::int64_t changes = 0;
+  std::optional<std::int64_t> last_insert_rowid;
+  std::uint64_t size = 0;  // bytes of the changeset (of the journal's kind, see changeset.h)
+  bool operator==(const JournalHeader&) const = default;
+};
+
+// One offline transaction, or a part of a large one, handed over in the journal's order.
+struct Replay {
+  JournalHeader header;
+  std::uint64_t first = 0;     // counter of the journal's first entry: names the journal
+  std::uint64_t previous = 0;  // counter of the entry before this one; 0: it is the first
+  Id128 checksum;              // journal_checksum() of the whole entry
+  std::uint64_t offset = 0;
+  Bytes bytes;
+  [[nodiscard]] bool completes() const { return offset + bytes.size() == header.size; }
+  bool operator==(const Replay&) const = default;
+};
+
+// What became of a journaled transaction. Wire and disk values, never reused.
+enum class ReplayResult : std::uint8_t {
+  kMore = 1,        // no outcome: the part is here, send the next one
+  kAgain = 2,       // no outcome: the parts before are not here (any more), send it from byte 0
+  kBusy = 3,        // no outcome: send it again after a while, and nothing behind it before
+  kApplied = 4,     // as it was made
+  kMerged = 5,      // together with what others had changed meanwhile; nothing was lost
+  kSuperseded = 6,  // all its rows lost against later edits; they are in the inbox
+  kSplit = 7,       // some of its rows won, others lost; those are in the inbox
+  kParked = 8,      // it could not be applied and lies in the inbox whole
+  kStood = 9,       // the master held the outcome of the WRITE under this TxId; that stands
+};
+[[nodiscard]] std::string_view to_string(ReplayResult result);  // "applied", "merged", ...
+[[nodiscard]] constexpr bool is_outcome(ReplayResult result) {
+  return result >= ReplayResult::kApplied;
+}
+
+// A row that SQLite numbered at the node, where the master had given the number to another row.
+struct KeyChange {
+  std::string table;
+  std::int64_t before = 0;
+  std::int64_t after = 0;
+  bool operator==(const KeyChange&) const = default;
+};
+
+struct Replayed {
+  TxId tx;
+  ReplayResult result = ReplayResult::kMore;
+  std::uint64_t offset = 0;     // bytes of the entry that are here
+  Seq seq;                      // where the outcome is visible
+  std::string text;             // why, where there is something to say
+  std::vector<KeyChange> keys;  // the first limits::kKeyChangesMax; csa_remap has them all
+  bool operator==(const Replayed&) const = default;
+};
+
+// As invalid() of message.h.
+[[nodiscard]] std::optional<std::string> invalid(const JournalHeader& header);
+
+}  // namespace csa
