@@ -59,6 +59,8 @@ void fields(A& a, Ref<A, JournalHeader> m) {
   a("schema_version", m.schema_version);
   a("edited", m.edited);
   a("edited_error_ms", m.edited_error_ms);
+  a("boot", m.boot);
+  a("boot_ms", m.boot_ms);
   a("request_hash", m.request_hash);
   a("changes", m.changes);
   a("last_insert_rowid", m.last_insert_rowid);
@@ -188,6 +190,8 @@ void fields(A& a, Ref<A, Replay> m) {
   a("header", m.header);
   a("first", m.first);
   a("previous", m.previous);
+  a("correction_ms", m.correction_ms);
+  a("error_ms", m.error_ms);
   a("checksum", m.checksum);
   a("offset", m.offset);
   a("bytes", m.bytes);

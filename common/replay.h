@@ -20,6 +20,10 @@ struct JournalHeader {
   std::uint64_t schema_version = 0;   // in force at the node
   WallTime edited;                    // broker's time, as far as the node knew it ...
   std::uint32_t edited_error_ms = 0;  // ... right to so much
+  // The same moment by a clock that nobody sets: milliseconds since the node's computer was booted,
+  // and a hash that names that boot. On return in the same boot the edit's time is known exactly.
+  std::uint64_t boot = 0;
+  std::int64_t boot_ms = 0;
   Id128 request_hash;  // of the WRITE that was sent under this TxId before; zero: none was
   std::int64_t changes = 0;
   std::optional<std::int64_t> last_insert_rowid;
@@ -30,9 +34,11 @@ struct JournalHeader {
 // One offline transaction, or a part of a large one, handed over in the journal's order.
 struct Replay {
   JournalHeader header;
-  std::uint64_t first = 0;     // counter of the journal's first entry: names the journal
-  std::uint64_t previous = 0;  // counter of the entry before this one; 0: it is the first
-  Id128 checksum;              // journal_checksum() of the whole entry
+  std::uint64_t first = 0;         // counter of the journal's first entry: names the journal
+  std::uint64_t previous = 0;      // counter of the entry before this one; 0: it is the first
+  std::int64_t correction_ms = 0;  // to header.edited, as the node knows better by now ...
+  std::uint32_t error_ms = 0;      // ... and right to so much then
+  Id128 checksum;                  // journal_checksum() of the whole entry
   std::uint64_t offset = 0;
   Bytes bytes;
   [[nodiscard]] bool completes() const { return offset + bytes.size() == header.size; }

@@ -1,7 +1,10 @@
 // The one place where csa reads a clock.
 #pragma once
 
+#include <time.h>
+
 #include <chrono>
+#include <cstdint>
 
 #include "common/types.h"
 
@@ -12,6 +15,13 @@ namespace csa {
 [[nodiscard]] inline WallTime wall_now() {
   using namespace std::chrono;
   return WallTime{duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count()};
+}
+
+// Since the computer was booted, its sleep included; nobody sets this clock.
+[[nodiscard]] inline std::int64_t boot_now_ms() {
+  timespec now{};
+  clock_gettime(CLOCK_BOOTTIME, &now);
+  return std::int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1000000;
 }
 
 }  // namespace csa

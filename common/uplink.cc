@@ -65,6 +65,10 @@ std::optional<Message> Uplink::on_message(Message message, TimePoint now) {
     u.actions.emplace_back(SendRequest{Pong{number, u.head, {}, 0}});
     return std::nullopt;
   }
+  if (const auto* const pong = std::get_if<Pong>(&message)) {
+    u.round_trip.reset();
+    if (pong->number == u.ping_number) u.round_trip = now - u.ping_sent;
+  }
   if (u.state != UplinkState::kReady) return std::nullopt;  // nothing was asked for yet
   return message;
 }
@@ -150,6 +154,8 @@ void Uplink::set_state(NodeState state, std::uint64_t pending) {
 void Uplink::ping_soon(TimePoint now) {
   if (impl_->welcomed()) impl_->send_ping(now);
 }
+
+std::optional<Duration> Uplink::round_trip() const { return impl_->round_trip; }
 
 bool Uplink::ready() const { return impl_->state == UplinkState::kReady; }
 

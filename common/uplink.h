@@ -102,6 +102,8 @@ class Uplink {
   [[nodiscard]] bool ready() const;
   [[nodiscard]] const Welcome& welcome() const;  // REQUIRES: ready()
   [[nodiscard]] std::optional<Endpoint> endpoint() const;
+  // Between the last PING and its PONG; nothing: the last PONG answered an older one.
+  [[nodiscard]] std::optional<Duration> round_trip() const;
   // REQUIRES: ready()
   void send(Message message);
 

@@ -62,6 +62,8 @@ struct Uplink::Impl {
   TimePoint next_ping = TimePoint::max();
   std::optional<TimePoint> pong_due;  // a PING is out, and nothing has come since
   std::uint64_t ping_number = 0;
+  TimePoint ping_sent{};               // the last one
+  std::optional<Duration> round_trip;  // of the last PING that was answered
   NodeState node_state = NodeState::kSearching;
   std::uint64_t pending = 0;
   // In kReady.
@@ -195,6 +197,7 @@ struct Uplink::Impl {
   void send_ping(TimePoint now) {
     Ping ping;
     ping.number = ++ping_number;
+    ping_sent = now;
     ping.state = node_state;
     if (config.hello.position) ping.position = *config.hello.position;
     ping.pending = pending;

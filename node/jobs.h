@@ -45,6 +45,8 @@ struct OfflineWrite {
   Id128 request_hash;                 // set where it was sent under this TxId and no answer came
   WallTime edited;                    // now, in broker's time, as far as known ...
   std::uint32_t edited_error_ms = 0;  // ... right to so much
+  std::uint64_t boot = 0;             // and by the clock since the boot: see JournalHeader
+  std::int64_t boot_ms = 0;
 };
 struct Journaled {
   TxId tx;
