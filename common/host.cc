@@ -6,7 +6,10 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <fstream>
 #include <system_error>
+
+#include "common/bytes.h"
 
 namespace csa {
 
@@ -14,6 +17,13 @@ std::string host_name() {
   std::array<char, 256> name{};
   if (::gethostname(name.data(), name.size() - 1) != 0) return "localhost";
   return name.data();
+}
+
+std::uint64_t boot_hash() {
+  std::ifstream file("/proc/sys/kernel/random/boot_id");
+  std::string id;
+  if (!std::getline(file, id) || id.empty()) return 0;
+  return hash64(as_bytes(id));
 }
 
 StopSignals::StopSignals() {

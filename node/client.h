@@ -45,10 +45,10 @@ namespace csa {
 enum class ClientState : std::uint8_t {
   kSearching,   // looking for a broker
   kGreeting,    // talking to one
-  kReplaying,   // handing over offline changes (not yet in use)
+  kReplaying,   // handing over offline changes
   kCatchingUp,  // fetching what happened meanwhile, or a full copy
   kLive,        // the replica follows the master
-  kStandalone,  // no broker: reads go on, on the last replica
+  kStandalone,  // no broker: work goes on, on the last replica; writes are kept for later
   kRefused,     // the broker refuses this node: the event says why
   kLeaving,
 };
@@ -59,6 +59,9 @@ struct ClientEvent {
   enum class Kind : std::uint8_t {
     kState,     // state, position, broker, text (why; may be empty)
     kProgress,  // bytes, total: of a full copy
+    kReplay,    // pending, total: offline transactions that still wait, of so many, on return
+    kOutcome,   // tx, outcome, text: what became of an offline transaction: applied, merged,
+                // superseded, split, parked (csa_conflicts has the rows), stood
     kChanged,   // tables, position: rows of these tables changed, by whomever
     kStopped,   // text, exit_code: this client is at its end. 8: the link was lost and
                 // ClientOptions asked to stop; 0: the program that owned the replica has ended,
@@ -71,6 +74,9 @@ struct ClientEvent {
   std::string text;
   std::uint64_t bytes = 0;
   std::uint64_t total = 0;
+  std::uint64_t pending = 0;  // kState too: offline transactions not yet handed over
+  std::string tx;
+  std::string outcome;
   std::vector<std::string> tables;
   int exit_code = 0;
 };
@@ -110,7 +116,8 @@ struct WriteOptions {
 struct WriteResult {
   enum class Status : std::uint8_t {
     kCommitted,  // on the broker's disk
-    kJournaled,  // offline: kept on this computer (not yet in use)
+    kJournaled,  // offline: durable on this computer and visible in this replica; handed over when
+                 // a broker is back, then a kOutcome event tells what became of it
     kRejected,   // nothing changed; code and message say why
     kNoBroker,   // nothing was sent
     kUnknown,    // sent, and no answer by the timeout: `csa-node outcome TX` can tell later
@@ -124,7 +131,8 @@ struct WriteResult {
   std::uint64_t schema_version = 0;
   std::vector<std::string> columns;  // of RETURNING or SELECT
   std::vector<Row> rows;
-  std::string code;  // kRejected: constraint, sql, forbidden, limit, timeout, busy, expect
+  std::uint64_t pending = 0;  // kJournaled: offline transactions that wait, this one included
+  std::string code;           // kRejected: constraint, sql, forbidden, limit, timeout, busy, expect
   std::string message;
   std::uint32_t statement = 0;  // kRejected: which statement of the call, from 0
 };

@@ -9,6 +9,7 @@
 #include "common/result.h"
 #include "common/sqlite.h"
 #include "common/types.h"
+#include "node/broker_clock.h"
 
 namespace csa {
 
@@ -19,6 +20,7 @@ struct Identity {
   std::uint64_t counter = 0;          // TxId counters up to here may have been used
   std::uint64_t generation_seen = 0;  // highest generation ever followed; never goes down
   std::string endpoint;               // where the last WELCOME came from; empty: nowhere yet
+  std::optional<ClockAnchor> clock;   // the last measurement of broker's time
   std::string damage;  // why the content must not be built upon, a sentence; empty: it may
 };
 

@@ -9,6 +9,7 @@
 
 #include "common/message.h"
 #include "common/types.h"
+#include "node/broker_clock.h"
 
 namespace csa {
 
@@ -31,6 +32,7 @@ struct ReplicaState {
   std::uint64_t generation_seen = 0;
   std::uint64_t counter = 0;  // highest TxId counter that may be in use
   JournalState journal;
+  std::optional<ClockAnchor> clock;  // the last measurement of broker's time
 };
 
 struct Applied {

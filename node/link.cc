@@ -83,6 +83,7 @@ void Link::run_link() {
   if (!config_.door.empty()) {
     door_ = std::make_unique<DoorServer>(dialer_->context(), config_.door, log_);
   }
+  session_.set_local_time({wall_now(), boot_, boot_now_ms()});
   session_.start(monotonic_now());
   while (!stopped_) turn();
   finish();
@@ -97,6 +98,7 @@ void Link::turn() {
   if (door_) wake.push_back(door_->fd());
   Received received = dialer_->poll(std::clamp(left, {}, limits::kPollMax), wake);
   const TimePoint later = monotonic_now();
+  session_.set_local_time({wall_now(), boot_, boot_now_ms()});
   for (Message& message : received.messages) session_.on_message(std::move(message), later);
   for (const HeardBeacon& heard : received.beacons) session_.on_beacon(heard, later);
   if (received.disconnected) session_.on_disconnected(*received.disconnected, later);
@@ -193,6 +195,7 @@ ClientStatus Link::present_status() const {
   }
   status.replica = config_.replica_path;
   status.schema_version = view.schema_version;
+  status.pending = view.pending;
   status.text = why_;
   return status;
 }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "common/dialer.h"
+#include "common/host.h"
 #include "common/log.h"
 #include "common/mailbox.h"
 #include "node/backend.h"
@@ -71,6 +72,7 @@ class Link final : public Backend {
   std::uint64_t next_call_ = 1;
   StatusWaits waits_;
   std::string why_;
+  const std::uint64_t boot_ = boot_hash();
   bool leaving_ = false;
   bool stopped_ = false;
   std::thread link_thread_;

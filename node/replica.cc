@@ -124,6 +124,7 @@ void Replica::Impl::refresh_state() {
   state.node = identity.node;
   state.generation_seen = identity.generation_seen;
   state.counter = identity.counter;
+  state.clock = identity.clock;
   if (!applier) return;
   state.db = applier->meta().db;
   state.position = applier->meta().position;
@@ -334,6 +335,11 @@ void Replica::renew_identity() {
 void Replica::remember_endpoint(const std::string& endpoint) {
   if (endpoint == impl_->identity.endpoint) return;
   impl_->identity.endpoint = endpoint;
+  impl_->guarded([&] { impl_->save_identity(); });
+}
+
+void Replica::remember_clock(const ClockAnchor& anchor) {
+  impl_->identity.clock = anchor;
   impl_->guarded([&] { impl_->save_identity(); });
 }
 

@@ -70,6 +70,8 @@ class Replica {
   // An endpoint where a WELCOME came from, for the next start.
   void remember_endpoint(const std::string& endpoint);
   [[nodiscard]] std::optional<std::string> last_endpoint() const;
+  // The last measurement of broker's time, for edits without a link; see ReplicaState::clock.
+  void remember_clock(const ClockAnchor& anchor);
   // Checkpoint, bounded work; call when idle.
   void housekeeping();
   void close();

@@ -85,6 +85,17 @@ WriteResult to_result(const WriteDone& done) {
   switch (done.status) {
     case WriteStatus::kCommitted:
       return to_result(done.ack, done.visible);
+    case WriteStatus::kJournaled: {
+      WriteResult result;
+      result.status = WriteResult::Status::kJournaled;
+      result.tx = to_string(done.tx);
+      result.changes = done.journaled.changes;
+      result.last_insert_rowid = done.journaled.last_insert_rowid;
+      result.columns = done.journaled.columns;
+      result.rows = done.journaled.rows;
+      result.pending = done.pending;
+      return result;
+    }
     case WriteStatus::kRejected:
       return to_result(done.nack);
     case WriteStatus::kNoBroker:
@@ -106,6 +117,20 @@ std::optional<ClientEvent> to_event(const SessionEvent& event) {
     if (changed->position) out.position = to_string(*changed->position);
     if (changed->broker) out.broker = to_string(*changed->broker);
     out.text = changed->why;
+    out.pending = changed->pending;
+    return out;
+  }
+  if (const auto* const replay = std::get_if<ReplayProgress>(&event)) {
+    out.kind = ClientEvent::Kind::kReplay;
+    out.pending = replay->waiting;
+    out.total = replay->total;
+    return out;
+  }
+  if (const auto* const told = std::get_if<OutcomeTold>(&event)) {
+    out.kind = ClientEvent::Kind::kOutcome;
+    out.tx = to_string(told->outcome.tx);
+    out.outcome = to_string(told->outcome.result);
+    out.text = told->outcome.text;
     return out;
   }
   if (const auto* const progress = std::get_if<CopyProgress>(&event)) {

@@ -29,7 +29,9 @@ Session::Impl::Impl(SessionConfig config_in, const ReplicaState& replica_in, con
       uplink(config.uplink, log_in),
       stream(config.uplink.seed + 1),
       copy(config.uplink.seed + 2),
-      writes(config.uplink.seed + 3) {
+      writes(config.uplink.seed + 3),
+      handover(config.uplink.seed + 4),
+      clock(replica_in.clock) {
   if (config.uplink.last_good) remembered = to_string(*config.uplink.last_good);
   writes.set_identity(replica.node, replica.counter);
   see_replica(replica_in);
@@ -86,9 +88,7 @@ void Session::Impl::settle(TimePoint now) {
   }
   join(now);
   if (standalone_at && *standalone_at <= now) {
-    become(NodeState::kStandalone, no_link.empty() ? "no broker in reach" : no_link, now);
-    standalone_at.reset();
-    writes.fail_unsent(no_broker_text());
+    go_standalone(no_link.empty() ? "no broker in reach" : no_link, now);
   }
   writes.on_deadline(now, no_broker_text());
   const bool identified = !want_identity && out != Out::kIdentity;
@@ -99,11 +99,15 @@ void Session::Impl::settle(TimePoint now) {
     if (feed == Feed::kCopy) {
       for (const SnapshotGet& get : copy.take_requests(now)) uplink.send(get);
     }
+    go_on_handover(now);
     if (state == NodeState::kCatchingUp && applied_all()) become(NodeState::kLive, {}, now);
-    if (state == NodeState::kCatchingUp || state == NodeState::kLive) {
+    const bool joined = state == NodeState::kCatchingUp || state == NodeState::kLive ||
+                        (state == NodeState::kReplaying && handed_over());
+    if (joined && replica.journal.waiting == 0) {
       for (Message& message : writes.take_sendable(now)) uplink.send(std::move(message));
     }
   }
+  last_now = now;
   tell_uplink();
   tell_position(now);
   deliver_writes();
@@ -122,18 +126,20 @@ void Session::Impl::tell_position(TimePoint now) {
   uplink.ping_soon(now);
 }
 
-std::optional<StoreJob> Session::Impl::next_job() {
+std::optional<StoreJob> Session::Impl::next_job(TimePoint now) {
   if (feed == Feed::kPaused) return std::nullopt;  // the disk is given time
   if (want_identity) {
     want_identity = false;
     out = Out::kIdentity;
     return RenewIdentity{};
   }
-  if (uplink.ready() && writes.needs_counters()) {
+  if ((uplink.ready() || journaling()) && writes.needs_counters()) {
     out = Out::kCounters;
     return ReserveCounters{};
   }
   if (remember) return RememberEndpoint{*std::exchange(remember, std::nullopt)};
+  if (remember_clock) return RememberClock{*std::exchange(remember_clock, std::nullopt)};
+  if (std::optional<StoreJob> job = next_offline_job(now)) return job;
   if (std::optional<StoreJob> job = copy.take_job()) {
     out = std::holds_alternative<BeginDownload>(*job) ? Out::kBegin
           : std::holds_alternative<WriteChunk>(*job)  ? Out::kChunk
@@ -141,8 +147,16 @@ std::optional<StoreJob> Session::Impl::next_job() {
     return job;
   }
   if (feed == Feed::kLog && stream.has_ready()) {
+    if (has_journal()) {
+      out = Out::kSpool;
+      return SpoolPieces{stream.take(limits::kMiB)};
+    }
     out = Out::kApply;
     return ApplyPieces{stream.take(limits::kMiB), floor};
+  }
+  if (can_take_over()) {
+    out = Out::kTakeOver;
+    return TakeOver{};
   }
   return std::nullopt;
 }
@@ -191,7 +205,8 @@ void Session::on_disconnected(std::string why, TimePoint now) {
 void Session::on_applied(Result<Applied> result, TimePoint now) {
   Impl& s = *impl_;
   const bool installing = s.out == Impl::Out::kInstall;
-  CSA_CHECK(installing || s.out == Impl::Out::kApply);
+  const bool taking_over = s.out == Impl::Out::kTakeOver;
+  CSA_CHECK(installing || taking_over || s.out == Impl::Out::kApply);
   s.out = Impl::Out::kNothing;
   if (s.stopped) return;
   if (!result) {
@@ -208,6 +223,12 @@ void Session::on_applied(Result<Applied> result, TimePoint now) {
       s.had_damage = s.fresh_copy = false;
       s.copy.on_good();
     }
+    if (taking_over) {
+      // The stream goes on from where the replica stands now.
+      s.stream.stop();
+      if (s.feed == Impl::Feed::kLog) s.feed = Impl::Feed::kNone;
+      if (s.uplink.ready()) s.become(NodeState::kCatchingUp, {}, now);
+    }
     if (!applied.tables.empty() && s.replica.position)
       s.events.emplace_back(TablesChanged{std::move(applied.tables), *s.replica.position});
   }
@@ -216,7 +237,14 @@ void Session::on_applied(Result<Applied> result, TimePoint now) {
 
 void Session::on_store_failed(Error error, TimePoint now) {
   Impl& s = *impl_;
-  if (s.out == Impl::Out::kApply || s.out == Impl::Out::kInstall) {
+  if (s.out == Impl::Out::kOfflineWrite) {
+    on_journaled(std::move(error), now);
+    return;
+  }
+  if (s.out == Impl::Out::kReadJournal || s.out == Impl::Out::kMark) {
+    s.handover.on_store_failed(now);
+  }
+  if (s.out == Impl::Out::kApply || s.out == Impl::Out::kInstall || s.out == Impl::Out::kTakeOver) {
     on_applied(std::move(error), now);
     return;
   }
@@ -271,7 +299,9 @@ void Session::write(WriteCall call, TimePoint now) {
     s.deliver_writes();
     return;
   }
-  if (s.state == NodeState::kStandalone || s.state == NodeState::kRefused) {
+  const bool alone = s.state == NodeState::kStandalone;
+  const bool can_journal = s.journaling() && std::holds_alternative<Write>(call.request);
+  if (s.state == NodeState::kRefused || (alone && !can_journal)) {
     s.writes.refuse(call.call, s.no_broker_text());
   } else if (s.ledger_stuck()) {
     s.writes.refuse(call.call, "the broker answers, but its database has not for " +
@@ -296,6 +326,7 @@ TimePoint Session::deadline() const {
   sooner(next, s.standalone_at);
   sooner(next, s.rejoin_at);
   sooner(next, s.tell_at);
+  sooner(next, s.handover.deadline());
   const bool identified = !s.want_identity && s.out != Impl::Out::kIdentity;
   const bool sending = s.uplink.ready() && identified;
   sooner(next, s.writes.deadline(sending));
@@ -308,7 +339,7 @@ std::vector<UplinkAction> Session::take_actions() { return impl_->uplink.take_ac
 
 std::optional<StoreJob> Session::take_job() {
   if (impl_->stopped || impl_->out != Impl::Out::kNothing) return std::nullopt;
-  return impl_->next_job();
+  return impl_->next_job(impl_->last_now);
 }
 
 std::vector<SessionEvent> Session::take_events() { return std::exchange(impl_->events, {}); }
@@ -324,6 +355,7 @@ Session::View Session::view() const {
     view.head = s.head.seq;
   }
   view.schema_version = s.replica.schema_version;
+  view.pending = s.replica.journal.waiting;
   view.node = s.replica.node;
   return view;
 }

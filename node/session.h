@@ -14,6 +14,7 @@
 #include "common/message.h"
 #include "common/result.h"
 #include "common/uplink.h"
+#include "node/broker_clock.h"
 #include "node/jobs.h"
 
 namespace csa {
@@ -46,15 +47,44 @@ struct RenewIdentity {};    // on_identity
 struct RememberEndpoint {
   std::string endpoint;
 };  // no answer
+struct RememberClock {
+  ClockAnchor anchor;
+};  // no answer
+struct JournalWrite {
+  OfflineWrite write;
+};  // on_journaled
+struct ReadJournal {
+  std::uint64_t after = 0;  // see Journal::read
+  std::uint64_t offset = 0;
+  std::size_t max_bytes = 0;
+};  // on_journal_read
+struct MarkAnswered {
+  std::vector<Replayed> answers;
+};  // on_marked
+struct SpoolPieces {
+  std::vector<LogPiece> pieces;
+};                   // on_spooled
+struct TakeOver {};  // on_applied
 using StoreJob = std::variant<ApplyPieces, BeginDownload, WriteChunk, InstallCopy, DropDownload,
-                              ReserveCounters, RenewIdentity, RememberEndpoint>;
+                              ReserveCounters, RenewIdentity, RememberEndpoint, RememberClock,
+                              JournalWrite, ReadJournal, MarkAnswered, SpoolPieces, TakeOver>;
 
 // For the application.
 struct StateChanged {
   NodeState state = NodeState::kSearching;
   std::optional<Position> position;
   std::optional<Endpoint> broker;
-  std::string why;  // a sentence, where there is something to say
+  std::string why;            // a sentence, where there is something to say
+  std::uint64_t pending = 0;  // offline transactions not yet handed over
+};
+// Of the journal, while it is handed over.
+struct ReplayProgress {
+  std::uint64_t waiting = 0;  // transactions
+  std::uint64_t total = 0;
+};
+// What became of an offline transaction.
+struct OutcomeTold {
+  Replayed outcome;
 };
 struct CopyProgress {
   std::uint64_t bytes = 0;
@@ -64,21 +94,24 @@ struct TablesChanged {
   std::vector<std::string> tables;
   Position position;
 };
-enum class WriteStatus : std::uint8_t { kCommitted, kRejected, kNoBroker, kUnknown };
+enum class WriteStatus : std::uint8_t { kCommitted, kJournaled, kRejected, kNoBroker, kUnknown };
 struct WriteDone {
   std::uint64_t call = 0;  // the caller's number
   WriteStatus status = WriteStatus::kUnknown;
   TxId tx;
-  bool visible = false;  // in this replica
-  Ack ack;               // kCommitted
-  Nack nack;             // kRejected
-  std::string message;   // kNoBroker, kUnknown
+  bool visible = false;       // in this replica
+  Ack ack;                    // kCommitted
+  Journaled journaled;        // kJournaled
+  std::uint64_t pending = 0;  // kJournaled: transactions that wait now, this one included
+  Nack nack;                  // kRejected
+  std::string message;        // kNoBroker, kUnknown
 };
 struct Stopped {
   int exit_code = 0;
   std::string why;
 };  // leave() is done, or the link was lost
-using SessionEvent = std::variant<StateChanged, CopyProgress, TablesChanged, WriteDone, Stopped>;
+using SessionEvent = std::variant<StateChanged, CopyProgress, ReplayProgress, OutcomeTold,
+                                  TablesChanged, WriteDone, Stopped>;
 
 struct WriteCall {
   std::uint64_t call = 0;
@@ -94,6 +127,8 @@ class Session {
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
+  // The computer's clocks; to be told before every other call that has a `now`.
+  void set_local_time(const LocalTime& local);
   void start(TimePoint now);
   void leave(std::string reason, TimePoint now);
 
@@ -107,6 +142,10 @@ class Session {
   void on_chunk_written(std::uint64_t offset, std::size_t bytes, TimePoint now);
   void on_counters(std::uint64_t reserved_up_to, TimePoint now);
   void on_identity(const ReplicaState& replica, TimePoint now);
+  void on_journaled(Result<OfflineDone> result, TimePoint now);
+  void on_journal_read(Result<std::vector<Replay>> result, TimePoint now);
+  void on_marked(const ReplicaState& replica, TimePoint now);
+  void on_spooled(const Status& result, TimePoint now);
   // The job that is out met the disk's error (kFailed): it is tried again after a while. For a job
   // without an answer: nothing.
   void on_store_failed(Error error, TimePoint now);
@@ -129,6 +168,7 @@ class Session {
     std::string broker_hostname;
     Seq head;
     std::uint64_t schema_version = 0;
+    std::uint64_t pending = 0;  // offline transactions not yet handed over
     NodeId node;
   };
   [[nodiscard]] View view() const;

@@ -44,8 +44,9 @@ void Session::Impl::become(NodeState next, std::string reason, TimePoint now) {
   } else {
     log.info(line);
   }
-  events.emplace_back(StateChanged{next, replica.position, uplink.endpoint(), why});
-  uplink.set_state(state, 0);
+  events.emplace_back(
+      StateChanged{next, replica.position, uplink.endpoint(), why, replica.journal.waiting});
+  uplink.set_state(state, replica.journal.waiting);
   if (!same) uplink.ping_soon(now);
 }
 
@@ -148,9 +149,20 @@ void Session::Impl::on_ready(const LinkReady& ready, TimePoint now) {
   no_link.clear();
   const std::string place = to_string(ready.endpoint);
   if (place != remembered) remember = remembered = place;
+  offline = false;
   copy.link_up(now);
+  copy.set_at_least(replica.journal.answered_to);
   feed = copy.wanted() ? Feed::kCopy : Feed::kNone;
-  become(NodeState::kCatchingUp, copy.wanted() ? "a full copy goes on" : "", now);
+  if (has_journal()) {
+    if (copy.wanted()) {
+      copy.cancel();
+      feed = Feed::kNone;
+      copy_reason = "a full copy was under way";
+    }
+    start_handover(now);
+  } else {
+    become(NodeState::kCatchingUp, copy.wanted() ? "a full copy goes on" : "", now);
+  }
   join(now);
 }
 
@@ -158,6 +170,7 @@ void Session::Impl::on_lost(const std::string& reason, bool refused_next, TimePo
   no_link = reason;
   stream.stop();
   copy.link_down();
+  handover.stop();
   writes.link_down();
   feed = Feed::kNone;
   rejoin_at.reset();
@@ -169,6 +182,11 @@ void Session::Impl::on_lost(const std::string& reason, bool refused_next, TimePo
     return;
   }
   if (refused_next) return;
+  if (replica.position) {
+    // Nobody waits for a broker that was there a moment ago: work goes on at once.
+    go_standalone(reason, now);
+    return;
+  }
   become(NodeState::kSearching, reason, now);
   standalone_at = now + config.discovery_timeout;
 }
@@ -176,6 +194,8 @@ void Session::Impl::on_lost(const std::string& reason, bool refused_next, TimePo
 void Session::Impl::on_refused(const LinkRefused& refused, TimePoint now) {
   no_link = "refused at " + to_string(refused.endpoint) + ": " + refused.refusal.text;
   copy.link_down();
+  handover.stop();
+  offline = false;
   become(NodeState::kRefused, no_link, now);
   writes.fail_unsent(no_broker_text());
 }
@@ -187,8 +207,15 @@ void Session::Impl::join(TimePoint now) {
     feed = Feed::kCopy;
     return;
   }
+  if (copy_reason) {
+    start_copy(std::string(*copy_reason), false, now);
+    return;
+  }
   // The store's answer decides what is here already.
-  if (out == Out::kApply || out == Out::kInstall) return;
+  if (out == Out::kApply || out == Out::kInstall || out == Out::kSpool || out == Out::kTakeOver ||
+      out == Out::kOfflineWrite) {
+    return;
+  }
   if (!replica.db || !replica.position) {
     start_copy("no copy of the database is here yet: taking one", false, now);
     return;
@@ -200,7 +227,15 @@ void Session::Impl::join(TimePoint now) {
 
 void Session::Impl::start_copy(const std::string& reason, bool after_trouble, TimePoint now) {
   stream.stop();
+  if (has_journal() && (handover.running() || !handed_over())) {
+    // What was made here goes to the broker first: the copy would lose it.
+    copy_reason = reason;
+    feed = Feed::kWaiting;
+    return;
+  }
+  copy_reason.reset();
   feed = Feed::kCopy;
+  copy.set_at_least(replica.journal.answered_to);
   copy.want(now, after_trouble);
   become(NodeState::kCatchingUp, reason, now);
 }
@@ -215,12 +250,18 @@ void Session::Impl::on_damage(const Error& error, bool installing, TimePoint now
     feed = Feed::kPaused;
     store_troubles = std::min(store_troubles + 1, kStoreTroublesMax);
     rejoin_at = now + std::min(kStoreRetryMax, kStoreRetryFirst * (1 << store_troubles));
-    if (uplink.ready()) become(NodeState::kCatchingUp, what + error.what, now);
+    if (uplink.ready())
+      become(has_journal() ? state : NodeState::kCatchingUp, what + error.what, now);
     return;
   }
   // The first damage is repaired at once; what keeps coming back must not load the broker.
   const bool again = installing || had_damage;
   had_damage = true;
+  if (has_journal()) {
+    copy_reason = what + error.what + " (taking a full copy)";
+    feed = Feed::kNone;
+    return;
+  }
   copy.want(now, again);
   feed = uplink.ready() ? Feed::kCopy : Feed::kNone;
   if (uplink.ready())
@@ -229,6 +270,7 @@ void Session::Impl::on_damage(const Error& error, bool installing, TimePoint now
 
 void Session::Impl::see_replica(const ReplicaState& next) {
   replica = next;
+  writes.hold_confirmed_below(replica.journal.first);
   tell_uplink();
   if (replica.position) writes.on_position(*replica.position);
 }
@@ -276,6 +318,10 @@ void Session::Impl::on_answer(Message message, TimePoint now) {
     on_head(beat->head, beat->ledger_age_ms, now);
   } else if (const auto* pong = std::get_if<Pong>(&message)) {
     on_head(pong->head, pong->ledger_age_ms, now);
+    on_pong(*pong, now);
+  } else if (const auto* const replayed = std::get_if<Replayed>(&message)) {
+    handover.on_replayed(*replayed, now);
+    if (is_outcome(replayed->result)) events.emplace_back(OutcomeTold{*replayed});
   }
 }
 

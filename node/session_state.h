@@ -9,6 +9,7 @@
 #include "common/stream.h"
 #include "node/session.h"
 #include "node/session_copy.h"
+#include "node/session_handover.h"
 #include "node/session_writes.h"
 
 namespace csa {
@@ -18,10 +19,11 @@ struct Session::Impl {
 
   // Where the replica's next content comes from.
   enum class Feed : std::uint8_t {
-    kNone,    // no link, or the store must become idle first
-    kLog,     // the stream
-    kCopy,    // a full copy
-    kPaused,  // the store could not go on: until rejoin_at
+    kNone,     // no link, or the store must become idle first
+    kLog,      // the stream
+    kCopy,     // a full copy
+    kWaiting,  // a full copy, once the journal is handed over
+    kPaused,   // the store could not go on: until rejoin_at
   };
   enum class Out : std::uint8_t {
     kNothing,
@@ -30,7 +32,12 @@ struct Session::Impl {
     kChunk,
     kInstall,
     kCounters,
-    kIdentity
+    kIdentity,
+    kOfflineWrite,
+    kReadJournal,
+    kMark,
+    kSpool,
+    kTakeOver,
   };
 
   SessionConfig config;
@@ -40,6 +47,10 @@ struct Session::Impl {
   Stream stream;
   CopyFetch copy;
   Writes writes;
+  Handover handover;
+  BrokerClock clock;
+  LocalTime local;
+  std::optional<TimePoint> clock_saved;
 
   NodeState state = NodeState::kSearching;
   std::string why;      // of the present state
@@ -47,6 +58,13 @@ struct Session::Impl {
   bool stopped = false;
   bool was_live = false;
   std::optional<TimePoint> standalone_at;
+  // No link, and no waiting for one: writes are made on the replica.
+  bool offline = false;
+  // The log does not reach back: a full copy as soon as the journal is handed over, for this
+  // reason.
+  std::optional<std::string> copy_reason;
+  std::uint64_t handover_total = 0;
+  std::optional<TimePoint> replay_told;
 
   Feed feed = Feed::kNone;
   std::optional<TimePoint> rejoin_at;
@@ -61,6 +79,8 @@ struct Session::Impl {
   bool want_identity = false;
   std::optional<TimePoint> renewed_at;
   std::optional<std::string> remember;  // an endpoint to be written down
+  std::optional<ClockAnchor> remember_clock;
+  TimePoint last_now{};
   std::string remembered;
 
   Seq told_seq;                      // the position that the broker knows of
@@ -91,6 +111,20 @@ struct Session::Impl {
   void see_replica(const ReplicaState& next);
   [[nodiscard]] bool applied_all() const;
 
+  // Offline work and its way back (session_offline.cc).
+  void go_standalone(const std::string& reason, TimePoint now);
+  // Writes are made on the replica now.
+  [[nodiscard]] bool journaling() const;
+  [[nodiscard]] bool has_journal() const { return replica.journal.entries > 0; }
+  // Every entry has its outcome, and that is marked.
+  [[nodiscard]] bool handed_over() const;
+  void start_handover(TimePoint now);
+  void go_on_handover(TimePoint now);
+  [[nodiscard]] bool can_take_over() const;
+  void tell_replay(TimePoint now);
+  void on_pong(const Pong& pong, TimePoint now);
+  [[nodiscard]] std::optional<StoreJob> next_offline_job(TimePoint now);
+
   // Writes.
   [[nodiscard]] bool ledger_stuck() const;
   [[nodiscard]] std::string no_broker_text() const;
@@ -101,7 +135,7 @@ struct Session::Impl {
   void tell_position(TimePoint now);
   void tell_progress(TimePoint now);
   void deliver_writes();
-  [[nodiscard]] std::optional<StoreJob> next_job();
+  [[nodiscard]] std::optional<StoreJob> next_job(TimePoint now);
 };
 
 }  // namespace csa

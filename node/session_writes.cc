@@ -65,6 +65,7 @@ struct ToMessage {
 void Writes::set_identity(const NodeId& node, std::uint64_t used) {
   std::vector<Order> strangers;
   for (const auto& [order, pending] : pending_) {
+    if (pending.offline) continue;
     if (pending.tx.counter != 0 && pending.tx.node != node && !is_question(pending.call))
       strangers.push_back(order);
   }
@@ -95,7 +96,8 @@ bool Writes::needs_counters() const {
 }
 
 std::uint64_t Writes::confirmed() const {
-  const std::uint64_t delivered = (open_.empty() ? next_ : *open_.begin()) - 1;
+  std::uint64_t delivered = (open_.empty() ? next_ : *open_.begin()) - 1;
+  if (journal_first_ != 0) delivered = std::min(delivered, journal_first_ - 1);
   return delivered > kOutcomesKept ? delivered - kOutcomesKept : 0;
 }
 
@@ -180,7 +182,7 @@ std::vector<Message> Writes::take_sendable(TimePoint now) {
 
 void Writes::link_down() {
   for (auto& [order, pending] : pending_) {
-    if (pending.ack || pending.resend_at) continue;
+    if (pending.ack || pending.resend_at || pending.offline) continue;
     unsent_.insert(order);
   }
 }
@@ -308,9 +310,12 @@ void Writes::end_without_outcome(Order order, const std::string& no_broker) {
     reject(order, *pending.last_busy);
   } else {
     WriteDone done;
-    done.status = pending.sends > 0 ? WriteStatus::kUnknown : WriteStatus::kNoBroker;
-    done.message = pending.sends > 0 ? "it was sent, but no answer came: ask for its outcome later"
-                                     : no_broker;
+    done.status =
+        pending.sends > 0 || pending.offline ? WriteStatus::kUnknown : WriteStatus::kNoBroker;
+    done.message = pending.offline ? "this program ends before it is known: see csa-node journal"
+                   : pending.sends > 0
+                       ? "it was sent, but no answer came: ask for its outcome later"
+                       : no_broker;
     end(order, std::move(done));
   }
 }
@@ -337,6 +342,7 @@ void Writes::fail_unsent(const std::string& no_broker) {
 }
 
 void Writes::fail_all(const std::string& why) {
+  offline_.reset();  // its answer finds nobody any more; the journal has it
   while (!pending_.empty()) end_without_outcome(pending_.begin()->first, why);
 }
 

@@ -34,6 +34,18 @@ class Writes {
   void add(WriteCall call);
   // What to send now, in order: unsent ones, those to send again.
   [[nodiscard]] std::vector<Message> take_sendable(TimePoint now);
+  // Standalone: the next call in order that can be made on the replica, with its TxId; nullopt:
+  // none (or none without counters). Until on_offline() it is nowhere else.
+  [[nodiscard]] std::optional<OfflineWrite> take_offline();
+  // What became of it. Error: it was not made.
+  void on_offline(Result<OfflineDone> result);
+  // There will be no broker for a while: calls that only a broker can answer get `no_broker`, what
+  // is durable there but not to be seen here is told so.
+  void on_standalone(const std::string& no_broker);
+  // No write may be confirmed that the journal from this counter on (0: none) still holds.
+  void hold_confirmed_below(std::uint64_t first) { journal_first_ = first; }
+  // Calls that were never sent are answered with `nack`.
+  void reject_unsent(const Nack& nack);
   // The answers may be lost: what has no outcome is sent again on the next link.
   void link_down();
 
@@ -65,6 +77,7 @@ class Writes {
     std::optional<Ack> ack;  // durable, waits to be visible
     Id128 ack_epoch;
     std::size_t ack_bytes = 0;
+    bool offline = false;  // is being made on the replica
   };
   using Order = std::uint64_t;
 
@@ -93,6 +106,8 @@ class Writes {
   std::set<std::pair<TimePoint, Order>> resends_;
   std::set<Order> acked_;
   std::optional<Position> shown_;
+  std::uint64_t journal_first_ = 0;
+  std::optional<Order> offline_;  // the one that is out
   std::vector<WriteDone> done_;
 };
 

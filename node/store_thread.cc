@@ -5,6 +5,7 @@
 #include "common/limits.h"
 #include "common/system_clock.h"
 #include "node/link.h"
+#include "node/store_jobs.h"
 
 namespace csa {
 namespace {
@@ -38,51 +39,17 @@ void Link::run_store() {
 }
 
 void Link::store_job(StoreJob job) {
-  // Answers are posted as closures; the link thread is always draining, so a full mailbox ends.
-  const auto post = [this](auto answer) {
-    Task task = [this, answer = std::move(answer)]() mutable { answer(session_, monotonic_now()); };
-    if (!tasks_.push(std::move(task))) log_.debug("store: the link has ended");
-  };
-  struct Run {
-    Link& link;
-    Replica& replica;
-    const decltype(post)& answer;
-    void operator()(ApplyPieces& j) const {
-      auto result = std::make_shared<Result<Applied>>(replica.apply(j.pieces));
-      if (*result) replica.trim(j.floor);
-      answer([result](Session& s, TimePoint now) { s.on_applied(std::move(*result), now); });
-    }
-    void operator()(BeginDownload& j) const {
-      const std::uint64_t from = replica.begin_download(j.snapshot, j.total);
-      answer([from](Session& s, TimePoint now) { s.on_download(from, now); });
-    }
-    void operator()(WriteChunk& j) const {
-      replica.write_chunk(j.offset, j.bytes);
-      answer([offset = j.offset, size = j.bytes.size()](Session& s, TimePoint now) {
-        s.on_chunk_written(offset, size, now);
-      });
-    }
-    void operator()(InstallCopy& j) const {
-      auto result = std::make_shared<Result<Applied>>(replica.install(j.end));
-      answer([result](Session& s, TimePoint now) { s.on_applied(std::move(*result), now); });
-    }
-    void operator()(DropDownload&) const { replica.drop_download(); }
-    void operator()(ReserveCounters&) const {
-      const std::uint64_t up_to = replica.reserve_counters();
-      answer([up_to](Session& s, TimePoint now) { s.on_counters(up_to, now); });
-    }
-    void operator()(RenewIdentity&) const {
-      replica.renew_identity();
-      answer([state = replica.state()](Session& s, TimePoint now) { s.on_identity(state, now); });
-    }
-    void operator()(RememberEndpoint& j) const { replica.remember_endpoint(j.endpoint); }
-  };
+  StoreAnswer answer;
   try {
-    std::visit(Run{*this, *replica_, post}, job);
+    answer = run_store_job(std::move(job), *replica_);
   } catch (const std::exception& error) {
-    auto result = std::make_shared<Result<Applied>>(disk_error(config_.replica_path, error.what()));
-    post([result](Session& s, TimePoint now) { s.on_store_failed(result->error(), now); });
+    answer = [failure = disk_error(config_.replica_path, error.what())](
+                 Session& session, TimePoint now) { session.on_store_failed(failure, now); };
   }
+  if (!answer) return;
+  // The link thread is always draining, so a full mailbox ends.
+  Task task = [this, answer = std::move(answer)] { answer(session_, monotonic_now()); };
+  if (!tasks_.push(std::move(task))) log_.debug("store: the link has ended");
 }
 
 }  // namespace csa

@@ -1,0 +1,136 @@
+#include "node/session_handover.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/limits.h"
+
+namespace csa {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr std::size_t kMarkMax = 256;  // outcomes marked by one local commit
+constexpr int kTroublesMax = 6;
+// A part may have to wait for a long statement of somebody else.
+constexpr milliseconds kSilence = limits::kStatementTimeout + limits::kLogRetry;
+
+}  // namespace
+
+void Handover::start(TimePoint now) {
+  stop();
+  running_ = true;
+  heard_ = now;
+}
+
+void Handover::stop() {
+  running_ = false;
+  begin_again(0, TimePoint{});
+  wait_until_.reset();
+  troubles_ = 0;
+  trouble_.clear();
+}
+
+void Handover::begin_again(std::uint64_t after, TimePoint at) {
+  after_ = after;
+  offset_ = 0;
+  end_read_ = false;
+  drop_read_ = reading_;
+  ready_.clear();
+  sent_.clear();
+  sent_bytes_ = 0;
+  wait_until_ = at;
+}
+
+void Handover::on_store_failed(TimePoint now) {
+  reading_ = marking_ = false;
+  if (running_) begin_again(0, now + limits::kRetryMax);
+}
+
+void Handover::on_read(std::vector<Replay> replays) {
+  reading_ = false;
+  if (std::exchange(drop_read_, false) || !running_) return;
+  if (replays.empty()) {
+    end_read_ = true;
+    return;
+  }
+  for (Replay& replay : replays) {
+    if (replay.completes()) {
+      after_ = replay.header.tx.counter;
+      offset_ = 0;
+    } else {
+      offset_ = replay.offset + replay.bytes.size();
+    }
+    ready_.push_back(std::move(replay));
+  }
+}
+
+void Handover::on_replayed(const Replayed& answer, TimePoint now) {
+  // An answer to what is not out (any more) was given before the present attempt.
+  const auto first = std::find_if(sent_.begin(), sent_.end(),
+                                  [&](const Part& part) { return part.tx == answer.tx; });
+  if (!running_ || first == sent_.end()) return;
+  heard_ = now;
+  if (answer.result == ReplayResult::kAgain || answer.result == ReplayResult::kBusy) {
+    const std::uint64_t previous = first->previous;
+    troubles_ = std::min(troubles_ + 1, kTroublesMax);
+    trouble_ = answer.text;
+    const milliseconds most = std::min(limits::kRetryMax, limits::kRetryMin * (1 << troubles_));
+    std::uniform_int_distribution<std::int64_t> delay(most.count() / 2, most.count());
+    begin_again(previous, now + milliseconds{delay(random_)});
+    return;
+  }
+  const bool settled = is_outcome(answer.result);
+  std::erase_if(sent_, [&](const Part& part) {
+    const bool done = part.tx == answer.tx && (settled || part.end <= answer.offset);
+    if (done) sent_bytes_ -= part.bytes;
+    return done;
+  });
+  if (!settled) return;
+  troubles_ = 0;
+  trouble_.clear();
+  answers_.push_back(answer);
+}
+
+std::optional<StoreJob> Handover::take_job(TimePoint now) {
+  if (!marking_ && !answers_.empty()) {
+    const std::size_t count = std::min(kMarkMax, answers_.size());
+    const auto end = answers_.begin() + static_cast<std::ptrdiff_t>(count);
+    MarkAnswered mark{{answers_.begin(), end}};
+    answers_.erase(answers_.begin(), end);
+    marking_ = true;
+    return mark;
+  }
+  if (!running_ || reading_ || end_read_ || !ready_.empty()) return std::nullopt;
+  if (wait_until_ && *wait_until_ > now) return std::nullopt;
+  reading_ = true;
+  return ReadJournal{after_, offset_, limits::kReplayWindow / 2};
+}
+
+std::vector<Replay> Handover::take_requests(TimePoint now) {
+  std::vector<Replay> requests;
+  if (!running_) return requests;
+  if (!sent_.empty() && heard_ + kSilence <= now) begin_again(sent_.front().previous, now);
+  if (wait_until_ && *wait_until_ > now) return requests;
+  wait_until_.reset();
+  while (!ready_.empty() && sent_.size() < limits::kReplayEntriesMax &&
+         (sent_.empty() || sent_bytes_ + ready_.front().bytes.size() <= limits::kReplayWindow)) {
+    Replay& next = ready_.front();
+    if (sent_.empty()) heard_ = now;
+    sent_.push_back(
+        {next.header.tx, next.previous, next.offset + next.bytes.size(), next.bytes.size()});
+    sent_bytes_ += next.bytes.size();
+    requests.push_back(std::move(next));
+    ready_.pop_front();
+  }
+  return requests;
+}
+
+std::optional<TimePoint> Handover::deadline() const {
+  if (!running_) return std::nullopt;
+  if (wait_until_) return wait_until_;
+  if (!sent_.empty()) return heard_ + kSilence;
+  return std::nullopt;
+}
+
+}  // namespace csa

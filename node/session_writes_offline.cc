@@ -1,0 +1,78 @@
+// Calls that are made on the replica because there is no broker.
+#include <utility>
+
+#include "common/codec.h"
+#include "node/session_writes.h"
+
+namespace csa {
+
+std::optional<OfflineWrite> Writes::take_offline() {
+  if (offline_) return std::nullopt;
+  for (auto& [order, pending] : pending_) {
+    const auto* const write = std::get_if<Write>(&pending.call.request);
+    if (write == nullptr || pending.ack) continue;
+    if (!assign_tx(order, pending)) return std::nullopt;
+    OfflineWrite out;
+    out.write = *write;
+    out.write.tx = pending.tx;
+    if (pending.sends > 0) out.request_hash = request_hash(*write);
+    // From here on the answer is the replica's: no deadline and no sending.
+    deadlines_.erase({pending.call.deadline, order});
+    if (pending.resend_at) resends_.erase({*pending.resend_at, order});
+    pending.resend_at.reset();
+    unsent_.erase(order);
+    pending.offline = true;
+    offline_ = order;
+    return out;
+  }
+  return std::nullopt;
+}
+
+void Writes::on_offline(Result<OfflineDone> result) {
+  if (!offline_) return;
+  const Order order = *std::exchange(offline_, std::nullopt);
+  WriteDone done;
+  if (!result) {
+    // Whether the disk has kept it only the next look at the journal can tell.
+    done.status = WriteStatus::kUnknown;
+    done.message = result.error().what;
+    end(order, std::move(done));
+    return;
+  }
+  if (auto* const journaled = std::get_if<Journaled>(&result->answer)) {
+    done.status = WriteStatus::kJournaled;
+    done.journaled = std::move(*journaled);
+    done.pending = result->state.journal.waiting;
+    end(order, std::move(done));
+  } else if (auto* const ack = std::get_if<Ack>(&result->answer)) {
+    done.status = WriteStatus::kCommitted;
+    done.visible = true;
+    done.ack = std::move(*ack);
+    end(order, std::move(done));
+  } else {
+    reject(order, std::move(std::get<Nack>(result->answer)));
+  }
+}
+
+void Writes::on_standalone(const std::string& no_broker) {
+  std::vector<Order> ends;
+  for (const auto& [order, pending] : pending_) {
+    if (pending.offline) continue;
+    const bool write = std::holds_alternative<Write>(pending.call.request);
+    if (pending.ack || (!write && pending.sends == 0)) ends.push_back(order);
+  }
+  for (const Order order : ends) end_without_outcome(order, no_broker);
+}
+
+void Writes::reject_unsent(const Nack& nack) {
+  std::vector<Order> never;
+  for (const Order order : unsent_) {
+    const Pending& pending = pending_.at(order);
+    if (pending.sends == 0 && !pending.offline &&
+        !std::holds_alternative<OutcomeGet>(pending.call.request))
+      never.push_back(order);
+  }
+  for (const Order order : never) reject(order, nack);
+}
+
+}  // namespace csa
