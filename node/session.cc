@@ -66,6 +66,7 @@ bool Session::Impl::applied_all() const {
 }
 
 void Session::Impl::deliver_writes() {
+  for (const TxGiven& given : writes.take_given()) events.emplace_back(given);
   for (WriteDone& done : writes.take_done()) events.emplace_back(std::move(done));
 }
 
@@ -271,7 +272,9 @@ void Session::write(WriteCall call, TimePoint now) {
     s.deliver_writes();
     return;
   }
-  if (s.state == NodeState::kStandalone || s.state == NodeState::kRefused) {
+  if (Writes::sent_before(call)) {
+    s.writes.add(std::move(call));  // it may have run: its deadline is the time to find out
+  } else if (s.state == NodeState::kStandalone || s.state == NodeState::kRefused) {
     s.writes.refuse(call.call, s.no_broker_text());
   } else if (s.ledger_stuck()) {
     s.writes.refuse(call.call, "the broker answers, but its database has not for " +
@@ -281,6 +284,12 @@ void Session::write(WriteCall call, TimePoint now) {
     s.writes.add(std::move(call));
   }
   s.settle(now);
+}
+
+void Session::release(const TxId& tx, TimePoint now) {
+  if (impl_->stopped) return;
+  impl_->writes.release(tx);
+  impl_->settle(now);
 }
 
 void Session::on_deadline(TimePoint now) {
