@@ -38,9 +38,12 @@ bool continues(LogTable& log, const Position& after) {
   return hasher.digest() == entry->chain;
 }
 
-// The chain at request.after.seq as far as the log can tell it.
-std::optional<Chain> chain_at(LogTable& log, const LogGet& request) {
-  if (const auto entry = log.entry(request.after.seq)) return entry->chain;
+// The chain at request.after.seq as far as the log can tell it. What lies below the floor is of no
+// history any more, even while it waits to be deleted.
+std::optional<Chain> chain_at(LogTable& log, const LogGet& request, Seq floor) {
+  if (request.after.seq >= floor) {
+    if (const auto entry = log.entry(request.after.seq)) return entry->chain;
+  }
   // In the midst of an entry the reader has proved its chain when it began with it.
   if (request.offset > 0 || continues(log, request.after)) return request.after.chain;
   return std::nullopt;
@@ -152,7 +155,7 @@ std::variant<LogSlice, LogGone> Archive::read_log(const LogGet& request, const P
   if (meta->position.epoch != through.epoch) {
     return gone(meta->floor, "a new history of the database has begun: take a full copy");
   }
-  const LogState state{through, meta->floor, chain_at(impl_->log, request)};
+  const LogState state{through, meta->floor, chain_at(impl_->log, request, meta->floor)};
   const CatchUp answer = catch_up(request.after, state);
   if (!answer.tail) return gone(meta->floor, answer.reason);
   LogSlice slice{request.request, through, meta->floor, {}};
@@ -189,14 +192,14 @@ std::variant<Ack, Nack> answer_of(const Replayed& replayed) {
 
 std::variant<Ack, Nack> Archive::outcome(const TxId& tx) {
   const ReadView view(impl_->db);
+  if (tx.counter <= impl_->outcomes.floor(tx.node)) {
+    return Nack{tx, NackCode::kExpired,
+                "The outcome of this transaction was confirmed before, and is forgotten.", 0};
+  }
   if (auto found = impl_->outcomes.find(tx)) {
     if (auto* const ack = std::get_if<Ack>(&found->answer)) return std::move(*ack);
     if (auto* const nack = std::get_if<Nack>(&found->answer)) return std::move(*nack);
     return answer_of(std::get<Replayed>(found->answer));
-  }
-  if (tx.counter <= impl_->outcomes.floor(tx.node)) {
-    return Nack{tx, NackCode::kExpired,
-                "The outcome of this transaction was confirmed before, and is forgotten.", 0};
   }
   return Nack{tx, NackCode::kUnknown, "The master has no outcome of this transaction.", 0};
 }

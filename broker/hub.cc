@@ -61,6 +61,8 @@ void Hub::Impl::announce(PresenceEvent event, const Peer& peer) {
 void Hub::Impl::drop(const PeerKey& key, PresenceEvent event, TimePoint now) {
   waiting_for_copy.erase(key);
   const Peer peer = peers.remove(key);
+  // One that was lost may come back and go on where it was.
+  if (event == PresenceEvent::kLeave) end_lease(peer);
   log.info("hub: " + peer.shown() + (event == PresenceEvent::kLost ? " lost" : " left"));
   announce(event, peer);
   if (const std::optional<Claim> claim = take_claim(peer.node)) {
@@ -88,6 +90,7 @@ void Hub::Impl::on_ping(Peer& peer, const Ping& ping, TimePoint now) {
               std::string(to_string(ping.state)) + " (" + to_string(ping.position) + ")");
   }
   peer.note(ping);
+  settle_lease(peer, ping);
   send(peer.key, Pong{ping.number, master.head, wall, ledger_age_ms(now)});
   confirm(peer, ping.confirmed);
 }
@@ -107,7 +110,7 @@ void Hub::Impl::dispatch(Peer& peer, Message message, TimePoint now) {
     void operator()(Migrate& migrate) const { hub.on_write(peer, std::move(migrate), now); }
     void operator()(Replay& replay) const { hub.on_write(peer, std::move(replay), now); }
     void operator()(OutcomeGet& get) const { hub.on_outcome_get(peer, get); }
-    void operator()(LogGet& get) const { hub.on_log_get(peer.key, get); }
+    void operator()(LogGet& get) const { hub.on_log_get(peer, get); }
     void operator()(SnapshotGet& get) const { hub.on_snapshot_get(peer.key, get, now); }
     void operator()(LayoutGet& get) const {
       if (hub.start_job(peer.key)) hub.outbox.emplace_back(LayoutJob{peer.key, get.schema_version});
@@ -239,6 +242,7 @@ TimePoint Hub::deadline() const {
 }
 
 std::vector<HubAction> Hub::take_outbox() {
+  impl_->give_leases();
   impl_->give_to_ledger();
   return std::exchange(impl_->outbox, {});
 }

@@ -72,6 +72,12 @@ struct ConfirmJob {  // ledger, no answer
   NodeId node;
   std::uint64_t counter = 0;
 };
+// Ledger, no answer: entries from here on are still read by who catches up. The newest one counts,
+// so it may be passed on at any time before the next CommitJob.
+struct RetainJob {
+  Seq from;  // the greatest there is: nobody
+  static constexpr Seq kNobody{UINT64_MAX};
+};
 struct LogJob {  // archive -> on_log
   PeerKey peer;
   LogGet request;
@@ -98,7 +104,7 @@ struct DropJob {  // archive, no answer
 struct StopBroker {
   std::string reason;
 };
-using HubAction = std::variant<SendTo, Publish, CommitJob, ConfirmJob, LogJob, LayoutJob,
+using HubAction = std::variant<SendTo, Publish, CommitJob, ConfirmJob, RetainJob, LogJob, LayoutJob,
                                OutcomeJob, CutJob, ChunkJob, DropJob, StopBroker>;
 
 // One line of `csa-admin nodes`.

@@ -23,10 +23,11 @@ void Hub::Impl::end_job(const PeerKey& peer) {
   if (--load->second.jobs == 0) loads.erase(load);
 }
 
-void Hub::Impl::on_log_get(const PeerKey& peer, LogGet request) {
-  if (!start_job(peer)) return;
+void Hub::Impl::on_log_get(const Peer& peer, LogGet request) {
+  if (!start_job(peer.key)) return;
+  lease_log(peer, request);
   request.max_bytes = std::min(request.max_bytes, static_cast<std::uint32_t>(limits::kUpdateMax));
-  outbox.emplace_back(LogJob{peer, request, master.head});
+  outbox.emplace_back(LogJob{peer.key, request, master.head});
 }
 
 void Hub::on_log(const PeerKey& peer, std::variant<LogSlice, LogGone> answer, TimePoint now) {
@@ -94,6 +95,7 @@ HeldCopy* Hub::Impl::usable_spool(Seq at_least, TimePoint now) {
 }
 
 void Hub::Impl::offer(const PeerKey& peer, const SnapshotInfo& copy) {
+  lease_copy(peer, copy, 0);
   send(peer, SnapshotChunk{copy.id, copy.total, 0, {}});
 }
 
@@ -119,6 +121,7 @@ void Hub::Impl::on_snapshot_get(const PeerKey& peer, const SnapshotGet& request,
 void Hub::Impl::read_spool(const PeerKey& peer, const SnapshotGet& request, HeldCopy& spool) {
   const SnapshotInfo& copy = spool.copy;
   if (request.offset == copy.total) {
+    lease_copy(peer, copy, copy.total);
     send(peer, SnapshotEnd{copy.id, copy.total, copy.hash, copy.position});
     return;
   }
@@ -142,6 +145,7 @@ void Hub::Impl::read_spool(const PeerKey& peer, const SnapshotGet& request, Held
   ReaderLoad& counted = loads.at(peer);
   counted.chunks.emplace(std::pair{copy.id, request.offset}, length);
   counted.chunk_bytes += length;
+  lease_copy(peer, copy, request.offset);
   outbox.emplace_back(ChunkJob{peer, copy.id, request.offset, length});
 }
 
@@ -180,6 +184,7 @@ void Hub::Impl::start_cut() {
     drop_spool(Id128(oldest->copy.id));
   }
   cutting = true;
+  cut_from = master.head.seq;
   outbox.emplace_back(CutJob{});
 }
 

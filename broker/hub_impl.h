@@ -5,6 +5,7 @@
 // hub_admission.cc  HELLO: WELCOME, REFUSED, who holds a NodeId
 // hub_writes.cc     WRITE to ACK and UPDATE
 // hub_copies.cc     reader jobs: log, layouts, outcomes, full copies
+// hub_leases.cc     what part of the log those need who catch up
 #pragma once
 
 #include <cstddef>
@@ -16,10 +17,12 @@
 #include <vector>
 
 #include "broker/hub.h"
+#include "broker/leases.h"
 #include "broker/status.h"
 #include "broker/strangers.h"
 #include "broker/timer_set.h"
 #include "broker/write_queue.h"
+#include "common/limits.h"
 
 namespace csa {
 
@@ -92,7 +95,7 @@ struct Hub::Impl {
   // Counts one more reader job. False: the peer has too many; it asks again later.
   [[nodiscard]] bool start_job(const PeerKey& peer);
   void end_job(const PeerKey& peer);
-  void on_log_get(const PeerKey& peer, LogGet request);
+  void on_log_get(const Peer& peer, LogGet request);
   void on_outcome_get(const Peer& peer, const OutcomeGet& request);
   void on_snapshot_get(const PeerKey& peer, const SnapshotGet& request, TimePoint now);
   void read_spool(const PeerKey& peer, const SnapshotGet& request, HeldCopy& spool);
@@ -106,6 +109,15 @@ struct Hub::Impl {
   // Drops those unused since `used`, and those of another history.
   void drop_spools_before(TimePoint used);
   [[nodiscard]] TimePoint spool_deadline() const;
+
+  // hub_leases.cc
+  void lease_log(const Peer& peer, const LogGet& request);
+  void lease_copy(const PeerKey& peer, const SnapshotInfo& copy, std::uint64_t offset);
+  // What its heartbeat says of it.
+  void settle_lease(const Peer& peer, const Ping& ping);
+  void end_lease(const Peer& peer);
+  // Tells the ledger what is leased, if that has changed.
+  void give_leases();
 
   HubConfig config;
   MasterState master;  // its head is the one that was told
@@ -130,12 +142,15 @@ struct Hub::Impl {
   TimePoint head_due{};                    // the next periodic HEAD
   TimePoint burst_due = TimePoint::max();  // the HEAD after the last UPDATE
 
-  std::map<PeerKey, ReaderLoad> loads;      // none is without a job
-  std::size_t reader_jobs = 0;              // sum over loads
-  std::vector<HeldCopy> spools;             // at most kSnapshotsMax, less one while `cutting`
+  std::map<PeerKey, ReaderLoad> loads;  // none is without a job
+  std::size_t reader_jobs = 0;          // sum over loads
+  std::vector<HeldCopy> spools;         // at most kSnapshotsMax, less one while `cutting`
   std::map<PeerKey, Seq> waiting_for_copy;  // greeted peers; cut at that Seq or later
-  bool cutting = false;                     // a CutJob is out
-  std::optional<SnapshotInfo> held;         // cut, but ahead of the told head
+  bool cutting = false;                 // a CutJob is out
+  std::optional<SnapshotInfo> held;     // cut, but ahead of the told head
+  Seq cut_from;                         // the head when the cut began that is out or held
+  Leases leases{limits::kPeersMax};
+  Seq retained = RetainJob::kNobody;  // as the ledger was told
 };
 
 }  // namespace csa

@@ -132,7 +132,10 @@ void Hub::on_committed(const CommitResult& result, TimePoint now) {
     hub.burst_due = now + limits::kHeadAfterBurst;
   }
   for (const WriteOutcome& outcome : result.outcomes) hub.answer(outcome, now);
-  if (result.new_epoch) hub.drop_spools_before(TimePoint::min());
+  if (result.new_epoch) {
+    hub.drop_spools_before(TimePoint::min());
+    hub.leases.clear();
+  }
   hub.release_cut(now);
   if (hub.phase == Phase::kStopping) hub.finish_stop();
 }

@@ -1,5 +1,7 @@
 #include "broker/ledger.h"
 
+#include <algorithm>
+#include <limits>
 #include <system_error>
 #include <utility>
 
@@ -10,9 +12,10 @@
 namespace csa {
 namespace {
 
-constexpr int kCheckpointPages = 1000;      // worth a checkpoint when idle
-constexpr int kCheckpointPagesMax = 16000;  // and from here on under load too
-constexpr std::size_t kPrunedParts = 256;   // of the log, a call of housekeeping
+constexpr int kCheckpointPages = 1000;            // worth a checkpoint when idle
+constexpr int kCheckpointPagesMax = 16000;        // and from here on under load too
+constexpr std::size_t kPrunedParts = 256;         // of the log, a call of housekeeping
+constexpr std::size_t kForgottenOutcomes = 1000;  // a commit
 constexpr int kCacheKib = 16 * 1024;
 constexpr int kValueMax = 256 * 1024 * 1024;  // one text, blob or row
 
@@ -94,6 +97,7 @@ Ledger::Impl::Impl(const std::string& database_path, LedgerOptions ledger_option
   entries = std::make_unique<LogTable>(db);
   outcomes = std::make_unique<OutcomeTable>(db);
   static_cast<void>(wal->written_by_others());
+  entries->save_sum();
   write_meta(db, meta);
   transaction.commit();
   wal->committed();
@@ -138,22 +142,21 @@ void Ledger::Impl::commit_range(Batch& batch, std::size_t begin, std::size_t end
   std::size_t stop = end;
   while (begin < end) {
     std::optional<std::size_t> guilty;
-    const std::uint64_t log_bytes_before = entries->bytes();
     try {
       guilty = attempt(batch, begin, stop, result);
     } catch (const SqliteError& error) {
       // Only what surely left nothing behind; a failed write or sync may come back after a restart.
       const int code = error.primary_code();
       if (code != SQLITE_FULL && code != SQLITE_READONLY && code != SQLITE_BUSY) throw;
-      undo(log_bytes_before);
+      undo();
       refuse_group(batch, begin, stop, rejection_of(error, 0));
     } catch (const std::system_error& error) {
       const Rejection why = rejection_of(error, 0);
-      undo(log_bytes_before);
+      undo();
       refuse_group(batch, begin, stop, why);
     }
     if (guilty) {
-      undo(log_bytes_before);
+      undo();
       batch.forced[*guilty] = std::move(batch.answers[*guilty]);
       stop = *guilty + 1;
       continue;
@@ -222,7 +225,7 @@ void Ledger::Impl::begin_epoch(GroupState& state) {
   now.position.epoch = record.epoch;
   // Nobody else holds this state, so no other chain may lead to it.
   now.position.chain = Chain{options.random_id()};
-  entries->erase_before(now.position.seq.next());
+  // The old entries are below the floor from here on, where nobody reads; they go step by step.
   now.floor = now.position.seq.next();
   const Id128 fingerprint = schema_fingerprint(db);
   if (fingerprint != now.fingerprint) ++now.schema_version;
@@ -238,7 +241,9 @@ void Ledger::Impl::begin_epoch(GroupState& state) {
 
 void Ledger::Impl::end(GroupState& state) {
   Meta& now = state.meta;
-  now.floor = entries->prune(now.floor, now.position.seq, options.log_keep, 2 * state.parts + 16);
+  prune(now, 2 * state.parts + 16);
+  entries->save_sum();
+  outcomes->forget(kForgottenOutcomes);
   write_meta(db, now);
   db.exec("COMMIT");
   wal->committed();
@@ -246,12 +251,34 @@ void Ledger::Impl::end(GroupState& state) {
   confirmed.clear();
 }
 
+std::uint64_t Ledger::Impl::leased_keep() const {
+  constexpr std::uint64_t kMost = std::numeric_limits<std::uint64_t>::max();
+  return options.log_keep > kMost / limits::kLeasedLogFactor
+             ? kMost
+             : options.log_keep * limits::kLeasedLogFactor;
+}
+
+bool Ledger::Impl::has_old_entries() const {
+  const Seq head = meta.position.seq;
+  return entries->has_before(meta.floor) ||
+         (entries->bytes() > options.log_keep && meta.floor < std::min(head, leased)) ||
+         (entries->bytes() > leased_keep() && meta.floor < head);
+}
+
+// What nobody reads goes beyond the bound of the log, what is leased only beyond that of leases.
+void Ledger::Impl::prune(Meta& now, std::size_t parts_max) {
+  const Seq head = now.position.seq;
+  now.floor = entries->prune(now.floor, std::min(head, leased), options.log_keep, parts_max);
+  now.floor = entries->prune(now.floor, head, leased_keep(), parts_max);
+}
+
 // Back to the last commit, whoever ended the transaction.
-void Ledger::Impl::undo(std::uint64_t log_bytes) {
+void Ledger::Impl::undo() {
   if (db.in_transaction()) db.exec("ROLLBACK");
   CSA_CHECK(!db.in_transaction());
   capture->discard();
-  entries->restore_bytes(log_bytes);
+  entries->forget_sum();
+  outcomes->rolled_back();
 }
 
 void Ledger::Impl::refuse_group(Batch& batch, std::size_t first, std::size_t last,
@@ -266,28 +293,29 @@ void Ledger::Impl::refuse_group(Batch& batch, std::size_t first, std::size_t las
   }
 }
 
-void Ledger::Impl::housekeeping() {
-  const bool prune = entries->bytes() > options.log_keep && meta.floor < meta.position.seq;
-  if (prune || !confirmed.empty()) {
-    const std::uint64_t log_bytes_before = entries->bytes();
+bool Ledger::Impl::housekeeping() {
+  bool more = false;
+  if (has_old_entries() || !confirmed.empty() || outcomes->has_forgotten()) {
     try {
       GroupState state;
       state.parts = kPrunedParts / 2;
       begin(state);
       // A new Epoch is told with a group's result: it waits for the next one.
       if (state.new_epoch) {
-        undo(log_bytes_before);
+        undo();
       } else {
         end(state);
+        more = has_old_entries() || outcomes->has_forgotten();
       }
     } catch (const SqliteError& error) {
       const int code = error.primary_code();
       if (code != SQLITE_FULL && code != SQLITE_READONLY && code != SQLITE_BUSY) throw;
-      undo(log_bytes_before);
+      undo();
       log.warn("ledger: housekeeping put off: " + std::string(error.what()));
     }
   }
   if (wal->pages() >= kCheckpointPages) wal->checkpoint();
+  return more;
 }
 
 Ledger::Ledger(const std::string& path, LedgerOptions options, const Log& log)
@@ -297,7 +325,9 @@ Ledger::~Ledger() = default;
 
 CommitResult Ledger::commit(const std::vector<WriteJob>& jobs) { return impl_->commit(jobs); }
 
-void Ledger::housekeeping() { impl_->housekeeping(); }
+bool Ledger::housekeeping() { return impl_->housekeeping(); }
+
+void Ledger::retain(Seq from) { impl_->leased = from; }
 
 void Ledger::confirm(const NodeId& node, std::uint64_t counter) {
   std::uint64_t& known = impl_->confirmed[node];

@@ -40,7 +40,11 @@ class Ledger {
   // notices. A TxId that has an outcome is answered with it. REQUIRES: at most kGroupMax jobs.
   [[nodiscard]] CommitResult commit(const std::vector<WriteJob>& jobs);
   // Between groups, when there is nothing to do: checkpoint, retention. Bounded work a call.
-  void housekeeping();
+  // True: there is more of it.
+  bool housekeeping();
+  // Entries from `from` on are still read by who catches up: the log keeps them too, up to
+  // kLeasedLogFactor times what it is to keep anyway. Holds until the next call.
+  void retain(Seq from);
   // Outcomes of `node` up to `counter` will not be asked for again.
   void confirm(const NodeId& node, std::uint64_t counter);
 

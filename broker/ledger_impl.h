@@ -26,9 +26,12 @@ struct Ledger::Impl {
   void begin(GroupState& state);
   void begin_epoch(GroupState& state);
   void end(GroupState& state);
-  void undo(std::uint64_t log_bytes);
+  void undo();
   void refuse_group(Batch& batch, std::size_t begin, std::size_t end, const Rejection& why);
-  void housekeeping();
+  bool housekeeping();
+  [[nodiscard]] std::uint64_t leased_keep() const;
+  [[nodiscard]] bool has_old_entries() const;
+  void prune(Meta& now, std::size_t parts_max);
   void apply_confirmations();
 
   // Jobs (ledger_job.cc). False: the whole transaction is gone; `answer` is the guilty job's.
@@ -56,6 +59,7 @@ struct Ledger::Impl {
   std::uint64_t page_size = 0;
   Meta meta;
   std::map<NodeId, std::uint64_t> confirmed;
+  Seq leased{UINT64_MAX};  // see Ledger::retain
 };
 
 [[nodiscard]] Nack nack_of(const TxId& tx, const Rejection& rejection);

@@ -11,6 +11,8 @@ namespace csa {
 namespace {
 
 constexpr std::size_t kLedgerJobsMax = limits::kPeersMax + 8;  // one group, and confirmations
+// Between two steps of work that was put off, so that writes and reads come in between.
+constexpr std::chrono::milliseconds kHousekeepingPause{20};
 constexpr std::size_t kAnswersMax = 2 * limits::kReaderJobsMax;
 
 std::string folder_of(const std::string& database) {
@@ -62,6 +64,9 @@ void Stores::give(HubAction job) {
     taken = ledger_jobs_.push(std::move(*commit));
   } else if (const auto* const confirm = std::get_if<ConfirmJob>(&job)) {
     (void)ledger_jobs_.push(*confirm);  // is said again with the next PING
+  } else if (const auto* const retain = std::get_if<RetainJob>(&job)) {
+    // Only the newest counts, so it takes no place in the queue.
+    retained_.store(retain->from.value);
   } else if (auto* const log = std::get_if<LogJob>(&job)) {
     taken = quick_jobs_.push(std::move(*log));
   } else if (auto* const layout = std::get_if<LayoutJob>(&job)) {
@@ -111,14 +116,16 @@ std::uint64_t Stores::database_bytes() const {
 }
 
 void Stores::run_ledger() {
+  Duration pause = limits::kHeadInterval;
   while (true) {
-    std::optional<LedgerJob> job = ledger_jobs_.wait_pop(limits::kHeadInterval);
+    std::optional<LedgerJob> job = ledger_jobs_.wait_pop(pause);
+    ledger_->retain(Seq{retained_.load()});
     if (job) {
       ledger_job(*job);
       continue;
     }
     if (ledger_jobs_.closed()) break;
-    ledger_->housekeeping();
+    pause = ledger_->housekeeping() ? kHousekeepingPause : limits::kHeadInterval;
     const StoreState state{ledger_->meta().floor, ledger_->log_bytes(), database_bytes()};
     post([state](Hub& hub, TimePoint) { hub.on_stored(state); });
   }

@@ -3,6 +3,7 @@
 // the front runs on its Hub. A disk error ends the broker: it is told to the front as `fatal`.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -64,7 +65,8 @@ class Stores {
   Mailbox<QuickJob> quick_jobs_;
   Mailbox<CutJob> cut_jobs_;
   Mailbox<Answer> answers_;
-  std::optional<Error> fatal_;  // the front's
+  std::atomic<std::uint64_t> retained_{RetainJob::kNobody.value};  // the newest RetainJob
+  std::optional<Error> fatal_;                                     // the front's
   std::thread ledger_thread_;
   std::thread quick_thread_;
   std::thread cut_thread_;

@@ -41,6 +41,7 @@ inline constexpr std::size_t kAnswersTurn = 16;  // of the stores in one turn; e
 inline constexpr std::size_t kCaptureMemory = 4 * kMiB;  // changes kept in memory before the spill
 inline constexpr std::uint64_t kMaxChangesDefault = 1024 * kMiB;  // changes of one transaction
 inline constexpr std::uint64_t kLogKeepDefault = 256 * kMiB;
+inline constexpr std::uint64_t kLeasedLogFactor = 4;  // times the log to keep, for who catches up
 inline constexpr std::size_t kSnapshotsMax = 2;           // spools kept at once
 inline constexpr std::size_t kGroupBytesMax = 16 * kMiB;  // size of the writes in one commit
 inline constexpr std::size_t kReaderJobsMax = 8192;       // reader jobs of all peers in flight
@@ -76,11 +77,15 @@ inline constexpr milliseconds kRetryMax{5000};
 inline constexpr milliseconds kGapJitterMax{200};
 inline constexpr milliseconds kLogRetry{5000};  // LOG_GET or SNAPSHOT_GET without an answer
 inline constexpr milliseconds kSnapshotLife = seconds{60};  // a spool without a reader
+inline constexpr milliseconds kLeaseLife = seconds{60};     // of the log, without progress
+inline constexpr milliseconds kInstallLease = seconds{600};  // while a fetched copy is installed
+inline constexpr milliseconds kLeaseMemory = seconds{600};   // of one who stands still
 inline constexpr milliseconds kClaimTimeout{1000};     // for a sign of life of a NodeId's holder
 inline constexpr milliseconds kRehelloInterval{1000};  // between two REHELLO to one peer
 inline constexpr milliseconds kComplaintInterval = seconds{60};  // between two log lines about one
 inline constexpr milliseconds kBeaconInterval = seconds{1};
 static_assert(kNodeTimeout >= 2 * kHeartbeat);
+static_assert(kLeaseLife >= kSnapshotLife && kLeaseLife > 2 * kLogRetry);
 static_assert(kSubSilence > 2 * kHeadInterval);
 
 }  // namespace csa::limits

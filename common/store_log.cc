@@ -1,6 +1,7 @@
 // LogTable: rows of csa_log, key seq << 20 | part. Parts of an entry are numbered without gaps in
 // the order of their offsets, so a part is found by bisection.
 #include <algorithm>
+#include <charconv>
 #include <limits>
 
 #include "common/check.h"
@@ -11,6 +12,7 @@ namespace csa {
 namespace {
 
 constexpr int kPartBits = 20;
+constexpr std::string_view kSumKey = "log_bytes";  // in csa_meta
 
 std::int64_t first_part(Seq seq) {
   CSA_CHECK(seq.value < std::uint64_t{1} << (62 - kPartBits));
@@ -50,17 +52,46 @@ LogTable::LogTable(const Database& db)
             " ORDER BY part_id DESC LIMIT 1"),
       body_(db, "SELECT offset, substr(body, ?2, ?3) FROM csa_log WHERE part_id = ?1"),
       entry_(db, "SELECT header, chain FROM csa_log WHERE part_id = ?1"),
-      oldest_(db,
-              "SELECT part_id, length(body) + ifnull(length(header), 0) FROM csa_log"
-              " ORDER BY part_id LIMIT 1"),
+      oldest_(db, "SELECT part_id FROM csa_log ORDER BY part_id LIMIT 1"),
       sum_(db,
            "SELECT sum(length(body) + ifnull(length(header), 0)) FROM csa_log"
            " WHERE part_id >= ?1 AND part_id < ?2"),
-      erase_(db, "DELETE FROM csa_log WHERE part_id >= ?1 AND part_id < ?2") {
-  bytes_ = sum(0, std::numeric_limits<std::int64_t>::max());
+      erase_(db, "DELETE FROM csa_log WHERE part_id >= ?1 AND part_id < ?2"),
+      ends_(db,
+            "SELECT ifnull((SELECT min(part_id) FROM csa_log), -1) || ' ' ||"
+            " ifnull((SELECT max(part_id) FROM csa_log), -1)") {}
+
+std::uint64_t LogTable::bytes() {
+  if (!bytes_) bytes_ = stored_sum();
+  if (!bytes_) bytes_ = sum(0, std::numeric_limits<std::int64_t>::max());
+  return *bytes_;
 }
 
-void LogTable::restore_bytes(std::uint64_t bytes) { bytes_ = bytes; }
+// First and last key: whoever appends or prunes without this sum moves one of them.
+std::string LogTable::ends() {
+  const OneRow row(ends_);
+  return ends_.column_text(0);
+}
+
+// "BYTES FIRST LAST"
+std::optional<std::uint64_t> LogTable::stored_sum() {
+  Statement read = db_.prepare("SELECT value FROM csa_meta WHERE key = ?1");
+  read.bind(1, kSumKey);
+  if (!read.step()) return std::nullopt;
+  const std::string stored = read.column_text(0);
+  std::uint64_t bytes = 0;
+  const char* const end = stored.data() + stored.size();
+  const auto [rest, failed] = std::from_chars(stored.data(), end, bytes);
+  if (failed != std::errc() || std::string(rest, end) != " " + ends()) return std::nullopt;
+  return bytes;
+}
+
+void LogTable::save_sum() {
+  const std::string now = std::to_string(bytes()) + " " + ends();
+  Statement write = db_.prepare("INSERT OR REPLACE INTO csa_meta VALUES (?1, ?2)");
+  write.bind(1, kSumKey).bind(2, now);
+  write.run();
+}
 
 std::uint64_t LogTable::sum(std::int64_t from, std::int64_t to) {
   sum_.bind(1, from).bind(2, to);
@@ -68,12 +99,12 @@ std::uint64_t LogTable::sum(std::int64_t from, std::int64_t to) {
   return row ? static_cast<std::uint64_t>(row->column_int(0)) : 0;
 }
 
-std::uint64_t LogTable::erase(std::int64_t from, std::int64_t to) {
+void LogTable::erase(std::int64_t from, std::int64_t to) {
+  const std::uint64_t before = bytes();
   const std::uint64_t gone = sum(from, to);
   erase_.bind(1, from).bind(2, to);
   erase_.run();
-  bytes_ -= std::min(bytes_, gone);
-  return gone;
+  bytes_ = before - std::min(before, gone);
 }
 
 // The part that holds byte `offset`, or the last one if that ends before it; -1: no part at all.
@@ -114,6 +145,7 @@ std::int64_t LogTable::part_at(Seq seq, std::uint64_t offset) {
 }
 
 void LogTable::append(const LogPiece& piece) {
+  const std::uint64_t bytes_before = bytes();
   const Seq seq = piece.header.seq;
   std::int64_t part = first_part(seq);
   std::uint64_t replaced = 0;
@@ -137,7 +169,7 @@ void LogTable::append(const LogPiece& piece) {
   }
   insert_.bind_blob(5, piece.bytes);
   insert_.run();
-  bytes_ = bytes_ - std::min(bytes_, replaced) + piece.bytes.size() + header_size;
+  bytes_ = bytes_before - std::min(bytes_before, replaced) + piece.bytes.size() + header_size;
 }
 
 std::optional<LogPiece> LogTable::read(Seq seq, std::uint64_t offset, std::size_t max_bytes) {
@@ -190,9 +222,8 @@ Seq LogTable::prune(Seq floor, Seq head, std::uint64_t keep, std::size_t parts_m
       part = row->column_int(0);
     }
     const Seq seq{static_cast<std::uint64_t>(part) >> kPartBits};
-    if (seq >= head) return floor;
     if (seq >= floor) {
-      if (bytes_ <= keep) return floor;
+      if (seq >= head || bytes() <= keep) return floor;
       floor = seq.next();
     }
     erase(part, part + 1);
@@ -204,6 +235,9 @@ void LogTable::erase_from(Seq seq) {
   erase(first_part(seq), std::numeric_limits<std::int64_t>::max());
 }
 
-void LogTable::erase_before(Seq seq) { erase(0, first_part(seq)); }
+bool LogTable::has_before(Seq floor) {
+  OneRow row(oldest_);
+  return row && row->column_int(0) < first_part(floor);
+}
 
 }  // namespace csa

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -73,25 +74,33 @@ class LogTable {
     Chain chain;
   };
   [[nodiscard]] std::optional<Entry> entry(Seq seq);
-  // Bytes of the log's bodies and headers (kept as a running sum in memory).
-  [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
-  // After a rollback: the sum as it was when the transaction began.
-  void restore_bytes(std::uint64_t bytes);
-  // Deletes oldest entries while there are more than `keep` bytes, at most `parts_max` parts a
-  // call; returns the new floor, which may be ahead of parts that the next call deletes. Never
-  // removes `head` or later.
+  // Bytes of the log's bodies and headers. A running sum, kept in csa_meta, so that no opening of a
+  // file adds up its log; one that does not belong to the log as it is (none, or written without
+  // it) is not believed and the log added up once.
+  [[nodiscard]] std::uint64_t bytes();
+  // Puts the sum into csa_meta. Call in each transaction that has changed the log.
+  void save_sum();
+  // After a rollback: the sum is the stored one again.
+  void forget_sum() { bytes_.reset(); }
+  // Raises the floor while entries from it on are more than the log may keep (`keep` bytes in all),
+  // never to `head` or beyond, and deletes what lies below it, at most `parts_max` parts a call;
+  // the floor that it returns may be ahead of parts that a later call deletes. Whoever reads asks
+  // the floor, so those are out of reach already.
   [[nodiscard]] Seq prune(Seq floor, Seq head, std::uint64_t keep, std::size_t parts_max);
+  // There is something below `floor` to delete.
+  [[nodiscard]] bool has_before(Seq floor);
   void erase_from(Seq seq);  // this entry and later ones
-  void erase_before(Seq seq);
 
  private:
   [[nodiscard]] std::int64_t part_at(Seq seq, std::uint64_t offset);
   [[nodiscard]] std::uint64_t sum(std::int64_t from, std::int64_t to);
-  std::uint64_t erase(std::int64_t from, std::int64_t to);
+  [[nodiscard]] std::string ends();
+  [[nodiscard]] std::optional<std::uint64_t> stored_sum();
+  void erase(std::int64_t from, std::int64_t to);
 
   const Database& db_;
-  Statement insert_, span_, last_, body_, entry_, oldest_, sum_, erase_;
-  std::uint64_t bytes_ = 0;
+  Statement insert_, span_, last_, body_, entry_, oldest_, sum_, erase_, ends_;
+  std::optional<std::uint64_t> bytes_;  // nothing: not asked for yet
 };
 
 // csa_outcome: what became of each TxId.
@@ -106,14 +115,29 @@ class OutcomeTable {
   void add(const Outcome& outcome);
   // `repeated` is set in an Ack; rows are there if they were kept, else rows_lost is set.
   [[nodiscard]] std::optional<Outcome> find(const TxId& tx);
-  // Outcomes at or below this are forgotten: EXPIRED.
+  // Outcomes at or below this are forgotten: EXPIRED. Ask before find(): what is forgotten may
+  // still lie there.
   [[nodiscard]] std::uint64_t floor(const NodeId& node);
+  // The one rule for master and replicas: what `node` has confirmed is below its floor at once, and
+  // deleted by forget(). Never lowers a floor.
   void raise_floor(const NodeId& node, std::uint64_t counter);
+  // Deletes at most `rows_max` outcomes below their floors; goes on where an earlier process ended.
+  void forget(std::size_t rows_max);
+  [[nodiscard]] bool has_forgotten();  // forget() has something to do
+  // Call after a rollback.
+  void rolled_back() { behind_.reset(); }
   [[nodiscard]] std::uint64_t last_counter(const NodeId& node);
 
  private:
+  std::set<NodeId>& behind();
+
+  const Database& db_;
   Statement insert_, find_, floor_, last_, raise_, forget_;
+  std::optional<std::set<NodeId>> behind_;  // with rows below their floor; nothing: not looked yet
 };
+
+// What nodes have confirmed: the floors of all that have one.
+[[nodiscard]] std::map<NodeId, std::uint64_t> outcome_floors(const Database& db);
 
 // The highest counter of every node that csa_outcome or its floor knows.
 [[nodiscard]] std::map<NodeId, std::uint64_t> last_counters(const Database& db);

@@ -54,10 +54,29 @@ Nack nack_of(const Statement& row, const TxId& tx) {
   return nack;
 }
 
+std::optional<NodeId> node_of(const Bytes& bytes) {
+  Id128 id;
+  if (bytes.size() != id.bytes.size()) return std::nullopt;
+  std::copy(bytes.begin(), bytes.end(), id.bytes.begin());
+  return NodeId{id};
+}
+
+std::map<NodeId, std::uint64_t> read_counters(const Database& db, const std::string& sql) {
+  Statement rows = db.prepare(sql);
+  std::map<NodeId, std::uint64_t> counters;
+  while (rows.step()) {
+    if (const std::optional<NodeId> node = node_of(rows.column_blob(0))) {
+      counters[*node] = unsigned_of(rows.column_int(1));
+    }
+  }
+  return counters;
+}
+
 }  // namespace
 
 OutcomeTable::OutcomeTable(const Database& db)
-    : insert_(db,
+    : db_(db),
+      insert_(db,
               "INSERT OR REPLACE INTO csa_outcome (node, counter, request_hash, seq, changes,"
               " last_insert_rowid, schema_version, code, statement, message, rows, replay)"
               " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"),
@@ -67,7 +86,9 @@ OutcomeTable::OutcomeTable(const Database& db)
       floor_(db, "SELECT counter FROM csa_outcome_floor WHERE node = ?1"),
       last_(db, "SELECT counter FROM csa_outcome WHERE node = ?1 ORDER BY counter DESC LIMIT 1"),
       raise_(db, "INSERT OR REPLACE INTO csa_outcome_floor VALUES (?1, ?2)"),
-      forget_(db, "DELETE FROM csa_outcome WHERE node = ?1 AND counter <= ?2") {}
+      forget_(db,
+              "DELETE FROM csa_outcome WHERE node = ?1 AND counter IN (SELECT counter"
+              " FROM csa_outcome WHERE node = ?1 AND counter <= ?2 ORDER BY counter LIMIT ?3)") {}
 
 void OutcomeTable::add(const Outcome& outcome) {
   insert_.bind_blob(1, outcome.tx.node.value.bytes)
@@ -142,8 +163,33 @@ void OutcomeTable::raise_floor(const NodeId& node, std::uint64_t counter) {
   if (counter <= floor(node)) return;
   raise_.bind_blob(1, node.value.bytes).bind(2, signed_of(counter));
   raise_.run();
-  forget_.bind_blob(1, node.value.bytes).bind(2, signed_of(counter));
-  forget_.run();
+  if (behind_) behind_->insert(node);
+}
+
+std::set<NodeId>& OutcomeTable::behind() {
+  if (behind_) return *behind_;
+  behind_.emplace();
+  Statement rows = db_.prepare(
+      "SELECT node FROM csa_outcome_floor AS f WHERE EXISTS (SELECT 1 FROM csa_outcome AS o"
+      " WHERE o.node = f.node AND o.counter <= f.counter)");
+  while (rows.step()) {
+    if (const std::optional<NodeId> node = node_of(rows.column_blob(0))) behind_->insert(*node);
+  }
+  return *behind_;
+}
+
+bool OutcomeTable::has_forgotten() { return !behind().empty(); }
+
+void OutcomeTable::forget(std::size_t rows_max) {
+  auto room = static_cast<std::int64_t>(rows_max);
+  std::set<NodeId>& nodes = behind();
+  while (!nodes.empty() && room > 0) {
+    const NodeId node = *nodes.begin();
+    forget_.bind_blob(1, node.value.bytes).bind(2, signed_of(floor(node))).bind(3, room);
+    forget_.run();
+    room -= sqlite3_changes64(db_.handle());
+    if (room > 0) nodes.erase(nodes.begin());
+  }
 }
 
 std::uint64_t OutcomeTable::last_counter(const NodeId& node) {
@@ -154,18 +200,13 @@ std::uint64_t OutcomeTable::last_counter(const NodeId& node) {
 }
 
 std::map<NodeId, std::uint64_t> last_counters(const Database& db) {
-  Statement rows = db.prepare(
-      "SELECT node, max(counter) FROM (SELECT node, counter FROM csa_outcome UNION ALL "
-      "SELECT node, counter FROM csa_outcome_floor) GROUP BY node");
-  std::map<NodeId, std::uint64_t> counters;
-  while (rows.step()) {
-    const Bytes node = rows.column_blob(0);
-    Id128 id;
-    if (node.size() != id.bytes.size()) continue;
-    std::copy(node.begin(), node.end(), id.bytes.begin());
-    counters[NodeId{id}] = static_cast<std::uint64_t>(rows.column_int(1));
-  }
-  return counters;
+  return read_counters(db,
+                       "SELECT node, max(counter) FROM (SELECT node, counter FROM csa_outcome"
+                       " UNION ALL SELECT node, counter FROM csa_outcome_floor) GROUP BY node");
+}
+
+std::map<NodeId, std::uint64_t> outcome_floors(const Database& db) {
+  return read_counters(db, "SELECT node, counter FROM csa_outcome_floor");
 }
 
 }  // namespace csa

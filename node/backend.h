@@ -14,7 +14,8 @@ namespace csa {
 
 class Backend {
  public:
-  using Request = std::variant<Write, Migrate, OutcomeGet>;  // TxIds of the first two are not read
+  // The TxId of the first two: counter 0, or the one under which it may have been sent before.
+  using Request = std::variant<Write, Migrate, OutcomeGet>;
   using Done = std::function<void(WriteResult)>;
 
   Backend() = default;

@@ -1,20 +1,13 @@
 #include "node/client.h"
 
-#include <pthread.h>
-#include <unistd.h>
-
-#include <array>
-#include <atomic>
-#include <csignal>
 #include <filesystem>
 #include <future>
+#include <mutex>
 
-#include "common/host.h"
-#include "common/random.h"
 #include "common/system_clock.h"
 #include "node/backend.h"
 #include "node/guest.h"
-#include "node/link.h"
+#include "node/joining.h"
 #include "node/owner_lock.h"
 #include "node/read_only.h"
 #include "node/results.h"
@@ -24,18 +17,9 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr std::uint16_t kDefaultPort = 5775;
 constexpr milliseconds kOwnerWait{60000};    // for a short-lived owner to finish its work
-constexpr milliseconds kDoorTimeout{1000};   // one knock
 constexpr milliseconds kDoorPatience{5000};  // for an owner that says it has a door
-
-ClientFailure failure_of(const Error& error) {
-  int code = 1;
-  if (error.code == Errc::kNothing) code = 3;
-  if (error.code == Errc::kRefused) code = 4;
-  if (error.code == Errc::kDamaged) code = 7;
-  return {code, error.what};
-}
+constexpr milliseconds kTryEach{50};
 
 Log log_of(const ClientOptions& options) {
   if (!options.on_log) return {};
@@ -43,32 +27,6 @@ Log log_of(const ClientOptions& options) {
     sink(static_cast<ClientLogLevel>(level), line);
   });
 }
-
-// Tells the application that a guest has lost its owner.
-std::function<void()> owner_gone(const ClientOptions& options) {
-  return [tell = options.on_event] {
-    ClientEvent event;
-    event.kind = ClientEvent::Kind::kStopped;
-    event.text = "the program that owned the replica has ended";
-    if (tell) tell(event);
-  };
-}
-
-// Signals belong to the application's threads.
-class BlockedSignals {
- public:
-  BlockedSignals() {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  ~BlockedSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-  BlockedSignals(const BlockedSignals&) = delete;
-  BlockedSignals& operator=(const BlockedSignals&) = delete;
-
- private:
-  sigset_t before_{};
-};
 
 }  // namespace
 
@@ -78,78 +36,13 @@ class Client::Impl {
 
   // Owner where the lock is free, else a guest of the owner.
   ClientFailure open();
-  std::optional<ClientFailure> own(OwnerLock lock);
-  [[nodiscard]] std::optional<ClientFailure> endpoints(LinkConfig& config) const;
-  [[nodiscard]] LinkConfig link_config(const Replica& replica, const std::string& door) const;
 
   ClientOptions options_;
   Log log_;
-  std::optional<OwnerLock> lock_;
   std::unique_ptr<Backend> backend_;
-  bool guest_ = false;
+  Guest* guest_ = nullptr;  // backend_, where it began as one
+  std::once_flag left_;     // the threads are joined by one caller
 };
-
-LinkConfig Client::Impl::link_config(const Replica& replica, const std::string& door) const {
-  LinkConfig config;
-  config.app = options_.app;
-  config.group = options_.group;
-  config.hostname = host_name();
-  config.replica_path = options_.replica;
-  config.door = door;
-  config.on_event = options_.on_event;
-  config.session.discovery_timeout = options_.discovery_timeout;
-  config.session.stop_on_disconnect = options_.stop_on_disconnect;
-  UplinkConfig& uplink = config.session.uplink;
-  uplink.hello.role = Role::kNode;
-  uplink.hello.app = options_.app;
-  uplink.hello.group = options_.group;
-  uplink.hello.app_version = options_.app_version;
-  uplink.hello.program = options_.program + " " CSA_VERSION;
-  uplink.hello.hostname = config.hostname;
-  uplink.hello.incarnation = random_id();
-  uplink.seed = random_u64();
-  if (const auto last = replica.last_endpoint(); last && options_.brokers.empty()) {
-    uplink.last_good = parse_endpoint(*last, kDefaultPort);
-  }
-  config.dialer.cluster = cluster_id(options_.app, options_.group);
-  config.dialer.beacon_port = options_.beacon_port;
-  config.dialer.beacon_interfaces = options_.beacon_interfaces;
-  config.dialer.beacon = options_.brokers.empty();
-  return config;
-}
-
-std::optional<ClientFailure> Client::Impl::endpoints(LinkConfig& config) const {
-  for (const std::string& text : options_.brokers) {
-    const std::optional<Endpoint> endpoint = parse_endpoint(text, kDefaultPort);
-    if (!endpoint) return ClientFailure{2, "'" + text + "' is no broker's HOST[:PORT]"};
-    config.session.uplink.fixed.push_back(*endpoint);
-  }
-  return std::nullopt;
-}
-
-std::optional<ClientFailure> Client::Impl::own(OwnerLock lock) {
-  lock.announce("");
-  Result<std::unique_ptr<Replica>> replica =
-      Replica::open(options_.replica, options_.app, options_.group, log_);
-  if (!replica) return failure_of(replica.error());
-  std::string door;
-  if (options_.admit_others) {
-    if (Result<std::string> path = door_path(options_.replica); path) {
-      door = *path;
-    } else {
-      log_.warn("door: " + path.error().what);
-    }
-  }
-  LinkConfig config = link_config(**replica, door);
-  if (auto failure = endpoints(config)) return failure;
-  lock_ = std::move(lock);
-  {
-    const BlockedSignals blocked;
-    backend_ = std::make_unique<Link>(std::move(config), std::move(*replica), log_);
-  }
-  lock_->announce(door);
-  return std::nullopt;
-}
 
 ClientFailure Client::Impl::open() {
   if (options_.replica.empty()) options_.replica = default_replica_path(options_.group);
@@ -159,31 +52,28 @@ ClientFailure Client::Impl::open() {
   if (error) {
     return {1, "cannot make the replica's folder " + folder.string() + ": " + error.message()};
   }
+  const Joining joining(options_, log_);
   const TimePoint start = monotonic_now();
   std::optional<TimePoint> knocked;
   while (true) {
-    Result<std::optional<OwnerLock>> lock = OwnerLock::try_take(options_.replica);
-    if (!lock) return failure_of(lock.error());
-    if (*lock) return own(std::move(**lock)).value_or(ClientFailure{0, ""});
-    const std::optional<OwnerLock::Owner> owner = OwnerLock::owner_of(options_.replica);
+    Joined joined = joining.attempt({options_.on_event, {}});
+    if (joined.failure.exit_code != 0) return joined.failure;
+    if (joined.owner) {
+      backend_ = std::move(joined.owner);
+      return {0, ""};
+    }
+    if (joined.door) {
+      auto guest = std::make_unique<Guest>(joining, std::move(joined.door), log_);
+      guest_ = guest.get();
+      backend_ = std::move(guest);
+      return {0, ""};
+    }
     const TimePoint now = monotonic_now();
-    if (owner && !owner->door.empty()) {
-      if (!knocked) knocked = now;
-      const BlockedSignals blocked;
-      backend_ =
-          Guest::enter({owner->door, options_.on_event, owner_gone(options_)}, kDoorTimeout, log_);
-      guest_ = backend_ != nullptr;
-      if (guest_) return {0, ""};
-    }
+    if (!knocked && joining.has_door()) knocked = now;
     const bool patient = knocked ? now - *knocked < kDoorPatience : now - start < kOwnerWait;
-    if (!patient) {
-      return {4, "the replica " + options_.replica + " is owned by another program" +
-                     (owner ? " (process " + std::to_string(owner->pid) + ")" : std::string()) +
-                     " that this one cannot work through. End that one, run as its user, or name "
-                     "another --replica."};
-    }
+    if (!patient) return joining.not_let_in();
     // The owner is about to open its door or to end: look again soon.
-    std::promise<void>().get_future().wait_for(milliseconds{50});
+    std::promise<void>().get_future().wait_for(kTryEach);
   }
 }
 
@@ -289,11 +179,12 @@ const std::string& Client::replica_path() const { return impl_->options_.replica
 
 Reader Client::open_reader() const { return open_read_only(impl_->options_.replica); }
 
-bool Client::works_through_owner() const { return impl_->guest_; }
+bool Client::works_through_owner() const {
+  return impl_->guest_ != nullptr && impl_->guest_->through_owner();
+}
 
 void Client::leave() {
-  if (impl_->backend_) impl_->backend_->leave();
-  impl_->lock_.reset();
+  std::call_once(impl_->left_, [this] { impl_->backend_->leave(); });
 }
 
 }  // namespace csa

@@ -19,8 +19,10 @@
 // broker's disk and visible in this replica, or when it is refused, or at the timeout. What came of
 // it is always in WriteResult; nothing throws but std::bad_alloc.
 //
-// One process owns a replica. A second Client on the same file, in this process or another of the
-// same user, works through the owner and has the same calls.
+// One Client owns a replica. A second one on the same file, in this process or another of the same
+// user, works through the owner and has the same calls. When the owner ends, however it ends, one
+// of those that worked through it becomes the owner by itself and the others work through that one:
+// events go on, calls wait, and no write is lost or takes effect twice.
 //
 // Threads: all calls may be made from any thread. ClientOptions::on_event and ::on_log are called
 // from csa's own thread: return soon, and call back into the Client only from other threads (post
@@ -43,7 +45,7 @@ struct sqlite3;
 namespace csa {
 
 enum class ClientState : std::uint8_t {
-  kSearching,   // looking for a broker
+  kSearching,   // looking for a broker; or the replica's owner has ended and the next is awaited
   kGreeting,    // talking to one
   kReplaying,   // handing over offline changes
   kCatchingUp,  // fetching what happened meanwhile, or a full copy
@@ -62,10 +64,11 @@ struct ClientEvent {
     kReplay,    // pending, total: offline transactions that still wait, of so many, on return
     kOutcome,   // tx, outcome, text: what became of an offline transaction: applied, merged,
                 // superseded, split, parked (csa_conflicts has the rows), stood
-    kChanged,   // tables, position: rows of these tables changed, by whomever
+    kChanged,   // tables, position: rows of these tables changed, by whomever. After a change of
+                // owner possibly all tables, where it is not known what changed meanwhile
     kStopped,   // text, exit_code: this client is at its end. 8: the link was lost and
-                // ClientOptions asked to stop; 0: the program that owned the replica has ended,
-                // open a new Client to go on
+                // ClientOptions asked to stop; another: as in ClientFailure, the owner of the
+                // replica has ended, and this client could not become the next
   };
   Kind kind = Kind::kState;
   ClientState state = ClientState::kSearching;
@@ -206,7 +209,7 @@ class Client {
   [[nodiscard]] ClientStatus status();
   [[nodiscard]] const std::string& replica_path() const;
   [[nodiscard]] Reader open_reader() const;
-  // True: another process owns the replica and this client works through it.
+  // True: another Client owns the replica and this one works through it, until that one ends.
   [[nodiscard]] bool works_through_owner() const;
 
   // Says goodbye to the broker and ends csa's threads; writes under way are answered. The replica

@@ -48,23 +48,6 @@ OpenedClient join(const NodeOptions& options) {
   return opened;
 }
 
-WriteResult write(const NodeOptions& options, std::unique_ptr<Client>& client, std::string_view sql,
-                  const Row& parameters) {
-  const WriteOptions how{options.expect, options.timeout};
-  WriteResult result = client->exec(sql, parameters, how);
-  if (result.status != WriteResult::Status::kNoBroker || !client->works_through_owner()) {
-    return result;
-  }
-  client->leave();
-  OpenedClient opened = join(options);
-  if (!opened.client) {
-    result.message = opened.failure.text;
-    return result;
-  }
-  client = std::move(opened.client);
-  return client->exec(sql, parameters, how);
-}
-
 bool notice_standalone(const ClientStatus& status) {
   if (status.state == ClientState::kLive || status.state == ClientState::kCatchingUp) return false;
   if (status.state == ClientState::kRefused) {

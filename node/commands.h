@@ -48,10 +48,6 @@ struct NodeOptions {
 // Opens a client and waits until it is live, or the discovery time is over. Prints a progress bar
 // for a long copy on a terminal.
 [[nodiscard]] OpenedClient join(const NodeOptions& options);
-// Client::exec with the options' --expect and --timeout. Where the owner that `client` worked
-// through has ended, nothing was sent: then joins anew, once, and `client` is the new one.
-[[nodiscard]] WriteResult write(const NodeOptions& options, std::unique_ptr<Client>& client,
-                                std::string_view sql, const Row& parameters);
 // STANDALONE on stderr if the status says so; returns whether it did.
 bool notice_standalone(const ClientStatus& status);
 // Exit 3 in clear words where there is neither broker nor replica; exit 4 where the broker refuses

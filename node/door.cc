@@ -16,13 +16,23 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::uint8_t kDoorVersion = 1;
-enum class Kind : std::uint8_t { kCall = 1, kHello, kDone, kStatus, kEvent, kClosed };
+constexpr std::uint8_t kDoorVersion = 2;
+enum class Kind : std::uint8_t { kCall = 1, kHello, kDone, kStatus, kEvent, kClosed, kTx, kGo };
 
-json request_json(const Backend::Request& request) {
+// The codec wants a TxId that can be, also where the owner is to give one.
+void set_tx(Backend::Request& request, const TxId& tx) {
+  if (auto* const write = std::get_if<Write>(&request)) write->tx = tx;
+  if (auto* const migrate = std::get_if<Migrate>(&request)) migrate->tx = tx;
+}
+
+json request_json(const DoorCall& call) {
+  Backend::Request request = call.request;
+  if (!call.sent_before) set_tx(request, {NodeId{Id128{{1}}}, 1});
   const Message message = std::visit([](const auto& r) -> Message { return r; }, request);
   return json::binary(encode(message));
 }
+
+TxId tx_of(const json& j) { return parse_tx_id(j.get<std::string>()).value_or(TxId{}); }
 
 json result_json(const WriteResult& r) {
   json last = nullptr;
@@ -37,7 +47,8 @@ json result_json(const WriteResult& r) {
           json::binary(encode_rows({r.columns, r.rows})),
           r.code,
           r.message,
-          r.statement};
+          r.statement,
+          r.pending};
 }
 
 WriteResult result_of(const json& j) {
@@ -57,6 +68,7 @@ WriteResult result_of(const json& j) {
   r.code = j.at(8).get<std::string>();
   r.message = j.at(9).get<std::string>();
   r.statement = j.at(10).get<std::uint32_t>();
+  r.pending = j.at(11).get<std::uint64_t>();
   return r;
 }
 
@@ -105,7 +117,10 @@ json event_json(const ClientEvent& e) {
           e.bytes,
           e.total,
           e.tables,
-          e.exit_code};
+          e.exit_code,
+          e.pending,
+          e.tx,
+          e.outcome};
 }
 
 ClientEvent event_of(const json& j) {
@@ -119,12 +134,15 @@ ClientEvent event_of(const json& j) {
   e.total = j.at(6).get<std::uint64_t>();
   e.tables = j.at(7).get<std::vector<std::string>>();
   e.exit_code = j.at(8).get<int>();
+  e.pending = j.at(9).get<std::uint64_t>();
+  e.tx = j.at(10).get<std::string>();
+  e.outcome = j.at(11).get<std::string>();
   return e;
 }
 
 struct ToJson {
   json operator()(const DoorCall& m) const {
-    return {Kind::kCall, m.ticket, m.timeout_ms, request_json(m.request)};
+    return {Kind::kCall, m.ticket, m.timeout_ms, m.sent_before, request_json(m)};
   }
   json operator()(const DoorHello&) const { return json::array({Kind::kHello}); }
   json operator()(const DoorDone& m) const {
@@ -133,12 +151,15 @@ struct ToJson {
   json operator()(const DoorStatus& m) const { return {Kind::kStatus, status_json(m.status)}; }
   json operator()(const DoorEvent& m) const { return {Kind::kEvent, event_json(m.event)}; }
   json operator()(const DoorClosed&) const { return json::array({Kind::kClosed}); }
+  json operator()(const DoorTx& m) const { return {Kind::kTx, m.ticket, to_string(m.tx)}; }
+  json operator()(const DoorGo& m) const { return {Kind::kGo, to_string(m.tx)}; }
 };
 
 std::optional<DoorMessage> call_of(const json& j) {
-  Result<Message> message = decode(j.at(3).get_binary());
+  Result<Message> message = decode(j.at(4).get_binary());
   if (!message) return std::nullopt;
-  DoorCall call{j.at(1).get<std::uint64_t>(), j.at(2).get<std::int64_t>(), Write{}};
+  DoorCall call{j.at(1).get<std::uint64_t>(), j.at(2).get<std::int64_t>(), j.at(3).get<bool>(),
+                Write{}};
   if (auto* const write = std::get_if<Write>(&*message)) {
     call.request = std::move(*write);
   } else if (auto* const migrate = std::get_if<Migrate>(&*message)) {
@@ -148,6 +169,7 @@ std::optional<DoorMessage> call_of(const json& j) {
   } else {
     return std::nullopt;
   }
+  if (!call.sent_before) set_tx(call.request, {});
   return call;
 }
 
@@ -165,6 +187,10 @@ std::optional<DoorMessage> message_of(const json& j) {
       return DoorEvent{event_of(j.at(1))};
     case Kind::kClosed:
       return DoorClosed{};
+    case Kind::kTx:
+      return DoorTx{j.at(1).get<std::uint64_t>(), tx_of(j.at(2))};
+    case Kind::kGo:
+      return DoorGo{tx_of(j.at(1))};
   }
   return std::nullopt;
 }

@@ -18,10 +18,18 @@ namespace csa {
 struct DoorCall {  // guest to owner
   std::uint64_t ticket = 0;
   std::int64_t timeout_ms = 0;
+  bool sent_before = false;  // by an earlier owner, under the request's TxId
   Backend::Request request;
 };
 struct DoorHello {};  // guest to owner: send me status and events from now on
-struct DoorDone {     // owner to guest
+struct DoorTx {       // owner to guest: the TxId of the write; it is sent after DoorGo alone, so
+  std::uint64_t ticket = 0;  // that no end of the owner leaves the guest without it
+  TxId tx;
+};
+struct DoorGo {  // guest to owner: I know it
+  TxId tx;
+};
+struct DoorDone {  // owner to guest
   std::uint64_t ticket = 0;
   WriteResult result;
 };
@@ -32,7 +40,8 @@ struct DoorEvent {  // owner to guest
   ClientEvent event;
 };
 struct DoorClosed {};  // owner to guest: the owner leaves
-using DoorMessage = std::variant<DoorCall, DoorHello, DoorDone, DoorStatus, DoorEvent, DoorClosed>;
+using DoorMessage =
+    std::variant<DoorCall, DoorHello, DoorDone, DoorStatus, DoorEvent, DoorClosed, DoorTx, DoorGo>;
 
 [[nodiscard]] Bytes encode_door(const DoorMessage& message);
 // nullopt: not a frame of this version; dropped.

@@ -8,6 +8,7 @@ namespace csa {
 namespace {
 
 constexpr std::size_t kGuestsMax = 200;
+constexpr int kAnswersMax = 4 * limits::kNodeWritesMax;  // to one guest: TxId, outcome, notices
 
 }  // namespace
 
@@ -15,7 +16,7 @@ DoorServer::DoorServer(zmq::context_t& context, const std::string& path, const L
     : log_(log), router_(context, zmq::socket_type::router) {
   router_.set(zmq::sockopt::linger, 500);
   router_.set(zmq::sockopt::router_mandatory, true);
-  router_.set(zmq::sockopt::sndhwm, 1000);
+  router_.set(zmq::sockopt::sndhwm, kAnswersMax);
   router_.set(zmq::sockopt::maxmsgsize, static_cast<std::int64_t>(2 * limits::kFrameMax));
   try {
     router_.bind("ipc://" + path);
@@ -26,8 +27,8 @@ DoorServer::DoorServer(zmq::context_t& context, const std::string& path, const L
 
 int DoorServer::fd() const { return router_.get(zmq::sockopt::fd); }
 
-std::vector<DoorServer::Call> DoorServer::receive() {
-  std::vector<Call> calls;
+DoorServer::Received DoorServer::receive() {
+  Received received;
   for (std::size_t i = 0; i < limits::kDrainMax; ++i) {
     std::vector<zmq::message_t> frames;
     if (!zmq::recv_multipart(router_, std::back_inserter(frames), zmq::recv_flags::dontwait)) break;
@@ -43,11 +44,17 @@ std::vector<DoorServer::Call> DoorServer::receive() {
       guests_.insert(guest);
       new_guests_.push_back(guest);
     } else if (auto* const call = std::get_if<DoorCall>(&*message)) {
-      calls.push_back({guest, call->ticket, std::chrono::milliseconds(call->timeout_ms),
-                       std::move(call->request)});
+      received.calls.push_back({guest, call->ticket, std::chrono::milliseconds(call->timeout_ms),
+                                std::move(call->request)});
+    } else if (const auto* const go = std::get_if<DoorGo>(&*message)) {
+      received.known.push_back(go->tx);
     }
   }
-  return calls;
+  return received;
+}
+
+void DoorServer::give_tx(const std::string& guest, std::uint64_t ticket, const TxId& tx) {
+  send(guest, DoorTx{ticket, tx});
 }
 
 void DoorServer::answer(const std::string& guest, std::uint64_t ticket, WriteResult result) {

@@ -25,9 +25,15 @@ class DoorServer {
     std::chrono::milliseconds timeout{};
     Backend::Request request;
   };
+  struct Received {
+    std::vector<Call> calls;
+    std::vector<TxId> known;  // the guests know these now, see DoorTx
+  };
   // To wait on; readable means: call receive().
   [[nodiscard]] int fd() const;
-  [[nodiscard]] std::vector<Call> receive();
+  [[nodiscard]] Received receive();
+  // The TxId of a call, before it is sent.
+  void give_tx(const std::string& guest, std::uint64_t ticket, const TxId& tx);
   void answer(const std::string& guest, std::uint64_t ticket, WriteResult result);
   // To all guests.
   void tell(const ClientEvent& event, const ClientStatus& status);

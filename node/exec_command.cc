@@ -37,7 +37,8 @@ int exec_command(const NodeOptions& options) {
   }
   OpenedClient opened = join(options);
   if (!opened.client) return report(opened.failure);
-  const WriteResult result = write(options, opened.client, text.sql, options.parameters);
+  const WriteResult result =
+      opened.client->exec(text.sql, options.parameters, {options.expect, options.timeout});
   if (result.status == WriteResult::Status::kNoBroker) {
     const ClientStatus status = opened.client->status();
     if (!status.epoch.empty()) notice_standalone(status);

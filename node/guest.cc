@@ -1,81 +1,79 @@
 #include "node/guest.h"
 
+#include <poll.h>
+
+#include <algorithm>
 #include <future>
 
 #include "common/limits.h"
+#include "common/schema.h"
+#include "common/sqlite.h"
 #include "common/system_clock.h"
+#include "node/blocked_signals.h"
 #include "node/results.h"
 
 namespace csa {
 namespace {
 
-constexpr std::chrono::milliseconds kAnswerGrace{2000};  // beyond the owner's own deadline
-constexpr const char* kMonitor = "inproc://guest-monitor";
+using std::chrono::milliseconds;
 
-// The codec wants a TxId that can be; the owner gives the real one.
-Backend::Request with_placeholder(Backend::Request request) {
-  const TxId placeholder{NodeId{Id128{{1}}}, 1};
-  if (auto* const write = std::get_if<Write>(&request)) write->tx = placeholder;
-  if (auto* const migrate = std::get_if<Migrate>(&request)) migrate->tx = placeholder;
-  return request;
+constexpr milliseconds kAnswerGrace{2000};  // beyond the owner's own deadline
+constexpr milliseconds kSeekEach{20};
+constexpr std::size_t kTasksMax = 2 * limits::kNodeWritesMax;
+constexpr const char* kOwnerGone = "the program that owned the replica has ended";
+
+// nullptr: a question.
+TxId* tx_of(Backend::Request& request) {
+  if (auto* const write = std::get_if<Write>(&request)) return &write->tx;
+  if (auto* const migrate = std::get_if<Migrate>(&request)) return &migrate->tx;
+  return nullptr;
+}
+
+milliseconds left_of(TimePoint deadline) {
+  return std::max(milliseconds{0},
+                  std::chrono::duration_cast<milliseconds>(deadline - monotonic_now()));
+}
+
+std::string position_of(const ClientStatus& status) {
+  return status.epoch.empty() ? "" : status.epoch + ":" + std::to_string(status.seq);
+}
+
+ClientEvent state_event(const ClientStatus& status) {
+  ClientEvent event;
+  event.state = status.state;
+  event.position = position_of(status);
+  event.broker = status.broker_address;
+  event.text = status.text;
+  return event;
+}
+
+// A write that may have run is never told as one that was not sent.
+WriteResult told(WriteResult result, const TxId& tx) {
+  if (result.status == WriteResult::Status::kNoBroker)
+    result.status = WriteResult::Status::kUnknown;
+  if (result.tx.empty()) result.tx = to_string(tx);
+  return result;
 }
 
 }  // namespace
 
-Guest::Guest(Config config, const Log& log)
-    : config_(std::move(config)),
+Guest::Guest(Joining joining, std::unique_ptr<DoorClient> door, const Log& log)
+    : joining_(std::move(joining)),
       log_(log),
-      tasks_(limits::kNodeWritesMax),
-      dealer_(context_, zmq::socket_type::dealer),
-      monitor_(context_, zmq::socket_type::pair) {
-  dealer_.set(zmq::sockopt::linger, 500);
-  dealer_.set(zmq::sockopt::immediate, true);
-  dealer_.set(zmq::sockopt::reconnect_ivl, -1);  // an owner that went away is another one later
-  dealer_.set(zmq::sockopt::maxmsgsize, static_cast<std::int64_t>(2 * limits::kFrameMax));
-  if (zmq_socket_monitor(dealer_.handle(), kMonitor, ZMQ_EVENT_DISCONNECTED) == 0) {
-    monitor_.connect(kMonitor);
-  }
-  dealer_.connect("ipc://" + config_.door);
-}
-
-std::unique_ptr<Guest> Guest::enter(Config config, std::chrono::milliseconds timeout,
-                                    const Log& log) {
-  std::unique_ptr<Guest> guest;
-  try {
-    guest.reset(new Guest(std::move(config), log));
-    const TimePoint deadline = monotonic_now() + timeout;
-    const Bytes hello = encode_door(DoorHello{});
-    bool sent = false;
-    while (!guest->entered_ && !guest->owner_gone_) {
-      // IMMEDIATE: refused until the connection stands.
-      if (!sent) sent = bool(guest->dealer_.send(zmq::buffer(hello), zmq::send_flags::dontwait));
-      zmq::pollitem_t item{guest->dealer_.handle(), 0, ZMQ_POLLIN, 0};
-      zmq::poll(&item, 1, sent ? limits::kPollMax : std::chrono::milliseconds{5});
-      guest->receive();
-      if (monotonic_now() >= deadline) return nullptr;
-    }
-    if (!guest->entered_) return nullptr;
-    guest->thread_ = std::thread([raw = guest.get()] { raw->run(); });
-  } catch (const zmq::error_t& error) {
-    log.warn(std::string("door: ") + error.what());
-    return nullptr;
-  }
-  return guest;
+      tasks_(kTasksMax),
+      door_(std::move(door)),
+      status_(door_->first_status()) {
+  const BlockedSignals blocked;
+  thread_ = std::thread([this] { run(); });
 }
 
 Guest::~Guest() { leave(); }
 
-void Guest::submit(Request request, std::chrono::milliseconds timeout, Done done) {
-  auto shared = std::make_shared<Done>(std::move(done));
-  const bool taken = tasks_.push([this, timeout, shared, request = std::move(request)] {
-    const std::uint64_t ticket = next_ticket_++;
-    const Bytes frame = encode_door(DoorCall{ticket, timeout.count(), with_placeholder(request)});
-    if (owner_gone_ || !dealer_.send(zmq::buffer(frame), zmq::send_flags::dontwait)) {
-      (*shared)(failed_result(WriteResult::Status::kNoBroker,
-                              "the program that owns the replica has ended; try again"));
-      return;
-    }
-    calls_.emplace(ticket, Pending{*shared, monotonic_now() + timeout + kAnswerGrace});
+void Guest::submit(Request request, milliseconds timeout, Done done) {
+  const TimePoint deadline = monotonic_now() + timeout;
+  auto shared = std::make_shared<Done>(std::move(done));  // for the task and for the refusal
+  const bool taken = tasks_.push([this, request = std::move(request), deadline, shared]() mutable {
+    start(std::move(request), deadline, std::move(*shared));
   });
   if (!taken) {
     (*shared)(failed_result(WriteResult::Status::kNoBroker,
@@ -86,15 +84,17 @@ void Guest::submit(Request request, std::chrono::milliseconds timeout, Done done
 ClientStatus Guest::status() {
   auto promise = std::make_shared<std::promise<ClientStatus>>();
   std::future<ClientStatus> answer = promise->get_future();
-  if (!tasks_.push([this, promise] { promise->set_value(status_); })) {
-    ClientStatus status;
-    status.state = ClientState::kLeaving;
-    return status;
-  }
-  return answer.get();
+  const bool taken =
+      tasks_.push([this, promise] { promise->set_value(owner_ ? owner_->status() : status_); });
+  if (taken) return answer.get();
+  ClientStatus status;
+  status.state = ClientState::kLeaving;
+  status.app = joining_.options().app;
+  status.group = joining_.options().group;
+  return status;
 }
 
-bool Guest::wait(Condition reached, Condition given_up, std::chrono::milliseconds timeout) {
+bool Guest::wait(Condition reached, Condition given_up, milliseconds timeout) {
   auto answer = std::make_shared<std::promise<bool>>();
   std::future<bool> decided = answer->get_future();
   StatusWaits::Wait wait{std::move(reached), std::move(given_up), monotonic_now() + timeout,
@@ -110,83 +110,232 @@ void Guest::leave() {
 
 void Guest::run() {
   // The state that this guest comes into is an event for it like any later one.
-  ClientEvent now;
-  now.state = status_.state;
-  if (!status_.epoch.empty()) now.position = status_.epoch + ":" + std::to_string(status_.seq);
-  now.broker = status_.broker_address;
-  if (config_.on_event) config_.on_event(now);
+  seen_ = position_of(status_);
+  was_live_ = status_.state == ClientState::kLive;
+  tell(state_event(status_));
   while (!stopped_) turn();
   finish();
-  if (owner_gone_ && config_.on_owner_gone) config_.on_owner_gone();
 }
 
 void Guest::turn() {
-  std::vector<zmq::pollitem_t> items{{dealer_.handle(), 0, ZMQ_POLLIN, 0},
-                                     {monitor_.handle(), 0, ZMQ_POLLIN, 0},
-                                     {nullptr, tasks_.wake_fd(), ZMQ_POLLIN, 0}};
-  zmq::poll(items.data(), items.size(), limits::kPollMax);
-  receive();
+  if (door_) {
+    door_->wait(limits::kPollMax, tasks_.wake_fd());
+    door_->receive([this](DoorMessage message) { take(std::move(message)); });
+  } else {
+    pollfd item{tasks_.wake_fd(), POLLIN, 0};
+    ::poll(&item, 1, static_cast<int>((owner_ ? limits::kPollMax : kSeekEach).count()));
+  }
   for (std::size_t i = 0; i < limits::kDrainMax; ++i) {
     std::optional<Task> task = tasks_.pop();
     if (!task) break;
     (*task)();
   }
-  check(monotonic_now());
-  if (owner_gone_) stopped_ = true;
+  if (stopped_) return;
+  if (door_ && door_->gone()) lose_owner();
+  const TimePoint now = monotonic_now();
+  if (!door_ && !owner_ && now >= seek_at_) seek(now);
+  fly();
+  check(now);
 }
 
-void Guest::receive() {
-  zmq::message_t frame;
-  for (std::size_t i = 0; i < limits::kDrainMax; ++i) {
-    if (!dealer_.recv(frame, zmq::recv_flags::dontwait)) break;
-    auto message = decode_door({frame.data<std::uint8_t>(), frame.size()});
-    if (message) take(std::move(*message));
+void Guest::start(Request request, TimePoint deadline, Done done) {
+  Call call{std::move(request), deadline, std::move(done)};
+  if (owner_) return hand_on(std::move(call));
+  if (calls_.size() >= limits::kNodeWritesMax) {
+    call.done(failed_result(WriteResult::Status::kNoBroker, "too many writes are waiting"));
+    return;
   }
-  zmq::message_t event;
-  while (monitor_.recv(event, zmq::recv_flags::dontwait)) owner_gone_ = true;
+  const std::uint64_t ticket = next_ticket_++;
+  calls_.emplace(ticket, std::move(call));
+  grounded_.insert(ticket);
+  fly();
+}
+
+// Gives the owner what it does not have yet.
+void Guest::fly() {
+  while (door_ && !grounded_.empty()) {
+    const std::uint64_t ticket = *grounded_.begin();
+    Call& call = calls_.at(ticket);
+    const DoorCall frame{ticket, left_of(call.deadline).count(), call.may_have_run, call.request};
+    if (!door_->send(frame)) return;
+    call.flying = true;
+    grounded_.erase(grounded_.begin());
+  }
 }
 
 void Guest::take(DoorMessage message) {
   if (auto* const done = std::get_if<DoorDone>(&message)) {
-    const auto call = calls_.find(done->ticket);
-    if (call == calls_.end()) return;
-    const Done answer = std::move(call->second.done);
-    calls_.erase(call);
-    answer(std::move(done->result));
+    take_done(std::move(*done));
+  } else if (const auto* const given = std::get_if<DoorTx>(&message)) {
+    take_tx(*given);
   } else if (auto* const status = std::get_if<DoorStatus>(&message)) {
     status_ = std::move(status->status);
-    entered_ = true;
   } else if (const auto* const event = std::get_if<DoorEvent>(&message)) {
-    if (config_.on_event) config_.on_event(event->event);
-  } else if (std::holds_alternative<DoorClosed>(message)) {
-    owner_gone_ = true;
+    take_event(event->event);
   }
 }
 
-void Guest::check(TimePoint now) {
-  waits_.check(status_, now, stopped_ || owner_gone_);
-  for (auto call = calls_.begin(); call != calls_.end();) {
-    if (now < call->second.deadline) {
-      ++call;
-      continue;
-    }
-    call->second.done(failed_result(WriteResult::Status::kUnknown,
-                                    "the program that owns the replica does not answer"));
-    call = calls_.erase(call);
+void Guest::take_event(const ClientEvent& event) {
+  if (!event.position.empty()) seen_ = event.position;
+  tell(event);
+  if (event.kind != ClientEvent::Kind::kState) return;
+  if (event.state == ClientState::kLive) {
+    was_live_ = true;
+  } else if (was_live_ && joining_.options().stop_on_disconnect &&
+             (event.state == ClientState::kSearching || event.state == ClientState::kStandalone)) {
+    stop(8, "the link to the broker was lost: " + event.text);
   }
+}
+
+void Guest::take_tx(const DoorTx& given) {
+  const auto found = calls_.find(given.ticket);
+  if (found == calls_.end()) return;
+  TxId* const tx = tx_of(found->second.request);
+  if (tx == nullptr) return;
+  // Noted first: from the moment of this frame the write may run.
+  *tx = given.tx;
+  found->second.may_have_run = door_->send(DoorGo{given.tx});
+  if (found->second.may_have_run) log_.debug("guest: a write goes as " + to_string(given.tx));
+}
+
+void Guest::take_done(DoorDone done) {
+  const auto found = calls_.find(done.ticket);
+  if (found == calls_.end()) return;
+  Call call = std::move(found->second);
+  calls_.erase(found);
+  // Only of a write that a former owner had, the present one cannot say that it was not sent.
+  const TxId* const tx = tx_of(call.request);
+  const bool doubt = call.may_have_run && tx != nullptr &&
+                     (call.moved || done.result.status == WriteResult::Status::kUnknown);
+  call.done(doubt ? told(std::move(done.result), *tx) : std::move(done.result));
+}
+
+void Guest::lose_owner() {
+  log_.info(std::string("guest: ") + kOwnerGone);
+  door_.reset();
+  for (auto& [ticket, call] : calls_) {
+    call.flying = false;
+    call.moved = call.may_have_run;
+    grounded_.insert(ticket);
+  }
+  status_.state = ClientState::kSearching;
+  status_.broker_address.clear();
+  status_.broker_hostname.clear();
+  status_.text = kOwnerGone;
+  tell(state_event(status_));
+  seek_at_ = monotonic_now();
+}
+
+// Once: becomes the owner, or goes through the next owner's door.
+void Guest::seek(TimePoint now) {
+  seek_at_ = now + kSeekEach;
+  Joining::Hooks hooks;
+  hooks.on_event = [this](const ClientEvent& event) {
+    tell(event);
+    tasks_.push([] {});  // those who wait for a state look again
+  };
+  hooks.before_start = [this](const ReplicaState& replica) {
+    see(replica.position ? to_string(*replica.position) : std::string());
+  };
+  try {
+    Joined joined = joining_.attempt(hooks);
+    if (joined.failure.exit_code != 0) return stop(joined.failure.exit_code, joined.failure.text);
+    if (joined.door) come_in(std::move(joined.door));
+    if (joined.owner) become_owner(std::move(joined.owner));
+  } catch (const std::exception& error) {
+    stop(1, std::string("cannot open the replica: ") + error.what());
+  }
+}
+
+void Guest::come_in(std::unique_ptr<DoorClient> door) {
+  door_ = std::move(door);
+  status_ = door_->first_status();
+  was_live_ = status_.state == ClientState::kLive;
+  log_.info("guest: works through the next owner of the replica");
+  see(position_of(status_));
+  tell(state_event(status_));
+}
+
+void Guest::become_owner(std::unique_ptr<Backend> owner) {
+  owner_ = std::move(owner);
+  through_owner_ = false;
+  log_.info("guest: owns the replica now");
+  grounded_.clear();
+  for (auto& [ticket, call] : std::exchange(calls_, {})) hand_on(std::move(call));
+}
+
+void Guest::hand_on(Call call) {
+  TxId* const tx = tx_of(call.request);
+  if (tx != nullptr && !call.may_have_run) *tx = {};
+  Done done = std::move(call.done);
+  if (tx != nullptr && call.may_have_run) {
+    done = [given = *tx, done = std::move(done)](WriteResult result) {
+      const bool doubt = result.status == WriteResult::Status::kNoBroker ||
+                         result.status == WriteResult::Status::kUnknown;
+      done(doubt ? told(std::move(result), given) : std::move(result));
+    };
+  }
+  owner_->submit(std::move(call.request), left_of(call.deadline), std::move(done));
+}
+
+// What changed while nobody told this client is told as a change of every table.
+void Guest::see(const std::string& position) {
+  if (position == seen_ || position.empty()) return;
+  seen_ = position;
+  ClientEvent event;
+  event.kind = ClientEvent::Kind::kChanged;
+  event.position = position;
+  event.tables = shared_tables(Database(joining_.options().replica, Database::Mode::kReadOnly));
+  tell(event);
+}
+
+void Guest::check(TimePoint now) {
+  if (!waits_.empty()) {
+    const ClientStatus status = owner_ ? owner_->status() : status_;
+    waits_.check(status, now, stopped_ || status.state == ClientState::kLeaving);
+  }
+  for (auto call = calls_.begin(); call != calls_.end();) {
+    const auto at = call++;
+    const TimePoint last =
+        at->second.deadline + (at->second.flying ? kAnswerGrace : milliseconds{});
+    if (now >= last) {
+      end(at, door_ ? "the program that owns the replica does not answer" : kOwnerGone);
+    }
+  }
+}
+
+// Without an outcome. Without a TxId told, no owner has sent it.
+void Guest::end(Calls::iterator at, const std::string& why) {
+  const std::uint64_t ticket = at->first;
+  Call call = std::move(at->second);
+  calls_.erase(at);
+  grounded_.erase(ticket);
+  const TxId* const tx = tx_of(call.request);
+  if (tx == nullptr) return call.done(failed_result(WriteResult::Status::kUnknown, why));
+  WriteResult result = failed_result(WriteResult::Status::kNoBroker, why);
+  call.done(call.may_have_run ? told(std::move(result), *tx) : std::move(result));
+}
+
+void Guest::stop(int exit_code, std::string why) {
+  ClientEvent event;
+  event.kind = ClientEvent::Kind::kStopped;
+  event.exit_code = exit_code;
+  event.text = std::move(why);
+  stopped_ = true;
+  tell(event);
+}
+
+void Guest::tell(const ClientEvent& event) const {
+  if (joining_.options().on_event) joining_.options().on_event(event);
 }
 
 void Guest::finish() {
   tasks_.close();
   while (std::optional<Task> task = tasks_.pop()) (*task)();
-  stopped_ = true;
+  if (owner_) owner_->leave();
+  while (!calls_.empty()) end(calls_.begin(), "this client has left");
   check(monotonic_now());
-  for (auto& [ticket, call] : calls_) {
-    call.done(failed_result(WriteResult::Status::kUnknown,
-                            "the program that owns the replica ended before it answered"));
-  }
-  calls_.clear();
-  zmq_socket_monitor(dealer_.handle(), nullptr, 0);
+  door_.reset();
 }
 
 }  // namespace csa

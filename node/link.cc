@@ -32,7 +32,7 @@ void Link::submit(Request request, std::chrono::milliseconds timeout, Done done)
   const TimePoint deadline = monotonic_now() + timeout;
   auto shared = std::make_shared<Done>(std::move(done));
   const bool taken = tasks_.push([this, request = std::move(request), deadline, shared]() mutable {
-    start_write(std::move(request), deadline, std::move(*shared));
+    start_write(std::move(request), deadline, {std::move(*shared), {}});
   });
   if (!taken) {
     (*shared)(failed_result(WriteResult::Status::kNoBroker,
@@ -103,17 +103,28 @@ void Link::turn() {
   for (const HeardBeacon& heard : received.beacons) session_.on_beacon(heard, later);
   if (received.disconnected) session_.on_disconnected(*received.disconnected, later);
   run_tasks();
-  if (door_) {
-    for (DoorServer::Call& call : door_->receive()) {
-      start_write(std::move(call.request), later + call.timeout,
-                  [this, guest = call.guest, ticket = call.ticket](WriteResult result) {
-                    door_->answer(guest, ticket, std::move(result));
-                  });
-    }
-    door_->tell_new_guests(present_status());
-  }
+  if (door_) serve_door(later);
   if (later >= session_.deadline()) session_.on_deadline(later);
   check_waiting(later);
+}
+
+void Link::serve_door(TimePoint now) {
+  DoorServer::Received received = door_->receive();
+  for (DoorServer::Call& call : received.calls) {
+    Call own;
+    own.done = [this, guest = call.guest, ticket = call.ticket](WriteResult result) {
+      // Without an outcome at this program's end, the guest goes on with the next owner.
+      const bool over = result.status == WriteResult::Status::kCommitted ||
+                        (result.status == WriteResult::Status::kRejected && result.code != "busy");
+      if (over || !ending_) door_->answer(guest, ticket, std::move(result));
+    };
+    own.on_tx = [this, guest = call.guest, ticket = call.ticket](const TxId& tx) {
+      door_->give_tx(guest, ticket, tx);
+    };
+    start_write(std::move(call.request), now + call.timeout, std::move(own));
+  }
+  for (const TxId& tx : received.known) session_.release(tx, now);
+  door_->tell_new_guests(present_status());
 }
 
 void Link::run_tasks() {
@@ -131,30 +142,41 @@ void Link::carry_out() {
     // One job is out at a time, so there is room.
     if (!jobs_.push(std::move(*job))) log_.error("link: the store has ended");
   }
-  for (const SessionEvent& event : session_.take_events()) deliver(event);
+  const std::vector<SessionEvent> events = session_.take_events();
+  for (const SessionEvent& event : events) {
+    if (std::holds_alternative<Stopped>(event)) ending_ = true;
+  }
+  for (const SessionEvent& event : events) deliver(event);
 }
 
 void Link::deliver(const SessionEvent& event) {
   if (const auto* const done = std::get_if<WriteDone>(&event)) {
     const auto call = calls_.find(done->call);
     if (call == calls_.end()) return;
-    const Done answer = std::move(call->second);
+    const Done answer = std::move(call->second.done);
     calls_.erase(call);
     answer(to_result(*done));
+    return;
+  }
+  if (const auto* const given = std::get_if<TxGiven>(&event)) {
+    const auto call = calls_.find(given->call);
+    if (call != calls_.end() && call->second.on_tx) call->second.on_tx(given->tx);
     return;
   }
   if (const auto* const changed = std::get_if<StateChanged>(&event)) why_ = changed->why;
   if (const std::optional<ClientEvent> out = to_event(event)) {
     if (config_.on_event) config_.on_event(*out);
-    if (door_) door_->tell(*out, present_status());
+    // How this program's client ends is not its guests' business.
+    if (door_ && out->kind != ClientEvent::Kind::kStopped) door_->tell(*out, present_status());
   }
   if (std::holds_alternative<Stopped>(event)) stopped_ = true;
 }
 
-void Link::start_write(Request request, TimePoint deadline, Done done) {
-  const std::uint64_t call = next_call_++;
-  calls_.emplace(call, std::move(done));
-  session_.write({call, std::move(request), deadline}, monotonic_now());
+void Link::start_write(Request request, TimePoint deadline, Call call) {
+  const std::uint64_t number = next_call_++;
+  const bool tell_tx = bool(call.on_tx);
+  calls_.emplace(number, std::move(call));
+  session_.write({number, std::move(request), deadline, tell_tx}, monotonic_now());
 }
 
 void Link::check_waiting(TimePoint now) {
@@ -166,8 +188,10 @@ void Link::finish() {
   while (std::optional<Task> task = tasks_.pop()) (*task)();
   carry_out();
   check_waiting(monotonic_now());
-  for (auto& [call, done] : calls_) {
-    done(failed_result(WriteResult::Status::kUnknown, "the client left before the answer came"));
+  ending_ = true;
+  for (auto& [number, call] : calls_) {
+    call.done(
+        failed_result(WriteResult::Status::kUnknown, "the client left before the answer came"));
   }
   calls_.clear();
   jobs_.close();

@@ -47,6 +47,10 @@ class Link final : public Backend {
 
  private:
   using Task = std::function<void()>;
+  struct Call {
+    Done done;
+    std::function<void(const TxId&)> on_tx;  // may be empty
+  };
   void run_link();
   void turn();
   void run_tasks();
@@ -54,7 +58,8 @@ class Link final : public Backend {
   void store_job(StoreJob job);
   void carry_out();
   void deliver(const SessionEvent& event);
-  void start_write(Request request, TimePoint deadline, Done done);
+  void start_write(Request request, TimePoint deadline, Call call);
+  void serve_door(TimePoint now);
   void check_waiting(TimePoint now);
   void finish();
   [[nodiscard]] ClientStatus present_status() const;
@@ -68,12 +73,13 @@ class Link final : public Backend {
   Session session_;
   std::unique_ptr<Dialer> dialer_;
   std::unique_ptr<DoorServer> door_;
-  std::map<std::uint64_t, Done> calls_;
+  std::map<std::uint64_t, Call> calls_;
   std::uint64_t next_call_ = 1;
   StatusWaits waits_;
   std::string why_;
   const std::uint64_t boot_ = boot_hash();
   bool leaving_ = false;
+  bool ending_ = false;  // the session has stopped; what it says now is no outcome for guests
   bool stopped_ = false;
   std::thread link_thread_;
   std::thread store_thread_;

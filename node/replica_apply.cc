@@ -12,7 +12,7 @@ namespace {
 
 // csa_log's key is seq << kPartBits | part (schemas/tables.sql).
 constexpr int kPartBits = 20;
-constexpr std::int64_t kTrimParts = 256;
+constexpr std::size_t kTrimParts = 256;
 
 std::string entry_name(Seq seq) { return "log entry " + std::to_string(seq.value); }
 
@@ -33,6 +33,18 @@ bool is_known(const LogPiece& piece, Seq applied, std::uint64_t have) {
   return piece.header.seq == applied.next() && !piece.completes() &&
          piece.offset + piece.bytes.size() <= have;
 }
+
+// The log's sum is read anew after a transaction of which nobody tells how it ended.
+class SumReader {
+ public:
+  explicit SumReader(LogTable& log) : log_(log) {}
+  ~SumReader() { log_.forget_sum(); }
+  SumReader(const SumReader&) = delete;
+  SumReader& operator=(const SumReader&) = delete;
+
+ private:
+  LogTable& log_;  // must outlive this
+};
 
 }  // namespace
 
@@ -75,6 +87,7 @@ void LogApplier::find_partial() {
   }
   Transaction transaction(db_);
   log_->erase_from(fits ? next.next() : next);
+  log_->save_sum();
   transaction.commit();
   now_.partial = fits ? end : 0;
 }
@@ -91,6 +104,7 @@ Result<LogApplier::Outcome> LogApplier::apply(const std::vector<LogPiece>& piece
   next_ = now_;
   Changed changed;
   for (const LogPiece& piece : pieces) CSA_TRY(take(piece, changed));
+  log_->save_sum();
   if (changed.position) {
     applier_.finish();
     write_meta(db_, next_.meta);
@@ -105,6 +119,8 @@ void LogApplier::committed() { now_ = next_; }
 
 void LogApplier::rolled_back() {
   next_ = now_;
+  log_->forget_sum();
+  outcomes_->rolled_back();
   applier_.discard();
 }
 
@@ -246,29 +262,22 @@ Error LogApplier::doubt(const std::string& why) {
                               "); it needs a full copy"};
 }
 
+// The same steps as at the broker: the floor first, and then what lies below it.
 bool LogApplier::trim(Seq floor) {
-  const Seq last = now_.meta.position.seq.next();
-  if (floor > last) floor = last;
-  if (floor <= now_.meta.floor) return false;
-  Seq step = floor;
-  {
-    Statement later = db_.prepare("SELECT part_id FROM csa_log ORDER BY part_id LIMIT 1 OFFSET ?1");
-    later.bind(1, kTrimParts);
-    if (later.step()) {
-      const Seq seen{static_cast<std::uint64_t>(later.column_int(0)) >> kPartBits};
-      // An entry of more parts than a step goes whole: entries are never left without their begin.
-      step = std::min(floor, std::max(seen, now_.meta.floor.next()));
-    }
-  }
   Meta meta = now_.meta;
-  meta.floor = step;
+  meta.floor = std::max(meta.floor, std::min(floor, meta.position.seq.next()));
+  if (meta.floor == now_.meta.floor && !log_->has_before(meta.floor)) return false;
+  constexpr std::uint64_t kAll = std::numeric_limits<std::uint64_t>::max();
+  const SumReader sum(*log_);
   Transaction transaction(db_);
-  log_->erase_before(step);
+  const Seq same = log_->prune(meta.floor, meta.floor, kAll, kTrimParts);
+  CSA_CHECK(same == meta.floor);
+  log_->save_sum();
   write_meta(db_, meta);
   transaction.commit();
   now_.meta = meta;
   next_ = now_;
-  return step < floor;
+  return log_->has_before(meta.floor);
 }
 
 }  // namespace csa

@@ -31,9 +31,7 @@ struct Ends {
   int write = -1;
 };
 
-// One life of a client. nullopt: the program whose guest it was has ended; else the exit code.
-std::optional<int> run_once(const NodeOptions& options, const StopSignals& signals,
-                            const Ends& ends) {
+int run_until_stopped(const NodeOptions& options, const StopSignals& signals, const Ends& ends) {
   ClientOptions client = with_log(options);
   auto bar = std::make_shared<ProgressBar>("full copy");
   client.on_event = [bar, end = ends.write](const ClientEvent& event) {
@@ -54,11 +52,9 @@ std::optional<int> run_once(const NodeOptions& options, const StopSignals& signa
   while (::poll(items.data(), items.size(), -1) < 0) {
     if (errno != EINTR) break;
   }
-  std::optional<int> code = 0;
+  int code = 0;
   char byte = 0;
-  if ((items[1].revents & POLLIN) != 0 && ::read(ends.read, &byte, 1) == 1) {
-    code = byte == 0 ? std::nullopt : std::optional<int>(byte);
-  }
+  if ((items[1].revents & POLLIN) != 0 && ::read(ends.read, &byte, 1) == 1) code = byte;
   opened.client->leave();
   return code;
 }
@@ -72,10 +68,7 @@ int run_command(const NodeOptions& options) {
     std::cerr << "csa-node: cannot make a pipe" << std::endl;
     return 1;
   }
-  while (true) {
-    // The owner of the replica has ended: this program is the next to own it, or another's guest.
-    if (const auto code = run_once(options, signals, {pipe[0], pipe[1]})) return *code;
-  }
+  return run_until_stopped(options, signals, {pipe[0], pipe[1]});
 }
 
 int status_command(const NodeOptions& options) {

@@ -68,6 +68,7 @@ bool Session::Impl::applied_all() const {
 }
 
 void Session::Impl::deliver_writes() {
+  for (const TxGiven& given : writes.take_given()) events.emplace_back(given);
   for (WriteDone& done : writes.take_done()) events.emplace_back(std::move(done));
 }
 
@@ -301,7 +302,9 @@ void Session::write(WriteCall call, TimePoint now) {
   }
   const bool alone = s.state == NodeState::kStandalone;
   const bool can_journal = s.journaling() && std::holds_alternative<Write>(call.request);
-  if (s.state == NodeState::kRefused || (alone && !can_journal)) {
+  if (Writes::sent_before(call)) {
+    s.writes.add(std::move(call));  // it may have run: its deadline is the time to find out
+  } else if (s.state == NodeState::kRefused || (alone && !can_journal)) {
     s.writes.refuse(call.call, s.no_broker_text());
   } else if (s.ledger_stuck()) {
     s.writes.refuse(call.call, "the broker answers, but its database has not for " +
@@ -311,6 +314,12 @@ void Session::write(WriteCall call, TimePoint now) {
     s.writes.add(std::move(call));
   }
   s.settle(now);
+}
+
+void Session::release(const TxId& tx, TimePoint now) {
+  if (impl_->stopped) return;
+  impl_->writes.release(tx);
+  impl_->settle(now);
 }
 
 void Session::on_deadline(TimePoint now) {

@@ -106,18 +106,26 @@ struct WriteDone {
   Nack nack;                  // kRejected
   std::string message;        // kNoBroker, kUnknown
 };
+struct TxGiven {
+  std::uint64_t call = 0;
+  TxId tx;
+};  // of a WriteCall with tell_tx, nothing is sent yet: release() it
 struct Stopped {
   int exit_code = 0;
   std::string why;
 };  // leave() is done, or the link was lost
 using SessionEvent = std::variant<StateChanged, CopyProgress, ReplayProgress, OutcomeTold,
-                                  TablesChanged, WriteDone, Stopped>;
+                                  TablesChanged, WriteDone, TxGiven, Stopped>;
 
 struct WriteCall {
   std::uint64_t call = 0;
-  // The TxId of the first two is given by the session.
+  // The TxId of the first two is given by the session where its counter is 0. Another one says that
+  // the write may have been sent under it before: it is sent again under the same, where that is
+  // still this replica's to use, and else only its outcome is asked for.
   std::variant<Write, Migrate, OutcomeGet> request;
   TimePoint deadline;
+  // Who called is told the TxId first, and the write waits for release().
+  bool tell_tx = false;
 };
 
 class Session {
@@ -151,6 +159,8 @@ class Session {
   void on_store_failed(Error error, TimePoint now);
   // From the application. Every call gets one WriteDone.
   void write(WriteCall call, TimePoint now);
+  // The caller knows this TxId now. One that does not wait: nothing.
+  void release(const TxId& tx, TimePoint now);
 
   void on_deadline(TimePoint now);
   [[nodiscard]] TimePoint deadline() const;

@@ -108,7 +108,9 @@ void Session::Impl::on_pong(const Pong& pong, TimePoint now) {
 
 std::optional<StoreJob> Session::Impl::next_offline_job(TimePoint now) {
   if (journaling()) {
-    if (std::optional<OfflineWrite> write = writes.take_offline()) {
+    std::optional<OfflineWrite> write = writes.take_offline();
+    deliver_writes();  // a guest may have to be told its TxId first
+    if (write) {
       const BrokerMoment moment = clock.stamp(local);
       write->edited = moment.time;
       write->edited_error_ms = moment.error_ms;

@@ -45,6 +45,10 @@ std::size_t size_of(const Ack& ack) {
   return bytes;
 }
 
+TxId tx_of(const WriteCall& call) {
+  return std::visit([](const auto& request) { return request.tx; }, call.request);
+}
+
 bool is_question(const WriteCall& call) { return std::holds_alternative<OutcomeGet>(call.request); }
 
 struct ToMessage {
@@ -72,11 +76,14 @@ void Writes::set_identity(const NodeId& node, std::uint64_t used) {
   for (const Order order : strangers) {
     Pending& pending = pending_.at(order);
     if (pending.ack) continue;
-    if (pending.last_busy || (pending.sends == 1 && pending.resend_at)) {
-      // The broker has said that it did not run: it may get another TxId.
+    if (pending.sends == 0 || pending.last_busy || (pending.sends == 1 && pending.resend_at)) {
+      // Never sent, or the broker has said that it did not run: it may get another TxId.
       forget_tx(order, pending.tx);
       pending.tx = {};
+      pending.told = false;
       pending.sends = 0;
+      held_.erase(order);
+      if (!pending.resend_at) unsent_.insert(order);
     } else {
       end_without_outcome(order, {});
     }
@@ -127,12 +134,33 @@ std::optional<Nack> Writes::beyond_limits(const WriteCall& call, std::size_t byt
   return std::nullopt;
 }
 
+bool Writes::sent_before(const WriteCall& call) {
+  return !is_question(call) && tx_of(call).counter != 0;
+}
+
+void Writes::resume(Order order, WriteCall& call, Pending& pending) {
+  pending.tx = tx_of(call);
+  pending.told = true;
+  pending.sends = 1;
+  by_tx_.emplace(pending.tx, order);
+  if (pending.tx.node == node_) {
+    open_.insert(pending.tx.counter);
+  } else {
+    call.request = OutcomeGet{pending.tx};  // the replica has another identity now
+  }
+}
+
 void Writes::add(WriteCall call) {
   const std::size_t bytes = size_of(call);
   if (std::optional<Nack> nack = beyond_limits(call, bytes)) {
     WriteDone done;
     done.call = call.call;
     done.status = WriteStatus::kRejected;
+    if (sent_before(call)) {
+      done.status = WriteStatus::kUnknown;
+      done.tx = tx_of(call);
+      done.message = nack->message;
+    }
     done.nack = std::move(*nack);
     done_.push_back(std::move(done));
     return;
@@ -140,7 +168,9 @@ void Writes::add(WriteCall call) {
   const Order order = next_order_++;
   Pending pending;
   pending.bytes = bytes;
-  if (const auto* get = std::get_if<OutcomeGet>(&call.request)) {
+  if (sent_before(call)) {
+    resume(order, call, pending);
+  } else if (const auto* get = std::get_if<OutcomeGet>(&call.request)) {
     pending.tx = get->tx;
     by_tx_.emplace(get->tx, order);
   }
@@ -160,6 +190,13 @@ bool Writes::assign_tx(Order order, Pending& pending) {
   return true;
 }
 
+void Writes::tell(Order order, Pending& pending) {
+  pending.told = true;
+  held_.insert(order);
+  unsent_.erase(order);
+  given_.push_back({pending.call.call, pending.tx});
+}
+
 std::vector<Message> Writes::take_sendable(TimePoint now) {
   while (!resends_.empty() && resends_.begin()->first <= now) {
     const Order order = resends_.begin()->second;
@@ -172,6 +209,10 @@ std::vector<Message> Writes::take_sendable(TimePoint now) {
     const Order order = *unsent_.begin();
     Pending& pending = pending_.at(order);
     if (!assign_tx(order, pending)) break;
+    if (pending.call.tell_tx && !pending.told && !is_question(pending.call)) {
+      tell(order, pending);
+      continue;
+    }
     messages.push_back(std::visit(ToMessage{pending.tx}, pending.call.request));
     ++pending.sends;
     pending.last_busy.reset();
@@ -182,8 +223,14 @@ std::vector<Message> Writes::take_sendable(TimePoint now) {
 
 void Writes::link_down() {
   for (auto& [order, pending] : pending_) {
-    if (pending.ack || pending.resend_at || pending.offline) continue;
+    if (pending.ack || pending.resend_at || pending.offline || held_.count(order) != 0) continue;
     unsent_.insert(order);
+  }
+}
+
+void Writes::release(const TxId& tx) {
+  for (const Order order : orders_of(tx)) {
+    if (held_.erase(order) != 0) unsent_.insert(order);
   }
 }
 
@@ -287,6 +334,7 @@ void Writes::end(Order order, WriteDone done) {
   deadlines_.erase({pending.call.deadline, order});
   if (pending.resend_at) resends_.erase({*pending.resend_at, order});
   unsent_.erase(order);
+  held_.erase(order);
   acked_.erase(order);
   if (!is_question(pending.call) && pending.tx.node == node_) open_.erase(pending.tx.counter);
   forget_tx(order, pending.tx);
@@ -331,19 +379,6 @@ std::optional<TimePoint> Writes::deadline(bool link_up) const {
   if (link_up && !resends_.empty() && (!next || resends_.begin()->first < *next))
     next = resends_.begin()->first;
   return next;
-}
-
-void Writes::fail_unsent(const std::string& no_broker) {
-  std::vector<Order> never;
-  for (const Order order : unsent_) {
-    if (pending_.at(order).sends == 0) never.push_back(order);
-  }
-  for (const Order order : never) end_without_outcome(order, no_broker);
-}
-
-void Writes::fail_all(const std::string& why) {
-  offline_.reset();  // its answer finds nobody any more; the journal has it
-  while (!pending_.empty()) end_without_outcome(pending_.begin()->first, why);
 }
 
 void Writes::refuse(std::uint64_t call, const std::string& no_broker) {

@@ -32,6 +32,10 @@ class Writes {
 
   // Every one gets one WriteDone: at once when it is beyond a limit or there are too many.
   void add(WriteCall call);
+  // It brings the TxId that it may have run under.
+  [[nodiscard]] static bool sent_before(const WriteCall& call);
+  // What waited until its caller knew this TxId may go.
+  void release(const TxId& tx);
   // What to send now, in order: unsent ones, those to send again.
   [[nodiscard]] std::vector<Message> take_sendable(TimePoint now);
   // Standalone: the next call in order that can be made on the replica, with its TxId; nullopt:
@@ -62,15 +66,17 @@ class Writes {
   void fail_unsent(const std::string& no_broker);
   void fail_all(const std::string& why);
   [[nodiscard]] std::vector<WriteDone> take_done() { return std::exchange(done_, {}); }
+  [[nodiscard]] std::vector<TxGiven> take_given() { return std::exchange(given_, {}); }
   void refuse(std::uint64_t call, const std::string& no_broker);
   [[nodiscard]] std::size_t count() const { return pending_.size(); }
 
  private:
   struct Pending {
     WriteCall call;
-    TxId tx;        // counter 0: none yet
-    int sends = 0;  // times sent
-    int busy = 0;   // times the broker was too busy
+    TxId tx;            // counter 0: none yet
+    bool told = false;  // tell_tx: the caller was told tx
+    int sends = 0;      // times sent
+    int busy = 0;       // times the broker was too busy
     std::size_t bytes = 0;
     std::optional<Nack> last_busy;  // the last answer, no outcome
     std::optional<TimePoint> resend_at;
@@ -81,7 +87,10 @@ class Writes {
   };
   using Order = std::uint64_t;
 
+  void resume(Order order, WriteCall& call, Pending& pending);
   [[nodiscard]] bool visible(const Pending& pending) const;
+  // Whoever called is told the TxId, and the write waits for release().
+  void tell(Order order, Pending& pending);
   [[nodiscard]] bool assign_tx(Order order, Pending& pending);
   [[nodiscard]] std::optional<Nack> beyond_limits(const WriteCall& call, std::size_t bytes) const;
   [[nodiscard]] std::vector<Order> orders_of(const TxId& tx) const;
@@ -102,6 +111,7 @@ class Writes {
   std::multimap<TxId, Order> by_tx_;
   std::set<std::uint64_t> open_;  // counters of node_ whose outcome was not delivered
   std::set<Order> unsent_;
+  std::set<Order> held_;  // told, not released
   std::set<std::pair<TimePoint, Order>> deadlines_;
   std::set<std::pair<TimePoint, Order>> resends_;
   std::set<Order> acked_;
@@ -109,6 +119,7 @@ class Writes {
   std::uint64_t journal_first_ = 0;
   std::optional<Order> offline_;  // the one that is out
   std::vector<WriteDone> done_;
+  std::vector<TxGiven> given_;
 };
 
 }  // namespace csa

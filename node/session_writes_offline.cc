@@ -10,8 +10,12 @@ std::optional<OfflineWrite> Writes::take_offline() {
   if (offline_) return std::nullopt;
   for (auto& [order, pending] : pending_) {
     const auto* const write = std::get_if<Write>(&pending.call.request);
-    if (write == nullptr || pending.ack) continue;
+    if (write == nullptr || pending.ack || held_.count(order) != 0) continue;
     if (!assign_tx(order, pending)) return std::nullopt;
+    if (pending.call.tell_tx && !pending.told) {
+      tell(order, pending);
+      continue;
+    }
     OfflineWrite out;
     out.write = *write;
     out.write.tx = pending.tx;
@@ -73,6 +77,19 @@ void Writes::reject_unsent(const Nack& nack) {
       never.push_back(order);
   }
   for (const Order order : never) reject(order, nack);
+}
+
+void Writes::fail_unsent(const std::string& no_broker) {
+  std::vector<Order> never(held_.begin(), held_.end());
+  for (const Order order : unsent_) {
+    if (pending_.at(order).sends == 0) never.push_back(order);
+  }
+  for (const Order order : never) end_without_outcome(order, no_broker);
+}
+
+void Writes::fail_all(const std::string& why) {
+  offline_.reset();  // its answer finds nobody any more; the journal has it
+  while (!pending_.empty()) end_without_outcome(pending_.begin()->first, why);
 }
 
 }  // namespace csa

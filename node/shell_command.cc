@@ -97,7 +97,7 @@ class Shell {
 
   void one_call(const std::string& sql) {
     if (only_reads(sql)) return read(sql, {});
-    const WriteResult result = write(options_, client_, sql, {});
+    const WriteResult result = client_->exec(sql, {}, {options_.expect, options_.timeout});
     if (const int failed = exec_exit_code(result); failed != 0) code_ = failed;
     if (options_.json) {
       std::cout << exec_json(result) << std::endl;

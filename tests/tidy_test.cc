@@ -73,7 +73,7 @@ bool is_core(const std::string& path) {
 bool is_shell(const std::string& path) {
   static const std::regex kShell(
       "(common/(zmq|dialer|udp|net|beacon_port|mailbox)|broker/(server|serve|main)|"
-      "node/(link|client|door_server|guest|store_thread)|tools/)[a-z_]*.*");
+      "node/(link|client|door_server|door_client|guest|store_thread)|tools/)[a-z_]*.*");
   return std::regex_match(path, kShell);
 }
 

@@ -171,6 +171,8 @@ void SimBroker::act(HubAction action) {
     later([this, job = std::move(*commit)] { run_commit(job); });
   } else if (const auto* const confirm = std::get_if<ConfirmJob>(&action)) {
     ledger_->confirm(confirm->node, confirm->counter);
+  } else if (const auto* const retain = std::get_if<RetainJob>(&action)) {
+    ledger_->retain(retain->from);
   } else if (const auto* const log = std::get_if<LogJob>(&action)) {
     later([this, j = *log] {
       hub_->on_log(j.peer, archive_->read_log(j.request, j.through), world_.now());

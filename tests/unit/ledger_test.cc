@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "broker/archive.h"
 #include "common/codec.h"
 #include "tests/support/ledger_bench.h"
 
@@ -266,6 +267,49 @@ TEST_CASE("ledger: another program writes, the next group begins an epoch") {
   }
   CHECK(!bench.ledger->commit({bench.job("INSERT INTO note VALUES (5, 5)")}).new_epoch);
   CHECK(!bench.ledger->commit({bench.job("INSERT INTO note VALUES (6, 6)")}).new_epoch);
+}
+
+TEST_CASE("ledger: the log of an ended history goes in bounded steps, also over a restart") {
+  LedgerBench bench(kSchema);
+  for (int i = 0; i < 4; ++i) {
+    std::vector<WriteJob> jobs;
+    for (int n = 0; n < 500; ++n) jobs.push_back(bench.job("INSERT INTO note VALUES (1, 1)"));
+    (void)bench.ledger->commit(jobs);
+  }
+  const auto entries = [&] { return bench.count("SELECT count(*) FROM csa_log"); };
+  const Position ended = bench.ledger->meta().position;
+  REQUIRE(entries() == 2000);
+  {
+    const Database other(bench.path, Database::Mode::kReadWrite);
+    other.exec("INSERT INTO note VALUES (2, 2)");
+  }
+  const CommitResult result = bench.ledger->commit({bench.job("INSERT INTO note VALUES (3, 3)")});
+  CHECK(result.new_epoch);
+  CHECK(result.floor == Seq{2001});
+  CHECK(entries() > 1900);
+  // What still lies there is out of reach, also for a reader that names no history.
+  Archive archive(bench.path, bench.folder.file("spool"), bench.log);
+  const auto gone = [&](const Position& after) {
+    return std::holds_alternative<LogGone>(archive.read_log({1, after, 0, 1000}, result.head));
+  };
+  CHECK(gone(ended));
+  CHECK(gone({Epoch{}, ended.seq, ended.chain}));
+  CHECK(gone({Epoch{}, Seq{5}, Chain{}}));
+  CHECK(!gone({Epoch{}, ended.seq, Chain{}}));
+  CHECK(bench.ledger->housekeeping());
+  const std::int64_t left = entries();
+  CHECK(left < 1900);
+  CHECK(left > 1000);
+  bench.open();
+  CHECK(bench.ledger->housekeeping());
+  CHECK(entries() < left);
+  int steps = 0;
+  while (bench.ledger->housekeeping()) ++steps;
+  CHECK(steps > 0);
+  CHECK(entries() == 1);
+  CHECK(bench.ledger->meta().floor == Seq{2001});
+  bench.open();
+  CHECK(bench.ledger->log_bytes() < 500);
 }
 
 TEST_CASE("ledger: another program holds the write lock, busy and then on") {

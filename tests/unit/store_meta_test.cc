@@ -128,6 +128,44 @@ TEST_CASE("store_log: an entry without changes, kept and read as whole") {
   CHECK(!found->is_stub());
 }
 
+TEST_CASE("store_log: the kept sum is believed only where it belongs to the log") {
+  const Tables tables;
+  {
+    LogTable log(tables.db);
+    log.append(piece(Seq{1}, 100, 0, 100));
+    log.append(piece(Seq{2}, 100, 0, 100));
+    log.save_sum();
+  }
+  const std::uint64_t bytes = LogTable(tables.db).bytes();
+  CHECK(bytes > 200);
+  CHECK(bytes < 600);
+  // A sum that nobody would find by adding up shows that nobody does.
+  tables.db.exec(
+      "UPDATE csa_meta SET value = '777777' || substr(value, instr(value, ' '))"
+      " WHERE key = 'log_bytes'");
+  CHECK(LogTable(tables.db).bytes() == 777777);
+  {
+    LogTable log(tables.db);
+    tables.db.exec("SAVEPOINT lost");
+    log.append(piece(Seq{3}, 100, 0, 100));
+    CHECK(log.bytes() > 777777);
+    tables.db.exec("ROLLBACK TO lost; RELEASE lost");
+    log.forget_sum();
+    CHECK(log.bytes() == 777777);
+  }
+  // An older program appends, or deletes, and knows nothing of the sum.
+  const std::string kept =
+      *tables.db.query_text("SELECT value FROM csa_meta WHERE key = 'log_bytes'");
+  LogTable(tables.db).append(piece(Seq{3}, 100, 0, 100));
+  CHECK(LogTable(tables.db).bytes() > bytes);
+  CHECK(LogTable(tables.db).bytes() < 2 * bytes);
+  tables.db.exec("DELETE FROM csa_log WHERE part_id < 3 << 20");
+  CHECK(LogTable(tables.db).bytes() < bytes);
+  tables.db.exec("DELETE FROM csa_log; DELETE FROM csa_meta WHERE key = 'log_bytes'");
+  CHECK(LogTable(tables.db).bytes() == 0);
+  CHECK(!kept.empty());
+}
+
 TEST_CASE("store_log: pruned in bounded steps, the head stays") {
   const Tables tables;
   LogTable log(tables.db);
@@ -144,6 +182,42 @@ TEST_CASE("store_log: pruned in bounded steps, the head stays") {
   CHECK(log.bytes() == LogTable(tables.db).bytes());
   log.erase_from(Seq{6});
   CHECK(log.bytes() == 0);
+}
+
+TEST_CASE("store_outcome: forgotten in bounded steps, also after a rollback and a restart") {
+  const Tables tables;
+  const NodeId one{random_id()};
+  const NodeId two{random_id()};
+  const auto rows = [&] { return tables.db.query_int("SELECT count(*) FROM csa_outcome"); };
+  {
+    OutcomeTable outcomes(tables.db);
+    for (std::uint64_t counter = 1; counter <= 20; ++counter) {
+      outcomes.add({TxId{one, counter}, random_id(), Ack{}});
+      outcomes.add({TxId{two, counter}, random_id(), Ack{}});
+    }
+    CHECK(!outcomes.has_forgotten());
+    outcomes.raise_floor(one, 15);
+    outcomes.raise_floor(two, 5);
+    CHECK(rows() == 40);
+    outcomes.forget(7);
+    CHECK(rows() == 33);
+    tables.db.exec("SAVEPOINT lost");
+    outcomes.forget(100);
+    CHECK(!outcomes.has_forgotten());
+    tables.db.exec("ROLLBACK TO lost; RELEASE lost");
+    outcomes.rolled_back();
+    CHECK(outcomes.has_forgotten());
+  }
+  OutcomeTable again(tables.db);
+  CHECK(again.has_forgotten());
+  again.forget(8);
+  CHECK(rows() == 25);
+  again.forget(8);
+  CHECK(rows() == 20);
+  CHECK(!again.has_forgotten());
+  CHECK(again.find(TxId{one, 16}).has_value());
+  CHECK(again.find(TxId{two, 6}).has_value());
+  CHECK(outcome_floors(tables.db) == std::map<NodeId, std::uint64_t>{{one, 15}, {two, 5}});
 }
 
 TEST_CASE("store_outcome: answers kept, and forgotten below the floor") {
@@ -179,6 +253,9 @@ TEST_CASE("store_outcome: answers kept, and forgotten below the floor") {
   outcomes.raise_floor(node, 2);
   outcomes.raise_floor(node, 1);
   CHECK(outcomes.floor(node) == 2);
+  CHECK(outcomes.has_forgotten());
+  outcomes.forget(10);
+  CHECK(!outcomes.has_forgotten());
   CHECK(!outcomes.find(ack.tx).has_value());
   CHECK(outcomes.find(wide.tx).has_value());
   outcomes.raise_floor(node, 8);
