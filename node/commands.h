@@ -28,6 +28,7 @@ struct NodeOptions {
   std::chrono::milliseconds timeout{30000};
   std::string tx;
   bool new_identity = false;
+  bool outcomes = false;
 };
 
 [[nodiscard]] int run_command(const NodeOptions& options);
@@ -36,6 +37,7 @@ struct NodeOptions {
 [[nodiscard]] int query_command(const NodeOptions& options);
 [[nodiscard]] int shell_command(const NodeOptions& options);
 [[nodiscard]] int status_command(const NodeOptions& options);
+[[nodiscard]] int journal_command(const NodeOptions& options);
 [[nodiscard]] int identity_command(const NodeOptions& options);
 [[nodiscard]] int discover_command(const NodeOptions& options);
 

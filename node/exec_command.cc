@@ -39,7 +39,8 @@ int exec_command(const NodeOptions& options) {
   if (!opened.client) return report(opened.failure);
   const WriteResult result =
       opened.client->exec(text.sql, options.parameters, {options.expect, options.timeout});
-  if (result.status == WriteResult::Status::kNoBroker) {
+  const bool journaled = result.status == WriteResult::Status::kJournaled;
+  if (journaled || result.status == WriteResult::Status::kNoBroker) {
     const ClientStatus status = opened.client->status();
     if (!status.epoch.empty()) notice_standalone(status);
   }

@@ -78,6 +78,9 @@ void add_commands(CLI::App& app, Flags& flags) {
       add(app, flags, "outcome", "what became of one write", csa::outcome_command);
   outcome->add_option("TX", flags.node.tx, "as exec --json printed it")->required();
   csa::add_duration(*outcome, "--timeout", flags.node.timeout, "how long to wait for the answer");
+  CLI::App* const journal =
+      add(app, flags, "journal", "offline changes not yet handed over", csa::journal_command);
+  journal->add_flag("--outcomes", flags.node.outcomes, "what became of those that were");
   CLI::App* const identity =
       add(app, flags, "identity", "which node this replica is", csa::identity_command);
   identity->add_flag("--new", flags.node.new_identity, "a new one, for a copied replica");

@@ -141,7 +141,7 @@ std::string exec_json(const WriteResult& r) {
       json = {{"status", "committed"}, {"seq", r.seq}, {"changes", r.changes}};
       break;
     case WriteResult::Status::kJournaled:
-      json = {{"status", "journaled"}, {"changes", r.changes}};
+      json = {{"status", "journaled"}, {"pending", r.pending}, {"changes", r.changes}};
       break;
     case WriteResult::Status::kRejected:
       json = {{"status", "rejected"},
@@ -186,7 +186,8 @@ std::string exec_sentence(const WriteResult& r) {
       return text;
     }
     case WriteResult::Status::kJournaled:
-      return "kept on this computer: " + std::to_string(r.changes) + " changed";
+      return std::to_string(r.changes) + (r.changes == 1 ? " row" : " rows") +
+             " changed, kept on this computer until it reconnects";
     case WriteResult::Status::kRejected:
       return "rejected (" + r.code + ", statement " + std::to_string(r.statement) +
              "): " + r.message;
@@ -249,8 +250,9 @@ std::string status_text(const ClientStatus& s) {
 
 void print_standalone(std::uint64_t waiting, std::ostream& out, bool terminal) {
   std::vector<std::string> lines = {"STANDALONE: not connected to a broker.",
-                                    "Reading goes on from the last copy; writes need a broker."};
-  if (waiting > 0) lines.back() += " (" + std::to_string(waiting) + " waiting)";
+                                    "Changes are kept on this computer and will be sent when it "
+                                    "reconnects. (" +
+                                        std::to_string(waiting) + " waiting)"};
   if (!terminal) {
     out << lines[0] << ' ' << lines[1] << std::endl;
     return;

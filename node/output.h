@@ -45,8 +45,7 @@ class RowPrinter {
 [[nodiscard]] std::string status_json(const ClientStatus& status);
 [[nodiscard]] std::string status_text(const ClientStatus& status);
 
-// "STANDALONE: not connected to a broker. ...", in a box on a terminal; says what is true today:
-// offline writes are not kept yet.
+// "STANDALONE: not connected to a broker. ... (3 waiting)", in a box on a terminal.
 void print_standalone(std::uint64_t waiting, std::ostream& out, bool terminal);
 
 // A command-line VALUE: a number in canonical form, null, x'..', else text.

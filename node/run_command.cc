@@ -20,9 +20,17 @@ void print_state(const ClientEvent& event) {
             << " position=" << or_dash(event.position) << " broker=" << or_dash(event.broker)
             << std::endl;
   if (event.state == ClientState::kStandalone) {
-    print_standalone(0, std::cerr, ::isatty(STDERR_FILENO) == 1);
+    print_standalone(event.pending, std::cerr, ::isatty(STDERR_FILENO) == 1);
   }
   if (!event.text.empty()) std::cerr << "csa-node: " << event.text << std::endl;
+}
+
+// What a person should look at: what came through whole needs no words.
+void print_outcome(const ClientEvent& event) {
+  if (event.kind != ClientEvent::Kind::kOutcome) return;
+  if (event.outcome == "applied" || event.outcome == "stood") return;
+  std::cerr << "csa-node: offline change " << event.tx << ": " << event.outcome
+            << (event.text.empty() ? "" : ", " + event.text) << std::endl;
 }
 
 // The ends of a pipe through which csa's thread tells main how the client ended.
@@ -34,12 +42,18 @@ struct Ends {
 int run_until_stopped(const NodeOptions& options, const StopSignals& signals, const Ends& ends) {
   ClientOptions client = with_log(options);
   auto bar = std::make_shared<ProgressBar>("full copy");
-  client.on_event = [bar, end = ends.write](const ClientEvent& event) {
+  auto replay = std::make_shared<ProgressBar>("offline changes");
+  client.on_event = [bar, replay, end = ends.write](const ClientEvent& event) {
     if (event.kind == ClientEvent::Kind::kProgress) bar->update(event.bytes, event.total);
+    if (event.kind == ClientEvent::Kind::kReplay) {
+      replay->update(event.total - event.pending, event.total);
+    }
     if (event.kind == ClientEvent::Kind::kState) {
       bar->clear();
+      replay->clear();
       print_state(event);
     }
+    print_outcome(event);
     if (event.kind == ClientEvent::Kind::kStopped) {
       std::cerr << "csa-node: " << event.text << std::endl;
       const auto code = static_cast<char>(event.exit_code);

@@ -144,7 +144,7 @@ int shell_command(const NodeOptions& options) {
     if (e.kind != ClientEvent::Kind::kState || e.state == last) return;
     last = e.state;
     if (e.state == ClientState::kStandalone) {
-      print_standalone(0, std::cerr, ::isatty(STDERR_FILENO) == 1);
+      print_standalone(e.pending, std::cerr, ::isatty(STDERR_FILENO) == 1);
     } else if (terminal) {
       std::cerr << "\n-- " << to_string(e.state) << (e.text.empty() ? "" : ": " + e.text)
                 << std::endl;

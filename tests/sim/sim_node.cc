@@ -4,6 +4,7 @@
 #include "common/check.h"
 #include "common/codec.h"
 #include "common/limits.h"
+#include "node/store_jobs.h"
 
 namespace csa::sim {
 
@@ -34,7 +35,7 @@ void SimNode::start() {
   config.uplink.hello.hostname = "node-" + name();
   config.uplink.hello.incarnation = world_.random_id();
   session_ = std::make_unique<Session>(config, replica_->state(), log_);
-  session_->start(world_.now());
+  session().start(world_.now());
   deadline_scheduled_ = TimePoint{};
   pump();
 }
@@ -49,7 +50,7 @@ void SimNode::crash() {
 }
 
 void SimNode::leave() {
-  session_->leave("told to", world_.now());
+  session().leave("told to", world_.now());
   pump();
 }
 
@@ -65,7 +66,7 @@ void SimNode::close_links() {
 std::function<void(Message)> SimNode::receiver() {
   return [this, life = life_, connection = connection_](Message message) {
     if (!running() || life != life_ || connection != connection_) return;
-    session_->on_message(std::move(message), world_.now());
+    session().on_message(std::move(message), world_.now());
     pump();
   };
 }
@@ -73,7 +74,7 @@ std::function<void(Message)> SimNode::receiver() {
 void SimNode::write(Write write, milliseconds timeout, std::function<void(const WriteDone&)> done) {
   const std::uint64_t call = next_call_++;
   calls_[call] = std::move(done);
-  session_->write({call, std::move(write), world_.now() + timeout}, world_.now());
+  session().write({call, std::move(write), world_.now() + timeout}, world_.now());
   pump();
 }
 
@@ -99,7 +100,7 @@ void SimNode::act(const UplinkAction& action) {
     } else {
       world_.after(milliseconds{1}, [this, connection = connection_] {
         if (!running() || connection != connection_) return;
-        session_->on_disconnected("connection refused", world_.now());
+        session().on_disconnected("connection refused", world_.now());
         pump();
       });
     }
@@ -132,7 +133,7 @@ void SimNode::act(const UplinkAction& action) {
         heard.beacon.pub_port = 5776;
         heard.beacon.interval_ms = 1000;
         heard.beacon.nonce = nonce;
-        session_->on_beacon(heard, world_.now());
+        session().on_beacon(heard, world_.now());
         pump();
       });
     });
@@ -143,46 +144,28 @@ void SimNode::act(const UplinkAction& action) {
 // before it, after it, or between work and answer.
 void SimNode::run_job(StoreJob job) {
   const microseconds delay{100 + world_.random(2000)};
-  const auto answer = [this, life = life_](auto tell) {
-    world_.after(microseconds{50 + world_.random(500)}, [this, life, tell = std::move(tell)] {
+  auto shared = std::make_shared<StoreJob>(std::move(job));
+  world_.after(delay, [this, life = life_, shared] {
+    if (!running() || life != life_) return;
+    if (std::holds_alternative<InstallCopy>(*shared)) ++world_.counts["full copy"];
+    if (std::holds_alternative<JournalWrite>(*shared)) ++world_.counts["offline write"];
+    StoreAnswer answer = run_store_job(std::move(*shared), *replica_);
+    if (on_replica) on_replica(*this, replica_->state());
+    if (!answer) return;
+    world_.after(microseconds{50 + world_.random(500)}, [this, life, answer = std::move(answer)] {
       if (!running() || life != life_) return;
-      tell(*session_);
+      answer(session(), world_.now());
       pump();
     });
-  };
-  auto shared = std::make_shared<StoreJob>(std::move(job));
-  world_.after(delay, [this, life = life_, shared, answer] {
-    if (!running() || life != life_) return;
-    if (auto* const apply = std::get_if<ApplyPieces>(&*shared)) {
-      auto result = std::make_shared<Result<Applied>>(replica_->apply(apply->pieces));
-      if (*result) replica_->trim(apply->floor);
-      if (on_replica) on_replica(*this, replica_->state());
-      answer([this, result](Session& s) { s.on_applied(std::move(*result), world_.now()); });
-    } else if (const auto* const begin = std::get_if<BeginDownload>(&*shared)) {
-      const std::uint64_t from = replica_->begin_download(begin->snapshot, begin->total);
-      answer([this, from](Session& s) { s.on_download(from, world_.now()); });
-    } else if (const auto* const chunk = std::get_if<WriteChunk>(&*shared)) {
-      replica_->write_chunk(chunk->offset, chunk->bytes);
-      answer([this, offset = chunk->offset, size = chunk->bytes.size()](Session& s) {
-        s.on_chunk_written(offset, size, world_.now());
-      });
-    } else if (const auto* const install = std::get_if<InstallCopy>(&*shared)) {
-      auto result = std::make_shared<Result<Applied>>(replica_->install(install->end));
-      ++world_.counts["full copy"];
-      if (on_replica) on_replica(*this, replica_->state());
-      answer([this, result](Session& s) { s.on_applied(std::move(*result), world_.now()); });
-    } else if (std::holds_alternative<DropDownload>(*shared)) {
-      replica_->drop_download();
-    } else if (std::holds_alternative<ReserveCounters>(*shared)) {
-      const std::uint64_t up_to = replica_->reserve_counters();
-      answer([this, up_to](Session& s) { s.on_counters(up_to, world_.now()); });
-    } else if (std::holds_alternative<RenewIdentity>(*shared)) {
-      replica_->renew_identity();
-      answer([this, state = replica_->state()](Session& s) { s.on_identity(state, world_.now()); });
-    } else if (const auto* const remember = std::get_if<RememberEndpoint>(&*shared)) {
-      replica_->remember_endpoint(remember->endpoint);
-    }
   });
+}
+
+Session& SimNode::session() {
+  using std::chrono::duration_cast;
+  const std::int64_t boot_ms =
+      duration_cast<milliseconds>(world_.now().time_since_epoch()).count() + 1000 * party_;
+  session_->set_local_time({world_.wall(), static_cast<std::uint64_t>(party_) + 1, boot_ms});
+  return *session_;
 }
 
 void SimNode::deliver(const SessionEvent& event) {
@@ -208,7 +191,7 @@ void SimNode::schedule_deadline() {
   world_.after(at - world_.now(), [this, life = life_, at] {
     if (!running() || life != life_ || deadline_scheduled_ != at) return;
     deadline_scheduled_ = TimePoint{};
-    if (world_.now() >= session_->deadline()) session_->on_deadline(world_.now());
+    if (world_.now() >= session_->deadline()) session().on_deadline(world_.now());
     pump();
   });
 }

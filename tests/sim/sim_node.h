@@ -35,6 +35,8 @@ class SimNode {
   std::function<void(SimNode&, const ReplicaState&)> on_replica;
 
  private:
+  // With the node's clocks as they are now.
+  [[nodiscard]] Session& session();
   void pump();
   void act(const UplinkAction& action);
   void run_job(StoreJob job);

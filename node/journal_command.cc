@@ -1,0 +1,150 @@
+// csa-node journal: offline changes that wait, and what became of those that were handed over.
+// Reads the replica's file, so it needs neither broker nor owner.
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "common/named_change.h"
+#include "common/value_json.h"
+#include "node/commands.h"
+#include "node/journal.h"
+#include "node/owner_lock.h"
+#include "node/read_only.h"
+
+namespace csa {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::size_t kReadBytes = 1 << 20;
+
+Json object_of(const NamedValues& values) {
+  Json object = Json::object();
+  for (const auto& [name, value] : values) object[name] = value_json(value);
+  return object;
+}
+
+// One row change after the other, as a JSON array or a line each.
+class Printer {
+ public:
+  explicit Printer(bool json) : json_(json) {
+    if (json_) std::cout << '[';
+  }
+  void print(const Json& object, const std::string& line) {
+    if (json_) {
+      std::cout << (any_ ? ",\n " : "") << to_line(object);
+    } else {
+      std::cout << line << '\n';
+    }
+    any_ = true;
+  }
+  void finish() {
+    if (json_) std::cout << ']';
+    if (json_ || any_) std::cout << std::endl;
+  }
+  [[nodiscard]] bool any() const { return any_; }
+
+ private:
+  bool json_;
+  bool any_ = false;
+};
+
+void print_change(const JournalHeader& header, const NamedChange& change, Printer& printer) {
+  Json object = {{"tx", to_string(header.tx)},
+                 {"time", to_string(header.edited)},
+                 {"table", change.table},
+                 {"op", change.op},
+                 {"key", object_of(change.key)}};
+  std::string line = to_string(header.edited) + "  " + change.table + "  " + change.op;
+  for (const auto& [name, value] : change.key) line += "  " + name + "=" + value_text(value);
+  if (change.op != "insert") object["old"] = object_of(change.before);
+  if (change.op != "delete") object["new"] = object_of(change.after);
+  if (change.op == "update") {
+    for (std::size_t i = 0; i < change.after.size() && i < change.before.size(); ++i) {
+      line += "  " + change.after[i].first + ": " + value_text(change.before[i].second) + " → " +
+              value_text(change.after[i].second);
+    }
+  } else {
+    for (const auto& [name, value] : change.op == "insert" ? change.after : change.before) {
+      line += "  " + name + "=" + value_text(value);
+    }
+  }
+  printer.print(object, line);
+}
+
+Status print_entries(Journal& journal, Printer& printer) {
+  std::uint64_t after = 0;
+  std::uint64_t offset = 0;
+  ChangeReader reader;
+  while (true) {
+    Result<std::vector<Replay>> read = journal.read(after, offset, kReadBytes);
+    if (!read) return read.error();
+    if (read->empty()) return Ok{};
+    for (const Replay& part : *read) {
+      if (part.offset == 0) reader = ChangeReader();
+      reader.feed(part.bytes);
+      while (true) {
+        Result<std::optional<Change>> change = reader.next();
+        if (!change) return change.error();
+        if (!*change) break;
+        const auto* const row = std::get_if<RowChange>(&**change);
+        if (row == nullptr) continue;
+        print_change(part.header, name_change(*row, reader.tables().at(row->table), nullptr),
+                     printer);
+      }
+      offset = part.completes() ? 0 : part.offset + part.bytes.size();
+      if (part.completes()) after = part.header.tx.counter;
+    }
+  }
+}
+
+void print_outcomes(const Database& db, const NodeId& node, Printer& printer) {
+  Statement rows = db.prepare(
+      "SELECT counter, edited_ms, result, seq, text, keys FROM csa_journal_outcome"
+      " ORDER BY counter");
+  while (rows.step()) {
+    const TxId tx{node, static_cast<std::uint64_t>(rows.column_int(0))};
+    const std::string time = to_string(WallTime{rows.column_int(1)});
+    const Json keys = Json::parse(rows.column_text(5), nullptr, false);
+    Json object = {{"tx", to_string(tx)},
+                   {"time", time},
+                   {"outcome", rows.column_text(2)},
+                   {"seq", rows.column_int(3)},
+                   {"reason", rows.column_text(4)},
+                   {"keys", keys}};
+    std::string line = time + "  " + to_string(tx) + "  " + rows.column_text(2);
+    if (!rows.column_text(4).empty()) line += ": " + rows.column_text(4);
+    if (keys.is_array()) {
+      for (const Json& key : keys) {
+        line += "  " + key.value("table", "") + " " + std::to_string(key.value("before", 0)) +
+                " is now " + std::to_string(key.value("after", 0));
+      }
+    }
+    printer.print(object, line);
+  }
+}
+
+}  // namespace
+
+int journal_command(const NodeOptions& options) {
+  std::string path = options.client.replica;
+  if (path.empty()) path = default_replica_path(options.client.group);
+  const Result<ReplicaGlance> glance = glance_at_replica(path);
+  if (!glance) return report({glance.error().code == Errc::kNothing ? 3 : 1, glance.error().what});
+  const Database db(path, Database::Mode::kReadOnly);
+  sqlite3_db_config(db.handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+  Printer printer(options.json);
+  if (options.outcomes) {
+    print_outcomes(db, glance->node, printer);
+    printer.finish();
+    return 0;
+  }
+  Journal journal(db);
+  const Status done = print_entries(journal, printer);
+  printer.finish();
+  if (!done) return report({7, done.error().what});
+  if (!printer.any())
+    std::cerr << "csa-node: nothing waits: everything is handed over" << std::endl;
+  return 0;
+}
+
+}  // namespace csa

@@ -1,0 +1,147 @@
+#include <doctest/doctest.h>
+
+#include "common/limits.h"
+#include "node/session_handover.h"
+
+namespace csa {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+const NodeId kNode{Id128{{1}}};
+
+struct Bench {
+  Handover handover{42};
+  TimePoint now{seconds{1000}};
+
+  Replay entry(std::uint64_t counter, std::uint64_t previous, std::uint64_t size = 10) const {
+    Replay replay;
+    replay.header.tx = {kNode, counter};
+    replay.header.size = size;
+    replay.first = 1;
+    replay.previous = previous;
+    replay.bytes.resize(size);
+    return replay;
+  }
+  Replayed answer(std::uint64_t counter, ReplayResult result, std::uint64_t offset = 10) const {
+    return {{kNode, counter}, result, offset, Seq{counter}, {}, {}};
+  }
+  // The journal's entries are read as the job asks for them.
+  void read(std::vector<Replay> entries) {
+    const std::optional<StoreJob> job = handover.take_job(now);
+    REQUIRE(job);
+    REQUIRE(std::holds_alternative<ReadJournal>(*job));
+    handover.on_read(std::move(entries));
+  }
+  std::uint64_t asked_after() {
+    const std::optional<StoreJob> job = handover.take_job(now);
+    REQUIRE(job);
+    REQUIRE(std::holds_alternative<ReadJournal>(*job));
+    return std::get<ReadJournal>(*job).after;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("handover: entries are sent in order, their outcomes are marked") {
+  Bench b;
+  b.handover.start(b.now);
+  b.read({b.entry(1, 0), b.entry(2, 1)});
+  const std::vector<Replay> sent = b.handover.take_requests(b.now);
+  REQUIRE(sent.size() == 2);
+  CHECK(sent[0].header.tx.counter == 1);
+  CHECK(sent[1].header.tx.counter == 2);
+  b.handover.on_replayed(b.answer(1, ReplayResult::kApplied), b.now);
+  b.handover.on_replayed(b.answer(2, ReplayResult::kParked), b.now);
+  CHECK_FALSE(b.handover.all_marked());
+  const std::optional<StoreJob> mark = b.handover.take_job(b.now);
+  REQUIRE(mark);
+  REQUIRE(std::holds_alternative<MarkAnswered>(*mark));
+  CHECK(std::get<MarkAnswered>(*mark).answers.size() == 2);
+  CHECK_FALSE(b.handover.all_marked());
+  b.handover.on_marked();
+  CHECK(b.handover.all_marked());
+}
+
+TEST_CASE("handover: never more than the window is without an answer") {
+  Bench b;
+  b.handover.start(b.now);
+  std::vector<Replay> entries;
+  for (std::uint64_t i = 1; i <= 10; ++i) entries.push_back(b.entry(i, i - 1, limits::kPieceMax));
+  b.read(std::move(entries));
+  std::size_t bytes = 0;
+  for (const Replay& sent : b.handover.take_requests(b.now)) bytes += sent.bytes.size();
+  CHECK(bytes == limits::kReplayWindow);
+  CHECK(b.handover.take_requests(b.now).empty());
+  b.handover.on_replayed(b.answer(1, ReplayResult::kApplied, limits::kPieceMax), b.now);
+  CHECK(b.handover.take_requests(b.now).size() == 1);
+}
+
+TEST_CASE("handover: a busy broker gets the entry again after a while, nothing behind it before") {
+  Bench b;
+  b.handover.start(b.now);
+  b.read({b.entry(1, 0), b.entry(2, 1), b.entry(3, 2)});
+  CHECK(b.handover.take_requests(b.now).size() == 3);
+  b.handover.on_replayed(b.answer(1, ReplayResult::kApplied), b.now);
+  Replayed busy = b.answer(2, ReplayResult::kBusy);
+  busy.text = "the disk is full";
+  b.handover.on_replayed(busy, b.now);
+  b.handover.on_replayed(b.answer(3, ReplayResult::kBusy), b.now);  // its own: not out any more
+  CHECK(b.handover.trouble() == "the disk is full");
+  CHECK(std::holds_alternative<MarkAnswered>(*b.handover.take_job(b.now)));
+  b.handover.on_marked();
+  CHECK_FALSE(b.handover.take_job(b.now));
+  REQUIRE(b.handover.deadline());
+  CHECK(*b.handover.deadline() > b.now);
+  b.now = *b.handover.deadline();
+  CHECK(b.asked_after() == 1);
+  b.handover.on_read({b.entry(2, 1), b.entry(3, 2)});
+  CHECK(b.handover.take_requests(b.now).size() == 2);
+}
+
+TEST_CASE("handover: parts give credit as they arrive; lost ones are sent from byte 0") {
+  Bench b;
+  b.handover.start(b.now);
+  Replay first = b.entry(5, 0, 30);
+  first.bytes.resize(20);
+  Replay second = b.entry(5, 0, 30);
+  second.offset = 20;
+  second.bytes.resize(10);
+  b.read({first, second});
+  CHECK(b.handover.take_requests(b.now).size() == 2);
+  b.handover.on_replayed(b.answer(5, ReplayResult::kMore, 20), b.now);
+  b.handover.on_replayed(b.answer(5, ReplayResult::kAgain, 0), b.now);
+  b.now = *b.handover.deadline();
+  const std::optional<StoreJob> job = b.handover.take_job(b.now);
+  REQUIRE(std::holds_alternative<ReadJournal>(*job));
+  CHECK(std::get<ReadJournal>(*job).after == 0);
+  CHECK(std::get<ReadJournal>(*job).offset == 0);
+}
+
+TEST_CASE("handover: what was being read when it began again is not sent") {
+  Bench b;
+  b.handover.start(b.now);
+  b.read({b.entry(1, 0)});
+  CHECK(b.handover.take_requests(b.now).size() == 1);
+  CHECK(b.asked_after() == 1);  // out
+  b.handover.on_replayed(b.answer(1, ReplayResult::kBusy), b.now);
+  b.handover.on_read({b.entry(2, 1)});
+  b.now = *b.handover.deadline();
+  CHECK(b.handover.take_requests(b.now).empty());
+  CHECK(b.asked_after() == 0);
+}
+
+TEST_CASE("handover: silence is ended by sending again") {
+  Bench b;
+  b.handover.start(b.now);
+  b.read({b.entry(1, 0)});
+  CHECK(b.handover.take_requests(b.now).size() == 1);
+  b.now = *b.handover.deadline();
+  CHECK(b.handover.take_requests(b.now).empty());
+  CHECK(b.asked_after() == 0);
+  b.handover.on_read({b.entry(1, 0)});
+  CHECK(b.handover.take_requests(b.now).size() == 1);
+}
+
+}  // namespace csa
