@@ -93,21 +93,23 @@ void Session::Impl::settle(TimePoint now) {
   }
   writes.on_deadline(now, no_broker_text());
   const bool identified = !want_identity && out != Out::kIdentity;
-  if (uplink.ready() && identified) {
-    if (feed == Feed::kLog) {
-      if (const std::optional<LogGet> get = stream.take_request(now)) uplink.send(*get);
-    }
-    if (feed == Feed::kCopy) {
-      for (const SnapshotGet& get : copy.take_requests(now)) uplink.send(get);
-    }
-    if (state == NodeState::kCatchingUp && applied_all()) become(NodeState::kLive, {}, now);
-    if (state == NodeState::kCatchingUp || state == NodeState::kLive) {
-      for (Message& message : writes.take_sendable(now)) uplink.send(std::move(message));
-    }
-  }
+  if (uplink.ready() && identified) send_requests(now);
   tell_uplink();
   tell_position(now);
   deliver_writes();
+}
+
+void Session::Impl::send_requests(TimePoint now) {
+  if (feed == Feed::kLog) {
+    if (const std::optional<LogGet> get = stream.take_request(now)) uplink.send(*get);
+  }
+  if (feed == Feed::kCopy) {
+    for (const SnapshotGet& get : copy.take_requests(now)) uplink.send(get);
+  }
+  if (state == NodeState::kCatchingUp && applied_all()) become(NodeState::kLive, {}, now);
+  if (state == NodeState::kCatchingUp || state == NodeState::kLive) {
+    for (Message& message : writes.take_sendable(now)) uplink.send(std::move(message));
+  }
 }
 
 // Heartbeats are far apart: whoever asks the broker how far the nodes are wants a fresher answer.
@@ -183,9 +185,9 @@ void Session::on_beacon(const HeardBeacon& heard, TimePoint now) {
   impl_->settle(now);
 }
 
-void Session::on_disconnected(std::string why, TimePoint now) {
+void Session::on_disconnected(const std::string& why, TimePoint now) {
   if (impl_->stopped) return;
-  impl_->uplink.on_disconnected(std::move(why), now);
+  impl_->uplink.on_disconnected(why, now);
   impl_->settle(now);
 }
 

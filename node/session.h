@@ -109,7 +109,7 @@ class Session {
   // From the wire.
   void on_message(Message message, TimePoint now);
   void on_beacon(const HeardBeacon& heard, TimePoint now);
-  void on_disconnected(std::string why, TimePoint now);
+  void on_disconnected(const std::string& why, TimePoint now);
   // From the store.
   void on_applied(Result<Applied> result, TimePoint now);
   void on_download(std::uint64_t from_offset, TimePoint now);

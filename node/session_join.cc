@@ -17,13 +17,6 @@ constexpr milliseconds kStoreRetryFirst{500};
 constexpr milliseconds kStoreRetryMax{60000};
 constexpr int kStoreTroublesMax = 8;
 
-template <class... Ts>
-struct Overloaded : Ts... {
-  using Ts::operator()...;
-};
-template <class... Ts>
-Overloaded(Ts...) -> Overloaded<Ts...>;
-
 }  // namespace
 
 void Session::Impl::become(NodeState next, std::string reason, TimePoint now) {
@@ -71,25 +64,26 @@ void Session::Impl::on_links(TimePoint now) {
       const LinkEvent& event = found[i];
       const bool refused_next =
           i + 1 < found.size() && std::holds_alternative<LinkRefused>(found[i + 1]);
-      std::visit(Overloaded{
-                     [&](const LinkSearching& searching) {
-                       if (!searching.why.empty()) no_link = searching.why;
-                       if (state == NodeState::kRefused)
-                         standalone_at = now + config.discovery_timeout;
-                       if (state == NodeState::kGreeting || state == NodeState::kRefused)
-                         become(NodeState::kSearching, no_link, now);
-                     },
-                     [&](const LinkGreeting&) {
-                       if (state == NodeState::kSearching) become(NodeState::kGreeting, {}, now);
-                     },
-                     [&](const LinkReady& ready) {
-                       if (uplink.ready()) on_ready(ready, now);
-                     },
-                     [&](const LinkLost& lost) { on_lost(lost.why, refused_next, now); },
-                     [&](const LinkRefused& refused) { on_refused(refused, now); },
-                 },
-                 event);
+      on_link(event, refused_next, now);
     }
+  }
+}
+
+void Session::Impl::on_link(const LinkEvent& event, bool refused_next, TimePoint now) {
+  if (const auto* const searching = std::get_if<LinkSearching>(&event)) {
+    if (!searching->why.empty()) no_link = searching->why;
+    if (state == NodeState::kRefused) standalone_at = now + config.discovery_timeout;
+    if (state == NodeState::kGreeting || state == NodeState::kRefused) {
+      become(NodeState::kSearching, no_link, now);
+    }
+  } else if (std::holds_alternative<LinkGreeting>(event)) {
+    if (state == NodeState::kSearching) become(NodeState::kGreeting, {}, now);
+  } else if (const auto* const ready = std::get_if<LinkReady>(&event)) {
+    if (uplink.ready()) on_ready(*ready, now);
+  } else if (const auto* const lost = std::get_if<LinkLost>(&event)) {
+    on_lost(lost->why, refused_next, now);
+  } else if (const auto* const refused = std::get_if<LinkRefused>(&event)) {
+    on_refused(*refused, now);
   }
 }
 
@@ -243,12 +237,26 @@ void Session::Impl::on_end(const SnapshotEnd& end, TimePoint now) {
 }
 
 void Session::Impl::on_answer(Message message, TimePoint now) {
-  if (auto* ack = std::get_if<Ack>(&message)) {
-    writes.on_ack(std::move(*ack), uplink.welcome().head.epoch.id);
-  } else if (auto* nack = std::get_if<Nack>(&message)) {
-    if (!writes.on_nack(std::move(*nack), now))
+  if (const auto* ack = std::get_if<Ack>(&message)) {
+    writes.on_ack(*ack, uplink.welcome().head.epoch.id);
+  } else if (const auto* nack = std::get_if<Nack>(&message)) {
+    if (!writes.on_nack(*nack, now))
       (void)renew_identity("the broker no longer takes this replica's TxIds", now);
-  } else if (auto* slice = std::get_if<LogSlice>(&message)) {
+  } else if (auto* update = std::get_if<Update>(&message)) {
+    newest(update->head);
+    if (feed == Feed::kLog) stream.on_update(std::move(*update), now);
+  } else if (const auto* beat = std::get_if<Head>(&message)) {
+    floor = beat->floor;
+    on_head(beat->head, beat->ledger_age_ms, now);
+  } else if (const auto* pong = std::get_if<Pong>(&message)) {
+    on_head(pong->head, pong->ledger_age_ms, now);
+  } else {
+    on_content(std::move(message), now);
+  }
+}
+
+void Session::Impl::on_content(Message message, TimePoint now) {
+  if (auto* slice = std::get_if<LogSlice>(&message)) {
     const Position slice_head = slice->head;
     const Seq slice_floor = slice->floor;
     if (feed != Feed::kLog || !stream.on_log(std::move(*slice), now)) return;
@@ -268,14 +276,6 @@ void Session::Impl::on_answer(Message message, TimePoint now) {
   } else if (const auto* lost_copy = std::get_if<SnapshotGone>(&message)) {
     if (feed == Feed::kCopy && copy.on_gone(*lost_copy, now))
       become(NodeState::kCatchingUp, "the full copy begins anew: " + lost_copy->text, now);
-  } else if (auto* update = std::get_if<Update>(&message)) {
-    newest(update->head);
-    if (feed == Feed::kLog) stream.on_update(std::move(*update), now);
-  } else if (const auto* beat = std::get_if<Head>(&message)) {
-    floor = beat->floor;
-    on_head(beat->head, beat->ledger_age_ms, now);
-  } else if (const auto* pong = std::get_if<Pong>(&message)) {
-    on_head(pong->head, pong->ledger_age_ms, now);
   }
 }
 

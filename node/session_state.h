@@ -73,6 +73,7 @@ struct Session::Impl {
   void become(NodeState next, std::string reason, TimePoint now);
   void stop(int exit_code, std::string reason);
   void on_links(TimePoint now);  // what the uplink has to say
+  void on_link(const LinkEvent& event, bool refused_next, TimePoint now);
   void on_ready(const LinkReady& ready, TimePoint now);
   void on_lost(const std::string& reason, bool refused_next, TimePoint now);
   void on_refused(const LinkRefused& refused, TimePoint now);
@@ -87,6 +88,7 @@ struct Session::Impl {
   void newest(const Position& told);
   void on_head(const Position& told, std::uint32_t age_ms, TimePoint now);
   void on_answer(Message message, TimePoint now);
+  void on_content(Message message, TimePoint now);
   void on_end(const SnapshotEnd& end, TimePoint now);
   void see_replica(const ReplicaState& next);
   [[nodiscard]] bool applied_all() const;
@@ -97,6 +99,7 @@ struct Session::Impl {
 
   // After every input: what follows from it.
   void settle(TimePoint now);
+  void send_requests(TimePoint now);
   void tell_uplink();
   void tell_position(TimePoint now);
   void tell_progress(TimePoint now);
