@@ -4,6 +4,7 @@
 #include "common/check.h"
 #include "common/codec.h"
 #include "common/limits.h"
+#include "tests/sim/checkers.h"
 
 namespace csa::sim {
 
@@ -18,6 +19,7 @@ SimNode::~SimNode() = default;
 
 void SimNode::start() {
   ++life_;
+  world_.disturb(party_);
   Result<std::unique_ptr<Replica>> replica = Replica::open(path_, "csa", "sim", log_);
   if (!replica) {
     world_.note(name() + ": cannot open: " + replica.error().what);
@@ -42,10 +44,39 @@ void SimNode::start() {
 void SimNode::crash() {
   world_.note(name() + ": crashes");
   ++world_.counts["node crash"];
+  asleep_ = false;
+  inbox_.clear();
   close_links();
   session_.reset();
   replica_.reset();
   calls_.clear();
+}
+
+void SimNode::arrive(std::function<void()> what) {
+  if (asleep_) {
+    inbox_.push_back(std::move(what));
+  } else {
+    what();
+  }
+}
+
+void SimNode::sleep(milliseconds time) {
+  world_.note(name() + ": sleeps");
+  ++world_.counts["sleep"];
+  asleep_ = true;
+  world_.after(time, [this, life = life_] {
+    if (running() && life == life_) wake();
+  });
+}
+
+void SimNode::wake() {
+  world_.note(name() + ": awakes");
+  world_.disturb(party_);
+  asleep_ = false;
+  for (const auto& what : std::exchange(inbox_, {})) what();
+  if (!running()) return;
+  if (world_.now() >= session_->deadline()) session_->on_deadline(world_.now());
+  pump();
 }
 
 void SimNode::leave() {
@@ -63,10 +94,18 @@ void SimNode::close_links() {
 }
 
 std::function<void(Message)> SimNode::receiver() {
-  return [this, life = life_, connection = connection_](Message message) {
-    if (!running() || life != life_ || connection != connection_) return;
-    session_->on_message(std::move(message), world_.now());
-    pump();
+  return [this, life = life_, connection = connection_](const Message& message) {
+    arrive([this, life, connection, message] {
+      if (!running() || life != life_ || connection != connection_) return;
+      if (on_heard) on_heard(*this, message);
+      const bool told = std::holds_alternative<Rehello>(message) && welcomed_ == connection;
+      if (std::holds_alternative<Welcome>(message)) welcomed_ = connection;
+      session_->on_message(message, world_.now());
+      pump();
+      if (told && connection == connection_) {
+        throw Violation("node " + name() + " was told REHELLO and stays on the same link");
+      }
+    });
   };
 }
 
@@ -92,15 +131,18 @@ void SimNode::pump() {
 
 void SimNode::act(const UplinkAction& action) {
   if (std::holds_alternative<OpenRequest>(action)) {
+    if (on_open) on_open(*this);
     close_links();
     dealer_ = "d" + name() + "." + std::to_string(connection_) + "." + std::to_string(life_);
     if (broker_.running()) {
       broker_.connect(dealer_, party_, receiver());
     } else {
       world_.after(milliseconds{1}, [this, connection = connection_] {
-        if (!running() || connection != connection_) return;
-        session_->on_disconnected("connection refused", world_.now());
-        pump();
+        arrive([this, connection] {
+          if (!running() || connection != connection_) return;
+          session_->on_disconnected("connection refused", world_.now());
+          pump();
+        });
       });
     }
   } else if (const auto* const subscription = std::get_if<OpenSubscription>(&action)) {
@@ -113,6 +155,9 @@ void SimNode::act(const UplinkAction& action) {
   } else if (std::holds_alternative<CloseLinks>(action)) {
     close_links();
   } else if (const auto* const send = std::get_if<SendRequest>(&action)) {
+    const auto* const get = std::get_if<SnapshotGet>(&send->message);
+    if (const auto* const log = std::get_if<LogGet>(&send->message)) asked_after_ = log->after.seq;
+    if (get != nullptr && get->snapshot.is_zero() && on_ask_copy) on_ask_copy(*this);
     const Bytes frame = encode(send->message);
     world_.send(party_, kBrokerParty,
                 [this, key = dealer_, frame] { broker_.receive(key, frame); });
@@ -120,6 +165,7 @@ void SimNode::act(const UplinkAction& action) {
     world_.send(party_, kBrokerParty, [this, life = life_, nonce = probe->nonce] {
       if (!broker_.running()) return;
       world_.send(kBrokerParty, party_, [this, life, nonce] {
+        if (asleep_) return;  // a datagram does not wait
         if (!running() || life != life_ || !broker_.running()) return;
         HeardBeacon heard;
         heard.address = "10.0.0.1";
@@ -143,46 +189,54 @@ void SimNode::act(const UplinkAction& action) {
 // before it, after it, or between work and answer.
 void SimNode::run_job(StoreJob job) {
   const microseconds delay{100 + world_.random(2000)};
-  const auto answer = [this, life = life_](auto tell) {
-    world_.after(microseconds{50 + world_.random(500)}, [this, life, tell = std::move(tell)] {
+  auto shared = std::make_shared<StoreJob>(std::move(job));
+  world_.after(delay, [this, life = life_, shared] {
+    arrive([this, life, shared] {
+      if (running() && life == life_) carry_out(*shared);
+    });
+  });
+}
+
+void SimNode::answer(std::function<void(Session&)> tell) {
+  world_.after(microseconds{50 + world_.random(500)}, [this, life = life_, tell = std::move(tell)] {
+    arrive([this, life, tell] {
       if (!running() || life != life_) return;
       tell(*session_);
       pump();
     });
-  };
-  auto shared = std::make_shared<StoreJob>(std::move(job));
-  world_.after(delay, [this, life = life_, shared, answer] {
-    if (!running() || life != life_) return;
-    if (auto* const apply = std::get_if<ApplyPieces>(&*shared)) {
-      auto result = std::make_shared<Result<Applied>>(replica_->apply(apply->pieces));
-      if (*result) replica_->trim(apply->floor);
-      if (on_replica) on_replica(*this, replica_->state());
-      answer([this, result](Session& s) { s.on_applied(std::move(*result), world_.now()); });
-    } else if (const auto* const begin = std::get_if<BeginDownload>(&*shared)) {
-      const std::uint64_t from = replica_->begin_download(begin->snapshot, begin->total);
-      answer([this, from](Session& s) { s.on_download(from, world_.now()); });
-    } else if (const auto* const chunk = std::get_if<WriteChunk>(&*shared)) {
-      replica_->write_chunk(chunk->offset, chunk->bytes);
-      answer([this, offset = chunk->offset, size = chunk->bytes.size()](Session& s) {
-        s.on_chunk_written(offset, size, world_.now());
-      });
-    } else if (const auto* const install = std::get_if<InstallCopy>(&*shared)) {
-      auto result = std::make_shared<Result<Applied>>(replica_->install(install->end));
-      ++world_.counts["full copy"];
-      if (on_replica) on_replica(*this, replica_->state());
-      answer([this, result](Session& s) { s.on_applied(std::move(*result), world_.now()); });
-    } else if (std::holds_alternative<DropDownload>(*shared)) {
-      replica_->drop_download();
-    } else if (std::holds_alternative<ReserveCounters>(*shared)) {
-      const std::uint64_t up_to = replica_->reserve_counters();
-      answer([this, up_to](Session& s) { s.on_counters(up_to, world_.now()); });
-    } else if (std::holds_alternative<RenewIdentity>(*shared)) {
-      replica_->renew_identity();
-      answer([this, state = replica_->state()](Session& s) { s.on_identity(state, world_.now()); });
-    } else if (const auto* const remember = std::get_if<RememberEndpoint>(&*shared)) {
-      replica_->remember_endpoint(remember->endpoint);
-    }
   });
+}
+
+void SimNode::carry_out(StoreJob& job) {
+  if (auto* const apply = std::get_if<ApplyPieces>(&job)) {
+    auto result = std::make_shared<Result<Applied>>(replica_->apply(apply->pieces));
+    if (*result) replica_->trim(apply->floor);
+    if (on_replica) on_replica(*this, replica_->state());
+    answer([this, result](Session& s) { s.on_applied(std::move(*result), world_.now()); });
+  } else if (const auto* const begin = std::get_if<BeginDownload>(&job)) {
+    const std::uint64_t from = replica_->begin_download(begin->snapshot, begin->total);
+    answer([this, from](Session& s) { s.on_download(from, world_.now()); });
+  } else if (const auto* const chunk = std::get_if<WriteChunk>(&job)) {
+    replica_->write_chunk(chunk->offset, chunk->bytes);
+    answer([this, offset = chunk->offset, size = chunk->bytes.size()](Session& s) {
+      s.on_chunk_written(offset, size, world_.now());
+    });
+  } else if (const auto* const install = std::get_if<InstallCopy>(&job)) {
+    auto result = std::make_shared<Result<Applied>>(replica_->install(install->end));
+    ++world_.counts["full copy"];
+    if (on_replica) on_replica(*this, replica_->state());
+    answer([this, result](Session& s) { s.on_applied(std::move(*result), world_.now()); });
+  } else if (std::holds_alternative<DropDownload>(job)) {
+    replica_->drop_download();
+  } else if (std::holds_alternative<ReserveCounters>(job)) {
+    const std::uint64_t up_to = replica_->reserve_counters();
+    answer([this, up_to](Session& s) { s.on_counters(up_to, world_.now()); });
+  } else if (std::holds_alternative<RenewIdentity>(job)) {
+    replica_->renew_identity();
+    answer([this, state = replica_->state()](Session& s) { s.on_identity(state, world_.now()); });
+  } else if (const auto* const remember = std::get_if<RememberEndpoint>(&job)) {
+    replica_->remember_endpoint(remember->endpoint);
+  }
 }
 
 void SimNode::deliver(const SessionEvent& event) {
@@ -206,7 +260,7 @@ void SimNode::schedule_deadline() {
   deadline_scheduled_ = std::max(due, world_.now() + microseconds{1});
   const TimePoint at = deadline_scheduled_;
   world_.after(at - world_.now(), [this, life = life_, at] {
-    if (!running() || life != life_ || deadline_scheduled_ != at) return;
+    if (!running() || asleep_ || life != life_ || deadline_scheduled_ != at) return;
     deadline_scheduled_ = TimePoint{};
     if (world_.now() >= session_->deadline()) session_->on_deadline(world_.now());
     pump();

@@ -44,9 +44,9 @@ inline LogPiece piece(std::uint64_t seq) {
 
 struct Bench {
   explicit Bench(std::optional<std::uint64_t> seq, bool stop_on_disconnect = false,
-                 std::vector<Endpoint> fixed = {{"a", 5775}})
+                 std::vector<Endpoint> fixed = {{"a", 5775}}, Duration discovery = seconds{2})
       : replica(state_at(seq)),
-        session(config(stop_on_disconnect, std::move(fixed)), replica, log) {}
+        session(config(stop_on_disconnect, std::move(fixed), discovery), replica, log) {}
 
   static ReplicaState state_at(std::optional<std::uint64_t> seq) {
     ReplicaState state;
@@ -59,13 +59,14 @@ struct Bench {
     state.schema_version = 1;
     return state;
   }
-  static SessionConfig config(bool stop_on_disconnect, std::vector<Endpoint> fixed) {
+  static SessionConfig config(bool stop_on_disconnect, std::vector<Endpoint> fixed,
+                              Duration discovery = seconds{2}) {
     SessionConfig made;
     made.uplink.hello.app = "csa";
     made.uplink.hello.group = "shop";
     made.uplink.fixed = std::move(fixed);
     made.uplink.seed = 11;
-    made.discovery_timeout = seconds{2};
+    made.discovery_timeout = discovery;
     made.stop_on_disconnect = stop_on_disconnect;
     return made;
   }
