@@ -81,9 +81,10 @@ void Session::Impl::tell_progress(TimePoint now) {
 void Session::Impl::settle(TimePoint now) {
   on_links(now);
   if (stopped) return;
-  if (rejoin_at && *rejoin_at <= now) {
-    rejoin_at.reset();
-    feed = Feed::kNone;
+  if (rejoin_at && *rejoin_at <= now) end_pause();
+  if (probe_at && *probe_at <= now) {
+    probe_at.reset();
+    want_probe = true;
   }
   join(now);
   if (standalone_at && *standalone_at <= now) {
@@ -126,7 +127,11 @@ void Session::Impl::tell_position(TimePoint now) {
 }
 
 std::optional<StoreJob> Session::Impl::next_job() {
-  if (feed == Feed::kPaused) return std::nullopt;  // the disk is given time
+  if (feed == Feed::kPaused) {  // the disk is given time
+    if (!std::exchange(want_probe, false)) return std::nullopt;
+    out = Out::kProbe;
+    return ProbeDisk{probe_bytes};
+  }
   if (want_identity) {
     want_identity = false;
     out = Out::kIdentity;
@@ -203,6 +208,7 @@ void Session::on_applied(Result<Applied> result, TimePoint now) {
     Applied applied = std::move(result).value();
     s.see_replica(applied.state);
     s.store_troubles = 0;
+    s.disk_was_full = false;
     if (installing) {
       s.copy.cancel();
       s.feed = Impl::Feed::kNone;
@@ -306,6 +312,7 @@ TimePoint Session::deadline() const {
   TimePoint next = s.uplink.deadline();
   sooner(next, s.standalone_at);
   sooner(next, s.rejoin_at);
+  sooner(next, s.probe_at);
   sooner(next, s.tell_at);
   const bool identified = !s.want_identity && s.out != Impl::Out::kIdentity;
   const bool sending = s.uplink.ready() && identified;

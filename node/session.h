@@ -43,11 +43,14 @@ struct InstallCopy {
 struct DropDownload {};     // no answer
 struct ReserveCounters {};  // on_counters
 struct RenewIdentity {};    // on_identity
+struct ProbeDisk {
+  std::uint64_t bytes = 0;
+};  // on_probe
 struct RememberEndpoint {
   std::string endpoint;
 };  // no answer
 using StoreJob = std::variant<ApplyPieces, BeginDownload, WriteChunk, InstallCopy, DropDownload,
-                              ReserveCounters, RenewIdentity, RememberEndpoint>;
+                              ReserveCounters, RenewIdentity, ProbeDisk, RememberEndpoint>;
 
 // For the application.
 struct StateChanged {
@@ -116,6 +119,8 @@ class Session {
   void on_chunk_written(std::uint64_t offset, std::size_t bytes, TimePoint now);
   void on_counters(std::uint64_t reserved_up_to, TimePoint now);
   void on_identity(const ReplicaState& replica, TimePoint now);
+  // Whether a file of the job's size found room.
+  void on_probe(bool room, TimePoint now);
   // The job that is out met the disk's error (kFailed): it is tried again after a while. For a job
   // without an answer: nothing.
   void on_store_failed(Error error, TimePoint now);

@@ -16,6 +16,9 @@ constexpr seconds kRenewEach{60};  // a broker that always knows higher counters
 constexpr milliseconds kStoreRetryFirst{500};
 constexpr milliseconds kStoreRetryMax{60000};
 constexpr int kStoreTroublesMax = 8;
+constexpr seconds kProbeEach{2};
+constexpr std::uint64_t kProbeFirst = limits::kMiB;
+constexpr std::uint64_t kProbeMax = 64 * limits::kMiB;
 
 }  // namespace
 
@@ -153,8 +156,7 @@ void Session::Impl::on_lost(const std::string& reason, bool refused_next, TimePo
   stream.stop();
   copy.link_down();
   writes.link_down();
-  feed = Feed::kNone;
-  rejoin_at.reset();
+  end_pause();
   ledger_age_ms = 0;
   if (config.stop_on_disconnect && was_live) {
     become(NodeState::kLeaving, reason, now);
@@ -206,9 +208,7 @@ void Session::Impl::on_damage(const Error& error, bool installing, TimePoint now
   stream.stop();
   if (!installing && error.code != Errc::kDamaged) {
     copy.cancel();
-    feed = Feed::kPaused;
-    store_troubles = std::min(store_troubles + 1, kStoreTroublesMax);
-    rejoin_at = now + std::min(kStoreRetryMax, kStoreRetryFirst * (1 << store_troubles));
+    pause(now);
     if (uplink.ready()) become(NodeState::kCatchingUp, what + error.what, now);
     return;
   }
@@ -219,6 +219,42 @@ void Session::Impl::on_damage(const Error& error, bool installing, TimePoint now
   feed = uplink.ready() ? Feed::kCopy : Feed::kNone;
   if (uplink.ready())
     become(NodeState::kCatchingUp, what + error.what + " (taking a full copy)", now);
+}
+
+// Trying costs the broker a part of its log each time, so it is done ever less often. Room on the
+// disk is asked for more often: that costs nothing, and a full disk that has room again is why a
+// store mostly goes on.
+void Session::Impl::pause(TimePoint now) {
+  feed = Feed::kPaused;
+  store_troubles = std::min(store_troubles + 1, kStoreTroublesMax);
+  rejoin_at = now + std::min(kStoreRetryMax, kStoreRetryFirst * (1 << store_troubles));
+  probe_at = now + kProbeEach;
+  if (!disk_was_full) probe_bytes = kProbeFirst;
+}
+
+void Session::Impl::end_pause() {
+  rejoin_at.reset();
+  probe_at.reset();
+  want_probe = false;
+  feed = Feed::kNone;
+}
+
+void Session::on_probe(bool room, TimePoint now) {
+  Impl& s = *impl_;
+  s.out = Impl::Out::kNothing;
+  if (s.stopped) return;
+  if (s.feed == Impl::Feed::kPaused) {
+    if (room && s.disk_was_full) {
+      s.disk_was_full = false;
+      s.end_pause();
+    } else {
+      // There was room all the time: so much is not enough, or room is not what the store lacks.
+      if (room) s.probe_bytes = std::min(2 * s.probe_bytes, kProbeMax);
+      s.disk_was_full = !room;
+      s.probe_at = now + kProbeEach;
+    }
+  }
+  s.settle(now);
 }
 
 void Session::Impl::see_replica(const ReplicaState& next) {

@@ -30,7 +30,8 @@ struct Session::Impl {
     kChunk,
     kInstall,
     kCounters,
-    kIdentity
+    kIdentity,
+    kProbe
   };
 
   SessionConfig config;
@@ -51,6 +52,12 @@ struct Session::Impl {
   Feed feed = Feed::kNone;
   std::optional<TimePoint> rejoin_at;
   int store_troubles = 0;
+  // While paused: when the disk is asked for room, for how much, and whether it had none when it
+  // was asked last.
+  std::optional<TimePoint> probe_at;
+  bool want_probe = false;
+  std::uint64_t probe_bytes = 0;
+  bool disk_was_full = false;
   bool had_damage = false;  // since the last good apply
   bool fresh_copy = false;  // installed, and nothing has been applied to it yet
   Seq floor;
@@ -85,6 +92,8 @@ struct Session::Impl {
   void join(TimePoint now);
   void start_copy(const std::string& reason, bool after_trouble, TimePoint now);
   void on_damage(const Error& error, bool installing, TimePoint now);
+  void pause(TimePoint now);
+  void end_pause();
   void newest(const Position& told);
   void on_head(const Position& told, std::uint32_t age_ms, TimePoint now);
   void on_answer(Message message, TimePoint now);

@@ -4,6 +4,7 @@
 
 #include "common/limits.h"
 #include "common/system_clock.h"
+#include "node/disk_probe.h"
 #include "node/link.h"
 
 namespace csa {
@@ -74,6 +75,10 @@ void Link::store_job(StoreJob job) {
     void operator()(RenewIdentity&) const {
       replica.renew_identity();
       answer([state = replica.state()](Session& s, TimePoint now) { s.on_identity(state, now); });
+    }
+    void operator()(ProbeDisk& j) const {
+      const bool room = disk_has_room(link.config_.replica_path, j.bytes);
+      answer([room](Session& s, TimePoint now) { s.on_probe(room, now); });
     }
     void operator()(RememberEndpoint& j) const { replica.remember_endpoint(j.endpoint); }
   };

@@ -234,6 +234,8 @@ void SimNode::carry_out(StoreJob& job) {
   } else if (std::holds_alternative<RenewIdentity>(job)) {
     replica_->renew_identity();
     answer([this, state = replica_->state()](Session& s) { s.on_identity(state, world_.now()); });
+  } else if (std::holds_alternative<ProbeDisk>(job)) {
+    answer([this](Session& s) { s.on_probe(true, world_.now()); });
   } else if (const auto* const remember = std::get_if<RememberEndpoint>(&job)) {
     replica_->remember_endpoint(remember->endpoint);
   }

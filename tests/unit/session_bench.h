@@ -171,6 +171,8 @@ struct Bench {
       replica.node.value.bytes[15]++;
       replica.counter = 0;
       session.on_identity(replica, now);
+    } else if (const auto* const probe = std::get_if<ProbeDisk>(&*job)) {
+      session.on_probe(probe->bytes <= disk_room, now);
     }
     collect();
     return true;
@@ -248,6 +250,7 @@ struct Bench {
   std::vector<Message> messages;
   std::vector<SessionEvent> events;
   std::vector<StoreJob> jobs;
+  std::uint64_t disk_room = 0;
   std::uint64_t resume_at = 0;  // what the store has of the copy
   std::uint64_t written = 0;
   ReplicaState replica;
