@@ -56,6 +56,18 @@ void add_verb(CLI::App& app, BrokerFlags& flags, BrokerVerb verb, const char* na
 
 Error usage(const std::string& what) { return {Errc::kUsage, what}; }
 
+Status check_times(const ServeConfig& serve) {
+  for (const Duration given : {serve.heartbeat, serve.node_timeout, serve.statement_timeout}) {
+    if (given <= Duration::zero() || given > kDurationMax) {
+      return usage("--heartbeat, --node-timeout and --statement-timeout: more than 0, at most 24h");
+    }
+  }
+  if (serve.node_timeout < 2 * serve.heartbeat) {
+    return usage("--node-timeout must be at least twice --heartbeat, or one late packet is a loss");
+  }
+  return Ok{};
+}
+
 }  // namespace
 
 BrokerFlags::BrokerFlags() {
@@ -117,14 +129,7 @@ Status settle(BrokerFlags& flags) {
   if (serve.port != 0 && serve.port == serve.pub_port) {
     return usage("--port and --pub-port must differ");
   }
-  for (const Duration given : {serve.heartbeat, serve.node_timeout, serve.statement_timeout}) {
-    if (given <= Duration::zero() || given > kDurationMax) {
-      return usage("--heartbeat, --node-timeout and --statement-timeout: more than 0, at most 24h");
-    }
-  }
-  if (serve.node_timeout < 2 * serve.heartbeat) {
-    return usage("--node-timeout must be at least twice --heartbeat, or one late packet is a loss");
-  }
+  CSA_TRY(check_times(serve));
   if (serve.max_changes == 0) return usage("--max-changes 0 would refuse every write");
   serve.app = flags.common.app;
   serve.group = flags.common.group;

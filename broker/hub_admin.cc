@@ -62,11 +62,11 @@ std::vector<NodeStatus> Hub::Impl::nodes() const {
 
 std::vector<NodeStatus> Hub::nodes() const { return impl_->nodes(); }
 
-void Hub::Impl::stop(const std::string& reason) {
+void Hub::Impl::stop(std::string reason) {
   if (phase != Phase::kServing) return;
   phase = Phase::kStopping;
-  stop_reason = reason;
-  log.info("hub: stopping, " + reason);
+  stop_reason = std::move(reason);
+  log.info("hub: stopping, " + stop_reason);
   for (const WriteQueue::Asked& asked : writes.clear()) {
     if (peers.find(asked.peer) == nullptr) continue;
     const std::string why = "The broker is stopping; send it again when it is back.";
@@ -87,7 +87,7 @@ void Hub::Impl::finish_stop() {
 
 void Hub::stop(std::string reason, TimePoint now) {
   impl_->note_time(now);
-  impl_->stop(reason);
+  impl_->stop(std::move(reason));
 }
 
 }  // namespace csa

@@ -39,6 +39,10 @@ void Hub::on_log(const PeerKey& peer, std::variant<LogSlice, LogGone> answer, Ti
     // Read before the history ended: of no use to anybody.
     if (slice->head.epoch != head.epoch) slice->pieces.clear();
   }
+  // The ledger trims between commits. Whom the log sends away must not be offered a copy behind its
+  // floor, which may be older than what that peer has.
+  Seq& floor = impl_->master.floor;
+  std::visit([&floor](const auto& one) { floor = std::max(floor, one.floor); }, answer);
   // The archive may have seen a commit that nobody was told of yet.
   const auto tell = [&](auto& one) {
     one.head = head;

@@ -71,7 +71,7 @@ struct Hub::Impl {
   void on_admin(const Peer& peer, const Admin& admin, TimePoint now);
   [[nodiscard]] std::string status(TimePoint now) const;
   [[nodiscard]] std::vector<NodeStatus> nodes() const;
-  void stop(const std::string& reason);
+  void stop(std::string reason);
   void finish_stop();
 
   // hub_admission.cc

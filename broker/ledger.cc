@@ -79,6 +79,7 @@ Ledger::Impl::Impl(const std::string& database_path, LedgerOptions ledger_option
   wal = std::make_unique<WalWatch>(db);
   capture = std::make_unique<Capture>(
       db, Capture::Options{options.max_changes, limits::kCaptureMemory, options.spill_directory});
+  sandbox->set_lost([this] { return capture->lost(); });
   const auto statement = [this](const char* sql) { return db.prepare(sql); };
   savepoint = statement("SAVEPOINT j");
   release = statement("RELEASE j");
@@ -109,6 +110,7 @@ CommitResult Ledger::Impl::commit(const std::vector<WriteJob>& jobs) {
   batch.jobs = jobs;
   batch.answers.resize(jobs.size());
   batch.forced.resize(jobs.size());
+  batch.lasting.resize(jobs.size());
   CommitResult result;
   std::size_t begin = 0;
   while (begin < jobs.size()) {
@@ -158,6 +160,7 @@ void Ledger::Impl::commit_range(Batch& batch, std::size_t begin, std::size_t end
     if (guilty) {
       undo();
       batch.forced[*guilty] = std::move(batch.answers[*guilty]);
+      batch.lasting[*guilty] = guilt_lasts;
       stop = *guilty + 1;
       continue;
     }
@@ -176,7 +179,7 @@ std::optional<std::size_t> Ledger::Impl::attempt(Batch& batch, std::size_t first
       batch.answers[i] = batch.forced[i];
       const Nack& nack = std::get<Nack>(*batch.forced[i]);
       // A full disk is no outcome: the write may be sent again.
-      if (nack.code != NackCode::kLimit && nack.code != NackCode::kBusy) {
+      if (batch.lasting[i]) {
         store_outcome(nack.tx, hash_of(job.request), *batch.forced[i]);
       }
       continue;

@@ -30,6 +30,7 @@ struct Batch {
   std::span<const WriteJob> jobs;
   std::vector<std::optional<Answer>> answers;
   std::vector<std::optional<Answer>> forced;
+  std::vector<bool> lasting;  // whether a forced answer is the outcome
 };
 
 }  // namespace csa

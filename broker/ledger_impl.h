@@ -58,6 +58,7 @@ struct Ledger::Impl {
   Statement page_count;
   std::uint64_t page_size = 0;
   Meta meta;
+  bool guilt_lasts = false;  // of the job that run_job returned false for
   std::map<NodeId, std::uint64_t> confirmed;
   Seq leased{UINT64_MAX};  // see Ledger::retain
 };

@@ -103,6 +103,7 @@ bool Ledger::Impl::run_job(const WriteJob& job, GroupState& state, Answer& answe
   std::variant<CallEffect, Rejection> done = run_request(job, body);
   if (const auto* const rejection = std::get_if<Rejection>(&done)) {
     answer = nack_of(tx, *rejection);
+    guilt_lasts = rejection->lasting;
     if (!db.in_transaction()) return false;
     rollback_to.run();
     release.run();

@@ -12,7 +12,7 @@ std::variant<CallEffect, Rejection> Migration::run(const Migrate& migrate) {
     failure = run_all(migrate);
   } catch (const SqliteError& error) {
     if (sandbox_.refusal().empty()) {
-      failure = rejection_of(error, index_);
+      failure = statement_rejection(error, capture_, limits_.max_changes, index_);
     } else {
       failure = Rejection{NackCode::kForbidden, sandbox_.refusal(), index_, true};
     }

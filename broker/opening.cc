@@ -176,7 +176,7 @@ void add_way(Report& report, Way way, std::string title, std::string command,
 
 void add_ways_out(Report& report, const DatabaseName& name) {
   const std::string restore = broker_command("restore", name, "--from FILE");
-  const char* const kRestore = "Restore a backup, or a node's replica";
+  constexpr const char* kRestore = "Restore a backup, or a node's replica";
   switch (report.finding) {
     case Finding::kMissing:
       add_way(report, Way::kCreate, "Create a new database from a schema",

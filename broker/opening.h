@@ -91,6 +91,8 @@ class BrokerLock {
   [[nodiscard]] static Result<BrokerLock> take(const std::string& path);
   // Whether somebody has it at this moment, this process included.
   [[nodiscard]] static bool is_taken(const std::string& path);
+  BrokerLock(const BrokerLock&) = delete;
+  BrokerLock& operator=(const BrokerLock&) = delete;
   BrokerLock(BrokerLock&& other) noexcept;
   BrokerLock& operator=(BrokerLock&& other) noexcept;
   ~BrokerLock();

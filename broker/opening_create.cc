@@ -110,7 +110,7 @@ Result<Meta> create(const DatabaseName& name, const std::vector<std::string>& sc
   CSA_TRY(check_no_leftovers(name.path));
   const std::string site = building_site(name.path);
   remove_database(site);
-  const auto made = [&]() -> Result<Meta> {
+  auto made = [&]() -> Result<Meta> {
     try {
       Result<Meta> meta = build(name, schemas, from);
       if (!meta) return meta;

@@ -189,7 +189,7 @@ Result<Restoration> restore(const DatabaseName& name, const std::string& from_fi
   }
   const std::string site = building_site(name.path);
   remove_database(site);
-  const auto restored = [&]() -> Result<Restoration> {
+  auto restored = [&]() -> Result<Restoration> {
     try {
       Result<Meta> meta = build(name, from_file, from);
       if (!meta) return meta.error();

@@ -40,6 +40,23 @@ Error rival_error(const ServeConfig& config, const std::string& hostname, const 
                    "another --group."};
 }
 
+// The uplink's actions go out, what arrives within a moment goes in. True: a beacon of a broker
+// came.
+bool exchange(Uplink& uplink, Dialer& dialer) {
+  for (const UplinkAction& action : uplink.take_actions()) dialer.carry_out(action);
+  Received received = dialer.poll(milliseconds{20}, {});
+  const TimePoint now = monotonic_now();
+  bool announced = false;
+  for (const HeardBeacon& heard : received.beacons) {
+    uplink.on_beacon(heard, now);
+    announced = announced || heard.beacon.kind == BeaconKind::kAnnounce;
+  }
+  for (Message& message : received.messages) (void)uplink.on_message(std::move(message), now);
+  if (received.disconnected) uplink.on_disconnected(*received.disconnected, now);
+  if (now >= uplink.deadline()) uplink.on_deadline(now);
+  return announced;
+}
+
 // Looks whether another broker serves the group. Only an answer to HELLO proves it, never a beacon.
 Status look_for_rival(const ServeConfig& config) {
   const Log log;  // its search is nobody's business
@@ -61,19 +78,10 @@ Status look_for_rival(const ServeConfig& config) {
   uplink.start(start);
   TimePoint end = start + kRivalSearch;
   while (monotonic_now() < end) {
-    for (const UplinkAction& action : uplink.take_actions()) dialer.carry_out(action);
-    Received received = dialer.poll(milliseconds{20}, {});
-    const TimePoint now = monotonic_now();
-    for (const HeardBeacon& heard : received.beacons) {
-      uplink.on_beacon(heard, now);
-      if (heard.beacon.kind == BeaconKind::kAnnounce) end = start + kRivalGreeting;
-    }
-    for (Message& message : received.messages) (void)uplink.on_message(std::move(message), now);
-    if (received.disconnected) uplink.on_disconnected(*received.disconnected, now);
-    if (now >= uplink.deadline()) uplink.on_deadline(now);
+    if (exchange(uplink, dialer)) end = start + kRivalGreeting;
     for (const LinkEvent& event : uplink.take_events()) {
       if (const auto* const ready = std::get_if<LinkReady>(&event)) {
-        uplink.leave("only asked who is there", now);
+        uplink.leave("only asked who is there", monotonic_now());
         for (const UplinkAction& action : uplink.take_actions()) dialer.carry_out(action);
         return rival_error(config, ready->welcome.hostname, ready->endpoint);
       }

@@ -17,6 +17,8 @@ class Spool {
   // go on. Error: the spool's disk (full, not writable) or a source without sound csa tables;
   // nothing is left behind then. Other errors of the source are thrown.
   [[nodiscard]] static Result<Spool> cut(const Database& source, const std::string& directory);
+  Spool(const Spool&) = delete;
+  Spool& operator=(const Spool&) = delete;
   Spool(Spool&& other) noexcept;
   Spool& operator=(Spool&& other) noexcept;
   ~Spool();  // closes and unlinks the file

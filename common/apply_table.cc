@@ -103,8 +103,9 @@ std::string AppliedTable::where_exact_key(int& parameter) const {
   for (const std::uint32_t position : table.key_columns) {
     const std::string name = quote(column(position).name);
     const std::string value = parameter_text(parameter++);
-    sql += (sql.empty() ? " WHERE " : " AND ") + name + " = " + value + " AND " + name +
-           " COLLATE BINARY = " + value + " AND typeof(" + name + ") = typeof(" + value + ")";
+    sql.append(sql.empty() ? " WHERE " : " AND ").append(name).append(" = ").append(value);
+    sql.append(" AND ").append(name).append(" COLLATE BINARY = ").append(value);
+    sql.append(" AND typeof(").append(name).append(") = typeof(").append(value).append(")");
   }
   return sql;
 }
@@ -208,22 +209,26 @@ Statement& AppliedTable::update_statement(const RowChange& change) {
   for (std::size_t i = 0; i < roles_.size(); ++i) {
     if (change.old_values[i]) where += " AND " + where_value(i, parameter++);
   }
+  const std::string sql = "UPDATE OR FAIL main." + quote(info_.change_table.name) + " SET " +
+                          assignments(change, parameter) + where;
+  return updates_.emplace(std::move(shape), db_.prepare(sql)).first->second;
+}
+
+std::string AppliedTable::assignments(const RowChange& change, int parameter) const {
   std::string set;
   const auto add = [&](const std::string& name) {
     set += (set.empty() ? "" : ", ") + quote(name) + " = " + parameter_text(parameter++);
   };
-  if (change.new_key) {
-    const ChangeTable& table = info_.change_table;
-    if (!table.without_rowid) add(info_.rowid_name);
-    for (const std::uint32_t position : table.key_columns) {
-      if (table.without_rowid) add(column(position).name);
-    }
+  const ChangeTable& table = info_.change_table;
+  if (change.new_key && table.without_rowid) {
+    for (const std::uint32_t position : table.key_columns) add(column(position).name);
+  } else if (change.new_key) {
+    add(info_.rowid_name);
   }
   for (std::size_t i = 0; i < roles_.size(); ++i) {
     if (change.new_values[i]) add(column(i).name);
   }
-  const std::string sql = "UPDATE OR FAIL main." + quote(info_.change_table.name) + " SET ";
-  return updates_.emplace(std::move(shape), db_.prepare(sql + set + where)).first->second;
+  return set;
 }
 
 Status AppliedTable::update(const RowChange& change) {

@@ -41,6 +41,8 @@ class AppliedTable {
     return info_.columns[info_.carried[position]];
   }
   Statement& update_statement(const RowChange& change);
+  // "a = ?5, b = ?6", from `parameter` on.
+  [[nodiscard]] std::string assignments(const RowChange& change, int parameter) const;
   [[nodiscard]] Status execute(Statement& statement, const RowChange& change);
   [[nodiscard]] std::string explain(const RowChange& change);
 

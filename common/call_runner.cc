@@ -95,6 +95,16 @@ std::optional<Rejection> capture_rejection(const Capture& capture, std::uint64_t
   return Rejection{NackCode::kSql, status.error().what, statement, true};
 }
 
+Rejection statement_rejection(const SqliteError& error, const Capture& capture,
+                              std::uint64_t max_changes, std::uint32_t statement) {
+  if (error.primary_code() == SQLITE_INTERRUPT) {
+    if (std::optional<Rejection> why = capture_rejection(capture, max_changes, statement)) {
+      return std::move(*why);
+    }
+  }
+  return rejection_of(error, statement);
+}
+
 std::variant<CallEffect, Rejection> CallRunner::run(const Write& write) {
   effect_ = CallEffect{};
   index_ = 0;
@@ -106,7 +116,7 @@ std::variant<CallEffect, Rejection> CallRunner::run(const Write& write) {
     failure = run_all(write);
   } catch (const SqliteError& error) {
     if (sandbox_.refusal().empty()) {
-      failure = rejection_of(error, index_);
+      failure = statement_rejection(error, capture_, limits_.max_changes, index_);
     } else {
       failure = reject(NackCode::kForbidden, sandbox_.refusal());
     }

@@ -42,6 +42,10 @@ struct CallEffect {
                                                          std::uint64_t max_changes,
                                                          std::uint32_t statement);
 
+// The same for a statement that SQLite ended with `error`: what it captured may be why.
+[[nodiscard]] Rejection statement_rejection(const SqliteError& error, const Capture& capture,
+                                            std::uint64_t max_changes, std::uint32_t statement);
+
 struct CallLimits {
   std::uint64_t max_changes = 0;
   std::size_t rows_max = 0;

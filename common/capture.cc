@@ -159,6 +159,8 @@ Status Capture::status() const {
   return Ok{};
 }
 
+bool Capture::lost() const noexcept { return impl_->failure || impl_->exception; }
+
 bool Capture::at_work() const { return impl_->own_work > 0; }
 
 std::uint64_t Capture::size() const { return impl_->body.size(); }
@@ -227,7 +229,9 @@ void Capture::capture_whole_table(std::string_view name) {
   CapturedTable& table = impl.table(name);
   if (!table.captured) return;
   Statement rows = impl.db.prepare(select_rows(table.info));
-  while (rows.step()) impl.append_selected(table, kRecordInsert, rows);
+  while (impl.body.size() <= impl.options.max_bytes && rows.step()) {
+    impl.append_selected(table, kRecordInsert, rows);
+  }
   if (impl.body.size() > impl.options.max_bytes) {
     impl.fail("capture: table " + std::string(name) + " holds more than " +
               std::to_string(impl.options.max_bytes) + " bytes of rows; fill it in parts");

@@ -38,6 +38,9 @@ class Capture {
   // must be rolled back. Ask after each statement, and after finish(), for full-text tables change
   // late. Throws std::system_error: the spill's file.
   [[nodiscard]] Status status() const;
+  // The write must be rolled back whatever follows, so nothing more of it needs to run. For a
+  // progress handler: quick, never throws.
+  [[nodiscard]] bool lost() const noexcept;
   // True while capture runs statements of its own, also inside the hook: an authorizer that judges
   // a user's SQL must then allow everything (capture reads the schema by PRAGMAs).
   [[nodiscard]] bool at_work() const;

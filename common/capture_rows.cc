@@ -169,6 +169,30 @@ void Capture::Impl::delete_row(CapturedTable& table, std::int64_t rowid) {
   finish_record();
 }
 
+namespace {
+
+void append_new(Capture::Impl& impl, const CapturedTable& table, std::size_t position) {
+  const CapturedColumn& column = table.columns[position];
+  append_stored(new_value(impl.db.handle(), column.hook_index_update), column.affinity, impl.utf16,
+                impl.record);
+}
+
+// The key of a table without rowids before an UPDATE and, where it is another (true), after it.
+bool append_keys(Capture::Impl& impl, const CapturedTable& table, OldRow& row) {
+  Bytes& record = impl.record;
+  const std::vector<std::uint32_t>& key = table.info.change_table.key_columns;
+  const auto start = static_cast<std::ptrdiff_t>(record.size());
+  for (const std::uint32_t position : key) row.append(position, record);
+  const auto end = static_cast<std::ptrdiff_t>(record.size());
+  for (const std::uint32_t position : key) append_new(impl, table, position);
+  const auto at = record.begin();
+  if (!std::equal(at + start, at + end, at + end, record.end())) return true;
+  record.resize(static_cast<std::size_t>(end));
+  return false;
+}
+
+}  // namespace
+
 void Capture::Impl::update_row(CapturedTable& table, std::int64_t old_rowid,
                                std::int64_t new_rowid) {
   if (table.info.odd) {
@@ -178,24 +202,11 @@ void Capture::Impl::update_row(CapturedTable& table, std::int64_t old_rowid,
   }
   OldRow row(*this, table, old_rowid);
   start_record(table, kRecordUpdate);
-  const auto append_new = [&](std::size_t position) {
-    const CapturedColumn& column = table.columns[position];
-    append_stored(new_value(db.handle(), column.hook_index_update), column.affinity, utf16, record);
-  };
-  const std::size_t key_start = record.size();
-  bool moved = false;
+  bool moved = old_rowid != new_rowid;
   if (table.info.change_table.without_rowid) {
-    const std::vector<std::uint32_t>& key = table.info.change_table.key_columns;
-    for (const std::uint32_t position : key) row.append(position, record);
-    const std::size_t key_end = record.size();
-    for (const std::uint32_t position : key) append_new(position);
-    moved = !std::equal(record.begin() + static_cast<std::ptrdiff_t>(key_start),
-                        record.begin() + static_cast<std::ptrdiff_t>(key_end),
-                        record.begin() + static_cast<std::ptrdiff_t>(key_end), record.end());
-    if (!moved) record.resize(key_end);
+    moved = append_keys(*this, table, row);
   } else {
     append_integer(old_rowid, record);
-    moved = old_rowid != new_rowid;
     if (moved) append_integer(new_rowid, record);
   }
   if (moved) record[0] = kRecordMove;
@@ -208,7 +219,7 @@ void Capture::Impl::update_row(CapturedTable& table, std::int64_t old_rowid,
     const auto start = static_cast<std::ptrdiff_t>(record.size());
     row.append(i, record);
     const auto middle = static_cast<std::ptrdiff_t>(record.size());
-    append_new(i);
+    append_new(*this, table, i);
     const auto at = record.begin();
     if (std::equal(at + start, at + middle, at + middle, record.end())) {
       record.resize(static_cast<std::size_t>(role == ColumnRole::kDeclared ? middle : start));

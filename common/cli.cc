@@ -60,7 +60,7 @@ CLI::Option* add_text_option(CLI::App& app, const std::string& name,
                              const std::string& text) {
   CLI::Option* const option = app.add_option_function<std::string>(
       name,
-      [take](const std::string& value) {
+      [take = std::move(take)](const std::string& value) {
         if (const std::string wrong = take(value); !wrong.empty()) {
           throw CLI::ValidationError(wrong);
         }

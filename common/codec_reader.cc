@@ -1,6 +1,7 @@
 #include "common/codec_reader.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 
 #include "common/codec_writer.h"
@@ -8,6 +9,33 @@
 // First bytes of msgpack's forms: github.com/msgpack/msgpack/blob/master/spec.md
 
 namespace csa::codec {
+
+namespace {
+
+// What follows a first byte from C0 to DF: a number of so many octets, which counts the bytes
+// behind it or, times `elements`, the elements; and `fixed` bytes.
+struct Form {
+  std::uint8_t number = 0;
+  std::uint8_t fixed = 0;
+  std::uint8_t elements = 0;
+  bool legal = true;
+};
+// clang-format off
+constexpr std::array<Form, 32> kForms{{
+    {}, {0, 0, 0, false}, {}, {},             // nil, unused, false, true
+    {1}, {2}, {4},                            // bin
+    {1, 1}, {2, 1}, {4, 1},                   // ext: its type and its bytes
+    {0, 4}, {0, 8},                           // float
+    {0, 1}, {0, 2}, {0, 4}, {0, 8},           // unsigned
+    {0, 1}, {0, 2}, {0, 4}, {0, 8},           // signed
+    {0, 2}, {0, 3}, {0, 5}, {0, 9}, {0, 17},  // ext of a fixed size
+    {1}, {2}, {4},                            // str
+    {2, 0, 1}, {4, 0, 1},                     // array
+    {2, 0, 2}, {4, 0, 2},                     // map
+}};
+// clang-format on
+
+}  // namespace
 
 bool Reader::next(std::uint8_t& byte) {
   if (rest_.empty()) return false;
@@ -61,10 +89,11 @@ bool Reader::integer(std::uint64_t& bits, bool& negative) {
   }
   if (byte >= 0xCC && byte <= 0xCF) return next(std::size_t{1} << (byte - 0xCCU), bits);
   if (byte < 0xD0 || byte > 0xD3) return false;
-  const std::size_t octets = std::size_t{1} << (byte - 0xD0U);
-  if (!next(octets, bits)) return false;
-  negative = (bits >> (8 * octets - 1) & 1U) != 0;
-  if (negative && octets < 8) bits |= ~std::uint64_t{0} << (8 * octets);
+  if (!next(std::size_t{1} << (byte - 0xD0U), bits)) return false;
+  // Widens the sign.
+  const std::uint64_t sign = std::uint64_t{1} << ((8U << (byte - 0xD0U)) - 1U);
+  negative = (bits & sign) != 0;
+  if (negative) bits |= ~(sign - 1);
   return true;
 }
 
@@ -113,43 +142,29 @@ bool Reader::text16(std::u16string& units) {
 bool Reader::skip() {
   for (std::uint64_t pending = 1; pending > 0; --pending) {
     std::uint8_t byte = 0;
-    if (!next(byte)) return false;
     std::uint64_t count = 0;
     std::uint64_t size = 0;
-    if (byte < 0x80 || byte >= 0xE0) continue;
-    if (byte < 0x90) {
-      count = 2 * (byte & 0x0FU);
-    } else if (byte < 0xA0) {
-      count = byte & 0x0FU;
-    } else if (byte < 0xC0) {
-      size = byte & 0x1FU;
-    } else if (byte == 0xC0 || byte == 0xC2 || byte == 0xC3) {
-      continue;
-    } else if (byte >= 0xC4 && byte <= 0xC6) {
-      if (!next(std::size_t{1} << (byte - 0xC4U), size)) return false;
-    } else if (byte >= 0xC7 && byte <= 0xC9) {
-      if (!next(std::size_t{1} << (byte - 0xC7U), size)) return false;
-      ++size;
-    } else if (byte == 0xCA || byte == 0xCB) {
-      size = byte == 0xCA ? 4 : 8;
-    } else if (byte >= 0xCC && byte <= 0xCF) {
-      size = std::uint64_t{1} << (byte - 0xCCU);
-    } else if (byte >= 0xD0 && byte <= 0xD3) {
-      size = std::uint64_t{1} << (byte - 0xD0U);
-    } else if (byte >= 0xD4 && byte <= 0xD8) {
-      size = 1 + (std::uint64_t{1} << (byte - 0xD4U));
-    } else if (byte >= 0xD9 && byte <= 0xDB) {
-      if (!next(std::size_t{1} << (byte - 0xD9U), size)) return false;
-    } else if (byte >= 0xDC) {
-      if (!next(byte % 2 == 0 ? 2 : 4, count)) return false;
-      if (byte >= 0xDE) count *= 2;
-    } else {
-      return false;  // C1 is not used
-    }
     ByteView skipped;
-    if (!next(size, skipped)) return false;
+    if (!next(byte) || !extent(byte, count, size) || !next(size, skipped)) return false;
     pending += count;
     if (pending > rest_.size() + 1) return false;  // every element has a byte
+  }
+  return true;
+}
+
+bool Reader::extent(std::uint8_t byte, std::uint64_t& count, std::uint64_t& size) {
+  if (byte >= 0xC0 && byte < 0xE0) {
+    const Form& form = kForms.at(byte - 0xC0U);
+    std::uint64_t given = 0;
+    if (!form.legal || !next(form.number, given)) return false;
+    count = form.elements * given;
+    size = form.elements == 0 ? form.fixed + given : 0;
+  } else if (byte >= 0x80 && byte < 0x90) {
+    count = 2 * std::uint64_t{byte & 0x0FU};
+  } else if (byte >= 0x90 && byte < 0xA0) {
+    count = byte & 0x0FU;
+  } else if (byte >= 0xA0 && byte < 0xC0) {
+    size = byte & 0x1FU;
   }
   return true;
 }

@@ -86,6 +86,8 @@ class Reader {
   [[nodiscard]] std::optional<std::size_t> array();
   [[nodiscard]] bool is_nil() const { return !rest_.empty() && rest_[0] == 0xC0; }
   [[nodiscard]] bool skip();
+  // Of the element that began with `byte`: elements inside it, or bytes of its content.
+  [[nodiscard]] bool extent(std::uint8_t byte, std::uint64_t& count, std::uint64_t& size);
 
   // Any integer form. `negative`: `bits` is two's complement.
   [[nodiscard]] bool integer(std::uint64_t& bits, bool& negative);

@@ -143,14 +143,15 @@ Received Dialer::poll(std::chrono::milliseconds limit, const std::vector<int>& w
   if (sub_) watch(*sub_, "changes", out);
   if (broken_ && !out.disconnected) out.disconnected = std::move(broken_);
   broken_.reset();
-  if (beacons_) {
-    for (BeaconPort::Heard& heard : beacons_->receive(limits::kDrainMax)) {
-      if (heard.heard.beacon.cluster == config_.cluster) {
-        out.beacons.push_back(std::move(heard.heard));
-      }
-    }
-  }
+  if (beacons_) drain_beacons(out);
   return out;
+}
+
+void Dialer::drain_beacons(Received& out) {
+  for (BeaconPort::Heard& heard : beacons_->receive(limits::kDrainMax)) {
+    if (heard.heard.beacon.cluster == config_.cluster)
+      out.beacons.push_back(std::move(heard.heard));
+  }
 }
 
 void Dialer::drain(Line& line, bool subscription, Received& out) {

@@ -59,6 +59,7 @@ class Dialer {
   void send(const Message& message);
   void probe(const Id128& nonce);
   void drain(Line& line, bool subscription, Received& out);
+  void drain_beacons(Received& out);
   void watch(Line& line, const char* name, Received& out);
   void take_frame(ByteView frame, Received& out);
 

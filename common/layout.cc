@@ -8,6 +8,7 @@ namespace {
 
 std::vector<std::string> names_of(const TableInfo& info, const std::vector<std::uint32_t>& keys) {
   std::vector<std::string> names;
+  names.reserve(keys.size());
   for (const std::uint32_t position : keys) {
     names.push_back(info.columns[info.carried[position]].name);
   }

@@ -51,7 +51,7 @@ static_assert(kGroupMax <= kWaitingWritesMax);
 static_assert(kWriteMax <= kGroupBytesMax && kGroupBytesMax <= kWaitingBytesMax);
 static_assert(kSnapshotWindow / kChunkMax <= kPeerJobsMax && kPeerJobsMax <= kReaderJobsMax);
 // One line of `csa-admin nodes`, every byte escaped, times all peers fits one frame.
-static_assert(kPeersMax * (3 * 6 * kShownTextMax + 512) < kFrameMax);
+static_assert(kPeersMax * (std::size_t{3} * 6 * kShownTextMax + 512) < kFrameMax);
 
 // Node.
 inline constexpr std::size_t kStreamBufferMax = 16 * kMiB;  // UPDATEs kept while catching up

@@ -49,7 +49,7 @@ Why bad_pieces(const std::vector<LogPiece>& pieces, const Position& head) {
   std::size_t bytes = 0;
   for (std::size_t i = 0; i < pieces.size(); ++i) {
     const LogPiece& piece = pieces[i];
-    if (const Why why = invalid(piece.header)) return why;
+    if (Why why = invalid(piece.header)) return why;
     if (piece.bytes.size() > limits::kPieceMax) return "a piece is too long";
     if (piece.offset > piece.header.size || piece.bytes.size() > piece.header.size - piece.offset) {
       return "a piece goes beyond its entry's size";
@@ -75,7 +75,7 @@ struct Validity {
          {std::pair("app", &m.app), std::pair("group", &m.group),
           std::pair("app_version", &m.app_version), std::pair("program", &m.program),
           std::pair("hostname", &m.hostname)}) {
-      if (const Why why = too_long(field, *text)) return why;
+      if (Why why = too_long(field, *text)) return why;
     }
     return std::nullopt;
   }
@@ -85,7 +85,7 @@ struct Validity {
     if (m.heartbeat_ms == 0 || m.node_timeout_ms < m.heartbeat_ms) {
       return "node_timeout_ms is below heartbeat_ms, or that is 0";
     }
-    if (const Why why = too_long("hostname", m.hostname)) return why;
+    if (Why why = too_long("hostname", m.hostname)) return why;
     return too_long("program", m.program);
   }
   Why operator()(const Refused& m) const {
@@ -149,7 +149,7 @@ struct Validity {
   }
   Why operator()(const Update& m) const {
     if (m.pieces.empty()) return "no pieces";
-    if (const Why why = bad_pieces(m.pieces, m.head)) return why;
+    if (Why why = bad_pieces(m.pieces, m.head)) return why;
     for (const LogPiece& piece : m.pieces) {
       if (piece.offset != 0 || !(piece.completes() || piece.is_stub())) {
         return "an entry is neither whole nor a stub";
@@ -163,7 +163,7 @@ struct Validity {
   }
   Why operator()(const Presence& m) const {
     if (!known(m.event, PresenceEvent::kLost)) return "unknown event";
-    if (const Why why = too_long("hostname", m.hostname)) return why;
+    if (Why why = too_long("hostname", m.hostname)) return why;
     return too_long("address", m.address);
   }
   Why operator()(const Admin& m) const {

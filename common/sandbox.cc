@@ -106,7 +106,7 @@ Sandbox::Sandbox(const Database& db, std::function<TimePoint()> now)
       this);
   sqlite3_progress_handler(
       db.handle(), kStepsBetweenLooks,
-      [](void* self) { return static_cast<Sandbox*>(self)->past_deadline() ? 1 : 0; }, this);
+      [](void* self) { return static_cast<Sandbox*>(self)->must_stop() ? 1 : 0; }, this);
 }
 
 Sandbox::~Sandbox() {

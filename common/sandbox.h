@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "common/sqlite.h"
 #include "common/types.h"
@@ -44,12 +45,18 @@ class Sandbox {
   // From now on a statement that still runs at `deadline` is interrupted.
   void set_deadline(std::optional<TimePoint> deadline) { deadline_ = deadline; }
   [[nodiscard]] bool past_deadline() const { return deadline_ && now_() >= *deadline_; }
+  // While there is a deadline, a statement is interrupted as well once `lost` is true: its write
+  // will be undone anyway. Asked while it runs, so it must not touch the database.
+  void set_lost(std::function<bool()> lost) { lost_ = std::move(lost); }
 
  private:
   struct Question {
     int action;
     std::string_view first, second, database, trigger;
   };
+  [[nodiscard]] bool must_stop() const {
+    return past_deadline() || (deadline_ && lost_ && lost_());
+  }
   [[nodiscard]] bool allow(const Question& question);
   [[nodiscard]] bool allow_rows(const Question& question);
   [[nodiscard]] bool allow_read(const Question& question);
@@ -59,6 +66,7 @@ class Sandbox {
 
   const Database& db_;
   std::function<TimePoint()> now_;
+  std::function<bool()> lost_;
   std::optional<TimePoint> deadline_;
   bool watching_ = false;
   Mode mode_ = Mode::kWrite;

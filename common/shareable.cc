@@ -49,7 +49,7 @@ class Finder {
     }
   }
 
-  std::vector<Object> read_objects() const {
+  [[nodiscard]] std::vector<Object> read_objects() const {
     Statement statement = db_.prepare(
         "SELECT type, name, tbl_name, rootpage = 0, sql FROM main.sqlite_schema ORDER BY type, "
         "name");
@@ -82,7 +82,7 @@ class Finder {
 
   // The reason why `sql` cannot be prepared, if it is one that sharing cares for. A view of a table
   // that is gone is broken on every copy alike, and stays so.
-  std::optional<std::string> missing(const std::string& sql, bool any_error) const {
+  [[nodiscard]] std::optional<std::string> missing(const std::string& sql, bool any_error) const {
     sqlite3_stmt* raw = nullptr;
     const int code = sqlite3_prepare_v2(db_.handle(), sql.c_str(), -1, &raw, nullptr);
     const std::string message = code == SQLITE_OK ? "" : sqlite3_errmsg(db_.handle());
@@ -159,7 +159,7 @@ class Finder {
     probe(label, "UPDATE " + name + " SET " + set, false);
   }
 
-  std::vector<std::string> writable_columns(const std::string& table) const {
+  [[nodiscard]] std::vector<std::string> writable_columns(const std::string& table) const {
     std::vector<std::string> columns;
     try {
       Statement statement =

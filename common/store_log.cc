@@ -110,7 +110,7 @@ void LogTable::erase(std::int64_t from, std::int64_t to) {
 // The part that holds byte `offset`, or the last one if that ends before it; -1: no part at all.
 std::int64_t LogTable::part_at(Seq seq, std::uint64_t offset) {
   const std::int64_t first = first_part(seq);
-  std::int64_t high = first;
+  std::int64_t high = 0;
   {
     last_.bind(1, first).bind(2, first_part(seq.next()));
     OneRow row(last_);

@@ -89,7 +89,7 @@ struct Stream::Impl {
     ahead_bytes = 0;
   }
 
-  void keep_ahead(LogPiece piece) {
+  void keep_ahead(LogPiece&& piece) {
     if (!fits_itself(piece) || piece.offset != 0 || !piece.completes()) return;
     const std::size_t cost = cost_of(piece);
     if (ready_bytes + ahead_bytes + cost > limits::kStreamBufferMax) {

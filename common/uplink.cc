@@ -73,7 +73,7 @@ std::optional<Message> Uplink::on_message(Message message, TimePoint now) {
   return message;
 }
 
-void Uplink::on_disconnected(std::string why, TimePoint now) {
+void Uplink::on_disconnected(const std::string& why, TimePoint now) {
   Impl& u = *impl_;
   if (!u.has_links()) return;
   const bool failed = u.state != UplinkState::kReady;

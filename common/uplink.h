@@ -83,7 +83,7 @@ class Uplink {
   // comes back for the owner (HEAD and PONG both: eaten and given back).
   [[nodiscard]] std::optional<Message> on_message(Message message, TimePoint now);
   // A socket reports its end (monitor event, refused connection).
-  void on_disconnected(std::string why, TimePoint now);
+  void on_disconnected(const std::string& why, TimePoint now);
   // The owner found the link unusable (nonsense from the broker, ...): drop it and search anew.
   void abandon(std::string why, TimePoint now);
   // The owner must not work with this broker: as if it had refused.

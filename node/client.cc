@@ -87,6 +87,7 @@ OpenedClient Client::open(ClientOptions options) {
   } catch (const std::exception& error) {
     opened.failure = {1, std::string("cannot open the replica: ") + error.what()};
   }
+  // NOLINTNEXTLINE(cppcoreguidelines-owning-memory): make_unique reaches no private constructor
   if (impl->backend_) opened.client.reset(new Client(std::move(impl)));
   return opened;
 }

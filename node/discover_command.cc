@@ -69,6 +69,16 @@ std::map<Endpoint, FoundBroker> hear(const NodeOptions& options, BeaconPort& por
   return found;
 }
 
+// True: the greeting was answered, the subscription is opened.
+bool carry_out_all(Uplink& uplink, Dialer& dialer) {
+  bool subscribes = false;
+  for (const UplinkAction& action : uplink.take_actions()) {
+    subscribes = subscribes || std::holds_alternative<OpenSubscription>(action);
+    dialer.carry_out(action);
+  }
+  return subscribes;
+}
+
 // Goes the whole way to one broker, as a node would, up to the proof of its PUB port.
 void greet(const NodeOptions& options, FoundBroker& broker, const Log& log) {
   UplinkConfig config;
@@ -88,10 +98,7 @@ void greet(const NodeOptions& options, FoundBroker& broker, const Log& log) {
   broker.why = "TCP port " + std::to_string(broker.endpoint.port) +
                " does not answer: is it open in that computer's firewall?";
   while (monotonic_now() < end) {
-    for (const UplinkAction& action : uplink.take_actions()) {
-      welcomed = welcomed || std::holds_alternative<OpenSubscription>(action);
-      dialer.carry_out(action);
-    }
+    welcomed = carry_out_all(uplink, dialer) || welcomed;
     Received received = dialer.poll(limits::kPollMax, {});
     const TimePoint now = monotonic_now();
     for (Message& message : received.messages) (void)uplink.on_message(std::move(message), now);
@@ -108,10 +115,7 @@ void greet(const NodeOptions& options, FoundBroker& broker, const Log& log) {
         return;
       }
     }
-    for (const UplinkAction& action : uplink.take_actions()) {
-      welcomed = welcomed || std::holds_alternative<OpenSubscription>(action);
-      dialer.carry_out(action);
-    }
+    welcomed = carry_out_all(uplink, dialer) || welcomed;
     if (broker.usable) return;
   }
   if (welcomed) {

@@ -21,6 +21,7 @@ class DoorClient {
                                                          const Log& log);
   DoorClient(const DoorClient&) = delete;
   DoorClient& operator=(const DoorClient&) = delete;
+  ~DoorClient() = default;
 
   // As the owner told it at the entrance.
   [[nodiscard]] const ClientStatus& first_status() const { return first_status_; }

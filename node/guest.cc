@@ -169,7 +169,8 @@ void Guest::take(DoorMessage message) {
   } else if (const auto* const given = std::get_if<DoorTx>(&message)) {
     take_tx(*given);
   } else if (auto* const status = std::get_if<DoorStatus>(&message)) {
-    status_ = std::move(status->status);
+    // That the owner leaves is not this client's state: the end of the door follows.
+    if (status->status.state != ClientState::kLeaving) status_ = std::move(status->status);
   } else if (const auto* const event = std::get_if<DoorEvent>(&message)) {
     take_event(event->event);
   }

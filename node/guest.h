@@ -31,6 +31,8 @@ class Guest final : public Backend {
   // Starts the thread. `log` must outlive this. on_event of the joining's options is called from
   // the guest's thread, and once it is the owner from the link's.
   Guest(Joining joining, std::unique_ptr<DoorClient> door, const Log& log);
+  Guest(const Guest&) = delete;
+  Guest& operator=(const Guest&) = delete;
   ~Guest() override;
 
   void submit(Request request, std::chrono::milliseconds timeout, Done done) override;

@@ -124,7 +124,7 @@ void Link::serve_door(TimePoint now) {
     start_write(std::move(call.request), now + call.timeout, std::move(own));
   }
   for (const TxId& tx : received.known) session_.release(tx, now);
-  door_->tell_new_guests(present_status());
+  if (!leaving_) door_->tell_new_guests(present_status());
 }
 
 void Link::run_tasks() {
@@ -166,8 +166,11 @@ void Link::deliver(const SessionEvent& event) {
   if (const auto* const changed = std::get_if<StateChanged>(&event)) why_ = changed->why;
   if (const std::optional<ClientEvent> out = to_event(event)) {
     if (config_.on_event) config_.on_event(*out);
-    // How this program's client ends is not its guests' business.
-    if (door_ && out->kind != ClientEvent::Kind::kStopped) door_->tell(*out, present_status());
+    // How this program's client ends is not its guests' business: they go on.
+    const bool end =
+        out->kind == ClientEvent::Kind::kStopped ||
+        (out->kind == ClientEvent::Kind::kState && out->state == ClientState::kLeaving);
+    if (door_ && !end) door_->tell(*out, present_status());
   }
   if (std::holds_alternative<Stopped>(event)) stopped_ = true;
 }

@@ -37,6 +37,8 @@ class Link final : public Backend {
  public:
   // Starts both threads. REQUIRES: the caller holds the replica's OwnerLock until leave() is done.
   Link(LinkConfig config, std::unique_ptr<Replica> replica, const Log& log);
+  Link(const Link&) = delete;
+  Link& operator=(const Link&) = delete;
   ~Link() override;
 
   void submit(Request request, std::chrono::milliseconds timeout, Done done) override;

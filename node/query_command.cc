@@ -44,6 +44,7 @@ int bind_all(sqlite3_stmt* statement, const Row& parameters, std::size_t& next) 
 
 int print_statement(sqlite3* db, sqlite3_stmt* statement, RowFormat format) {
   std::vector<std::string> columns;
+  columns.reserve(static_cast<std::size_t>(sqlite3_column_count(statement)));
   for (int i = 0; i < sqlite3_column_count(statement); ++i) {
     columns.emplace_back(sqlite3_column_name(statement, i));
   }

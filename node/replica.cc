@@ -278,6 +278,8 @@ Result<std::unique_ptr<Replica>> Replica::open(const std::string& path, const st
 
 const ReplicaState& Replica::state() const { return impl_->state; }
 
+const std::string& Replica::path() const { return impl_->name.path; }
+
 Result<Applied> Replica::apply(const std::vector<LogPiece>& pieces) {
   try {
     return impl_->guarded([&] { return impl_->apply(pieces); });

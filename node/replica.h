@@ -29,6 +29,7 @@ class Replica {
   Replica& operator=(const Replica&) = delete;
 
   [[nodiscard]] const ReplicaState& state() const;
+  [[nodiscard]] const std::string& path() const;
 
   // Stores and applies pieces in stream order: everything complete in one local transaction
   // together with the Position, parts of an unfinished entry as they come. Error kDamaged: they do

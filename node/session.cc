@@ -83,9 +83,10 @@ void Session::Impl::tell_progress(TimePoint now) {
 void Session::Impl::settle(TimePoint now) {
   on_links(now);
   if (stopped) return;
-  if (rejoin_at && *rejoin_at <= now) {
-    rejoin_at.reset();
-    feed = Feed::kNone;
+  if (rejoin_at && *rejoin_at <= now) end_pause();
+  if (probe_at && *probe_at <= now) {
+    probe_at.reset();
+    want_probe = true;
   }
   join(now);
   if (standalone_at && *standalone_at <= now) {
@@ -93,25 +94,27 @@ void Session::Impl::settle(TimePoint now) {
   }
   writes.on_deadline(now, no_broker_text());
   const bool identified = !want_identity && out != Out::kIdentity;
-  if (uplink.ready() && identified) {
-    if (feed == Feed::kLog) {
-      if (const std::optional<LogGet> get = stream.take_request(now)) uplink.send(*get);
-    }
-    if (feed == Feed::kCopy) {
-      for (const SnapshotGet& get : copy.take_requests(now)) uplink.send(get);
-    }
-    go_on_handover(now);
-    if (state == NodeState::kCatchingUp && applied_all()) become(NodeState::kLive, {}, now);
-    const bool joined = state == NodeState::kCatchingUp || state == NodeState::kLive ||
-                        (state == NodeState::kReplaying && handed_over());
-    if (joined && replica.journal.waiting == 0) {
-      for (Message& message : writes.take_sendable(now)) uplink.send(std::move(message));
-    }
-  }
+  if (uplink.ready() && identified) send_requests(now);
   last_now = now;
   tell_uplink();
   tell_position(now);
   deliver_writes();
+}
+
+void Session::Impl::send_requests(TimePoint now) {
+  if (feed == Feed::kLog) {
+    if (const std::optional<LogGet> get = stream.take_request(now)) uplink.send(*get);
+  }
+  if (feed == Feed::kCopy) {
+    for (const SnapshotGet& get : copy.take_requests(now)) uplink.send(get);
+  }
+  go_on_handover(now);
+  if (state == NodeState::kCatchingUp && applied_all()) become(NodeState::kLive, {}, now);
+  const bool joined = state == NodeState::kCatchingUp || state == NodeState::kLive ||
+                      (state == NodeState::kReplaying && handed_over());
+  if (joined && replica.journal.waiting == 0) {
+    for (Message& message : writes.take_sendable(now)) uplink.send(std::move(message));
+  }
 }
 
 // Heartbeats are far apart: whoever asks the broker how far the nodes are wants a fresher answer.
@@ -128,7 +131,11 @@ void Session::Impl::tell_position(TimePoint now) {
 }
 
 std::optional<StoreJob> Session::Impl::next_job(TimePoint now) {
-  if (feed == Feed::kPaused) return std::nullopt;  // the disk is given time
+  if (feed == Feed::kPaused) {  // the disk is given time
+    if (!std::exchange(want_probe, false)) return std::nullopt;
+    out = Out::kProbe;
+    return ProbeDisk{probe_bytes};
+  }
   if (want_identity) {
     want_identity = false;
     out = Out::kIdentity;
@@ -197,9 +204,9 @@ void Session::on_beacon(const HeardBeacon& heard, TimePoint now) {
   impl_->settle(now);
 }
 
-void Session::on_disconnected(std::string why, TimePoint now) {
+void Session::on_disconnected(const std::string& why, TimePoint now) {
   if (impl_->stopped) return;
-  impl_->uplink.on_disconnected(std::move(why), now);
+  impl_->uplink.on_disconnected(why, now);
   impl_->settle(now);
 }
 
@@ -216,6 +223,7 @@ void Session::on_applied(Result<Applied> result, TimePoint now) {
     Applied applied = std::move(result).value();
     s.see_replica(applied.state);
     s.store_troubles = 0;
+    s.disk_was_full = false;
     if (installing) {
       s.copy.cancel();
       s.feed = Impl::Feed::kNone;
@@ -334,6 +342,7 @@ TimePoint Session::deadline() const {
   TimePoint next = s.uplink.deadline();
   sooner(next, s.standalone_at);
   sooner(next, s.rejoin_at);
+  sooner(next, s.probe_at);
   sooner(next, s.tell_at);
   sooner(next, s.handover.deadline());
   const bool identified = !s.want_identity && s.out != Impl::Out::kIdentity;

@@ -44,6 +44,9 @@ struct InstallCopy {
 struct DropDownload {};     // no answer
 struct ReserveCounters {};  // on_counters
 struct RenewIdentity {};    // on_identity
+struct ProbeDisk {
+  std::uint64_t bytes = 0;
+};  // on_probe
 struct RememberEndpoint {
   std::string endpoint;
 };  // no answer
@@ -65,9 +68,10 @@ struct SpoolPieces {
   std::vector<LogPiece> pieces;
 };                   // on_spooled
 struct TakeOver {};  // on_applied
-using StoreJob = std::variant<ApplyPieces, BeginDownload, WriteChunk, InstallCopy, DropDownload,
-                              ReserveCounters, RenewIdentity, RememberEndpoint, RememberClock,
-                              JournalWrite, ReadJournal, MarkAnswered, SpoolPieces, TakeOver>;
+using StoreJob =
+    std::variant<ApplyPieces, BeginDownload, WriteChunk, InstallCopy, DropDownload, ReserveCounters,
+                 RenewIdentity, ProbeDisk, RememberEndpoint, RememberClock, JournalWrite,
+                 ReadJournal, MarkAnswered, SpoolPieces, TakeOver>;
 
 // For the application.
 struct StateChanged {
@@ -143,7 +147,7 @@ class Session {
   // From the wire.
   void on_message(Message message, TimePoint now);
   void on_beacon(const HeardBeacon& heard, TimePoint now);
-  void on_disconnected(std::string why, TimePoint now);
+  void on_disconnected(const std::string& why, TimePoint now);
   // From the store.
   void on_applied(Result<Applied> result, TimePoint now);
   void on_download(std::uint64_t from_offset, TimePoint now);
@@ -154,6 +158,8 @@ class Session {
   void on_journal_read(Result<std::vector<Replay>> result, TimePoint now);
   void on_marked(const ReplicaState& replica, TimePoint now);
   void on_spooled(const Status& result, TimePoint now);
+  // Whether a file of the job's size found room.
+  void on_probe(bool room, TimePoint now);
   // The job that is out met the disk's error (kFailed): it is tried again after a while. For a job
   // without an answer: nothing.
   void on_store_failed(Error error, TimePoint now);

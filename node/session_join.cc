@@ -16,13 +16,9 @@ constexpr seconds kRenewEach{60};  // a broker that always knows higher counters
 constexpr milliseconds kStoreRetryFirst{500};
 constexpr milliseconds kStoreRetryMax{60000};
 constexpr int kStoreTroublesMax = 8;
-
-template <class... Ts>
-struct Overloaded : Ts... {
-  using Ts::operator()...;
-};
-template <class... Ts>
-Overloaded(Ts...) -> Overloaded<Ts...>;
+constexpr seconds kProbeEach{2};
+constexpr std::uint64_t kProbeFirst = limits::kMiB;
+constexpr std::uint64_t kProbeMax = 64 * limits::kMiB;
 
 }  // namespace
 
@@ -72,25 +68,26 @@ void Session::Impl::on_links(TimePoint now) {
       const LinkEvent& event = found[i];
       const bool refused_next =
           i + 1 < found.size() && std::holds_alternative<LinkRefused>(found[i + 1]);
-      std::visit(Overloaded{
-                     [&](const LinkSearching& searching) {
-                       if (!searching.why.empty()) no_link = searching.why;
-                       if (state == NodeState::kRefused)
-                         standalone_at = now + config.discovery_timeout;
-                       if (state == NodeState::kGreeting || state == NodeState::kRefused)
-                         become(NodeState::kSearching, no_link, now);
-                     },
-                     [&](const LinkGreeting&) {
-                       if (state == NodeState::kSearching) become(NodeState::kGreeting, {}, now);
-                     },
-                     [&](const LinkReady& ready) {
-                       if (uplink.ready()) on_ready(ready, now);
-                     },
-                     [&](const LinkLost& lost) { on_lost(lost.why, refused_next, now); },
-                     [&](const LinkRefused& refused) { on_refused(refused, now); },
-                 },
-                 event);
+      on_link(event, refused_next, now);
     }
+  }
+}
+
+void Session::Impl::on_link(const LinkEvent& event, bool refused_next, TimePoint now) {
+  if (const auto* const searching = std::get_if<LinkSearching>(&event)) {
+    if (!searching->why.empty()) no_link = searching->why;
+    if (state == NodeState::kRefused) standalone_at = now + config.discovery_timeout;
+    if (state == NodeState::kGreeting || state == NodeState::kRefused) {
+      become(NodeState::kSearching, no_link, now);
+    }
+  } else if (std::holds_alternative<LinkGreeting>(event)) {
+    if (state == NodeState::kSearching) become(NodeState::kGreeting, {}, now);
+  } else if (const auto* const ready = std::get_if<LinkReady>(&event)) {
+    if (uplink.ready()) on_ready(*ready, now);
+  } else if (const auto* const lost = std::get_if<LinkLost>(&event)) {
+    on_lost(lost->why, refused_next, now);
+  } else if (const auto* const refused = std::get_if<LinkRefused>(&event)) {
+    on_refused(*refused, now);
   }
 }
 
@@ -172,8 +169,7 @@ void Session::Impl::on_lost(const std::string& reason, bool refused_next, TimePo
   copy.link_down();
   handover.stop();
   writes.link_down();
-  feed = Feed::kNone;
-  rejoin_at.reset();
+  end_pause();
   ledger_age_ms = 0;
   if (config.stop_on_disconnect && was_live) {
     become(NodeState::kLeaving, reason, now);
@@ -247,9 +243,7 @@ void Session::Impl::on_damage(const Error& error, bool installing, TimePoint now
   stream.stop();
   if (!installing && error.code != Errc::kDamaged) {
     copy.cancel();
-    feed = Feed::kPaused;
-    store_troubles = std::min(store_troubles + 1, kStoreTroublesMax);
-    rejoin_at = now + std::min(kStoreRetryMax, kStoreRetryFirst * (1 << store_troubles));
+    pause(now);
     if (uplink.ready())
       become(has_journal() ? state : NodeState::kCatchingUp, what + error.what, now);
     return;
@@ -266,6 +260,42 @@ void Session::Impl::on_damage(const Error& error, bool installing, TimePoint now
   feed = uplink.ready() ? Feed::kCopy : Feed::kNone;
   if (uplink.ready())
     become(NodeState::kCatchingUp, what + error.what + " (taking a full copy)", now);
+}
+
+// Trying costs the broker a part of its log each time, so it is done ever less often. Room on the
+// disk is asked for more often: that costs nothing, and a full disk that has room again is why a
+// store mostly goes on.
+void Session::Impl::pause(TimePoint now) {
+  feed = Feed::kPaused;
+  store_troubles = std::min(store_troubles + 1, kStoreTroublesMax);
+  rejoin_at = now + std::min(kStoreRetryMax, kStoreRetryFirst * (1 << store_troubles));
+  probe_at = now + kProbeEach;
+  if (!disk_was_full) probe_bytes = kProbeFirst;
+}
+
+void Session::Impl::end_pause() {
+  rejoin_at.reset();
+  probe_at.reset();
+  want_probe = false;
+  feed = Feed::kNone;
+}
+
+void Session::on_probe(bool room, TimePoint now) {
+  Impl& s = *impl_;
+  s.out = Impl::Out::kNothing;
+  if (s.stopped) return;
+  if (s.feed == Impl::Feed::kPaused) {
+    if (room && s.disk_was_full) {
+      s.disk_was_full = false;
+      s.end_pause();
+    } else {
+      // There was room all the time: so much is not enough, or room is not what the store lacks.
+      if (room) s.probe_bytes = std::min(2 * s.probe_bytes, kProbeMax);
+      s.disk_was_full = !room;
+      s.probe_at = now + kProbeEach;
+    }
+  }
+  s.settle(now);
 }
 
 void Session::Impl::see_replica(const ReplicaState& next) {
@@ -285,12 +315,30 @@ void Session::Impl::on_end(const SnapshotEnd& end, TimePoint now) {
 }
 
 void Session::Impl::on_answer(Message message, TimePoint now) {
-  if (auto* ack = std::get_if<Ack>(&message)) {
-    writes.on_ack(std::move(*ack), uplink.welcome().head.epoch.id);
-  } else if (auto* nack = std::get_if<Nack>(&message)) {
-    if (!writes.on_nack(std::move(*nack), now))
+  if (const auto* ack = std::get_if<Ack>(&message)) {
+    writes.on_ack(*ack, uplink.welcome().head.epoch.id);
+  } else if (const auto* nack = std::get_if<Nack>(&message)) {
+    if (!writes.on_nack(*nack, now))
       (void)renew_identity("the broker no longer takes this replica's TxIds", now);
-  } else if (auto* slice = std::get_if<LogSlice>(&message)) {
+  } else if (auto* update = std::get_if<Update>(&message)) {
+    newest(update->head);
+    if (feed == Feed::kLog) stream.on_update(std::move(*update), now);
+  } else if (const auto* beat = std::get_if<Head>(&message)) {
+    floor = beat->floor;
+    on_head(beat->head, beat->ledger_age_ms, now);
+  } else if (const auto* pong = std::get_if<Pong>(&message)) {
+    on_head(pong->head, pong->ledger_age_ms, now);
+    on_pong(*pong, now);
+  } else if (const auto* const replayed = std::get_if<Replayed>(&message)) {
+    handover.on_replayed(*replayed, now);
+    if (is_outcome(replayed->result)) events.emplace_back(OutcomeTold{*replayed});
+  } else {
+    on_content(std::move(message), now);
+  }
+}
+
+void Session::Impl::on_content(Message message, TimePoint now) {
+  if (auto* slice = std::get_if<LogSlice>(&message)) {
     const Position slice_head = slice->head;
     const Seq slice_floor = slice->floor;
     if (feed != Feed::kLog || !stream.on_log(std::move(*slice), now)) return;
@@ -310,18 +358,6 @@ void Session::Impl::on_answer(Message message, TimePoint now) {
   } else if (const auto* lost_copy = std::get_if<SnapshotGone>(&message)) {
     if (feed == Feed::kCopy && copy.on_gone(*lost_copy, now))
       become(NodeState::kCatchingUp, "the full copy begins anew: " + lost_copy->text, now);
-  } else if (auto* update = std::get_if<Update>(&message)) {
-    newest(update->head);
-    if (feed == Feed::kLog) stream.on_update(std::move(*update), now);
-  } else if (const auto* beat = std::get_if<Head>(&message)) {
-    floor = beat->floor;
-    on_head(beat->head, beat->ledger_age_ms, now);
-  } else if (const auto* pong = std::get_if<Pong>(&message)) {
-    on_head(pong->head, pong->ledger_age_ms, now);
-    on_pong(*pong, now);
-  } else if (const auto* const replayed = std::get_if<Replayed>(&message)) {
-    handover.on_replayed(*replayed, now);
-    if (is_outcome(replayed->result)) events.emplace_back(OutcomeTold{*replayed});
   }
 }
 

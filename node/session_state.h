@@ -38,6 +38,7 @@ struct Session::Impl {
     kMark,
     kSpool,
     kTakeOver,
+    kProbe,
   };
 
   SessionConfig config;
@@ -69,6 +70,12 @@ struct Session::Impl {
   Feed feed = Feed::kNone;
   std::optional<TimePoint> rejoin_at;
   int store_troubles = 0;
+  // While paused: when the disk is asked for room, for how much, and whether it had none when it
+  // was asked last.
+  std::optional<TimePoint> probe_at;
+  bool want_probe = false;
+  std::uint64_t probe_bytes = 0;
+  bool disk_was_full = false;
   bool had_damage = false;  // since the last good apply
   bool fresh_copy = false;  // installed, and nothing has been applied to it yet
   Seq floor;
@@ -93,6 +100,7 @@ struct Session::Impl {
   void become(NodeState next, std::string reason, TimePoint now);
   void stop(int exit_code, std::string reason);
   void on_links(TimePoint now);  // what the uplink has to say
+  void on_link(const LinkEvent& event, bool refused_next, TimePoint now);
   void on_ready(const LinkReady& ready, TimePoint now);
   void on_lost(const std::string& reason, bool refused_next, TimePoint now);
   void on_refused(const LinkRefused& refused, TimePoint now);
@@ -104,9 +112,12 @@ struct Session::Impl {
   void join(TimePoint now);
   void start_copy(const std::string& reason, bool after_trouble, TimePoint now);
   void on_damage(const Error& error, bool installing, TimePoint now);
+  void pause(TimePoint now);
+  void end_pause();
   void newest(const Position& told);
   void on_head(const Position& told, std::uint32_t age_ms, TimePoint now);
   void on_answer(Message message, TimePoint now);
+  void on_content(Message message, TimePoint now);
   void on_end(const SnapshotEnd& end, TimePoint now);
   void see_replica(const ReplicaState& next);
   [[nodiscard]] bool applied_all() const;
@@ -131,6 +142,7 @@ struct Session::Impl {
 
   // After every input: what follows from it.
   void settle(TimePoint now);
+  void send_requests(TimePoint now);
   void tell_uplink();
   void tell_position(TimePoint now);
   void tell_progress(TimePoint now);

@@ -255,7 +255,7 @@ bool Writes::visible(const Pending& pending) const {
          shown_->seq >= pending.ack->seq;
 }
 
-void Writes::on_ack(Ack ack, const Id128& epoch) {
+void Writes::on_ack(const Ack& ack, const Id128& epoch) {
   for (const Order order : orders_of(ack.tx)) {
     Pending& pending = pending_.at(order);
     if (pending.ack || pending.sends == 0) continue;
@@ -283,7 +283,18 @@ void Writes::reject(Order order, Nack nack) {
   end(order, std::move(done));
 }
 
-bool Writes::on_nack(Nack nack, TimePoint now) {
+void Writes::put_off(Order order, const Nack& nack, TimePoint now) {
+  Pending& pending = pending_.at(order);
+  pending.busy = std::min(pending.busy + 1, kDoublingsMax);
+  const milliseconds most = std::min(limits::kRetryMax, limits::kRetryMin * (1 << pending.busy));
+  std::uniform_int_distribution<std::int64_t> delay(limits::kRetryMin.count(), most.count());
+  pending.resend_at = now + milliseconds{delay(random_)};
+  pending.last_busy = nack;
+  resends_.emplace(*pending.resend_at, order);
+  unsent_.erase(order);
+}
+
+bool Writes::on_nack(const Nack& nack, TimePoint now) {
   bool ours = true;
   for (const Order order : orders_of(nack.tx)) {
     Pending& pending = pending_.at(order);
@@ -292,15 +303,7 @@ bool Writes::on_nack(Nack nack, TimePoint now) {
     if (nack.code == NackCode::kBusy ||
         (nack.code == NackCode::kExpired && !question && pending.sends == 1 && pending.busy == 0)) {
       if (nack.code == NackCode::kExpired) ours = false;
-      if (pending.resend_at) continue;
-      pending.busy = std::min(pending.busy + 1, kDoublingsMax);
-      const milliseconds most =
-          std::min(limits::kRetryMax, limits::kRetryMin * (1 << pending.busy));
-      std::uniform_int_distribution<std::int64_t> delay(limits::kRetryMin.count(), most.count());
-      pending.resend_at = now + milliseconds{delay(random_)};
-      pending.last_busy = nack;
-      resends_.emplace(*pending.resend_at, order);
-      unsent_.erase(order);
+      if (!pending.resend_at) put_off(order, nack, now);
     } else if (nack.code == NackCode::kUnknown || nack.code == NackCode::kExpired) {
       if (!question && nack.code == NackCode::kUnknown) continue;  // the answer to a question
       WriteDone done;

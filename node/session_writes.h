@@ -54,9 +54,9 @@ class Writes {
   void link_down();
 
   // `epoch`: of the broker that answers.
-  void on_ack(Ack ack, const Id128& epoch);
+  void on_ack(const Ack& ack, const Id128& epoch);
   // False: the TxId is not ours to use any more, renew the identity. The write waits.
-  [[nodiscard]] bool on_nack(Nack nack, TimePoint now);
+  [[nodiscard]] bool on_nack(const Nack& nack, TimePoint now);
   // What the replica shows now.
   void on_position(const Position& position);
   // `no_broker`: what to tell those that were never sent.
@@ -99,6 +99,7 @@ class Writes {
   void end_without_outcome(Order order, const std::string& no_broker);
   void end_committed(Order order, bool visible_now);
   void reject(Order order, Nack nack);
+  void put_off(Order order, const Nack& nack, TimePoint now);
 
   std::mt19937_64 random_;
   NodeId node_;

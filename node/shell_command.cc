@@ -112,7 +112,7 @@ class Shell {
   }
 
   // Whether the replica alone can answer it.
-  bool only_reads(const std::string& sql) const {
+  [[nodiscard]] bool only_reads(const std::string& sql) const {
     const Reader reader = client_->open_reader();
     if (!reader.db) return false;
     const char* at = sql.c_str();

@@ -3,6 +3,8 @@
 #include <memory>
 #include <utility>
 
+#include "node/disk_probe.h"
+
 namespace csa {
 namespace {
 
@@ -45,6 +47,10 @@ struct Run {
   StoreAnswer operator()(RenewIdentity& /*job*/) const {
     replica.renew_identity();
     return [state = replica.state()](Session& s, TimePoint now) { s.on_identity(state, now); };
+  }
+  StoreAnswer operator()(ProbeDisk& job) const {
+    const bool room = disk_has_room(replica.path(), job.bytes);
+    return [room](Session& s, TimePoint now) { s.on_probe(room, now); };
   }
   StoreAnswer operator()(RememberEndpoint& job) const {
     replica.remember_endpoint(job.endpoint);

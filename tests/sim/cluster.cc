@@ -50,7 +50,10 @@ void Cluster::prepare() {
   broker_ = std::make_unique<SimBroker>(world_, master_, folder_ + "/spool");
   broker_->on_commit = [this](const CommitResult& result) {
     checkers_.master_at(result.head, result.pieces);
+    liveness_->committed(result.head.seq, nodes_);
   };
+  broker_->on_disturbed = [this] { liveness_->broker_disturbed(nodes_); };
+  liveness_ = std::make_unique<Liveness>(world_, *broker_);
   // Often so short that the floor overtakes who was away.
   broker_->log_keep = (world_.chance(0.4) ? 32 : 4096) * limits::kKiB;
   broker_->start();
@@ -59,8 +62,15 @@ void Cluster::prepare() {
     nodes_.push_back(std::make_unique<SimNode>(world_, *broker_, static_cast<int>(i),
                                                folder_ + "/node" + std::to_string(i) + ".db"));
     nodes_.back()->on_replica = [this](SimNode& node, const ReplicaState& state) {
-      if (state.position) checkers_.replica_at(node.party(), node.path(), *state.position);
+      if (!state.position) return;
+      checkers_.replica_at(node.party(), node.path(), *state.position);
+      liveness_->reaches(node, state.position->seq);
     };
+    nodes_.back()->on_heard = [this](SimNode& node, const Message& message) {
+      liveness_->hears(node, message);
+    };
+    nodes_.back()->on_open = [this](SimNode& node) { liveness_->opens(node); };
+    nodes_.back()->on_ask_copy = [this](SimNode& node) { liveness_->asks_copy(node); };
     nodes_.back()->start();
     schedule_writes(*nodes_.back());
   }
@@ -107,7 +117,7 @@ void Cluster::schedule_writes(SimNode& node) {
   world_.after(milliseconds{20 + world_.random(400)}, [this, &node] {
     if (world_.now() > faults_end_) return;
     schedule_writes(node);
-    if (!node.running()) return;
+    if (!node.running() || node.asleep()) return;
     const std::string tag = node.name() + "-" + std::to_string(next_tag_++);
     checkers_.sent(tag);
     Write write;
@@ -132,7 +142,7 @@ void Cluster::schedule_fault() {
 
 void Cluster::one_fault() {
   SimNode& node = *nodes_[world_.random(nodes_.size())];
-  switch (world_.random(7)) {
+  switch (world_.random(8)) {
     case 0:
       if (broker_->running()) broker_->crash();
       break;
@@ -159,6 +169,9 @@ void Cluster::one_fault() {
       world_.jump_wall(milliseconds{static_cast<std::int64_t>(world_.random(7200000)) - 3600000});
       ++world_.counts["clock jump"];
       break;
+    case 7:
+      if (node.running() && !node.asleep()) node.sleep(milliseconds{1000 + world_.random(40000)});
+      break;
   }
   // Whatever was broken comes back after a while.
   world_.after(milliseconds{world_.random(12000)}, [this, &node] {
@@ -171,7 +184,7 @@ void Cluster::one_fault() {
 bool Cluster::settled() const {
   if (!broker_->running()) return false;
   for (const auto& node : nodes_) {
-    if (!node->running()) return false;
+    if (!node->running() || node->asleep()) return false;
     const Session::View view = node->view();
     if (view.state != NodeState::kLive || !view.position) return false;
     if (!(*view.position == broker_->hub().head())) return false;
@@ -219,6 +232,7 @@ RunReport Cluster::run() {
       if (!world_.step(faults_end_)) break;
     }
     heal_and_settle();
+    stay_calm();
     compare_all();
     report.ok = true;
   } catch (const std::exception& error) {

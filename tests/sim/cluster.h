@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tests/sim/checkers.h"
+#include "tests/sim/liveness.h"
 #include "tests/sim/sim_broker.h"
 #include "tests/sim/sim_node.h"
 #include "tests/sim/world.h"
@@ -37,6 +38,14 @@ class Cluster {
   void schedule_fault();
   void one_fault();
   void heal_and_settle();
+  // calm.cc: after everything is healed, phases in which nothing may go wrong.
+  void stay_calm();
+  void be_silent();
+  void lose_updates();
+  void let_one_sleep();
+  void calm_write(SimNode& node);
+  void schedule_calm_writes(SimNode& node, TimePoint end);
+  void run_calm(Duration time);
   [[nodiscard]] bool settled() const;
   void compare_all();
 
@@ -46,6 +55,8 @@ class Cluster {
   Checkers checkers_;
   std::unique_ptr<SimBroker> broker_;
   std::vector<std::unique_ptr<SimNode>> nodes_;
+  std::unique_ptr<Liveness> liveness_;
+  std::map<std::string, TimePoint> answers_due_;  // by tag
   TimePoint faults_end_;
   std::uint64_t next_tag_ = 1;
 };

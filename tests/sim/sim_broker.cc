@@ -23,6 +23,7 @@ SimBroker::SimBroker(World& world, std::string database, std::string spool)
 SimBroker::~SimBroker() = default;
 
 void SimBroker::start() {
+  if (on_disturbed) on_disturbed();
   ++boot_number_;
   boot_id_ = world_.random_id();
   LedgerOptions options;
@@ -64,6 +65,7 @@ void SimBroker::start() {
 
 void SimBroker::crash() {
   world_.note("B: crashes");
+  if (on_disturbed) on_disturbed();
   ++world_.counts["broker crash"];
   hub_.reset();
   archive_.reset();
@@ -140,7 +142,12 @@ void SimBroker::run_commit(const CommitJob& job) {
   if (on_commit) on_commit(result);
   if (crash_point("between commit and answer")) return;
   hub_->on_committed(result, world_.now());
-  if (world_.chance(0.1)) ledger_->housekeeping();
+  if (!world_.chance(0.1)) return;
+  ledger_->housekeeping();
+  // The ledger thread's word is on its way while readers see the file as it is.
+  later([this, state = StoreState{ledger_->meta().floor, ledger_->log_bytes(), 0}] {
+    hub_->on_stored(state);
+  });
 }
 
 void SimBroker::act(HubAction action) {
@@ -162,6 +169,11 @@ void SimBroker::act(HubAction action) {
           std::any_of(subscription.topics.begin(), subscription.topics.end(),
                       [&topic](const std::string& prefix) { return topic.rfind(prefix, 0) == 0; });
       if (!wanted) continue;
+      if (std::holds_alternative<Update>(publish->message) &&
+          world_.chance(world_.faults.drop_update)) {
+        ++world_.counts["lost UPDATE"];
+        continue;
+      }
       world_.send(kBrokerParty, subscription.party, [frame, deliver = subscription.deliver] {
         if (Result<Message> message = decode(frame)) deliver(std::move(*message));
       });

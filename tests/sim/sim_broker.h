@@ -46,7 +46,8 @@ class SimBroker {
 
   // Called after each commit, before anybody hears of it.
   std::function<void(const CommitResult&)> on_commit;
-  double crash_probability = 0;  // at each labelled point
+  std::function<void()> on_disturbed;  // it starts or crashes
+  double crash_probability = 0;        // at each labelled point
   bool slow_disk = false;
   std::uint64_t log_keep = 0;
 

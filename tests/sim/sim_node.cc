@@ -5,6 +5,7 @@
 #include "common/codec.h"
 #include "common/limits.h"
 #include "node/store_jobs.h"
+#include "tests/sim/checkers.h"
 
 namespace csa::sim {
 
@@ -19,6 +20,7 @@ SimNode::~SimNode() = default;
 
 void SimNode::start() {
   ++life_;
+  world_.disturb(party_);
   Result<std::unique_ptr<Replica>> replica = Replica::open(path_, "csa", "sim", log_);
   if (!replica) {
     world_.note(name() + ": cannot open: " + replica.error().what);
@@ -43,10 +45,39 @@ void SimNode::start() {
 void SimNode::crash() {
   world_.note(name() + ": crashes");
   ++world_.counts["node crash"];
+  asleep_ = false;
+  inbox_.clear();
   close_links();
   session_.reset();
   replica_.reset();
   calls_.clear();
+}
+
+void SimNode::arrive(std::function<void()> what) {
+  if (asleep_) {
+    inbox_.push_back(std::move(what));
+  } else {
+    what();
+  }
+}
+
+void SimNode::sleep(milliseconds time) {
+  world_.note(name() + ": sleeps");
+  ++world_.counts["sleep"];
+  asleep_ = true;
+  world_.after(time, [this, life = life_] {
+    if (running() && life == life_) wake();
+  });
+}
+
+void SimNode::wake() {
+  world_.note(name() + ": awakes");
+  world_.disturb(party_);
+  asleep_ = false;
+  for (const auto& what : std::exchange(inbox_, {})) what();
+  if (!running()) return;
+  if (world_.now() >= session_->deadline()) session().on_deadline(world_.now());
+  pump();
 }
 
 void SimNode::leave() {
@@ -64,10 +95,18 @@ void SimNode::close_links() {
 }
 
 std::function<void(Message)> SimNode::receiver() {
-  return [this, life = life_, connection = connection_](Message message) {
-    if (!running() || life != life_ || connection != connection_) return;
-    session().on_message(std::move(message), world_.now());
-    pump();
+  return [this, life = life_, connection = connection_](const Message& message) {
+    arrive([this, life, connection, message] {
+      if (!running() || life != life_ || connection != connection_) return;
+      if (on_heard) on_heard(*this, message);
+      const bool told = std::holds_alternative<Rehello>(message) && welcomed_ == connection;
+      if (std::holds_alternative<Welcome>(message)) welcomed_ = connection;
+      session().on_message(message, world_.now());
+      pump();
+      if (told && connection == connection_) {
+        throw Violation("node " + name() + " was told REHELLO and stays on the same link");
+      }
+    });
   };
 }
 
@@ -93,15 +132,18 @@ void SimNode::pump() {
 
 void SimNode::act(const UplinkAction& action) {
   if (std::holds_alternative<OpenRequest>(action)) {
+    if (on_open) on_open(*this);
     close_links();
     dealer_ = "d" + name() + "." + std::to_string(connection_) + "." + std::to_string(life_);
     if (broker_.running()) {
       broker_.connect(dealer_, party_, receiver());
     } else {
       world_.after(milliseconds{1}, [this, connection = connection_] {
-        if (!running() || connection != connection_) return;
-        session().on_disconnected("connection refused", world_.now());
-        pump();
+        arrive([this, connection] {
+          if (!running() || connection != connection_) return;
+          session().on_disconnected("connection refused", world_.now());
+          pump();
+        });
       });
     }
   } else if (const auto* const subscription = std::get_if<OpenSubscription>(&action)) {
@@ -114,6 +156,9 @@ void SimNode::act(const UplinkAction& action) {
   } else if (std::holds_alternative<CloseLinks>(action)) {
     close_links();
   } else if (const auto* const send = std::get_if<SendRequest>(&action)) {
+    const auto* const get = std::get_if<SnapshotGet>(&send->message);
+    if (const auto* const log = std::get_if<LogGet>(&send->message)) asked_after_ = log->after.seq;
+    if (get != nullptr && get->snapshot.is_zero() && on_ask_copy) on_ask_copy(*this);
     const Bytes frame = encode(send->message);
     world_.send(party_, kBrokerParty,
                 [this, key = dealer_, frame] { broker_.receive(key, frame); });
@@ -121,6 +166,7 @@ void SimNode::act(const UplinkAction& action) {
     world_.send(party_, kBrokerParty, [this, life = life_, nonce = probe->nonce] {
       if (!broker_.running()) return;
       world_.send(kBrokerParty, party_, [this, life, nonce] {
+        if (asleep_) return;  // a datagram does not wait
         if (!running() || life != life_ || !broker_.running()) return;
         HeardBeacon heard;
         heard.address = "10.0.0.1";
@@ -146,18 +192,26 @@ void SimNode::run_job(StoreJob job) {
   const microseconds delay{100 + world_.random(2000)};
   auto shared = std::make_shared<StoreJob>(std::move(job));
   world_.after(delay, [this, life = life_, shared] {
-    if (!running() || life != life_) return;
-    if (std::holds_alternative<InstallCopy>(*shared)) ++world_.counts["full copy"];
-    if (std::holds_alternative<JournalWrite>(*shared)) ++world_.counts["offline write"];
-    StoreAnswer answer = run_store_job(std::move(*shared), *replica_);
-    if (on_replica) on_replica(*this, replica_->state());
-    if (!answer) return;
-    world_.after(microseconds{50 + world_.random(500)}, [this, life, answer = std::move(answer)] {
-      if (!running() || life != life_) return;
-      answer(session(), world_.now());
-      pump();
+    arrive([this, life, shared] {
+      if (running() && life == life_) carry_out(*shared);
     });
   });
+}
+
+void SimNode::carry_out(StoreJob& job) {
+  if (std::holds_alternative<InstallCopy>(job)) ++world_.counts["full copy"];
+  if (std::holds_alternative<JournalWrite>(job)) ++world_.counts["offline write"];
+  StoreAnswer answer = run_store_job(std::move(job), *replica_);
+  if (on_replica) on_replica(*this, replica_->state());
+  if (!answer) return;
+  world_.after(microseconds{50 + world_.random(500)},
+               [this, life = life_, answer = std::move(answer)] {
+                 arrive([this, life, answer] {
+                   if (!running() || life != life_) return;
+                   answer(session(), world_.now());
+                   pump();
+                 });
+               });
 }
 
 Session& SimNode::session() {
@@ -189,7 +243,7 @@ void SimNode::schedule_deadline() {
   deadline_scheduled_ = std::max(due, world_.now() + microseconds{1});
   const TimePoint at = deadline_scheduled_;
   world_.after(at - world_.now(), [this, life = life_, at] {
-    if (!running() || life != life_ || deadline_scheduled_ != at) return;
+    if (!running() || asleep_ || life != life_ || deadline_scheduled_ != at) return;
     deadline_scheduled_ = TimePoint{};
     if (world_.now() >= session_->deadline()) session().on_deadline(world_.now());
     pump();

@@ -22,10 +22,14 @@ class SimNode {
   void start();
   void crash();
   void leave();
+  // Its computer sleeps: nothing happens on it, and what arrives waits.
+  void sleep(milliseconds time);
+  [[nodiscard]] bool asleep() const { return asleep_; }
   [[nodiscard]] bool running() const { return session_ != nullptr; }
   [[nodiscard]] int party() const { return party_; }
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] Session::View view() const { return session_->view(); }
+  [[nodiscard]] Seq asked_after() const { return asked_after_; }
   [[nodiscard]] std::string name() const { return std::to_string(party_); }
 
   // `done` may never come: the node crashed.
@@ -33,6 +37,10 @@ class SimNode {
 
   // After each change of the replica, with the replica's own words on where it stands.
   std::function<void(SimNode&, const ReplicaState&)> on_replica;
+  // Before the session hears a message that was sent to its present link.
+  std::function<void(SimNode&, const Message&)> on_heard;
+  std::function<void(SimNode&)> on_open;      // it opens a link, or closes one to open another
+  std::function<void(SimNode&)> on_ask_copy;  // it asks for a new full copy
 
  private:
   // With the node's clocks as they are now.
@@ -40,20 +48,27 @@ class SimNode {
   void pump();
   void act(const UplinkAction& action);
   void run_job(StoreJob job);
+  void carry_out(StoreJob& job);
   void deliver(const SessionEvent& event);
   void schedule_deadline();
   void close_links();
+  // Something reaches this computer: happens now, or when it awakes.
+  void arrive(std::function<void()> what);
+  void wake();
   // The receiving end of a connection: drops what comes after the connection's end.
   [[nodiscard]] std::function<void(Message)> receiver();
 
   World& world_;
   SimBroker& broker_;
   const int party_;
+  bool asleep_ = false;
+  std::vector<std::function<void()>> inbox_;  // of a sleeper
   const std::string path_;
   Log log_;
   std::uint64_t life_ = 0;        // starts of this node
   std::uint64_t connection_ = 0;  // number of the present link
-  std::uint64_t store_turn_ = 0;
+  Seq asked_after_;               // by the last LOG_GET
+  std::uint64_t welcomed_ = 0;    // the link that had its WELCOME
   PeerKey dealer_;
   PeerKey sub_;
   std::unique_ptr<Replica> replica_;

@@ -51,7 +51,21 @@ void World::cut(int a, int b, bool both_ways) {
   ++counts[both_ways ? "partition" : "one-way partition"];
 }
 
-void World::heal() { cuts_.clear(); }
+void World::heal() {
+  for (const auto& [from, to] : cuts_) {
+    disturb(from);
+    disturb(to);
+  }
+  cuts_.clear();
+}
+
+TimePoint World::disturbed(int party) const {
+  for (const auto& [from, to] : cuts_) {
+    if (from == party || to == party) return now_;
+  }
+  const auto found = disturbed_.find(party);
+  return found == disturbed_.end() ? TimePoint::min() : found->second;
+}
 
 bool World::connected(int from, int to) const { return cuts_.count({from, to}) == 0; }
 
@@ -59,6 +73,8 @@ void World::send(int from, int to, std::function<void()> deliver) {
   if (!connected(from, to)) return;
   if (chance(faults.drop)) {
     ++counts["drop"];
+    disturb(from);
+    disturb(to);
     return;
   }
   const int copies = chance(faults.duplicate) ? 2 : 1;

@@ -21,7 +21,8 @@ using std::chrono::milliseconds;
 struct Faults {
   double drop = 0;  // of a message
   double duplicate = 0;
-  double slow = 0;  // takes up to slow_max instead of a few milliseconds
+  double drop_update = 0;  // of an UPDATE, which PUB may lose silently
+  double slow = 0;         // takes up to slow_max instead of a few milliseconds
   milliseconds slow_max{400};
 };
 
@@ -49,6 +50,12 @@ class World {
   [[nodiscard]] bool connected(int from, int to) const;
   void send(int from, int to, std::function<void()> deliver);
 
+  // Something went wrong for `party` now; whatever excuses trouble calls it, lost messages and cuts
+  // do so by themselves.
+  void disturb(int party) { disturbed_[party] = now_; }
+  // When that was last; the beginning of time if never.
+  [[nodiscard]] TimePoint disturbed(int party) const;
+
   // The transcript, for a seed that fails.
   void note(const std::string& line);
   [[nodiscard]] const std::vector<std::string>& transcript() const { return transcript_; }
@@ -69,6 +76,7 @@ class World {
   std::uint64_t order_ = 0;
   std::priority_queue<Event> events_;
   std::set<std::pair<int, int>> cuts_;
+  std::map<int, TimePoint> disturbed_;
   std::vector<std::string> transcript_;
 };
 

@@ -30,9 +30,12 @@ class Told {
     const std::lock_guard<std::mutex> lock(mutex_);
     return events_;
   }
+  // Also: that it leaves.
   [[nodiscard]] bool stopped() const {
     for (const ClientEvent& event : all()) {
       if (event.kind == ClientEvent::Kind::kStopped) return true;
+      const bool state = event.kind == ClientEvent::Kind::kState;
+      if (state && event.state == ClientState::kLeaving) return true;
     }
     return false;
   }

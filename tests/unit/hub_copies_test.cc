@@ -255,6 +255,18 @@ TEST_CASE("hub: a copy behind the floor is not offered, and copies kept are boun
   }
 }
 
+TEST_CASE("hub: the log was trimmed since the last commit, no copy behind its floor is offered") {
+  Bench bench;
+  with_copy(bench);
+  bench.say("b", LogGet{1, at(10), 0, 1000});
+  bench.hub.on_log("b", LogGone{1, at(10), Seq{12}, "trimmed"}, bench.now);
+  bench.take();
+  bench.out.clear();
+  bench.say("b", SnapshotGet{});
+  CHECK(bench.sent<SnapshotChunk>("b").empty());
+  CHECK(bench.jobs<CutJob>().size() == 1);
+}
+
 TEST_CASE("hub: a new history ends the copies of the old one") {
   Bench bench;
   with_copy(bench);

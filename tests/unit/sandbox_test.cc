@@ -106,4 +106,36 @@ TEST_CASE("sandbox: last_insert_rowid of a former call, not seen by the next") {
   CHECK(!ack.last_insert_rowid.has_value());
 }
 
+TEST_CASE("sandbox: a statement beyond --max-changes is stopped while it runs, in words") {
+  LedgerBench bench("CREATE TABLE big (id INTEGER PRIMARY KEY, body)");
+  bench.options.max_changes = 10000;
+  bench.open();
+  // Each look at the clock is about 2000 steps of a statement.
+  bench.tick = std::chrono::milliseconds(1);
+  const std::string rows =
+      " WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300000) SELECT i, i"
+      " FROM n";
+  const WriteJob runaway = bench.job("INSERT INTO big" + rows);
+  const WriteJob before = bench.job("INSERT INTO big VALUES (-1, 'before')");
+  const WriteJob after = bench.job("INSERT INTO big VALUES (-2, 'after')");
+  const TimePoint begun = bench.now;
+  const CommitResult result = bench.ledger->commit({before, runaway, after});
+  CHECK(bench.now - begun < std::chrono::milliseconds(100));
+  CHECK(std::holds_alternative<Ack>(result.outcomes[0].answer));
+  CHECK(std::holds_alternative<Ack>(result.outcomes[2].answer));
+  REQUIRE(std::holds_alternative<Nack>(result.outcomes[1].answer));
+  const Nack nack = std::get<Nack>(result.outcomes[1].answer);
+  CHECK(nack.code == NackCode::kLimit);
+  CHECK(nack.message.find("more than 10000 bytes") != std::string::npos);
+  CHECK(nack.message.find("--max-changes") != std::string::npos);
+  CHECK(bench.count("SELECT count(*) FROM big") == 2);
+  // It is the write's outcome, not run a second time.
+  CHECK(bench.count("SELECT count(*) FROM csa_outcome WHERE code <> 0") == 1);
+  const TimePoint again = bench.now;
+  const Nack migrated = bench.nack(bench.migration("CREATE TABLE t (a, b); INSERT INTO t" + rows));
+  CHECK(bench.now - again < std::chrono::milliseconds(100));
+  CHECK(migrated.message.find("--max-changes") != std::string::npos);
+  CHECK(bench.replay_difference() == "");
+}
+
 }  // namespace csa::test

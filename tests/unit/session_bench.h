@@ -44,9 +44,9 @@ inline LogPiece piece(std::uint64_t seq) {
 
 struct Bench {
   explicit Bench(std::optional<std::uint64_t> seq, bool stop_on_disconnect = false,
-                 std::vector<Endpoint> fixed = {{"a", 5775}})
+                 std::vector<Endpoint> fixed = {{"a", 5775}}, Duration discovery = seconds{2})
       : replica(state_at(seq)),
-        session(config(stop_on_disconnect, std::move(fixed)), replica, log) {}
+        session(config(stop_on_disconnect, std::move(fixed), discovery), replica, log) {}
 
   static ReplicaState state_at(std::optional<std::uint64_t> seq) {
     ReplicaState state;
@@ -59,13 +59,14 @@ struct Bench {
     state.schema_version = 1;
     return state;
   }
-  static SessionConfig config(bool stop_on_disconnect, std::vector<Endpoint> fixed) {
+  static SessionConfig config(bool stop_on_disconnect, std::vector<Endpoint> fixed,
+                              Duration discovery = seconds{2}) {
     SessionConfig made;
     made.uplink.hello.app = "csa";
     made.uplink.hello.group = "shop";
     made.uplink.fixed = std::move(fixed);
     made.uplink.seed = 11;
-    made.discovery_timeout = seconds{2};
+    made.discovery_timeout = discovery;
     made.stop_on_disconnect = stop_on_disconnect;
     return made;
   }
@@ -170,6 +171,8 @@ struct Bench {
       replica.node.value.bytes[15]++;
       replica.counter = 0;
       session.on_identity(replica, now);
+    } else if (const auto* const probe = std::get_if<ProbeDisk>(&*job)) {
+      session.on_probe(probe->bytes <= disk_room, now);
     }
     collect();
     return true;
@@ -247,6 +250,7 @@ struct Bench {
   std::vector<Message> messages;
   std::vector<SessionEvent> events;
   std::vector<StoreJob> jobs;
+  std::uint64_t disk_room = 0;
   std::uint64_t resume_at = 0;  // what the store has of the copy
   std::uint64_t written = 0;
   ReplicaState replica;

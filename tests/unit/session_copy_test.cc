@@ -338,6 +338,8 @@ void answer_job(Bench& bench, Hostile& hostile) {
   } else if (std::holds_alternative<RenewIdentity>(*job)) {
     bench.replica.node.value.bytes[15]++;
     bench.session.on_identity(bench.replica, bench.now);
+  } else if (std::holds_alternative<ProbeDisk>(*job)) {
+    bench.session.on_probe(hostile.below(2) == 0, bench.now);
   }
 }
 
