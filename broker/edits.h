@@ -5,23 +5,17 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "broker/merge_row.h"
+#include "broker/row_identity.h"
+#include "common/schema.h"
 #include "common/sqlite.h"
 #include "common/store_meta.h"
 
 namespace csa {
-
-// A row across all copies: table, and the declared key's values in key order, or the rowid where
-// the table declares none or a value of it is NULL.
-struct RowIdentity {
-  std::string table;
-  Row key;
-};
-// The same for equal identities; as csa_conflicts.key_hash.
-[[nodiscard]] Id128 hash_of(const RowIdentity& row);
 
 class EditIndex {
  public:
@@ -32,11 +26,12 @@ class EditIndex {
   EditIndex& operator=(const EditIndex&) = delete;
 
   struct RowEdits {
-    bool known = false;  // false: nothing in the log since `after`; `last` is then the floor's time
+    bool known = false;  // false: nothing in the log since `after`; `last` is the floor's time
     Edit last;
     bool last_was_delete = false;
     bool born = false;          // deleted and inserted anew, or inserted, since `after`
-    std::vector<Edit> columns;  // by carried column; those not touched have the floor's time
+    std::vector<Edit> columns;  // by carried column, as far as single ones were changed
+    std::optional<Edit> whole;  // of the columns that are not in `columns`
     std::vector<Seq> entries;   // that touched it, ascending, at most kEntriesMax
   };
   static constexpr std::size_t kEntriesMax = 64;

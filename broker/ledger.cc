@@ -46,21 +46,40 @@ void configure(const Database& db, const std::string& path) {
   sqlite3_limit(db.handle(), SQLITE_LIMIT_ATTACHED, 0);
 }
 
-// SQLite takes this setting only outside a transaction.
-class ForeignKeysOff {
+std::string spill_folder(const LedgerOptions& options, const std::string& database) {
+  if (!options.spill_directory.empty()) return options.spill_directory;
+  const std::size_t slash = database.rfind('/');
+  return slash == std::string::npos ? "." : database.substr(0, slash + 1);
+}
+
+enum class GroupKind : std::uint8_t { kWrites, kMigration, kReplays };
+
+GroupKind kind_of(const WriteJob& job) {
+  if (std::holds_alternative<Migrate>(job.request)) return GroupKind::kMigration;
+  return std::holds_alternative<Replay>(job.request) ? GroupKind::kReplays : GroupKind::kWrites;
+}
+
+// A migration runs without foreign keys; so do replays, and without triggers: what those did is in
+// the journal. SQLite takes the first setting only outside a transaction.
+class RulesOff {
  public:
-  explicit ForeignKeysOff(const Database& db) : db_(db) { db_.exec("PRAGMA foreign_keys=OFF"); }
-  ~ForeignKeysOff() {
-    sqlite3_exec(db_.handle(), "PRAGMA foreign_keys=ON", nullptr, nullptr, nullptr);
-  }
-  ForeignKeysOff(const ForeignKeysOff&) = delete;
-  ForeignKeysOff& operator=(const ForeignKeysOff&) = delete;
+  RulesOff(const Database& db, GroupKind kind) : db_(db), kind_(kind) { turn(0); }
+  ~RulesOff() { turn(1); }
+  RulesOff(const RulesOff&) = delete;
+  RulesOff& operator=(const RulesOff&) = delete;
 
  private:
+  void turn(int on) {
+    if (kind_ == GroupKind::kWrites) return;
+    sqlite3_db_config(db_.handle(), SQLITE_DBCONFIG_ENABLE_FKEY, on, nullptr);
+    if (kind_ != GroupKind::kReplays) return;
+    sqlite3_db_config(db_.handle(), SQLITE_DBCONFIG_ENABLE_TRIGGER, on, nullptr);
+    // Rows of virtual tables' own tables.
+    sqlite3_db_config(db_.handle(), SQLITE_DBCONFIG_DEFENSIVE, on, nullptr);
+  }
   const Database& db_;  // must outlive this
+  const GroupKind kind_;
 };
-
-bool is_migration(const WriteJob& job) { return std::holds_alternative<Migrate>(job.request); }
 
 }  // namespace
 
@@ -69,12 +88,10 @@ Ledger::Impl::Impl(const std::string& database_path, LedgerOptions ledger_option
     : path(database_path),
       options(std::move(ledger_options)),
       log(logger),
-      db(path, Database::Mode::kReadWrite) {
+      db(path, Database::Mode::kReadWrite),
+      parts(spill_folder(options, path)) {
   configure(db, path);
-  if (options.spill_directory.empty()) {
-    const std::size_t slash = path.rfind('/');
-    options.spill_directory = slash == std::string::npos ? "." : path.substr(0, slash + 1);
-  }
+  options.spill_directory = spill_folder(options, path);
   sandbox = std::make_unique<Sandbox>(db, options.monotonic_now);
   wal = std::make_unique<WalWatch>(db);
   capture = std::make_unique<Capture>(
@@ -97,6 +114,8 @@ Ledger::Impl::Impl(const std::string& database_path, LedgerOptions ledger_option
   meta = std::move(read).value();
   entries = std::make_unique<LogTable>(db);
   outcomes = std::make_unique<OutcomeTable>(db);
+  edits = std::make_unique<EditIndex>(db, *entries);
+  merge = std::make_unique<Merge>(db, *capture, *edits);
   static_cast<void>(wal->written_by_others());
   entries->save_sum();
   write_meta(db, meta);
@@ -115,8 +134,11 @@ CommitResult Ledger::Impl::commit(const std::vector<WriteJob>& jobs) {
   std::size_t begin = 0;
   while (begin < jobs.size()) {
     std::size_t end = begin + 1;
-    // A migration is a group of its own: it runs without foreign keys.
-    while (!is_migration(jobs[begin]) && end < jobs.size() && !is_migration(jobs[end])) ++end;
+    // A migration is a group of its own, replays are among themselves.
+    while (kind_of(jobs[begin]) != GroupKind::kMigration && end < jobs.size() &&
+           kind_of(jobs[end]) == kind_of(jobs[begin])) {
+      ++end;
+    }
     commit_range(batch, begin, end, result);
     begin = end;
   }
@@ -139,8 +161,7 @@ CommitResult Ledger::Impl::commit(const std::vector<WriteJob>& jobs) {
 // committed by itself, the guilty one answered, and the rest goes on: nothing runs more than twice.
 void Ledger::Impl::commit_range(Batch& batch, std::size_t begin, std::size_t end,
                                 CommitResult& result) {
-  std::optional<ForeignKeysOff> off;
-  if (is_migration(batch.jobs[begin])) off.emplace(db);
+  const RulesOff off(db, kind_of(batch.jobs[begin]));
   std::size_t stop = end;
   while (begin < end) {
     std::optional<std::size_t> guilty;
@@ -282,6 +303,8 @@ void Ledger::Impl::undo() {
   capture->discard();
   entries->forget_sum();
   outcomes->rolled_back();
+  edits->forget();
+  merge->forget();
 }
 
 void Ledger::Impl::refuse_group(Batch& batch, std::size_t first, std::size_t last,
@@ -290,6 +313,9 @@ void Ledger::Impl::refuse_group(Batch& batch, std::size_t first, std::size_t las
   for (std::size_t i = first; i < last; ++i) {
     if (batch.forced[i]) {
       batch.answers[i] = batch.forced[i];
+    } else if (kind_of(batch.jobs[i]) == GroupKind::kReplays) {
+      batch.answers[i] =
+          Replayed{tx_of(batch.jobs[i].request), ReplayResult::kBusy, 0, {}, why.message, {}};
     } else {
       batch.answers[i] = nack_of(tx_of(batch.jobs[i].request), why);
     }
@@ -352,6 +378,8 @@ void Ledger::close() {
         &impl.open_flush, &impl.close_flush, &impl.page_count}) {
     *statement = Statement();
   }
+  impl.merge.reset();
+  impl.edits.reset();
   impl.outcomes.reset();
   impl.entries.reset();
   impl.capture.reset();

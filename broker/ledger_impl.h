@@ -7,6 +7,8 @@
 
 #include "broker/ledger.h"
 #include "broker/ledger_group.h"
+#include "broker/merge.h"
+#include "broker/replay_parts.h"
 #include "broker/wal_watch.h"
 #include "common/call_runner.h"
 #include "common/capture.h"
@@ -44,6 +46,14 @@ struct Ledger::Impl {
   void append_entry(EntryHeader header, const Spill& body, GroupState& state);
   void store_outcome(const TxId& tx, const Id128& hash, const Answer& answer);
 
+  // Replays (ledger_replay.cc).
+  [[nodiscard]] Replayed run_replay(const Replay& replay, const std::string& hostname,
+                                    GroupState& state);
+  [[nodiscard]] std::optional<Replayed> known_replay(const Replay& replay,
+                                                     std::optional<std::string>& rejected);
+  [[nodiscard]] Replayed merge_entry(const ReplayEntry& entry,
+                                     const std::optional<std::string>& rejected, GroupState& state);
+
   std::string path;
   LedgerOptions options;
   Log log;
@@ -54,6 +64,9 @@ struct Ledger::Impl {
   std::unique_ptr<Capture> capture;
   std::unique_ptr<LogTable> entries;
   std::unique_ptr<OutcomeTable> outcomes;
+  std::unique_ptr<EditIndex> edits;
+  std::unique_ptr<Merge> merge;
+  ReplayParts parts;
   Statement savepoint, release, rollback_to, open_work, close_work, open_flush, close_flush;
   Statement page_count;
   std::uint64_t page_size = 0;

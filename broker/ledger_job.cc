@@ -56,6 +56,14 @@ std::optional<Answer> Ledger::Impl::known_answer(const TxId& tx, const Id128& ha
                             " before; two programs use one replica's identity: give a copied"
                             " replica a new one with csa-node identity --new"});
   }
+  if (auto* const replayed = std::get_if<Replayed>(&known->answer)) {
+    // Its node has journaled it meanwhile: the effect is there, or in the inbox.
+    Ack ack;
+    ack.tx = tx;
+    ack.seq = replayed->seq;
+    ack.repeated = true;
+    return ack;
+  }
   return std::move(known->answer);
 }
 
@@ -87,6 +95,10 @@ bool Ledger::Impl::refused_early(const WriteJob& job, const GroupState& state, A
 }
 
 bool Ledger::Impl::run_job(const WriteJob& job, GroupState& state, Answer& answer) {
+  if (const auto* const replay = std::get_if<Replay>(&job.request)) {
+    answer = run_replay(*replay, job.hostname, state);
+    return true;
+  }
   const TxId& tx = tx_of(job.request);
   const Id128 hash = hash_of(job.request);
   if (std::optional<Answer> known = known_answer(tx, hash)) {

@@ -57,7 +57,13 @@ AppliedTable* Applier::Impl::table(const ChangeTable& wanted) {
     if (!info || (!info->change_table.without_rowid && info->rowid_name.empty())) return nullptr;
     found = tables.try_emplace(wanted.name, db, std::move(*info), utf16).first;
   }
-  return found->second.info().change_table == wanted ? &found->second : nullptr;
+  const ChangeTable& here = found->second.info().change_table;
+  // A journal's table also has names; the positions are what is applied by.
+  const bool same = here.name == wanted.name && here.without_rowid == wanted.without_rowid &&
+                    here.column_count == wanted.column_count &&
+                    here.key_columns == wanted.key_columns &&
+                    here.declared_key == wanted.declared_key;
+  return same ? &found->second : nullptr;
 }
 
 Status Applier::Impl::row(const RowChange& change, const std::vector<ChangeTable>& names) {

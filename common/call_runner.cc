@@ -6,12 +6,23 @@
 namespace csa {
 namespace {
 
-constexpr std::string_view kDiskFull =
-    "the broker's disk is full, so the write was not made; free space on the broker's computer,"
-    " then send it again";
-constexpr std::string_view kReadOnly =
-    "the broker's database is read-only now, so the write was not made; make its file and folder"
-    " writable on the broker's computer, then send it again";
+std::string computer(Place place) {
+  return place == Place::kBroker ? "the broker's computer" : "this computer";
+}
+
+std::string disk_full(Place place) {
+  return (place == Place::kBroker ? std::string("the broker's disk")
+                                  : std::string("this computer's disk")) +
+         " is full, so the write was not made; free space on " + computer(place) +
+         ", then send it again";
+}
+
+std::string read_only(Place place) {
+  return (place == Place::kBroker ? std::string("the broker's database")
+                                  : std::string("this computer's replica")) +
+         " is read-only now, so the write was not made; make its file and folder writable on " +
+         computer(place) + ", then send it again";
+}
 
 // What a value takes on the wire, about.
 struct ValueSize {
@@ -25,7 +36,7 @@ struct ValueSize {
 
 }  // namespace
 
-Rejection rejection_of(const SqliteError& error, std::uint32_t statement) {
+Rejection rejection_of(const SqliteError& error, std::uint32_t statement, Place place) {
   // Which of our steps met it says nothing to the statement's author.
   constexpr std::string_view kStep = "prepare: ";
   std::string reason = error.what();
@@ -38,23 +49,26 @@ Rejection rejection_of(const SqliteError& error, std::uint32_t statement) {
       return {NackCode::kForbidden, reason, statement, true};
     case SQLITE_INTERRUPT:
       return {NackCode::kTimeout,
-              "the write took longer than the broker allows one and was undone; make it smaller,"
-              " or raise --statement-timeout of the broker",
+              place == Place::kBroker
+                  ? "the write took longer than the broker allows one and was undone; make it"
+                    " smaller, or raise --statement-timeout of the broker"
+                  : "the write took too long and was undone; make it smaller",
               statement, true};
     case SQLITE_FULL:
-      return {NackCode::kLimit, std::string(kDiskFull), statement, false};
+      return {NackCode::kLimit, disk_full(place), statement, false};
     case SQLITE_READONLY:
-      return {NackCode::kLimit, std::string(kReadOnly), statement, false};
+      return {NackCode::kLimit, read_only(place), statement, false};
     case SQLITE_NOMEM:
-      return {NackCode::kLimit, "the broker has not enough memory for the write (" + reason + ")",
-              statement, false};
+      return {NackCode::kLimit,
+              computer(place) + " has not enough memory for the write (" + reason + ")", statement,
+              false};
     case SQLITE_TOOBIG:
       return {NackCode::kLimit, "a text, blob or row of the write is too large: " + reason,
               statement, true};
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
       return {NackCode::kBusy,
-              "another program holds the broker's database locked (" + reason +
+              "another program holds the database on " + computer(place) + " locked (" + reason +
                   "); the write was not made and may be sent again",
               statement, false};
     case SQLITE_CORRUPT:
@@ -72,12 +86,12 @@ Rejection rejection_of(const SqliteError& error, std::uint32_t statement) {
   return {NackCode::kSql, "the statement cannot be run: " + reason, statement, true};
 }
 
-Rejection rejection_of(const std::system_error& error, std::uint32_t statement) {
+Rejection rejection_of(const std::system_error& error, std::uint32_t statement, Place place) {
   const int code = error.code().value();
   if (code == ENOSPC || code == EDQUOT) {
-    return {NackCode::kLimit, std::string(kDiskFull), statement, false};
+    return {NackCode::kLimit, disk_full(place), statement, false};
   }
-  if (code == EROFS) return {NackCode::kLimit, std::string(kReadOnly), statement, false};
+  if (code == EROFS) return {NackCode::kLimit, read_only(place), statement, false};
   throw error;
 }
 
@@ -121,7 +135,7 @@ std::variant<CallEffect, Rejection> CallRunner::run(const Write& write) {
       failure = reject(NackCode::kForbidden, sandbox_.refusal());
     }
   } catch (const std::system_error& error) {
-    failure = rejection_of(error, index_);
+    failure = rejection_of(error, index_, limits_.place);
   }
   if (failure) return std::move(*failure);
   return std::move(effect_);
@@ -135,7 +149,7 @@ CallRunner::Failure CallRunner::run_all(const Write& write) {
     if (Failure failure = run_one(statement, write.parameters)) return failure;
     if (Failure failure = capture_rejection(capture_, limits_.max_changes, index_)) return failure;
     if (sandbox_.past_deadline()) {
-      return rejection_of(SqliteError(SQLITE_INTERRUPT, "interrupted"), index_);
+      return rejection_of(SqliteError(SQLITE_INTERRUPT, "interrupted"), index_, limits_.place);
     }
     ++index_;
   }

@@ -32,11 +32,16 @@ struct CallEffect {
   std::vector<Row> rows;
 };
 
+// Whose database a write meets: the sentences name it.
+enum class Place : std::uint8_t { kBroker, kThisComputer };
+
 // What SQLite's result code means for the sender. Throws the error on where the disk or the file
 // is to blame: then nobody may go on.
-[[nodiscard]] Rejection rejection_of(const SqliteError& error, std::uint32_t statement);
+[[nodiscard]] Rejection rejection_of(const SqliteError& error, std::uint32_t statement,
+                                     Place place = Place::kBroker);
 // The same for an error of the spill's file.
-[[nodiscard]] Rejection rejection_of(const std::system_error& error, std::uint32_t statement);
+[[nodiscard]] Rejection rejection_of(const std::system_error& error, std::uint32_t statement,
+                                     Place place = Place::kBroker);
 // Why what was captured cannot be carried; nothing: it can.
 [[nodiscard]] std::optional<Rejection> capture_rejection(const Capture& capture,
                                                          std::uint64_t max_changes,
@@ -49,6 +54,7 @@ struct CallEffect {
 struct CallLimits {
   std::uint64_t max_changes = 0;
   std::size_t rows_max = 0;
+  Place place = Place::kBroker;
 };
 
 class CallRunner {

@@ -100,6 +100,7 @@ void Capture::Impl::append_sequences() {
   for (const auto& [name, value] : now) changes[name].after = value;
   for (auto& [name, change] : changes) {
     if (change.before == change.after) continue;
+    any = true;
     change.table = name;
     frame.clear();
     encoder.append(change, frame);
@@ -151,6 +152,7 @@ void Capture::begin() {
     impl.sequences_known = true;
   }
   impl.active = true;
+  impl.any = false;
 }
 
 Status Capture::status() const {
@@ -172,6 +174,8 @@ const Spill& Capture::finish() {
   if (!impl.failure && !impl.exception) {
     impl.flush_touched();
     impl.append_sequences();
+    // An UPDATE that gave every column its old value has left the table's definition alone.
+    if (!impl.any) impl.body.truncate(0);
   }
   impl.active = false;
   return impl.body;
@@ -187,7 +191,10 @@ void Capture::discard() {
   // A rolled back schema statement may have shaped what is known of tables.
   impl.schema_version = -1;
   impl.sequences_known = false;
-  for (auto& [name, table] : impl.tables) table.touched.clear();
+  for (auto& [name, table] : impl.tables) {
+    table.touched.clear();
+    table.assigned.clear();
+  }
 }
 
 void Capture::begin_statement() {
@@ -216,6 +223,7 @@ void Capture::schema_statement(std::string_view sql, bool keep_rows_before) {
   impl.sequences = impl.read_sequences();
   impl.sequences_known = true;
   ++impl.changeset;
+  impl.any = true;
   impl.frame.clear();
   impl.encoder.append(SchemaStatement{std::string(sql)}, impl.frame);
   impl.body.append(impl.frame);

@@ -12,6 +12,7 @@
 #include <memory>
 #include <string>
 
+#include "common/assigned_keys.h"
 #include "common/result.h"
 #include "common/spill.h"
 #include "common/sqlite.h"
@@ -24,6 +25,9 @@ class Capture {
     std::uint64_t max_bytes = 0;  // a larger changeset fails the write
     std::size_t memory_max = 0;   // beyond it the changeset goes to a file
     std::string spill_directory;
+    // A journal's changeset: full rows, names of columns, and the mark where SQLite chose the key,
+    // as this tells it (must outlive the Capture). nullptr: the log's.
+    AssignedKeys* journal = nullptr;
   };
 
   // REQUIRES: `db` outlives this and has no other pre-update hook.

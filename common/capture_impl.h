@@ -54,6 +54,7 @@ struct Capture::Impl {
   std::string last_name;
   std::uint64_t changeset = 0;  // number of the encoder's present set of tables
   bool active = false;
+  bool any = false;  // a change was written, not only definitions of tables
   int own_work = 0;  // see Capture::at_work
   bool utf16 = false;
   std::uint64_t mark = 0;

@@ -92,6 +92,11 @@ CapturedTable& Capture::Impl::table(std::string_view name) {
     const TableClass kind = table_class(name);
     const bool wanted = kind == TableClass::kApplication || kind == TableClass::kShared;
     std::optional<TableInfo> info = wanted ? table_info(db, name) : std::nullopt;
+    if (info && options.journal != nullptr) {
+      for (const std::uint32_t column : info->carried) {
+        info->change_table.column_names.push_back(info->columns[column].name);
+      }
+    }
     found = tables.try_emplace(std::string(name), db, std::move(info)).first;
   }
   last_table = &found->second;
@@ -122,6 +127,7 @@ void Capture::Impl::start_record(CapturedTable& table, std::uint8_t kind) {
 }
 
 void Capture::Impl::finish_record() {
+  any = true;
   frame.clear();
   append_varint(record.size(), frame);
   body.append(frame);
@@ -129,16 +135,20 @@ void Capture::Impl::finish_record() {
 }
 
 void Capture::Impl::insert_row(CapturedTable& table, std::int64_t rowid) {
+  const bool with_rowid = !table.info.change_table.without_rowid;
+  const bool assigned = with_rowid && options.journal != nullptr &&
+                        options.journal->take(table.info.change_table.name, rowid);
   if (table.info.odd) {
     touch_new(table, SQLITE_INSERT, rowid);
+    if (assigned) table.assigned.insert(rowid);
     return;
   }
   const auto append = [&](std::size_t position) {
     const CapturedColumn& column = table.columns[position];
     append_stored(new_value(db.handle(), column.hook_index), column.affinity, utf16, record);
   };
-  start_record(table, kRecordInsert);
-  if (table.info.change_table.without_rowid) {
+  start_record(table, assigned ? kRecordAssigned : kRecordInsert);
+  if (!with_rowid) {
     for (const std::uint32_t position : table.info.change_table.key_columns) append(position);
   } else {
     append_integer(rowid, record);
@@ -221,11 +231,12 @@ void Capture::Impl::update_row(CapturedTable& table, std::int64_t old_rowid,
     const auto middle = static_cast<std::ptrdiff_t>(record.size());
     append_new(*this, table, i);
     const auto at = record.begin();
-    if (std::equal(at + start, at + middle, at + middle, record.end())) {
+    const bool same = std::equal(at + start, at + middle, at + middle, record.end());
+    if (same && options.journal == nullptr) {
       record.resize(static_cast<std::size_t>(role == ColumnRole::kDeclared ? middle : start));
     } else {
       record[mask + i / 8] = static_cast<std::uint8_t>(record[mask + i / 8] | (1U << (i % 8)));
-      changed = true;
+      changed = changed || !same;
     }
   }
   if (changed) finish_record();
@@ -281,11 +292,15 @@ void Capture::Impl::flush_touched() {
       }
       // 'a' finds 'A' in a NOCASE key; that row has an entry of its own.
       if (code == SQLITE_ROW && selected_key(table, row) == key) {
-        append_selected(table, kRecordInsert, row);
+        const bool assigned =
+            !table.assigned.empty() &&
+            table.assigned.contains(row.column_int(static_cast<int>(table.columns.size())));
+        append_selected(table, assigned ? kRecordAssigned : kRecordInsert, row);
       }
       row.reset();
     }
     table.touched.clear();
+    table.assigned.clear();
   }
 }
 

@@ -27,7 +27,7 @@ struct ChangeTable {
   // keys of rowid tables ...), else empty.
   std::vector<std::uint32_t> declared_key;
   // Names of the carried columns; in journals only, elsewhere empty.
-  std::vector<std::string> column_names;
+  std::vector<std::string> column_names = {};
   bool operator==(const ChangeTable&) const = default;
 };
 

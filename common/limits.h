@@ -42,7 +42,7 @@ inline constexpr std::size_t kCaptureMemory = 4 * kMiB;  // changes kept in memo
 inline constexpr std::uint64_t kMaxChangesDefault = 1024 * kMiB;  // changes of one transaction
 inline constexpr std::uint64_t kLogKeepDefault = 256 * kMiB;
 inline constexpr std::uint64_t kLeasedLogFactor = 4;  // times the log to keep, for who catches up
-inline constexpr std::size_t kSnapshotsMax = 2;           // spools kept at once
+inline constexpr std::size_t kSnapshotsMax = 2;       // spools kept at once
 inline constexpr std::size_t kGroupBytesMax = 16 * kMiB;  // size of the writes in one commit
 inline constexpr std::size_t kReaderJobsMax = 8192;       // reader jobs of all peers in flight
 inline constexpr std::size_t kStrangersMax = 4096;        // peers remembered without a WELCOME
@@ -76,8 +76,8 @@ inline constexpr milliseconds kRetryMin{100};
 inline constexpr milliseconds kRetryMax{5000};
 inline constexpr milliseconds kGapJitterMax{200};
 inline constexpr milliseconds kLogRetry{5000};  // LOG_GET or SNAPSHOT_GET without an answer
-inline constexpr milliseconds kSnapshotLife = seconds{60};  // a spool without a reader
-inline constexpr milliseconds kLeaseLife = seconds{60};     // of the log, without progress
+inline constexpr milliseconds kSnapshotLife = seconds{60};   // a spool without a reader
+inline constexpr milliseconds kLeaseLife = seconds{60};      // of the log, without progress
 inline constexpr milliseconds kInstallLease = seconds{600};  // while a fetched copy is installed
 inline constexpr milliseconds kLeaseMemory = seconds{600};   // of one who stands still
 inline constexpr milliseconds kClaimTimeout{1000};     // for a sign of life of a NodeId's holder

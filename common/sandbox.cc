@@ -4,6 +4,8 @@
 #include <array>
 #include <cctype>
 
+#include "common/assigned_keys.h"
+
 namespace csa {
 namespace {
 
@@ -165,6 +167,9 @@ bool Sandbox::allow(const Question& question) {
       return true;
     case SQLITE_FUNCTION: {
       const std::string name = lower(question.second);
+      if (name == kAssignedKeysFunction && !has_prefix(question.trigger, kAssignedKeysTrigger)) {
+        return refuse("the function " + name + "() belongs to csa");
+      }
       if (name != "load_extension" && name != "fts3_tokenizer") return true;
       return refuse("the function " + name + "() is refused: it runs foreign code on the broker");
     }

@@ -200,6 +200,14 @@ std::optional<LogPiece> LogTable::read(Seq seq, std::uint64_t offset, std::size_
   return piece;
 }
 
+std::uint64_t LogTable::stored(Seq seq) {
+  const std::int64_t last = part_at(seq, std::numeric_limits<std::int64_t>::max());
+  if (last < 0) return 0;
+  span_.bind(1, last);
+  OneRow row(span_);
+  return row ? static_cast<std::uint64_t>(row->column_int(0) + row->column_int(1)) : 0;
+}
+
 std::optional<LogTable::Entry> LogTable::entry(Seq seq) {
   entry_.bind(1, first_part(seq));
   OneRow row(entry_);

@@ -74,6 +74,8 @@ class LogTable {
     Chain chain;
   };
   [[nodiscard]] std::optional<Entry> entry(Seq seq);
+  // How many bytes of the entry's body are here, from its begin without a gap.
+  [[nodiscard]] std::uint64_t stored(Seq seq);
   // Bytes of the log's bodies and headers. A running sum, kept in csa_meta, so that no opening of a
   // file adds up its log; one that does not belong to the log as it is (none, or written without
   // it) is not believed and the log added up once.

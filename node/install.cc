@@ -118,6 +118,7 @@ Result<Meta> prepare_opened(const Database& db, const CopyExpectation& expected)
   identity.damage.clear();
   Transaction transaction(db);
   write_identity(db, identity);
+  Journal(db).replace_all(expected.outcomes);
   transaction.commit();
   if (!checkpoint_all(db)) return Error{Errc::kFailed, "another program has the full copy open"};
   return meta;

@@ -12,6 +12,7 @@
 #include "common/sqlite.h"
 #include "common/store_meta.h"
 #include "node/identity.h"
+#include "node/journal.h"
 
 namespace csa {
 
@@ -19,6 +20,7 @@ struct CopyExpectation {
   Position position;       // as the broker's END says
   std::optional<DbId> db;  // the replica's database, if it has one
   Identity identity;       // app and group must be the copy's; generations never go back
+  std::vector<JournalOutcome> outcomes;  // of this replica's journal, kept over the change
 };
 
 // Opens the copy, compares it with what is expected and writes the private rows into it. The copy

@@ -1,12 +1,13 @@
 // The offline transactions of a replica, kept in its private tables csa_journal and
-// csa_journal_part, and what became of the latest of them in csa_journal_outcome. Every entry has a
-// checksum over header and changes, proved whenever it is read. Belongs to the thread of its
-// Database; throws SqliteError for the disk; damage is a Result.
+// csa_journal_part, and what became of the latest of them in csa_journal_outcome. An entry's key is
+// its TxId's counter. Every entry has a checksum over header and changes, proved when it is read.
+// Belongs to the thread of its Database; throws SqliteError for the disk; damage is a Result.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "common/changeset.h"
@@ -18,31 +19,60 @@
 
 namespace csa {
 
+// What became of a journaled transaction, as csa_journal_outcome has it.
+struct JournalOutcome {
+  std::uint64_t counter = 0;
+  WallTime edited;
+  std::string result;  // to_string(ReplayResult)
+  Seq seq;
+  std::string text;
+  std::string keys;  // JSON array of {"table","before","after"}
+};
+
 class Journal {
  public:
-  explicit Journal(const Database& db);  // must outlive this
+  explicit Journal(const Database& db) : db_(db) {}  // must outlive this
 
-  [[nodiscard]] JournalState state();
+  // Reads through the whole journal: at open, and after what append and mark_answered cannot tell.
+  [[nodiscard]] JournalState read_state() const;
 
   // Inside the transaction that holds the entry's effect. REQUIRES: header.size == body.size() > 0,
   // and its counter is greater than those of the entries that are here.
-  void append(const JournalHeader& header, const Spill& body);
-  // What to send next: entries behind counter `after` (or the rest of the one at `after` from
-  // `offset` > 0 on), in parts of at most kPieceMax, at most `max_bytes` together but one part at
+  void append(const JournalHeader& header, const Spill& body, JournalState& state) const;
+  [[nodiscard]] Result<std::optional<JournalHeader>> find(std::uint64_t counter) const;
+  // What to send next: entries without an answer behind counter `after`, the first of them from
+  // byte `offset` on, in parts of at most kPieceMax, at most `max_bytes` together but one part at
   // least. kDamaged: an entry's bytes are not what was written; the sentence names it.
   [[nodiscard]] Result<std::vector<Replay>> read(std::uint64_t after, std::uint64_t offset,
-                                                 std::size_t max_bytes);
-  // The entry has its outcome; kept until clear(). Idempotent.
-  void mark_answered(const Replayed& answer);
-  // The inverse of every change, newest first, to `take` until it fails. Memory is bounded by the
-  // largest row and one number a record of the largest entry.
+                                                 std::size_t max_bytes) const;
+  // The entry has its outcome; kept until clear(). Idempotent. Inside a transaction.
+  void mark_answered(const Replayed& answer, JournalState& state) const;
+  // The inverse of every change, newest first, to `take` until it fails. Memory is bounded by a few
+  // hundred KiB and the largest row.
   using Take = std::function<Status(const Change& change, const std::vector<ChangeTable>& tables)>;
-  [[nodiscard]] Status undo(const Take& take);
-  // Empties the journal; outcomes stay (the latest kOutcomesKept).
-  void clear();
+  [[nodiscard]] Status undo(const Take& take) const;
+  // Empties the journal; outcomes stay (the latest kOutcomesKept). Inside a transaction.
+  void clear() const;
   static constexpr std::size_t kOutcomesKept = 10000;
 
+  // Gives the entries that wait the TxIds of another NodeId, from 1 on; the last counter. Inside a
+  // transaction.
+  [[nodiscard]] std::uint64_t rename(const NodeId& node) const;
+  [[nodiscard]] std::vector<JournalOutcome> read_outcomes() const;
+  // For a copy that becomes the replica: an empty journal and these outcomes.
+  void replace_all(const std::vector<JournalOutcome>& outcomes) const;
+
  private:
+  struct Entry {
+    JournalHeader header;
+    Id128 checksum;
+    bool answered = false;
+  };
+  [[nodiscard]] Result<Entry> entry_of(const Statement& row) const;
+  [[nodiscard]] Status prove(const Entry& entry) const;
+  [[nodiscard]] Bytes part(std::uint64_t counter, std::uint64_t number) const;
+  [[nodiscard]] Status undo_entry(const Entry& entry, const Take& take) const;
+
   const Database& db_;
 };
 

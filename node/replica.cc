@@ -7,102 +7,14 @@
 #include "common/limits.h"
 #include "common/random.h"
 #include "common/schema.h"
-#include "node/download.h"
 #include "node/install.h"
-#include "node/replica_apply.h"
-#include "node/replica_file.h"
+#include "node/replica_impl.h"
 
 namespace csa {
-namespace {
-
-// Pages in the WAL from where on it is worth a checkpoint when idle, and from where on it is made
-// even under load, so that the WAL stays bounded.
-constexpr int kCheckpointPages = 1000;
-constexpr int kCheckpointPagesMax = 16000;
-
-// What must survive a power cut is committed with a sync; applied updates are not, for they can be
-// fetched again.
-class SyncedCommits {
- public:
-  explicit SyncedCommits(const Database& db) : db_(db) { db_.exec("PRAGMA synchronous=FULL"); }
-  ~SyncedCommits() {
-    sqlite3_exec(db_.handle(), "PRAGMA synchronous=NORMAL", nullptr, nullptr, nullptr);
-  }
-  SyncedCommits(const SyncedCommits&) = delete;
-  SyncedCommits& operator=(const SyncedCommits&) = delete;
-
- private:
-  const Database& db_;  // must outlive this
-};
-
-// Tells the applier how the transaction ended; lives longer than the Transaction.
-class ApplyEnd {
- public:
-  explicit ApplyEnd(LogApplier& applier) : applier_(applier) {}
-  ~ApplyEnd() {
-    if (!committed_) applier_.rolled_back();
-  }
-  ApplyEnd(const ApplyEnd&) = delete;
-  ApplyEnd& operator=(const ApplyEnd&) = delete;
-  void committed() {
-    committed_ = true;
-    applier_.committed();
-  }
-
- private:
-  LogApplier& applier_;  // must outlive this
-  bool committed_ = false;
-};
-
-}  // namespace
-
-struct Replica::Impl {
-  Impl(ReplicaName replica_name, const Log& logger)
-      : name(std::move(replica_name)), log(logger), download(name.path) {}
-
-  ReplicaName name;
-  Log log;
-  Database db;
-  Identity identity;
-  std::unique_ptr<LogApplier> applier;  // null: no copy yet
-  Download download;
-  std::int64_t data_version = 0;  // as it is unless somebody else writes
-  int wal_pages = 0;
-  Seq trim_to;
-  ReplicaState state;
-
-  void start(ReplicaFile file);
-  void reload();
-  void refresh_state();
-  [[nodiscard]] Result<Applied> apply(const std::vector<LogPiece>& pieces);
-  [[nodiscard]] Result<LogApplier::Outcome> apply_in_transaction(
-      const std::vector<LogPiece>& pieces, bool& outside_writer);
-  void mark_damaged(const std::string& why);
-  [[nodiscard]] Result<Applied> install(const SnapshotEnd& end);
-  void replace_by_copy();
-  void save_identity();
-  void checkpoint();
-  // Runs a step. After one that the disk failed, a rollback of our own has moved data_version,
-  // which must not look like an outside writer.
-  template <class Step>
-  auto guarded(Step step) {
-    ensure_open();
-    const bool undisturbed = read_data_version() == data_version;
-    try {
-      return step();
-    } catch (const SqliteError&) {
-      if (undisturbed) note_data_version();
-      throw;
-    }
-  }
-  void ensure_open();
-  void note_data_version() noexcept;
-  [[nodiscard]] std::int64_t read_data_version() const {
-    return db.query_int("PRAGMA data_version").value_or(0);
-  }
-};
+namespace {}  // namespace
 
 void Replica::Impl::start(ReplicaFile file) {
+  writer.reset();
   applier.reset();
   db = std::move(file.db);
   identity = std::move(file.identity);
@@ -116,6 +28,7 @@ void Replica::Impl::start(ReplicaFile file) {
   data_version = read_data_version();
   trim_to = Seq{};
   if (file.meta) applier = std::make_unique<LogApplier>(db, *file.meta);
+  journal = Journal(db).read_state();
   refresh_state();
 }
 
@@ -125,6 +38,7 @@ void Replica::Impl::refresh_state() {
   state.generation_seen = identity.generation_seen;
   state.counter = identity.counter;
   state.clock = identity.clock;
+  state.journal = journal;
   if (!applier) return;
   state.db = applier->meta().db;
   state.position = applier->meta().position;
@@ -196,7 +110,10 @@ void Replica::Impl::save_identity() {
 
 Result<Applied> Replica::Impl::install(const SnapshotEnd& end) {
   CSA_TRY(download.finish(end));
-  const Result<Meta> meta = prepare_copy(download.path(), {end.position, state.db, identity});
+  CSA_CHECK(journal.waiting == 0);  // what was made here would be lost
+  writer.reset();
+  const Result<Meta> meta = prepare_copy(
+      download.path(), {end.position, state.db, identity, Journal(db).read_outcomes()});
   if (!meta) {
     log.warn("replica: " + meta.error().what);
     download.drop();
@@ -224,6 +141,7 @@ void Replica::Impl::replace_by_copy() {
   log.info("replica: the full copy has another page size or text encoding: " + name.path +
            " is replaced by a new file; programs that have it open must open it again");
   checkpoint_all(db);
+  writer.reset();
   applier.reset();
   db.close();
   replace_file(name.path, download.path());
@@ -330,7 +248,16 @@ void Replica::renew_identity() {
   const NodeId old = impl_->identity.node;
   impl_->identity.node = NodeId{random_id()};
   impl_->identity.counter = 0;
-  impl_->guarded([&] { impl_->save_identity(); });
+  impl_->guarded([&] {
+    const SyncedCommits synced(impl_->db);
+    Transaction transaction(impl_->db);
+    // What waits here was made under the old name, of which nobody knows whose it is.
+    impl_->identity.counter = Journal(impl_->db).rename(impl_->identity.node);
+    write_identity(impl_->db, impl_->identity);
+    transaction.commit();
+    impl_->journal = Journal(impl_->db).read_state();
+    impl_->refresh_state();
+  });
   impl_->log.warn("replica: node " + to_string(old) + " is now " + to_string(impl_->identity.node));
 }
 
@@ -356,6 +283,7 @@ void Replica::housekeeping() {
 }
 
 void Replica::close() {
+  impl_->writer.reset();
   impl_->applier.reset();
   impl_->db.close();
 }

@@ -6,6 +6,7 @@
 #include "common/codec.h"
 #include "common/limits.h"
 #include "common/schema.h"
+#include "node/replica_changed.h"
 
 namespace csa {
 namespace {
@@ -47,13 +48,6 @@ class SumReader {
 };
 
 }  // namespace
-
-// What one call has changed so far.
-struct LogApplier::Changed {
-  std::set<std::string, std::less<>> tables;
-  bool schema = false;
-  bool position = false;
-};
 
 LogApplier::LogApplier(const Database& db, const Meta& meta) : db_(db), applier_(db) {
   log_.emplace(db);
@@ -136,14 +130,7 @@ Status LogApplier::take(const LogPiece& piece, Changed& changed) {
                                      std::to_string(next_.partial) + " of " +
                                      entry_name(applied.next()) + " is next");
   }
-  if (header.kind == EntryKind::kCopy) {
-    return does_not_fit(header.seq, "it cannot be repeated exactly");
-  }
-  if (header.schema_version != next_.meta.schema_version) {
-    return does_not_fit(header.seq,
-                        "it is for schema version " + std::to_string(header.schema_version) +
-                            ", the replica has " + std::to_string(next_.meta.schema_version));
-  }
+  CSA_TRY(may_follow(header));
   if (next_.partial != 0 || !piece.completes()) return take_part(piece, changed);
 
   ChainHasher chain(next_.meta.position.chain, header);
@@ -155,6 +142,18 @@ Status LogApplier::take(const LogPiece& piece, Changed& changed) {
   CSA_TRY(drain(reader, header.seq, changed));
   if (!reader.at_boundary()) return doubt(entry_name(header.seq) + " ends inside a change");
   return advance(header, piece.chain, changed);
+}
+
+Status LogApplier::may_follow(const EntryHeader& header) const {
+  if (header.kind == EntryKind::kCopy) {
+    return does_not_fit(header.seq, "it cannot be repeated exactly");
+  }
+  if (header.schema_version != next_.meta.schema_version) {
+    return does_not_fit(header.seq,
+                        "it is for schema version " + std::to_string(header.schema_version) +
+                            ", the replica has " + std::to_string(next_.meta.schema_version));
+  }
+  return Ok{};
 }
 
 Status LogApplier::take_part(const LogPiece& piece, Changed& changed) {

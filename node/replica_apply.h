@@ -14,6 +14,7 @@
 #include "common/result.h"
 #include "common/sqlite.h"
 #include "common/store_meta.h"
+#include "node/journal.h"
 
 namespace csa {
 
@@ -37,6 +38,18 @@ class LogApplier {
   void committed();
   void rolled_back();
 
+  // While there is a journal: stores pieces in stream order behind the Position, applies nothing.
+  // Inside the open transaction, which the caller ends. kMalformed: they leave a gap.
+  [[nodiscard]] Status spool(const std::vector<LogPiece>& pieces);
+  // As apply(), inside the open transaction: undoes the journal, then applies every whole entry
+  // that is spooled.
+  [[nodiscard]] Result<Outcome> take_over(const Journal& journal);
+  // After take_over() has been committed: parts of an unfinished entry are looked at anew.
+  void forget_spool() {
+    spooled_ = {};
+    find_partial();
+  }
+
   // True: nothing in `pieces` is new, so no transaction is needed.
   [[nodiscard]] bool all_known(const std::vector<LogPiece>& pieces) const;
   [[nodiscard]] bool suspicious() const { return suspicious_; }
@@ -55,6 +68,7 @@ class LogApplier {
 
   void find_partial();
   [[nodiscard]] Status take(const LogPiece& piece, Changed& changed);
+  [[nodiscard]] Status may_follow(const EntryHeader& header) const;
   [[nodiscard]] Status take_part(const LogPiece& piece, Changed& changed);
   [[nodiscard]] Status apply_stored(const LogTable::Entry& entry, Changed& changed);
   [[nodiscard]] Status drain(ChangeReader& reader, Seq seq, Changed& changed);
@@ -68,6 +82,7 @@ class LogApplier {
   std::optional<OutcomeTable> outcomes_;
   Place now_;   // as committed
   Place next_;  // inside the transaction
+  Cursor spooled_;  // what a spool that goes on brings next
   bool suspicious_ = false;
 };
 

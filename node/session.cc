@@ -102,13 +102,13 @@ void Session::Impl::settle(TimePoint now) {
 }
 
 void Session::Impl::send_requests(TimePoint now) {
+  go_on_handover(now);
   if (feed == Feed::kLog) {
     if (const std::optional<LogGet> get = stream.take_request(now)) uplink.send(*get);
   }
   if (feed == Feed::kCopy) {
     for (const SnapshotGet& get : copy.take_requests(now)) uplink.send(get);
   }
-  go_on_handover(now);
   if (state == NodeState::kCatchingUp && applied_all()) become(NodeState::kLive, {}, now);
   const bool joined = state == NodeState::kCatchingUp || state == NodeState::kLive ||
                       (state == NodeState::kReplaying && handed_over());
@@ -236,7 +236,9 @@ void Session::on_applied(Result<Applied> result, TimePoint now) {
       // The stream goes on from where the replica stands now.
       s.stream.stop();
       if (s.feed == Impl::Feed::kLog) s.feed = Impl::Feed::kNone;
-      if (s.uplink.ready()) s.become(NodeState::kCatchingUp, {}, now);
+    }
+    if (s.uplink.ready() && s.state == NodeState::kReplaying && !s.has_journal()) {
+      s.become(NodeState::kCatchingUp, {}, now);
     }
     if (!applied.tables.empty() && s.replica.position)
       s.events.emplace_back(TablesChanged{std::move(applied.tables), *s.replica.position});

@@ -56,7 +56,7 @@ void Session::Impl::start_handover(TimePoint now) {
 void Session::Impl::go_on_handover(TimePoint now) {
   // Made on the replica while the link was coming up.
   const bool late = state == NodeState::kCatchingUp || state == NodeState::kLive;
-  if (has_journal() && late) start_handover(now);
+  if (replica.journal.waiting > 0 && late) start_handover(now);
   if (!handover.running()) return;
   for (Replay& replay : handover.take_requests(now)) {
     const JournalHeader& header = replay.header;

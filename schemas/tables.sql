@@ -97,9 +97,9 @@ CREATE TABLE csa_conflicts (
   broker_time TEXT,             -- last edit of the master's row, as far as the log knows
   node_time TEXT NOT NULL,
   close INTEGER NOT NULL,       -- 1: decided by less than the clocks' error
-  state TEXT NOT NULL           -- open restored dismissed
+  state TEXT NOT NULL,          -- open restored dismissed
+  UNIQUE (node, journal, key_hash, id)
 ) STRICT;
-CREATE INDEX csa_conflicts_rows ON csa_conflicts (node, journal, key_hash);
 
 -- Shared: keys that replays had to change, kept while later entries of the journal may name them.
 CREATE TABLE csa_remap (

@@ -129,7 +129,7 @@ class Bench {
     CommitResult result;
     std::uint64_t seq = hub.head().seq.value;
     for (const WriteJob& one : job.jobs) {
-      const TxId tx = std::visit([](const auto& request) { return request.tx; }, one.request);
+      const TxId tx = tx_of(one.request);
       LogPiece piece;
       piece.header.seq = Seq{++seq};
       piece.header.tx = tx;

@@ -17,9 +17,7 @@ NackCode nacked(Bench& bench, const PeerKey& from, Message message, bool local =
   return nacks[0].code;
 }
 
-TxId tx_of(const WriteJob& job) {
-  return std::visit([](const auto& request) { return request.tx; }, job.request);
-}
+TxId tx_of(const WriteJob& job) { return tx_of(job.request); }
 
 }  // namespace
 

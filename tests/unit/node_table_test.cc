@@ -35,6 +35,9 @@ struct Watch {
     if (const auto* const get = std::get_if<LogGet>(&send->message)) asked = get->request;
     if (std::holds_alternative<Ping>(send->message)) return;
     const std::string name(name_of(send->message));
+    // The search for the next link is another matter.
+    const bool was_linked = before == NodeState::kLive || before == NodeState::kCatchingUp;
+    if (was_linked && name == "HELLO" && !words.empty() && words.back() == "close") return;
     if (words.empty() || words.back() != name) words.push_back(name);
   }
   void tell(Message message) {

@@ -109,8 +109,8 @@ std::vector<Message> brokers_own() {
   for (const auto& sample : testing::sample_messages()) {
     const std::string name(name_of(sample.message));
     static const std::set<std::string> kFromPeers{
-        "HELLO",       "GOODBYE", "PING",         "PONG",       "WRITE", "MIGRATE",
-        "OUTCOME_GET", "LOG_GET", "SNAPSHOT_GET", "LAYOUT_GET", "ADMIN"};
+        "HELLO",  "GOODBYE",     "PING",    "PONG",         "WRITE",      "MIGRATE",
+        "REPLAY", "OUTCOME_GET", "LOG_GET", "SNAPSHOT_GET", "LAYOUT_GET", "ADMIN"};
     if (!kFromPeers.contains(name)) found.push_back(sample.message);
   }
   CHECK(found.size() >= 15);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -161,9 +162,58 @@ struct Bench {
       session.on_chunk_written(chunk->offset, chunk->bytes.size(), now);
     } else if (const auto* install = std::get_if<InstallCopy>(&*job)) {
       replica.db = kDb;
+      REQUIRE(replica.journal.waiting == 0);
+      replica.journal = JournalState{};
       replica.position = install->end.position;
       replica.generation_seen = install->end.position.epoch.generation;
       session.on_applied(Applied{replica, {}, true}, now);
+    } else if (const auto* const offline = std::get_if<JournalWrite>(&*job)) {
+      JournalState& journal = replica.journal;
+      const std::uint64_t counter = offline->write.write.tx.counter;
+      if (journal.entries++ == 0) journal.first = counter;
+      ++journal.waiting;
+      journal.last = counter;
+      made_offline.push_back(offline->write);
+      OfflineDone done;
+      done.answer = Journaled{offline->write.write.tx, 1, {}, {}, {}};
+      done.state = replica;
+      done.tables = {"part"};
+      session.on_journaled(std::move(done), now);
+    } else if (const auto* const read = std::get_if<ReadJournal>(&*job)) {
+      std::vector<Replay> found;
+      std::uint64_t previous = 0;
+      for (const OfflineWrite& made : made_offline) {
+        const std::uint64_t counter = made.write.tx.counter;
+        if (counter > read->after && !answered.contains(counter)) {
+          Replay replay;
+          replay.header.tx = made.write.tx;
+          replay.header.edited = made.edited;
+          replay.header.size = 4;
+          replay.first = replica.journal.first;
+          replay.previous = previous;
+          replay.bytes = {1, 2, 3, 4};
+          found.push_back(std::move(replay));
+        }
+        previous = counter;
+      }
+      session.on_journal_read(std::move(found), now);
+    } else if (const auto* const mark = std::get_if<MarkAnswered>(&*job)) {
+      for (const Replayed& answer : mark->answers) {
+        if (!answered.insert(answer.tx.counter).second) continue;
+        --replica.journal.waiting;
+        replica.journal.answered_to = std::max(replica.journal.answered_to, answer.seq);
+        replica.journal.keys_changed = replica.journal.keys_changed || !answer.keys.empty();
+      }
+      session.on_marked(replica, now);
+    } else if (const auto* const spool = std::get_if<SpoolPieces>(&*job)) {
+      for (const LogPiece& one : spool->pieces) spooled = one.header.seq.value;
+      session.on_spooled(Ok{}, now);
+    } else if (std::holds_alternative<TakeOver>(*job)) {
+      REQUIRE(replica.journal.waiting == 0);
+      if (spooled > 0) replica.position = at(spooled);
+      REQUIRE(replica.position->seq >= replica.journal.answered_to);
+      replica.journal = JournalState{};
+      session.on_applied(Applied{replica, {"part"}, false}, now);
     } else if (std::holds_alternative<ReserveCounters>(*job)) {
       replica.counter += 1000;
       session.on_counters(replica.counter, now);
@@ -250,6 +300,9 @@ struct Bench {
   std::vector<Message> messages;
   std::vector<SessionEvent> events;
   std::vector<StoreJob> jobs;
+  std::vector<OfflineWrite> made_offline;  // the journal
+  std::set<std::uint64_t> answered;        // counters of it
+  std::uint64_t spooled = 0;
   std::uint64_t disk_room = 0;
   std::uint64_t resume_at = 0;  // what the store has of the copy
   std::uint64_t written = 0;

@@ -90,8 +90,24 @@ TEST_CASE("session: a write that may have run is sent under the TxId that it had
   CHECK(bench.told<WriteDone>()[0].tx == tx);
 }
 
-TEST_CASE("session: a write that may have run waits through standalone and ends as unknown") {
+TEST_CASE("session: a write that may have run is journaled standalone under its TxId and hash") {
   Bench bench(5);
+  bench.start();
+  bench.advance(seconds{3});
+  REQUIRE(bench.state() == NodeState::kStandalone);
+  const TxId tx{kNode, 77};
+  resume(bench, 1, tx, seconds{4});
+  bench.work_all();
+  REQUIRE(bench.told<WriteDone>().size() == 1);
+  CHECK(bench.told<WriteDone>()[0].status == WriteStatus::kJournaled);
+  CHECK(bench.told<WriteDone>()[0].tx == tx);
+  REQUIRE(bench.made_offline.size() == 1);
+  CHECK(bench.made_offline[0].write.tx == tx);
+  CHECK_FALSE(bench.made_offline[0].request_hash.is_zero());
+}
+
+TEST_CASE("session: with no copy, a write that may have run ends as unknown") {
+  Bench bench(std::nullopt);
   bench.start();
   bench.advance(seconds{3});
   REQUIRE(bench.state() == NodeState::kStandalone);

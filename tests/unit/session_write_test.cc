@@ -152,25 +152,32 @@ TEST_CASE("session: a write that waits after BUSY is sent once after a reconnect
   CHECK(bench.all<Write>().size() == 1);
 }
 
-TEST_CASE("session: sent and no answer by the deadline, unknown; never sent, no broker") {
+TEST_CASE("session: link lost, writes in flight and new ones are journaled in their order") {
   Bench bench(5);
   bench.make_live(5);
   bench.write(1, seconds{4});
   bench.session.on_disconnected("reset", bench.now);
   bench.collect();
   bench.write(2, seconds{1});
-  bench.advance(seconds{1});
-  REQUIRE(bench.told<WriteDone>().size() == 1);
-  CHECK(bench.told<WriteDone>()[0].call == 2);
-  CHECK(bench.told<WriteDone>()[0].status == WriteStatus::kNoBroker);
-  bench.advance(seconds{2});
-  CHECK(bench.state() == NodeState::kStandalone);
-  CHECK(bench.told<WriteDone>().size() == 1);  // the sent one may still be settled
-  bench.advance(seconds{1});
   REQUIRE(bench.told<WriteDone>().size() == 2);
-  CHECK(bench.told<WriteDone>()[1].call == 1);
-  CHECK(bench.told<WriteDone>()[1].status == WriteStatus::kUnknown);
-  CHECK(bench.told<WriteDone>()[1].tx.counter == 101);
+  CHECK(bench.told<WriteDone>()[0].call == 1);
+  CHECK(bench.told<WriteDone>()[0].status == WriteStatus::kJournaled);
+  CHECK(bench.told<WriteDone>()[0].tx.counter == 101);
+  CHECK(bench.told<WriteDone>()[1].call == 2);
+  CHECK(bench.told<WriteDone>()[1].pending == 2);
+  REQUIRE(bench.made_offline.size() == 2);
+  CHECK_FALSE(bench.made_offline[0].request_hash.is_zero());  // it was sent
+  CHECK(bench.made_offline[1].request_hash.is_zero());
+}
+
+TEST_CASE("session: sent and no answer by the deadline, unknown") {
+  Bench bench(5);
+  bench.make_live(5);
+  bench.write(1, seconds{2});
+  bench.advance(seconds{3});
+  REQUIRE(bench.told<WriteDone>().size() == 1);
+  CHECK(bench.told<WriteDone>()[0].status == WriteStatus::kUnknown);
+  CHECK(bench.told<WriteDone>()[0].tx.counter == 101);
 }
 
 TEST_CASE("session: during the first search a write waits for its outcome") {
@@ -186,16 +193,30 @@ TEST_CASE("session: during the first search a write waits for its outcome") {
   }
   SUBCASE("none is found") {
     bench.advance(seconds{2});
+    bench.work_all();
     REQUIRE(bench.told<WriteDone>().size() == 1);
-    const WriteDone done = bench.told<WriteDone>()[0];
-    CHECK(done.status == WriteStatus::kNoBroker);
-    CHECK(has(done.message, "a write needs a broker"));
-    CHECK(has(done.message, "a:5775"));
+    CHECK(bench.told<WriteDone>()[0].status == WriteStatus::kJournaled);
     bench.forget();
     bench.write(2);  // standalone: at once
     REQUIRE(bench.told<WriteDone>().size() == 1);
-    CHECK(bench.told<WriteDone>()[0].status == WriteStatus::kNoBroker);
+    CHECK(bench.told<WriteDone>()[0].status == WriteStatus::kJournaled);
   }
+}
+
+TEST_CASE("session: with neither broker nor copy, a write says that it needs a broker") {
+  Bench bench(std::nullopt);
+  bench.start();
+  bench.write(1);
+  bench.advance(seconds{2});
+  REQUIRE(bench.told<WriteDone>().size() == 1);
+  const WriteDone done = bench.told<WriteDone>()[0];
+  CHECK(done.status == WriteStatus::kNoBroker);
+  CHECK(has(done.message, "a write needs a broker"));
+  CHECK(has(done.message, "a:5775"));
+  bench.forget();
+  bench.write(2);  // standalone: at once
+  REQUIRE(bench.told<WriteDone>().size() == 1);
+  CHECK(bench.told<WriteDone>()[0].status == WriteStatus::kNoBroker);
 }
 
 TEST_CASE("session: a broker whose database does not answer takes no new writes") {
@@ -236,6 +257,7 @@ TEST_CASE("session: too many or too large writes are rejected here") {
   CHECK(bench.told<WriteDone>()[0].nack.code == NackCode::kLimit);
   bench.forget();
   bench.advance(seconds{2});
+  bench.work_all();
   CHECK(bench.told<WriteDone>().size() == limits::kNodeWritesMax);  // each one is answered
 }
 

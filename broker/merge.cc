@@ -1,0 +1,129 @@
+#include "broker/merge.h"
+
+#include <utility>
+
+#include "broker/merge_run.h"
+
+namespace csa {
+namespace {
+
+std::string lower(std::string text) {
+  for (char& c : text) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return text;
+}
+
+}  // namespace
+
+MergeSchema::MergeSchema(const Database& db) : db_(db) {}
+
+MergeTable* MergeSchema::table(const std::string& name) {
+  const auto [known, fresh] = tables_.try_emplace(lower(name));
+  if (!fresh) return known->second.get();
+  if (table_class(name) != TableClass::kApplication) return nullptr;
+  std::optional<TableInfo> info = table_info(db_, name);
+  if (!info || (!info->change_table.without_rowid && info->rowid_name.empty())) return nullptr;
+  known->second = std::make_unique<MergeTable>(db_, std::move(*info));
+  return known->second.get();
+}
+
+const MergeSchema::Rules& MergeSchema::rules(const MergeTable& table) {
+  const auto [known, fresh] = rules_.try_emplace(table.name());
+  Rules& rules = known->second;
+  if (!fresh) return rules;
+  const std::vector<std::string> names = table.column_names();
+  rules.row.columns.assign(names.size(), ColumnRule::kTable);
+  Statement rows =
+      db_.prepare("SELECT column_name, rule FROM csa_rule WHERE table_name = ?1 COLLATE NOCASE");
+  rows.bind(1, table.name());
+  while (rows.step()) {
+    const std::string column = lower(rows.column_text(0));
+    const std::string rule = rows.column_text(1);
+    if (column.empty() && rule == kAtomicRule) rules.atomic = true;
+    if (column.empty()) rules.row.table = parse_table_rule(rule).value_or(rules.row.table);
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      if (lower(names[i]) != column) continue;
+      rules.row.columns[i] = parse_column_rule(rule).value_or(ColumnRule::kTable);
+    }
+  }
+  return rules;
+}
+
+struct Merge::Impl {
+  Impl(const Database& database, Capture& captured, EditIndex& edit_index)
+      : db(database),
+        capture(captured),
+        edits(edit_index),
+        schema(std::make_unique<MergeSchema>(database)),
+        keys(std::make_unique<KeyChanges>(database)),
+        inbox(database),
+        open(database.prepare("SAVEPOINT m")),
+        undo(database.prepare("ROLLBACK TO m")),
+        close(database.prepare("RELEASE m")) {}
+
+  [[nodiscard]] MergeRun attempt(const ReplayEntry& entry, const MergeContext& context) {
+    return {db, edits, *schema, *keys, inbox, entry, context};
+  }
+  // What the attempt has made is gone, from the changeset too.
+  void take_back() {
+    undo.run();
+    capture.discard();
+    capture.begin();
+    edits.forget();
+  }
+
+  const Database& db;
+  Capture& capture;
+  EditIndex& edits;
+  std::unique_ptr<MergeSchema> schema;
+  std::unique_ptr<KeyChanges> keys;
+  Inbox inbox;
+  Statement open, undo, close;
+  std::int64_t schema_version = -1;
+};
+
+Merge::Merge(const Database& db, Capture& capture, EditIndex& edits)
+    : impl_(std::make_unique<Impl>(db, capture, edits)) {}
+Merge::~Merge() = default;
+
+MergeOutcome Merge::run(const ReplayEntry& entry, const MergeContext& context) {
+  Impl& impl = *impl_;
+  const std::int64_t version = impl.db.query_int("PRAGMA main.schema_version").value_or(0);
+  if (version != impl.schema_version) forget();
+  impl.schema_version = version;
+  impl.schema->forget_rules();
+  impl.open.run();
+  MergeOutcome outcome;
+  try {
+    outcome = impl.attempt(entry, context).apply();
+  } catch (const MergeRun::Parked& parked) {
+    impl.take_back();
+    outcome = {ReplayResult::kParked, parked.reason, {}, 0};
+    impl.keys->begin(entry.header.tx, entry.first);
+    impl.attempt(entry, context).keep_aside("parked", "parked", parked.reason);
+  } catch (const MergeRun::LostWhole& lost) {
+    impl.take_back();
+    const std::string reason = "all or nothing: " + lost.reason;
+    outcome = {ReplayResult::kSuperseded, reason, {}, 0};
+    impl.keys->begin(entry.header.tx, entry.first);
+    impl.attempt(entry, context).keep_aside(std::string(kAtomicRule), "broker", reason);
+  }
+  impl.close.run();
+  return outcome;
+}
+
+MergeOutcome Merge::park(const ReplayEntry& entry, const MergeContext& context,
+                         const std::string& reason) {
+  Impl& impl = *impl_;
+  impl.keys->begin(entry.header.tx, entry.first);
+  impl.attempt(entry, context).keep_aside("parked", "parked", reason);
+  return {ReplayResult::kParked, reason, {}, 0};
+}
+
+void Merge::forget() {
+  impl_->schema = std::make_unique<MergeSchema>(impl_->db);
+  impl_->schema_version = -1;
+}
+
+}  // namespace csa

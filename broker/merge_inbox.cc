@@ -1,0 +1,100 @@
+#include "broker/merge_inbox.h"
+
+#include <nlohmann/json.hpp>
+
+#include "common/codec.h"
+#include "common/value_json.h"
+
+namespace csa {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string row_json(const std::vector<std::string>& columns, const Row& row) {
+  Json object = Json::object();
+  for (std::size_t i = 0; i < columns.size() && i < row.size(); ++i) {
+    object[columns[i]] = value_json(row[i]);
+  }
+  return to_line(object);
+}
+
+void bind_row(Statement& statement, int position, const std::vector<std::string>& columns,
+              const std::optional<Row>& row) {
+  if (row) {
+    statement.bind(position, row_json(columns, *row));
+  } else {
+    statement.bind_null(position);
+  }
+}
+
+// The three versions exactly; a row that is not there has no values.
+Bytes exact(const ConflictRow& row) {
+  RowSet set{row.columns, {}};
+  for (const std::optional<Row>* const version : {&row.base, &row.broker, &row.node}) {
+    set.rows.push_back(version->value_or(Row{}));
+  }
+  return encode_rows(set);
+}
+
+std::int64_t signed_of(std::uint64_t value) { return static_cast<std::int64_t>(value); }
+
+}  // namespace
+
+Inbox::Inbox(const Database& db)
+    : insert_(db,
+              "INSERT INTO csa_conflicts (seq, time, node, counter, journal, hostname, table_name,"
+              " key, key_hash, op, rule, decision, reason, base, broker, node_row, rows,"
+              " broker_time, node_time, close, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,"
+              " ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, 'open')"),
+      same_(db,
+            "SELECT id FROM csa_conflicts WHERE node = ?1 AND journal = ?2 AND key_hash = ?3 AND"
+            " decision = ?4 AND rule = ?5 AND state = 'open' ORDER BY id DESC LIMIT 1"),
+      update_(db,
+              "UPDATE csa_conflicts SET seq = ?2, time = ?3, counter = ?4, op = ?5, reason = ?6,"
+              " node_row = ?7, rows = ?8, node_time = ?9 WHERE id = ?1"),
+      held_(db,
+            "SELECT 1 FROM csa_conflicts WHERE node = ?1 AND journal = ?2 AND key_hash = ?3 AND"
+            " (decision = 'parked' OR rule = 'atomic') LIMIT 1") {}
+
+bool Inbox::is_held(const NodeId& node, std::uint64_t journal, const Id128& row) {
+  held_.bind_blob(1, node.value.bytes).bind(2, signed_of(journal)).bind_blob(3, row.bytes);
+  const bool held = held_.step();
+  held_.reset();
+  return held;
+}
+
+void Inbox::add(const ConflictRow& row, const ConflictOrigin& origin) {
+  const Id128 hash = hash_of(row.identity);
+  same_.bind_blob(1, origin.tx.node.value.bytes).bind(2, signed_of(origin.journal));
+  same_.bind_blob(3, hash.bytes).bind(4, row.decision).bind(5, row.rule);
+  const std::optional<std::int64_t> known =
+      same_.step() ? std::optional(same_.column_int(0)) : std::nullopt;
+  same_.reset();
+  if (known) {
+    update_.bind(1, *known).bind(2, signed_of(origin.seq.value)).bind(3, to_string(origin.now));
+    update_.bind(4, signed_of(origin.tx.counter)).bind(5, row.op).bind(6, row.reason);
+    bind_row(update_, 7, row.columns, row.node);
+    update_.bind_blob(8, exact(row)).bind(9, to_string(origin.edited));
+    update_.run();
+    return;
+  }
+  insert_.bind(1, signed_of(origin.seq.value)).bind(2, to_string(origin.now));
+  insert_.bind_blob(3, origin.tx.node.value.bytes).bind(4, signed_of(origin.tx.counter));
+  insert_.bind(5, signed_of(origin.journal)).bind(6, origin.hostname);
+  insert_.bind(7, row.identity.table).bind(8, row_json(row.key_columns, row.identity.key));
+  insert_.bind_blob(9, hash.bytes).bind(10, row.op).bind(11, row.rule).bind(12, row.decision);
+  insert_.bind(13, row.reason);
+  bind_row(insert_, 14, row.columns, row.base);
+  bind_row(insert_, 15, row.columns, row.broker);
+  bind_row(insert_, 16, row.columns, row.node);
+  insert_.bind_blob(17, exact(row));
+  if (row.broker_edit && row.broker_edit->time.ms != 0) {
+    insert_.bind(18, to_string(row.broker_edit->time));
+  } else {
+    insert_.bind_null(18);
+  }
+  insert_.bind(19, to_string(origin.edited)).bind(20, std::int64_t{row.close ? 1 : 0});
+  insert_.run();
+}
+
+}  // namespace csa

@@ -1,0 +1,57 @@
+// The conflict inbox: rows of csa_conflicts. Belongs to the ledger's thread; throws SqliteError.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "broker/merge_row.h"
+#include "broker/row_identity.h"
+#include "common/sqlite.h"
+#include "common/types.h"
+
+namespace csa {
+
+struct ConflictRow {
+  RowIdentity identity;
+  std::vector<std::string> columns;
+  std::vector<std::string> key_columns;  // names of the identity's values
+  std::string op;                        // insert, update, delete
+  std::string rule;
+  std::string decision;  // node broker merged split parked remapped
+  std::string reason;
+  std::optional<Row> base, broker, node;
+  std::optional<Edit> broker_edit;
+  bool close = false;
+};
+
+// Whose entry it is, and where it is decided.
+struct ConflictOrigin {
+  TxId tx;
+  std::uint64_t journal = 0;
+  std::string hostname;
+  WallTime edited;
+  Seq seq;
+  WallTime now;
+};
+
+class Inbox {
+ public:
+  explicit Inbox(const Database& db);  // must outlive this
+
+  // A row that this journal has lost in the same way before, and that is open still, is told its
+  // latest version rather than added again.
+  void add(const ConflictRow& row, const ConflictOrigin& origin);
+  // Whether an earlier entry of this journal left this row parked, so that what follows must wait
+  // with it.
+  [[nodiscard]] bool is_held(const NodeId& node, std::uint64_t journal, const Id128& row);
+
+ private:
+  Statement insert_, same_, update_, held_;
+};
+
+// The rule's name for entries that lost whole: rows of such are held like parked ones.
+inline constexpr std::string_view kAtomicRule = "atomic";
+
+}  // namespace csa

@@ -1,0 +1,133 @@
+#include "broker/merge_proof.h"
+
+#include <algorithm>
+
+#include "common/change_bytes.h"
+
+namespace csa {
+namespace {
+
+std::string lower(std::string text) {
+  for (char& c : text) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return text;
+}
+
+// The values of `columns`; nothing where one is NULL (the key then refers to nothing).
+std::optional<Bytes> values_of(const Row& row, const std::vector<std::uint32_t>& columns) {
+  Bytes values;
+  for (const std::uint32_t column : columns) {
+    if (std::holds_alternative<Null>(row[column])) return std::nullopt;
+    append_value(row[column], values);
+  }
+  return values;
+}
+
+std::string joined(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
+}  // namespace
+
+ForeignKeyProof::ForeignKeyProof(const Database& db) : db_(db) {}
+
+std::size_t ForeignKeyProof::number_of(Key key) {
+  const auto found = std::find(keys_.begin(), keys_.end(), key);
+  if (found != keys_.end()) return static_cast<std::size_t>(found - keys_.begin());
+  keys_.push_back(std::move(key));
+  return keys_.size() - 1;
+}
+
+void ForeignKeyProof::find_children() {
+  by_parent_.emplace();
+  for (const std::string& table : shared_tables(db_)) {
+    std::optional<TableInfo> info = table_info(db_, table);
+    if (!info) continue;
+    const MergeTable child(db_, std::move(*info));
+    const std::vector<std::string> names = child.column_names();
+    for (const MergeReference& reference : child.references()) {
+      Key key{child.name(), {}, reference.parent, reference.parent_columns};
+      for (const std::uint32_t column : reference.columns) {
+        key.child_columns.push_back(names[column]);
+      }
+      by_parent_->emplace(lower(reference.parent), number_of(std::move(key)));
+    }
+  }
+}
+
+void ForeignKeyProof::on_change(const MergeTable& table, const std::optional<Row>& before,
+                                const std::optional<Row>& after) {
+  if (!by_parent_) find_children();
+  const std::vector<std::string> names = table.column_names();
+  if (after) {
+    for (const MergeReference& reference : table.references()) {
+      const std::optional<Bytes> values = values_of(*after, reference.columns);
+      if (!values || (before && values_of(*before, reference.columns) == values)) continue;
+      Key key{table.name(), {}, reference.parent, reference.parent_columns};
+      for (const std::uint32_t column : reference.columns) {
+        key.child_columns.push_back(names[column]);
+      }
+      parents_wanted_.insert({number_of(std::move(key)), *values});
+    }
+  }
+  if (!before) return;
+  const auto [first, last] = by_parent_->equal_range(lower(table.name()));
+  for (auto child = first; child != last; ++child) {
+    std::vector<std::uint32_t> columns;
+    for (const std::string& name : keys_[child->second].parent_columns) {
+      const auto found = std::find_if(names.begin(), names.end(), [&](const std::string& known) {
+        return lower(known) == lower(name);
+      });
+      if (found == names.end()) break;
+      columns.push_back(static_cast<std::uint32_t>(found - names.begin()));
+    }
+    if (columns.size() != keys_[child->second].parent_columns.size()) continue;
+    const std::optional<Bytes> values = values_of(*before, columns);
+    if (!values || (after && values_of(*after, columns) == values)) continue;
+    keys_gone_.insert({child->second, *values});
+  }
+}
+
+bool ForeignKeyProof::exists(const std::string& table, const std::vector<std::string>& columns,
+                             const Bytes& values) {
+  std::string sql = "SELECT 1 FROM main." + quote(table) + " WHERE ";
+  for (std::size_t i = 0; i < columns.size(); ++i) {
+    sql += (i == 0 ? "" : " AND ") + quote(columns[i]) + " = ?" + std::to_string(i + 1);
+  }
+  auto statement = statements_.find(sql);
+  if (statement == statements_.end()) {
+    statement = statements_.emplace(sql, db_.prepare(sql + " LIMIT 1")).first;
+  }
+  ByteReader reader(values);
+  for (int i = 1; !reader.at_end(); ++i) statement->second.bind(i, reader.value());
+  const bool found = statement->second.step();
+  statement->second.reset();
+  return found;
+}
+
+std::optional<std::string> ForeignKeyProof::broken() {
+  const auto shown = [](const std::string& table, const std::vector<std::string>& columns) {
+    return table + " (" + joined(columns) + ")";
+  };
+  for (const Question& question : parents_wanted_) {
+    const Key& key = keys_[question.key];
+    if (exists(key.parent, key.parent_columns, question.values)) continue;
+    return "FOREIGN KEY constraint failed: a row of " + shown(key.child, key.child_columns) +
+           " refers to a row of " + shown(key.parent, key.parent_columns) +
+           " that is not there (any more)";
+  }
+  for (const Question& question : keys_gone_) {
+    const Key& key = keys_[question.key];
+    if (!exists(key.child, key.child_columns, question.values)) continue;
+    if (exists(key.parent, key.parent_columns, question.values)) continue;
+    return "FOREIGN KEY constraint failed: a row of " + shown(key.parent, key.parent_columns) +
+           " is deleted or changed, and rows of " + shown(key.child, key.child_columns) +
+           " still refer to it";
+  }
+  return std::nullopt;
+}
+
+}  // namespace csa

@@ -1,0 +1,54 @@
+// Foreign keys of the rows that a merge has written, asked in both directions when the entry is
+// complete: what a parent's deletion would have done at the node is in its journal, so here nothing
+// cascades and nothing may dangle. Belongs to the ledger's thread; throws SqliteError.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "broker/merge_table.h"
+#include "common/sqlite.h"
+
+namespace csa {
+
+class ForeignKeyProof {
+ public:
+  explicit ForeignKeyProof(const Database& db);  // must outlive this
+
+  // A row of `table` was written: nothing before, nothing after.
+  void on_change(const MergeTable& table, const std::optional<Row>& before,
+                 const std::optional<Row>& after);
+  // What is broken, as a sentence; nothing: all holds.
+  [[nodiscard]] std::optional<std::string> broken();
+
+ private:
+  struct Key {
+    std::string child;
+    std::vector<std::string> child_columns;
+    std::string parent;
+    std::vector<std::string> parent_columns;
+    auto operator<=>(const Key&) const = default;
+  };
+  struct Question {
+    std::size_t key = 0;  // of keys_
+    Bytes values;         // encoded
+    auto operator<=>(const Question&) const = default;
+  };
+  [[nodiscard]] std::size_t number_of(Key key);
+  void find_children();
+  [[nodiscard]] bool exists(const std::string& table, const std::vector<std::string>& columns,
+                            const Bytes& values);
+
+  const Database& db_;
+  std::vector<Key> keys_;
+  std::optional<std::multimap<std::string, std::size_t>> by_parent_;  // lower-case name, key
+  std::set<Question> parents_wanted_;  // of children that were written
+  std::set<Question> keys_gone_;       // of parents that were deleted or changed
+  std::map<std::string, Statement> statements_;
+};
+
+}  // namespace csa

@@ -1,0 +1,370 @@
+#include "broker/merge_run.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/limits.h"
+#include "common/value_json.h"
+
+namespace csa {
+
+struct MergeRun::Step {
+  MergeTable* table = nullptr;
+  ColumnMap columns;
+  std::string op;
+  std::optional<Row> base, node;  // by the master's columns, keys as they are there
+  std::optional<RowIdentity> before, after;
+  std::optional<MergeTable::Found> broker;
+  std::optional<std::int64_t> rowid;  // of an insert, where the rowid tells which row it is
+  [[nodiscard]] const RowIdentity& identity() const { return before ? *before : *after; }
+};
+
+namespace {
+
+Seq base_of(const ReplayEntry& entry, const MergeContext& context) {
+  const Position& base = entry.header.base;
+  return base.epoch.id == context.meta.position.epoch.id ? base.seq : Seq{};
+}
+
+const char* op_name(RowOp op) {
+  switch (op) {
+    case RowOp::kInsert:
+      return "insert";
+    case RowOp::kUpdate:
+      return "update";
+    case RowOp::kDelete:
+      return "delete";
+  }
+  return "?";
+}
+
+}  // namespace
+
+MergeRun::MergeRun(const Database& db, EditIndex& edits, MergeSchema& schema, KeyChanges& keys,
+                   Inbox& inbox, const ReplayEntry& entry, const MergeContext& context)
+    : db_(db),
+      edits_(edits),
+      schema_(schema),
+      keys_(keys),
+      inbox_(inbox),
+      entry_(entry),
+      context_(context),
+      origin_{entry.header.tx,
+              entry.first,
+              entry.hostname,
+              entry.header.edited,
+              context.meta.position.seq.next(),
+              context.time},
+      base_(base_of(entry, context)),
+      proof_(db) {}
+
+void MergeRun::each(const Visit& visit) const {
+  ChangeReader reader;
+  for (std::uint64_t at = 0; at < entry_.body.size(); at += limits::kPieceMax) {
+    reader.feed(entry_.body.read(at, limits::kPieceMax));
+    while (true) {
+      const Result<std::optional<Change>> change = reader.next();
+      if (!change) throw Parked{"its changes cannot be read: " + change.error().what};
+      if (!*change) break;
+      visit(**change, reader.tables());
+    }
+  }
+  if (!reader.at_boundary()) throw Parked{"its changes end in the middle of one"};
+}
+
+// Before anything is written: keys that must change, and whether all or nothing is wanted.
+void MergeRun::look_ahead() {
+  each([&](const Change& change, const std::vector<ChangeTable>& tables) {
+    const auto* const row = std::get_if<RowChange>(&change);
+    if (std::holds_alternative<SchemaStatement>(change)) {
+      throw Parked{"it holds a schema change, which is no business of a journal"};
+    }
+    if (row == nullptr) return;
+    MergeTable* const table = schema_.table(tables.at(row->table).name);
+    if (table == nullptr) return;  // told when it is merged
+    if (schema_.rules(*table).atomic) atomic_ = true;
+    if (row->assigned && table->keyed_by_rowid() && !table->is_shadow()) {
+      keys_.assign(*table, std::get<std::int64_t>(row->key.at(0)));
+    }
+  });
+}
+
+MergeOutcome MergeRun::apply() {
+  keys_.begin(entry_.header.tx, entry_.first);
+  look_ahead();
+  each([&](const Change& change, const std::vector<ChangeTable>& tables) {
+    if (const auto* const row = std::get_if<RowChange>(&change)) {
+      merge(*row, tables.at(row->table));
+    } else if (const auto* const sequence = std::get_if<SequenceChange>(&change)) {
+      MergeTable* const table = schema_.table(sequence->table);
+      const auto* const value =
+          sequence->after ? std::get_if<std::int64_t>(&*sequence->after) : nullptr;
+      if (table != nullptr && value != nullptr) {
+        table->raise_sequence(keys_.follow(table->name(), *value));
+      }
+    }
+  });
+  if (atomic_ && lost_) throw LostWhole{reason_};
+  if (const std::optional<std::string> broken = proof_.broken()) throw Parked{*broken};
+  return outcome();
+}
+
+MergeOutcome MergeRun::outcome() {
+  MergeOutcome outcome;
+  outcome.keys = keys_.take_changes();
+  outcome.rows = count_;
+  outcome.text = reason_;
+  if (lost_) {
+    outcome.result = written_ ? ReplayResult::kSplit : ReplayResult::kSuperseded;
+  } else {
+    outcome.result = merged_ ? ReplayResult::kMerged : ReplayResult::kApplied;
+  }
+  return outcome;
+}
+
+// `row` by the journal's columns; what the journal does not have comes from `rest`.
+Row MergeRun::mapped(const Row& row, const Step& step, const Row& rest) const {
+  Row result = rest;
+  for (std::size_t i = 0; i < row.size(); ++i) {
+    if (step.columns.to[i]) result[*step.columns.to[i]] = row[i];
+  }
+  return result;
+}
+
+RowIdentity MergeRun::identity_of(const MergeTable& table, const Row& row, const Row& physical) {
+  const ChangeTable& keys = table.info().change_table;
+  RowIdentity identity{keys.name, {}, false};
+  for (const std::uint32_t column : keys.declared_key) {
+    if (std::holds_alternative<Null>(row[column])) {
+      identity.by_rowid = true;
+      identity.key.clear();
+      break;
+    }
+    identity.key.push_back(row[column]);
+  }
+  if (!keys.declared_key.empty() && !identity.by_rowid) return identity;
+  if (!keys.key_columns.empty()) {
+    for (const std::uint32_t column : keys.key_columns) identity.key.push_back(row[column]);
+  } else if (const auto* const rowid = std::get_if<std::int64_t>(&physical.at(0))) {
+    identity.key.emplace_back(keys_.follow(keys.name, *rowid));
+  }
+  return identity;
+}
+
+MergeRun::Step MergeRun::step_of(const RowChange& change, const ChangeTable& table) {
+  Step step;
+  step.table = schema_.table(table.name);
+  step.op = op_name(change.op);
+  if (step.table == nullptr) {
+    throw Parked{"table " + table.name +
+                 " is not there (any more), or is none of the application's"};
+  }
+  if (table.column_names.size() != table.column_count ||
+      table.without_rowid != step.table->info().change_table.without_rowid) {
+    throw Parked{"table " + table.name + " is of another kind at the master now"};
+  }
+  step.columns = map_columns(table, *step.table);
+  const std::optional<Row> before = row_before(change, table);
+  const std::optional<Row> after = row_after(change, table);
+  for (std::size_t i = 0; i < table.column_count; ++i) {
+    if (step.columns.to[i] || !after || std::holds_alternative<Null>((*after)[i])) continue;
+    if (before && (*before)[i] == (*after)[i]) continue;
+    throw Parked{"the edit gives a value to column " + table.column_names[i] + " of table " +
+                 table.name + ", which the master's table does not have (any more)"};
+  }
+  const Row blank(step.table->info().carried.size(), Null{});
+  if (before) {
+    step.base = mapped(*before, step, blank);
+    keys_.follow(*step.table, *step.base);
+    step.before = identity_of(*step.table, *step.base, change.key);
+    step.broker = step.table->find(*step.before);
+  }
+  if (after) {
+    step.node = mapped(*after, step, blank);
+    keys_.follow(*step.table, *step.node);
+    const Row& physical = change.new_key ? *change.new_key : change.key;
+    step.after = identity_of(*step.table, *step.node, physical);
+    if (!before) step.broker = step.table->find(*step.after);
+    const bool hidden = step.table->keyed_by_rowid() && !step.table->rowid_column();
+    if (hidden || step.table->is_shadow()) step.rowid = std::get<std::int64_t>(physical.at(0));
+    if (hidden && !step.table->is_shadow()) {
+      step.rowid = std::get<std::int64_t>(step.after->key.at(0));
+    }
+    if (step.table->info().change_table.without_rowid) step.rowid.reset();
+  }
+  // Columns that only the master has are nobody's edit.
+  for (std::size_t i = 0; step.broker && i < blank.size(); ++i) {
+    if (step.columns.known[i]) continue;
+    if (step.base) (*step.base)[i] = step.broker->row[i];
+    if (step.node) (*step.node)[i] = step.broker->row[i];
+  }
+  return step;
+}
+
+RowMeeting MergeRun::meeting_of(const Step& step, EditIndex::RowEdits& edits) {
+  RowMeeting meeting;
+  meeting.base = step.base;
+  meeting.node = step.node;
+  if (step.broker) meeting.broker = step.broker->row;
+  meeting.node_edit = {entry_.header.edited, entry_.header.edited_error_ms, entry_.header.tx.node};
+  if (meeting.broker == meeting.base) return meeting;
+  edits = edits_.edits(step.identity(), base_, context_.meta);
+  meeting.broker_edit = edits.last;
+  meeting.column_edits = edits.columns;
+  meeting.column_edits.resize(step.table->info().carried.size(), edits.whole.value_or(edits.last));
+  meeting.born_anew = base_.value != 0 && step.base && step.broker && edits.born;
+  return meeting;
+}
+
+void MergeRun::merge(const RowChange& change, const ChangeTable& table) {
+  Step step = step_of(change, table);
+  const Id128 row = hash_of(step.identity());
+  if (inbox_.is_held(origin_.tx.node, origin_.journal, row)) {
+    throw Parked{"an earlier offline change of the same row of " + table.name +
+                 " waits in the inbox"};
+  }
+  EditIndex::RowEdits edits;
+  const RowMeeting meeting = meeting_of(step, edits);
+  if (atomic_) rows_.push_back(row);
+  const RowVerdict verdict = decide(schema_.rules(*step.table).row, meeting);
+  if (step.table->is_shadow() && verdict.decision != RowDecision::kNode &&
+      verdict.decision != RowDecision::kNothing) {
+    throw Parked{"others have changed the full-text or spatial index " + table.name +
+                 " belongs to meanwhile; make the change again"};
+  }
+  judge(step, verdict, edits);
+  write(step, verdict);
+}
+
+// What the verdict means for the entry, and the inbox.
+void MergeRun::judge(const Step& step, const RowVerdict& verdict,
+                     const EditIndex::RowEdits& edits) {
+  merged_ = merged_ || verdict.decision == RowDecision::kMerged;
+  if (!is_conflict(verdict.decision)) return;
+  if (reason_.empty()) reason_ = step.table->name() + ": " + verdict.reason;
+  if (verdict.decision == RowDecision::kNodeWon) {
+    won_ = true;
+    if (atomic_) win_whole(edits);
+  } else {
+    lost_ = true;
+  }
+  ConflictRow row = conflict_of(step);
+  row.rule = to_string(schema_.rules(*step.table).row.table);
+  row.decision = verdict.decision == RowDecision::kNodeWon ? "node" : "broker";
+  row.reason = verdict.reason;
+  row.broker_edit = edits.last;
+  row.close = verdict.close;
+  inbox_.add(row, origin_);
+}
+
+// All or nothing holds for the master's transactions too: one of which only a part would be
+// overwritten stays.
+void MergeRun::win_whole(const EditIndex::RowEdits& edits) {
+  std::vector<Id128> rows;
+  each([&](const Change& change, const std::vector<ChangeTable>& tables) {
+    const auto* const row = std::get_if<RowChange>(&change);
+    if (row == nullptr) return;
+    const Step step = step_of(*row, tables.at(row->table));
+    rows.push_back(hash_of(step.identity()));
+  });
+  std::sort(rows.begin(), rows.end());
+  rows.erase(std::unique(rows.begin(), rows.end()), rows.end());
+  for (const Seq seq : edits.entries) {
+    const EditIndex::Overlap overlap = edits_.overlap(seq, rows);
+    if (overlap.among >= overlap.changed) continue;
+    throw LostWhole{"it would overwrite a part of transaction " + std::to_string(seq.value)};
+  }
+}
+
+void MergeRun::write(Step& step, const RowVerdict& verdict) {
+  MergeTable& table = *step.table;
+  const std::optional<Row> before =
+      step.broker ? std::optional<Row>(step.broker->row) : std::nullopt;
+  if (verdict.result == before) return;
+  written_ = true;
+  ++count_;
+  try {
+    if (!verdict.result) {
+      table.remove(step.broker->key);
+    } else if (!before) {
+      table.insert(*verdict.result, step.columns.known, step.rowid);
+    } else {
+      std::vector<bool> changed(before->size(), false);
+      for (std::size_t i = 0; i < changed.size(); ++i) {
+        changed[i] = (*before)[i] != (*verdict.result)[i];
+      }
+      table.update(step.broker->key, *verdict.result, changed);
+    }
+  } catch (const SqliteError& error) {
+    const int code = error.primary_code();
+    if (code != SQLITE_CONSTRAINT && code != SQLITE_MISMATCH && code != SQLITE_TOOBIG) throw;
+    throw Parked{std::string(sqlite3_errstr(error.code())) + ": " + sqlite3_errmsg(db_.handle())};
+  }
+  proof_.on_change(table, before, verdict.result);
+}
+
+ConflictRow MergeRun::conflict_of(const Step& step) const {
+  ConflictRow row;
+  row.identity = step.identity();
+  row.columns = step.table->column_names();
+  const ChangeTable& keys = step.table->info().change_table;
+  const auto& key =
+      keys.declared_key.empty() || row.identity.by_rowid ? keys.key_columns : keys.declared_key;
+  for (const std::uint32_t column : key) row.key_columns.push_back(row.columns[column]);
+  if (row.key_columns.empty()) row.key_columns.emplace_back("rowid");
+  row.op = step.op;
+  row.base = step.base;
+  row.node = step.node;
+  if (step.broker) row.broker = step.broker->row;
+  return row;
+}
+
+void MergeRun::keep_aside(const std::string& rule, const std::string& decision,
+                          const std::string& reason) {
+  const auto keep = [&](const RowChange& change, const ChangeTable& table) {
+    ConflictRow row;
+    try {
+      row = conflict_of(step_of(change, table));
+    } catch (const Parked&) {
+      // It fits no table of the master: by the journal's own names.
+      row.identity = identity_before(change, table)
+                         .value_or(identity_after(change, table)
+                                       .value_or(RowIdentity{table.name, change.key, true}));
+      row.columns = table.column_names;
+      for (const std::uint32_t column : table.key_columns) {
+        row.key_columns.push_back(column < row.columns.size() ? row.columns[column] : "?");
+      }
+      if (row.key_columns.empty()) row.key_columns.emplace_back("rowid");
+      row.op = op_name(change.op);
+      row.base = row_before(change, table);
+      row.node = row_after(change, table);
+    }
+    row.rule = rule;
+    row.decision = decision;
+    row.reason = reason;
+    inbox_.add(row, origin_);
+  };
+  bool any = false;
+  try {
+    each([&](const Change& change, const std::vector<ChangeTable>& tables) {
+      const auto* const row = std::get_if<RowChange>(&change);
+      if (row == nullptr) return;
+      any = true;
+      keep(*row, tables.at(row->table));
+    });
+  } catch (const Parked& rest) {
+    any = false;
+    reason_ = rest.reason;
+  }
+  if (any) return;
+  // Not even its rows can be told: the node's own journal and this line are what there is.
+  ConflictRow row;
+  row.identity = RowIdentity{"", {}, true};
+  row.op = "?";
+  row.rule = rule;
+  row.decision = decision;
+  row.reason = reason;
+  inbox_.add(row, origin_);
+}
+
+}  // namespace csa

@@ -1,0 +1,96 @@
+// One entry of a journal on its way into the master. Part of merge.cc.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "broker/merge.h"
+#include "broker/merge_inbox.h"
+#include "broker/merge_keys.h"
+#include "broker/merge_proof.h"
+#include "broker/merge_table.h"
+
+namespace csa {
+
+// The rules of the master and its tables, kept between entries.
+class MergeSchema {
+ public:
+  explicit MergeSchema(const Database& db);  // must outlive this
+  // nullptr: no such table that an application may change.
+  [[nodiscard]] MergeTable* table(const std::string& name);
+  struct Rules {
+    RowRules row;
+    bool atomic = false;
+  };
+  [[nodiscard]] const Rules& rules(const MergeTable& table);
+  void forget_rules() { rules_.clear(); }
+
+ private:
+  const Database& db_;
+  std::map<std::string, std::unique_ptr<MergeTable>> tables_;
+  std::map<std::string, Rules> rules_;
+};
+
+class MergeRun {
+ public:
+  // Why the entry cannot be applied: it is parked whole.
+  struct Parked {
+    std::string reason;
+  };
+  // Rows of it would lose, and a table of it wants all or nothing.
+  struct LostWhole {
+    std::string reason;
+  };
+
+  // All outlive this.
+  MergeRun(const Database& db, EditIndex& edits, MergeSchema& schema, KeyChanges& keys,
+           Inbox& inbox, const ReplayEntry& entry, const MergeContext& context);
+
+  // Throws Parked, LostWhole, SqliteError.
+  [[nodiscard]] MergeOutcome apply();
+  // Every row of the entry into the inbox, in an attempt of its own.
+  void keep_aside(const std::string& rule, const std::string& decision, const std::string& reason);
+
+ private:
+  struct Step;  // a row change in the master's terms
+  using Visit = std::function<void(const Change& change, const std::vector<ChangeTable>& tables)>;
+  void each(const Visit& visit) const;
+  void look_ahead();
+  [[nodiscard]] Step step_of(const RowChange& change, const ChangeTable& table);
+  [[nodiscard]] Row mapped(const Row& row, const Step& step, const Row& rest) const;
+  [[nodiscard]] RowIdentity identity_of(const MergeTable& table, const Row& row,
+                                        const Row& physical);
+  void merge(const RowChange& change, const ChangeTable& table);
+  [[nodiscard]] RowMeeting meeting_of(const Step& step, EditIndex::RowEdits& edits);
+  void judge(const Step& step, const RowVerdict& verdict, const EditIndex::RowEdits& edits);
+  void write(Step& step, const RowVerdict& verdict);
+  void win_whole(const EditIndex::RowEdits& edits);
+  [[nodiscard]] ConflictRow conflict_of(const Step& step) const;
+  [[nodiscard]] MergeOutcome outcome();
+
+  const Database& db_;
+  EditIndex& edits_;
+  MergeSchema& schema_;
+  KeyChanges& keys_;
+  Inbox& inbox_;
+  const ReplayEntry& entry_;
+  const MergeContext& context_;
+  const ConflictOrigin origin_;
+  const Seq base_;  // of the master, that the node's row versions come from; 0: not known
+  ForeignKeyProof proof_;
+  bool atomic_ = false;      // a table of the entry wants all or nothing
+  std::vector<Id128> rows_;  // of the entry, where it is atomic
+  bool written_ = false;
+  bool merged_ = false;
+  bool lost_ = false;   // rows of the node
+  bool won_ = false;    // over rows of the master
+  std::string reason_;  // of the first loss
+  std::int64_t count_ = 0;
+};
+
+}  // namespace csa

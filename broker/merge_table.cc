@@ -1,0 +1,255 @@
+#include "broker/merge_table.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "common/check.h"
+
+namespace csa {
+namespace {
+
+std::string lower(std::string text) {
+  for (char& c : text) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return text;
+}
+
+}  // namespace
+
+MergeTable::MergeTable(const Database& db, TableInfo info) : db_(db), info_(std::move(info)) {
+  Statement type =
+      db_.prepare("SELECT type = 'shadow' FROM pragma_table_list(?1) WHERE schema = 'main'");
+  type.bind(1, name());
+  shadow_ = type.step() && type.column_int(0) != 0;
+  const bool rowids = !info_.change_table.without_rowid;
+  std::string columns;
+  for (const std::uint32_t column : info_.carried) {
+    columns += (columns.empty() ? "" : ", ") + quote(info_.columns[column].name);
+  }
+  const std::string from = " FROM main." + quote(name()) + " WHERE ";
+  const std::string select =
+      "SELECT " + (rowids ? quote(info_.rowid_name) : std::string("NULL")) + ", " + columns + from;
+  find_physical_ = db_.prepare(select + where_physical(1));
+  if (!info_.change_table.declared_key.empty()) {
+    std::string where;
+    int parameter = 1;
+    for (const std::uint32_t column : info_.change_table.declared_key) {
+      where += (where.empty() ? "" : " AND ") + quote(info_.columns[info_.carried[column]].name) +
+               " = ?" + std::to_string(parameter++);
+    }
+    find_declared_ = db_.prepare(select + where);
+  }
+  if (rowids) {
+    find_rowid_ = db_.prepare("SELECT 1" + from + quote(info_.rowid_name) + " = ?1");
+    max_rowid_ = db_.prepare("SELECT coalesce(max(" + quote(info_.rowid_name) + "), 0) FROM main." +
+                             quote(name()));
+  }
+  remove_ = db_.prepare("DELETE" + from + where_physical(1));
+  read_references();
+}
+
+std::string MergeTable::where_physical(int first) const {
+  if (!info_.change_table.without_rowid) {
+    return quote(info_.rowid_name) + " = ?" + std::to_string(first);
+  }
+  std::string where;
+  for (const std::uint32_t column : info_.change_table.key_columns) {
+    where += (where.empty() ? "" : " AND ") + quote(info_.columns[info_.carried[column]].name) +
+             " = ?" + std::to_string(first++);
+  }
+  return where;
+}
+
+void MergeTable::read_references() {
+  Statement rows = db_.prepare(
+      "SELECT id, \"table\", \"from\", \"to\" FROM pragma_foreign_key_list(?1) ORDER BY id, seq");
+  rows.bind(1, name());
+  std::int64_t last = -1;
+  bool usable = true;
+  while (rows.step()) {
+    if (rows.column_int(0) != last) {
+      if (!usable) references_.pop_back();
+      usable = true;
+      last = rows.column_int(0);
+      references_.push_back({rows.column_text(1), {}, {}});
+    }
+    const std::string column = lower(rows.column_text(2));
+    const auto carried = std::find_if(
+        info_.carried.begin(), info_.carried.end(),
+        [&](std::uint32_t index) { return lower(info_.columns[index].name) == column; });
+    if (carried == info_.carried.end()) {
+      usable = false;  // over a generated column: SQLite's own business
+      continue;
+    }
+    references_.back().columns.push_back(
+        static_cast<std::uint32_t>(carried - info_.carried.begin()));
+    if (!rows.column_is_null(3)) references_.back().parent_columns.push_back(rows.column_text(3));
+  }
+  if (!usable) references_.pop_back();
+  for (MergeReference& reference : references_) {
+    if (reference.parent_columns.size() == reference.columns.size()) continue;
+    // None is named: the parent's primary key.
+    reference.parent_columns.clear();
+    Statement key = db_.prepare("SELECT name FROM pragma_table_info(?1) WHERE pk > 0 ORDER BY pk");
+    key.bind(1, reference.parent);
+    while (key.step()) reference.parent_columns.push_back(key.column_text(0));
+  }
+}
+
+std::vector<std::string> MergeTable::column_names() const {
+  std::vector<std::string> names;
+  for (const std::uint32_t column : info_.carried) names.push_back(info_.columns[column].name);
+  return names;
+}
+
+std::optional<std::uint32_t> MergeTable::rowid_column() const {
+  const ChangeTable& table = info_.change_table;
+  if (table.without_rowid || table.key_columns.empty()) return std::nullopt;
+  return table.key_columns.front();
+}
+
+bool MergeTable::keyed_by_rowid() const {
+  return !info_.change_table.without_rowid && info_.change_table.declared_key.empty();
+}
+
+void MergeTable::bind_key(Statement& statement, const Row& key, int first) const {
+  for (const Value& value : key) statement.bind(first++, value);
+}
+
+std::optional<MergeTable::Found> MergeTable::find(const RowIdentity& row) {
+  const bool declared = !info_.change_table.declared_key.empty() && !row.by_rowid;
+  Statement& statement = declared ? find_declared_ : find_physical_;
+  const std::size_t expected = declared ? info_.change_table.declared_key.size()
+                               : info_.change_table.without_rowid
+                                   ? info_.change_table.key_columns.size()
+                                   : 1;
+  if (row.key.size() != expected) return std::nullopt;
+  statement.reset();
+  bind_key(statement, row.key, 1);
+  std::optional<Found> found;
+  if (statement.step()) {
+    found.emplace();
+    const int count = static_cast<int>(info_.carried.size());
+    for (int i = 0; i < count; ++i) found->row.push_back(statement.column_value(i + 1));
+    if (info_.change_table.without_rowid) {
+      for (const std::uint32_t column : info_.change_table.key_columns) {
+        found->key.push_back(found->row[column]);
+      }
+    } else {
+      found->key.emplace_back(statement.column_int(0));
+    }
+  }
+  statement.reset();
+  return found;
+}
+
+bool MergeTable::has_rowid(std::int64_t rowid) {
+  find_rowid_.bind(1, rowid);
+  const bool found = find_rowid_.step();
+  find_rowid_.reset();
+  return found;
+}
+
+std::int64_t MergeTable::next_rowid() {
+  CSA_CHECK(max_rowid_.step());
+  std::int64_t highest = max_rowid_.column_int(0);
+  max_rowid_.reset();
+  if (info_.autoincrement) {
+    Statement sequence = db_.prepare("SELECT seq FROM main.sqlite_sequence WHERE name = ?1");
+    sequence.bind(1, name());
+    if (sequence.step()) highest = std::max(highest, sequence.column_int(0));
+  }
+  if (highest == std::numeric_limits<std::int64_t>::max()) {
+    throw SqliteError(SQLITE_FULL, "table " + name() + " has no higher rowid to give");
+  }
+  return highest + 1;
+}
+
+void MergeTable::raise_sequence(std::int64_t value) {
+  Statement raise =
+      db_.prepare("UPDATE main.sqlite_sequence SET seq = ?2 WHERE name = ?1 AND seq < ?2");
+  raise.bind(1, name()).bind(2, value);
+  raise.run();
+}
+
+void MergeTable::insert(const Row& row, const std::vector<bool>& known,
+                        std::optional<std::int64_t> rowid) {
+  std::vector<bool> shape = known;
+  shape.push_back(rowid.has_value());
+  auto statement = inserts_.find(shape);
+  if (statement == inserts_.end()) {
+    std::string columns = rowid ? quote(info_.rowid_name) : "";
+    std::string values = rowid ? "?1" : "";
+    int parameter = rowid ? 2 : 1;
+    for (std::size_t i = 0; i < known.size(); ++i) {
+      if (!known[i]) continue;
+      columns += (columns.empty() ? "" : ", ") + quote(info_.columns[info_.carried[i]].name);
+      values += (values.empty() ? "?" : ", ?") + std::to_string(parameter++);
+    }
+    statement =
+        inserts_
+            .emplace(shape,
+                     db_.prepare("INSERT OR ABORT INTO main." + quote(name()) +
+                                 (columns.empty() ? " DEFAULT VALUES"
+                                                  : " (" + columns + ") VALUES (" + values + ")")))
+            .first;
+  }
+  int parameter = 1;
+  if (rowid) statement->second.bind(parameter++, *rowid);
+  for (std::size_t i = 0; i < known.size(); ++i) {
+    if (known[i]) statement->second.bind(parameter++, row[i]);
+  }
+  statement->second.run();
+}
+
+void MergeTable::update(const Row& key, const Row& row, const std::vector<bool>& changed) {
+  auto statement = updates_.find(changed);
+  if (statement == updates_.end()) {
+    std::string set;
+    int parameter = 1;
+    for (std::size_t i = 0; i < changed.size(); ++i) {
+      if (!changed[i]) continue;
+      set += (set.empty() ? "" : ", ") + quote(info_.columns[info_.carried[i]].name) + " = ?" +
+             std::to_string(parameter++);
+    }
+    CSA_CHECK(!set.empty());
+    statement =
+        updates_
+            .emplace(changed, db_.prepare("UPDATE OR ABORT main." + quote(name()) + " SET " + set +
+                                          " WHERE " + where_physical(parameter)))
+            .first;
+  }
+  int parameter = 1;
+  for (std::size_t i = 0; i < changed.size(); ++i) {
+    if (changed[i]) statement->second.bind(parameter++, row[i]);
+  }
+  bind_key(statement->second, key, parameter);
+  statement->second.run();
+}
+
+void MergeTable::remove(const Row& key) {
+  bind_key(remove_, key, 1);
+  remove_.run();
+}
+
+ColumnMap map_columns(const ChangeTable& journal, const MergeTable& master) {
+  ColumnMap map;
+  const std::vector<std::string> names = master.column_names();
+  map.known.assign(names.size(), false);
+  for (const std::string& name : journal.column_names) {
+    const auto found = std::find_if(names.begin(), names.end(), [&](const std::string& known) {
+      return lower(known) == lower(name);
+    });
+    if (found == names.end()) {
+      map.to.emplace_back(std::nullopt);
+      continue;
+    }
+    const auto column = static_cast<std::uint32_t>(found - names.begin());
+    map.to.emplace_back(column);
+    map.known[column] = true;
+  }
+  return map;
+}
+
+}  // namespace csa

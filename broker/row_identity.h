@@ -1,0 +1,33 @@
+// Which row a change speaks of, across all copies. Pure.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "common/changeset.h"
+#include "common/types.h"
+
+namespace csa {
+
+// A row across all copies: table, and the declared key's values in key order, or the rowid where
+// the table declares none or a value of it is NULL.
+struct RowIdentity {
+  std::string table;
+  Row key;
+  bool by_rowid = false;  // though the table declares a key: a value of it is NULL
+};
+// The same for equal identities; as csa_conflicts.key_hash.
+[[nodiscard]] Id128 hash_of(const RowIdentity& row);
+
+// The whole row before (or after) a change that carries full rows, the physical key in its columns;
+// nothing: there was none. REQUIRES: a journal's change.
+[[nodiscard]] std::optional<Row> row_before(const RowChange& change, const ChangeTable& table);
+[[nodiscard]] std::optional<Row> row_after(const RowChange& change, const ChangeTable& table);
+
+// Of the row before (or after) the change, also of the log's.
+[[nodiscard]] std::optional<RowIdentity> identity_before(const RowChange& change,
+                                                         const ChangeTable& table);
+[[nodiscard]] std::optional<RowIdentity> identity_after(const RowChange& change,
+                                                        const ChangeTable& table);
+
+}  // namespace csa

@@ -1,0 +1,320 @@
+#include "node/journal.h"
+
+#include <algorithm>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "common/check.h"
+#include "common/codec.h"
+#include "common/limits.h"
+
+namespace csa {
+namespace {
+
+// csa_journal_part's key is entry << kPartBits | part (schemas/tables.sql).
+constexpr int kPartBits = 20;
+
+std::int64_t signed_of(std::uint64_t value) { return static_cast<std::int64_t>(value); }
+std::uint64_t unsigned_of(std::int64_t value) { return static_cast<std::uint64_t>(value); }
+
+std::int64_t part_key(std::uint64_t counter, std::uint64_t part) {
+  return signed_of(counter << kPartBits | part);
+}
+
+Error damaged(std::uint64_t counter, const std::string& why) {
+  return {Errc::kDamaged,
+          "offline change " + std::to_string(counter) + " in this replica's journal is damaged (" +
+              why +
+              "). Nothing of the journal is handed over or thrown away: keep the file, and"
+              " take its rows from there by hand"};
+}
+
+std::string keys_json(const std::vector<KeyChange>& keys) {
+  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+  for (const KeyChange& key : keys) {
+    list.push_back({{"table", key.table}, {"before", key.before}, {"after", key.after}});
+  }
+  return list.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
+}  // namespace
+
+JournalState Journal::read_state() const {
+  JournalState state;
+  Statement row = db_.prepare(
+      "SELECT count(*), coalesce(sum(answered = 0), 0), coalesce(min(entry), 0),"
+      " coalesce(max(entry), 0), coalesce(max(answered), 0) FROM csa_journal");
+  if (row.step()) {
+    state.entries = unsigned_of(row.column_int(0));
+    state.waiting = unsigned_of(row.column_int(1));
+    state.first = unsigned_of(row.column_int(2));
+    state.last = unsigned_of(row.column_int(3));
+    const std::uint64_t answered = unsigned_of(row.column_int(4));
+    if (answered > 0) state.answered_to = Seq{answered - 1};
+  }
+  row.reset();
+  if (state.entries == 0) return state;
+  Statement keys =
+      db_.prepare("SELECT 1 FROM csa_journal_outcome WHERE counter >= ?1 AND keys <> '[]' LIMIT 1");
+  keys.bind(1, signed_of(state.first));
+  state.keys_changed = keys.step();
+  return state;
+}
+
+void Journal::append(const JournalHeader& header, const Spill& body, JournalState& state) const {
+  const std::uint64_t counter = header.tx.counter;
+  CSA_CHECK(header.size == body.size() && header.size > 0 && counter > state.last);
+  JournalHasher hasher(header);
+  Statement insert = db_.prepare("INSERT INTO csa_journal_part VALUES (?1, ?2)");
+  std::uint64_t number = 0;
+  for (std::uint64_t at = 0; at < header.size; ++number) {
+    const Bytes bytes = body.read(at, limits::kPieceMax);
+    CSA_CHECK(!bytes.empty() && number < (std::uint64_t{1} << kPartBits));
+    hasher.update(bytes);
+    insert.bind(1, part_key(counter, number)).bind_blob(2, bytes);
+    insert.run();
+    at += bytes.size();
+  }
+  Statement entry = db_.prepare("INSERT INTO csa_journal VALUES (?1, ?2, ?3, 0)");
+  entry.bind(1, signed_of(counter))
+      .bind_blob(2, encode_header(header))
+      .bind_blob(3, hasher.digest().bytes);
+  entry.run();
+  if (state.entries == 0) state.first = counter;
+  state.last = counter;
+  ++state.entries;
+  ++state.waiting;
+}
+
+Result<Journal::Entry> Journal::entry_of(const Statement& row) const {
+  const std::uint64_t counter = unsigned_of(row.column_int(0));
+  Result<JournalHeader> header = decode_journal_header(row.column_blob(1));
+  if (!header) return damaged(counter, header.error().what);
+  if (header->tx.counter != counter) return damaged(counter, "it says it is another one");
+  Entry entry{std::move(header).value(), {}, row.column_int(3) != 0};
+  const Bytes checksum = row.column_blob(2);
+  if (checksum.size() != entry.checksum.bytes.size()) return damaged(counter, "no checksum");
+  std::copy(checksum.begin(), checksum.end(), entry.checksum.bytes.begin());
+  return entry;
+}
+
+Result<std::optional<JournalHeader>> Journal::find(std::uint64_t counter) const {
+  Statement row =
+      db_.prepare("SELECT entry, header, checksum, answered FROM csa_journal WHERE entry = ?1");
+  row.bind(1, signed_of(counter));
+  if (!row.step()) return std::optional<JournalHeader>{};
+  Result<Entry> entry = entry_of(row);
+  if (!entry) return entry.error();
+  return std::optional<JournalHeader>{std::move(entry->header)};
+}
+
+Bytes Journal::part(std::uint64_t counter, std::uint64_t number) const {
+  Statement row = db_.prepare("SELECT body FROM csa_journal_part WHERE part_id = ?1");
+  row.bind(1, part_key(counter, number));
+  return row.step() ? row.column_blob(0) : Bytes{};
+}
+
+Status Journal::prove(const Entry& entry) const {
+  const std::uint64_t counter = entry.header.tx.counter;
+  JournalHasher hasher(entry.header);
+  std::uint64_t size = 0;
+  for (std::uint64_t number = 0; size < entry.header.size; ++number) {
+    const Bytes bytes = part(counter, number);
+    if (bytes.empty()) return damaged(counter, "a part is missing");
+    hasher.update(bytes);
+    size += bytes.size();
+  }
+  if (size != entry.header.size || hasher.digest() != entry.checksum) {
+    return damaged(counter, "its checksum is another one");
+  }
+  return Ok{};
+}
+
+Result<std::vector<Replay>> Journal::read(std::uint64_t after, std::uint64_t offset,
+                                          std::size_t max_bytes) const {
+  std::vector<Replay> parts;
+  std::size_t bytes = 0;
+  const auto first = unsigned_of(db_.query_int("SELECT min(entry) FROM csa_journal").value_or(0));
+  Statement rows = db_.prepare(
+      "SELECT entry, header, checksum, answered FROM csa_journal"
+      " WHERE entry > ?1 AND answered = 0 ORDER BY entry");
+  rows.bind(1, signed_of(after));
+  Statement before = db_.prepare("SELECT max(entry) FROM csa_journal WHERE entry < ?1");
+  while (bytes < max_bytes && rows.step()) {
+    Result<Entry> entry = entry_of(rows);
+    if (!entry) return entry.error();
+    const std::uint64_t counter = entry->header.tx.counter;
+    if (offset == 0) CSA_TRY(prove(*entry));
+    Replay replay;
+    replay.header = entry->header;
+    replay.first = first;
+    replay.checksum = entry->checksum;
+    before.bind(1, signed_of(counter));
+    if (before.step()) replay.previous = unsigned_of(before.column_int(0));
+    before.reset();
+    // Parts are of one size, but for the last.
+    std::uint64_t number = offset / limits::kPieceMax;
+    std::uint64_t at = number * limits::kPieceMax;
+    for (; at < entry->header.size && bytes < max_bytes; ++number) {
+      replay.offset = at;
+      replay.bytes = part(counter, number);
+      if (replay.bytes.empty()) return damaged(counter, "a part is missing");
+      at += replay.bytes.size();
+      bytes += replay.bytes.size();
+      parts.push_back(replay);
+    }
+    offset = 0;
+  }
+  return parts;
+}
+
+void Journal::mark_answered(const Replayed& answer, JournalState& state) const {
+  const std::int64_t counter = signed_of(answer.tx.counter);
+  const Result<std::optional<JournalHeader>> header = find(answer.tx.counter);
+  Statement mark =
+      db_.prepare("UPDATE csa_journal SET answered = ?2 WHERE entry = ?1 AND answered = 0");
+  mark.bind(1, counter).bind(2, signed_of(answer.seq.value + 1));
+  mark.run();
+  if (sqlite3_changes(db_.handle()) == 0) return;
+  if (state.waiting > 0) --state.waiting;
+  state.answered_to = std::max(state.answered_to, answer.seq);
+  state.keys_changed = state.keys_changed || !answer.keys.empty();
+  Statement outcome =
+      db_.prepare("INSERT OR REPLACE INTO csa_journal_outcome VALUES (?1, ?2, ?3, ?4, ?5, ?6)");
+  const std::int64_t edited = header && *header ? (*header)->edited.ms : 0;
+  outcome.bind(1, counter).bind(2, edited).bind(3, to_string(answer.result));
+  outcome.bind(4, signed_of(answer.seq.value)).bind(5, answer.text);
+  outcome.bind(6, keys_json(answer.keys));
+  outcome.run();
+}
+
+Status Journal::undo(const Take& take) const {
+  std::uint64_t below = unsigned_of(std::numeric_limits<std::int64_t>::max());
+  while (true) {
+    Statement row = db_.prepare(
+        "SELECT entry, header, checksum, answered FROM csa_journal WHERE entry < ?1"
+        " ORDER BY entry DESC LIMIT 1");
+    row.bind(1, signed_of(below));
+    if (!row.step()) return Ok{};
+    Result<Entry> entry = entry_of(row);
+    row.reset();
+    if (!entry) return entry.error();
+    CSA_TRY(prove(*entry));
+    CSA_TRY(undo_entry(*entry, take));
+    below = entry->header.tx.counter;
+  }
+}
+
+// Forward once to learn where each part begins, then part by part from the last one.
+Status Journal::undo_entry(const Entry& entry, const Take& take) const {
+  const std::uint64_t counter = entry.header.tx.counter;
+  const auto unreadable = [&](const Error& error) { return damaged(counter, error.what); };
+  std::vector<ChangeReader> starts;  // as they stand before each part
+  ChangeReader reader;
+  std::uint64_t size = 0;
+  while (size < entry.header.size) {
+    starts.push_back(reader);
+    const Bytes bytes = part(counter, starts.size() - 1);
+    size += bytes.size();
+    reader.feed(bytes);
+    while (true) {
+      Result<std::optional<Change>> change = reader.next();
+      if (!change) return unreadable(change.error());
+      if (!*change) break;
+    }
+  }
+  if (!reader.at_boundary()) return damaged(counter, "it ends inside a change");
+  while (!starts.empty()) {
+    ChangeReader part_reader = std::move(starts.back());
+    starts.pop_back();
+    part_reader.feed(part(counter, starts.size()));
+    std::vector<Change> changes;
+    while (true) {
+      Result<std::optional<Change>> change = part_reader.next();
+      if (!change) return unreadable(change.error());
+      if (!*change) break;
+      changes.push_back(std::move(**change));
+    }
+    for (auto change = changes.rbegin(); change != changes.rend(); ++change) {
+      CSA_TRY(take(inverse(*change), part_reader.tables()));
+    }
+  }
+  return Ok{};
+}
+
+void Journal::clear() const {
+  db_.exec("DELETE FROM csa_journal; DELETE FROM csa_journal_part");
+  Statement oldest = db_.prepare(
+      "DELETE FROM csa_journal_outcome WHERE counter <= (SELECT counter FROM csa_journal_outcome"
+      " ORDER BY counter DESC LIMIT 1 OFFSET ?1)");
+  oldest.bind(1, static_cast<std::int64_t>(kOutcomesKept));
+  oldest.run();
+}
+
+std::uint64_t Journal::rename(const NodeId& node) const {
+  std::uint64_t counter = 0;
+  // Old counters are greater than new ones, or equal: none is overwritten before its turn.
+  Statement rows = db_.prepare(
+      "SELECT entry, header, checksum, answered FROM csa_journal WHERE entry > ?1"
+      " ORDER BY entry LIMIT 1");
+  Statement move =
+      db_.prepare("UPDATE csa_journal SET entry = ?2, header = ?3, checksum = ?4 WHERE entry = ?1");
+  Statement move_parts = db_.prepare(
+      "UPDATE csa_journal_part SET part_id = part_id - ?1 + ?2 WHERE part_id >= ?1 AND part_id <"
+      " ?3");
+  std::uint64_t last = 0;
+  while (true) {
+    rows.bind(1, signed_of(last));
+    if (!rows.step()) return counter;
+    const std::uint64_t old = unsigned_of(rows.column_int(0));
+    Result<Entry> entry = entry_of(rows);
+    rows.reset();
+    last = old;
+    ++counter;
+    // What is damaged keeps its name and is found damaged when it is read.
+    if (!entry || !prove(*entry)) continue;
+    JournalHeader* const header = &entry->header;
+    header->tx = {node, counter};
+    JournalHasher hasher(*header);
+    std::uint64_t size = 0;
+    for (std::uint64_t number = 0; size < header->size; ++number) {
+      const Bytes bytes = part(old, number);
+      if (bytes.empty()) break;
+      hasher.update(bytes);
+      size += bytes.size();
+    }
+    move.bind(1, signed_of(old)).bind(2, signed_of(counter)).bind_blob(3, encode_header(*header));
+    move.bind_blob(4, hasher.digest().bytes);
+    move.run();
+    move_parts.bind(1, part_key(old, 0)).bind(2, part_key(counter, 0));
+    move_parts.bind(3, part_key(old + 1, 0));
+    if (old != counter) move_parts.run();
+    move_parts.reset();
+  }
+}
+
+std::vector<JournalOutcome> Journal::read_outcomes() const {
+  std::vector<JournalOutcome> outcomes;
+  Statement rows = db_.prepare(
+      "SELECT counter, edited_ms, result, seq, text, keys FROM csa_journal_outcome"
+      " ORDER BY counter");
+  while (rows.step()) {
+    outcomes.push_back({unsigned_of(rows.column_int(0)), WallTime{rows.column_int(1)},
+                        rows.column_text(2), Seq{unsigned_of(rows.column_int(3))},
+                        rows.column_text(4), rows.column_text(5)});
+  }
+  return outcomes;
+}
+
+void Journal::replace_all(const std::vector<JournalOutcome>& outcomes) const {
+  db_.exec(
+      "DELETE FROM csa_journal; DELETE FROM csa_journal_part; DELETE FROM csa_journal_outcome");
+  Statement insert = db_.prepare("INSERT INTO csa_journal_outcome VALUES (?1, ?2, ?3, ?4, ?5, ?6)");
+  for (const JournalOutcome& outcome : outcomes) {
+    insert.bind(1, signed_of(outcome.counter)).bind(2, outcome.edited.ms).bind(3, outcome.result);
+    insert.bind(4, signed_of(outcome.seq.value)).bind(5, outcome.text).bind(6, outcome.keys);
+    insert.run();
+  }
+}
+
+}  // namespace csa

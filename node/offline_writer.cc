@@ -1,0 +1,182 @@
+#include "node/offline_writer.h"
+
+#include <set>
+#include <system_error>
+#include <utility>
+
+#include "common/limits.h"
+#include "common/system_clock.h"
+
+namespace csa {
+namespace {
+
+constexpr int kValueMax = 256 * 1024 * 1024;  // one text, blob or row, as on the master
+
+void set(const Database& db, int option, int value) {
+  const int code = sqlite3_db_config(db.handle(), option, value, nullptr);
+  if (code != SQLITE_OK) throw_sqlite(db.handle(), code, "configure the offline connection");
+}
+
+std::string folder_of(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  return slash == std::string::npos ? "." : path.substr(0, slash + 1);
+}
+
+void configure(const Database& db) {
+  // Somebody was told that it is kept: it is on the disk before that.
+  db.exec(
+      "PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA wal_autocheckpoint=0;"
+      "PRAGMA temp_store=MEMORY");
+  set(db, SQLITE_DBCONFIG_DEFENSIVE, 1);
+  set(db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0);
+  set(db, SQLITE_DBCONFIG_ENABLE_FTS3_TOKENIZER, 0);
+  set(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1);
+  sqlite3_limit(db.handle(), SQLITE_LIMIT_LENGTH, kValueMax);
+  sqlite3_limit(db.handle(), SQLITE_LIMIT_ATTACHED, 0);
+}
+
+void add_tables(const Spill& body, std::vector<std::string>& tables) {
+  std::set<std::string> names(tables.begin(), tables.end());
+  ChangeReader reader;
+  for (std::uint64_t at = 0; at < body.size(); at += limits::kPieceMax) {
+    reader.feed(body.read(at, limits::kPieceMax));
+    while (true) {
+      const Result<std::optional<Change>> change = reader.next();
+      if (!change || !*change) break;
+      if (const auto* const row = std::get_if<RowChange>(&**change)) {
+        names.insert(reader.tables().at(row->table).name);
+      }
+    }
+  }
+  tables.assign(names.begin(), names.end());
+}
+
+// ROLLBACK unless committed, and capture forgets.
+class OpenWrite {
+ public:
+  OpenWrite(const Database& db, Capture& capture, AssignedKeys& keys)
+      : db_(db), capture_(capture), keys_(keys) {
+    db_.exec("BEGIN IMMEDIATE");
+  }
+  ~OpenWrite() {
+    keys_.clear();
+    if (committed_) return;
+    capture_.discard();
+    if (db_.in_transaction()) sqlite3_exec(db_.handle(), "ROLLBACK", nullptr, nullptr, nullptr);
+  }
+  OpenWrite(const OpenWrite&) = delete;
+  OpenWrite& operator=(const OpenWrite&) = delete;
+  void commit() {
+    db_.exec("COMMIT");
+    committed_ = true;
+  }
+
+ private:
+  const Database& db_;
+  Capture& capture_;
+  AssignedKeys& keys_;
+  bool committed_ = false;
+};
+
+}  // namespace
+
+OfflineWriter::OfflineWriter(const std::string& replica, std::function<void(int)> on_pages)
+    : db_(replica, Database::Mode::kReadWrite), on_pages_(std::move(on_pages)) {
+  configure(db_);
+  sqlite3_wal_hook(
+      db_.handle(),
+      [](void* self, sqlite3*, const char*, int pages) {
+        static_cast<OfflineWriter*>(self)->on_pages_(pages);
+        return SQLITE_OK;
+      },
+      this);
+  keys_ = std::make_unique<AssignedKeys>(db_);
+  keys_->refresh();
+  sandbox_ = std::make_unique<Sandbox>(db_, [] { return monotonic_now(); });
+  capture_ = std::make_unique<Capture>(
+      db_, Capture::Options{limits::kMaxChangesDefault, limits::kCaptureMemory, folder_of(replica),
+                            keys_.get()});
+  journal_ = std::make_unique<Journal>(db_);
+}
+
+OfflineWriter::~OfflineWriter() = default;
+
+OfflineWriter::Outcome OfflineWriter::write(const OfflineWrite& write, const Meta& base,
+                                            JournalState& state, const std::function<bool()>& sound,
+                                            std::vector<std::string>& tables) {
+  keys_->refresh();
+  keys_->clear();
+  OpenWrite open(db_, *capture_, *keys_);
+  if (!sound()) return Unsound{};
+  const Spill* body = nullptr;
+  std::variant<CallEffect, Rejection> done = run(write.write, body);
+  if (const auto* const rejection = std::get_if<Rejection>(&done)) {
+    return Nack{write.write.tx, rejection->code, rejection->message, rejection->statement};
+  }
+  CallEffect effect = std::get<CallEffect>(std::move(done));
+  Journaled journaled{write.write.tx, effect.changes, effect.last_insert_rowid,
+                      std::move(effect.columns), std::move(effect.rows)};
+  JournalState next = state;
+  if (body->size() > 0) {
+    JournalHeader header;
+    header.tx = write.write.tx;
+    header.base = base.position;
+    header.schema_version = base.schema_version;
+    header.edited = write.edited;
+    header.edited_error_ms = write.edited_error_ms;
+    header.boot = write.boot;
+    header.boot_ms = write.boot_ms;
+    header.request_hash = write.request_hash;
+    header.changes = journaled.changes;
+    header.last_insert_rowid = journaled.last_insert_rowid;
+    header.size = body->size();
+    journal_->append(header, *body, next);
+    add_tables(*body, tables);
+  }
+  open.commit();
+  state = next;
+  return journaled;
+}
+
+std::variant<CallEffect, Rejection> OfflineWriter::run(const Write& write, const Spill*& body) {
+  try {
+    return run_captured(write, body);
+  } catch (const SqliteError& error) {
+    return rejection_of(error, 0, Place::kThisComputer);
+  } catch (const std::system_error& error) {
+    return rejection_of(error, 0, Place::kThisComputer);
+  }
+}
+
+std::variant<CallEffect, Rejection> OfflineWriter::run_captured(const Write& write,
+                                                                const Spill*& body) {
+  capture_->begin();
+  db_.exec("SAVEPOINT w");
+  sandbox_->set_deadline(monotonic_now() + limits::kStatementTimeout);
+  std::variant<CallEffect, Rejection> done =
+      CallRunner(db_, *sandbox_, *capture_,
+                 {limits::kMaxChangesDefault, limits::kRowsMax, Place::kThisComputer})
+          .run(write);
+  sandbox_->set_deadline(std::nullopt);
+  if (std::holds_alternative<Rejection>(done)) return done;
+  int deferred = 0;
+  int unused = 0;
+  sqlite3_db_status(db_.handle(), SQLITE_DBSTATUS_DEFERRED_FKS, &deferred, &unused, 0);
+  if (deferred != 0) {
+    return Rejection{NackCode::kConstraint,
+                     "the write breaks a rule of the schema and was undone: FOREIGN KEY constraint"
+                     " failed (a deferred one, still open at the end of the write)",
+                     0, true};
+  }
+  // Full-text tables write their index at a savepoint at the latest: before the changeset ends.
+  db_.exec("RELEASE w; SAVEPOINT f");
+  body = &capture_->finish();
+  db_.exec("RELEASE f");
+  if (std::optional<Rejection> failure =
+          capture_rejection(*capture_, limits::kMaxChangesDefault, 0)) {
+    return std::move(*failure);
+  }
+  return done;
+}
+
+}  // namespace csa

@@ -1,0 +1,110 @@
+// Replica's inside, shared by replica.cc and replica_offline.cc.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "node/download.h"
+#include "node/journal.h"
+#include "node/offline_writer.h"
+#include "node/replica.h"
+#include "node/replica_apply.h"
+#include "node/replica_file.h"
+
+namespace csa {
+
+// What must survive a power cut is committed with a sync; applied updates are not, for they can be
+// fetched again.
+class SyncedCommits {
+ public:
+  explicit SyncedCommits(const Database& db) : db_(db) { db_.exec("PRAGMA synchronous=FULL"); }
+  ~SyncedCommits() {
+    sqlite3_exec(db_.handle(), "PRAGMA synchronous=NORMAL", nullptr, nullptr, nullptr);
+  }
+  SyncedCommits(const SyncedCommits&) = delete;
+  SyncedCommits& operator=(const SyncedCommits&) = delete;
+
+ private:
+  const Database& db_;  // must outlive this
+};
+
+// Pages in the WAL from where on it is worth a checkpoint when idle, and from where on it is made
+// even under load, so that the WAL stays bounded.
+inline constexpr int kCheckpointPages = 1000;
+inline constexpr int kCheckpointPagesMax = 16000;
+
+// Tells the applier how the transaction ended; lives longer than the Transaction.
+class ApplyEnd {
+ public:
+  explicit ApplyEnd(LogApplier& applier) : applier_(applier) {}
+  ~ApplyEnd() {
+    if (!committed_) applier_.rolled_back();
+  }
+  ApplyEnd(const ApplyEnd&) = delete;
+  ApplyEnd& operator=(const ApplyEnd&) = delete;
+  void committed() {
+    committed_ = true;
+    applier_.committed();
+  }
+
+ private:
+  LogApplier& applier_;  // must outlive this
+  bool committed_ = false;
+};
+
+struct Replica::Impl {
+  Impl(ReplicaName replica_name, const Log& logger)
+      : name(std::move(replica_name)), log(logger), download(name.path) {}
+
+  ReplicaName name;
+  Log log;
+  Database db;
+  Identity identity;
+  std::unique_ptr<LogApplier> applier;  // null: no copy yet
+  Download download;
+  std::int64_t data_version = 0;  // as it is unless somebody else writes
+  int wal_pages = 0;
+  Seq trim_to;
+  ReplicaState state;
+  JournalState journal;                   // as committed
+  std::unique_ptr<OfflineWriter> writer;  // null: nothing was written offline yet
+
+  void start(ReplicaFile file);
+  void reload();
+  void refresh_state();
+  [[nodiscard]] Result<Applied> apply(const std::vector<LogPiece>& pieces);
+  [[nodiscard]] Result<LogApplier::Outcome> apply_in_transaction(
+      const std::vector<LogPiece>& pieces, bool& outside_writer);
+  void mark_damaged(const std::string& why);
+  [[nodiscard]] Result<Applied> install(const SnapshotEnd& end);
+  void replace_by_copy();
+  void save_identity();
+  // Offline work (replica_offline.cc).
+  [[nodiscard]] Result<OfflineDone> write_offline(const OfflineWrite& write);
+  [[nodiscard]] std::optional<OfflineDone> known_outcome(const TxId& tx);
+  [[nodiscard]] Result<Applied> take_over();
+  void checkpoint();
+  // Runs a step. After one that the disk failed, a rollback of our own has moved data_version,
+  // which must not look like an outside writer.
+  template <class Step>
+  auto guarded(Step step) {
+    ensure_open();
+    const bool undisturbed = read_data_version() == data_version;
+    try {
+      return step();
+    } catch (const SqliteError&) {
+      if (undisturbed) note_data_version();
+      throw;
+    }
+  }
+  void ensure_open();
+  void note_data_version() noexcept;
+  [[nodiscard]] std::int64_t read_data_version() const {
+    return db.query_int("PRAGMA data_version").value_or(0);
+  }
+};
+
+}  // namespace csa

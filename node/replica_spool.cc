@@ -1,0 +1,51 @@
+// The log's tail while there is a journal: kept beside, applied in one step.
+#include "node/replica_apply.h"
+#include "node/replica_changed.h"
+
+namespace csa {
+
+Status LogApplier::spool(const std::vector<LogPiece>& pieces) {
+  for (const LogPiece& piece : pieces) {
+    if (piece.header.seq <= now_.meta.position.seq) continue;
+    if (piece.offset > piece.header.size || piece.bytes.size() > piece.header.size - piece.offset) {
+      return Error{Errc::kMalformed, "a part goes beyond its log entry's end"};
+    }
+    const Cursor place{piece.header.seq, piece.offset};
+    // A stream that begins anew may cut its parts elsewhere.
+    if (place != spooled_) log_->erase_from(place.offset == 0 ? place.seq : place.seq.next());
+    log_->append(piece);
+    spooled_ = piece.completes() ? Cursor{place.seq.next(), 0}
+                                 : Cursor{place.seq, place.offset + piece.bytes.size()};
+  }
+  return Ok{};
+}
+
+Result<LogApplier::Outcome> LogApplier::take_over(const Journal& journal) {
+  suspicious_ = false;
+  next_ = now_;
+  Changed changed;
+  CSA_TRY(journal.undo([&](const Change& change, const std::vector<ChangeTable>& tables) -> Status {
+    if (const auto* const row = std::get_if<RowChange>(&change)) {
+      changed.tables.insert(tables.at(row->table).name);
+    }
+    return applier_.apply(change, tables);
+  }));
+  while (true) {
+    const Seq seq = next_.meta.position.seq.next();
+    const std::optional<LogTable::Entry> entry = log_->entry(seq);
+    if (!entry) break;
+    if (log_->stored(seq) != entry->header.size) break;  // not all of it is here
+    CSA_TRY(may_follow(entry->header));
+    CSA_TRY(apply_stored(*entry, changed));
+    CSA_TRY(advance(entry->header, entry->chain, changed));
+  }
+  applier_.finish();
+  write_meta(db_, next_.meta);
+  next_.partial = 0;
+  Outcome outcome;
+  outcome.tables.assign(changed.tables.begin(), changed.tables.end());
+  outcome.schema_changed = changed.schema;
+  return outcome;
+}
+
+}  // namespace csa

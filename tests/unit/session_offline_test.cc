@@ -1,0 +1,164 @@
+// Session: work without a broker, and the way back.
+#include <doctest/doctest.h>
+
+#include "node/session.h"
+#include "tests/unit/session_bench.h"
+
+namespace csa {
+
+using namespace session_bench;
+
+namespace {
+
+// Live at `seq`, then the link is lost and `writes` calls are made.
+void go_offline(Bench& bench, int writes, std::uint64_t seq = 5) {
+  bench.make_live(seq);
+  bench.session.on_disconnected("reset", bench.now);
+  bench.collect();
+  for (int i = 0; i < writes; ++i) bench.write(static_cast<std::uint64_t>(i) + 1);
+  REQUIRE(bench.replica.journal.waiting == static_cast<std::uint64_t>(writes));
+}
+
+void come_back(Bench& bench, std::uint64_t head) {
+  bench.messages.clear();
+  REQUIRE(bench.next_hello(seconds{20}));
+  bench.forget();
+  bench.connect(bench.welcome(head));
+  bench.work_all();
+}
+
+// Answers every REPLAY that came out with an outcome at `seq`.
+void answer_replays(Bench& bench, std::uint64_t seq, ReplayResult result = ReplayResult::kApplied) {
+  const auto replays = bench.all<Replay>();
+  bench.messages.clear();
+  for (const Replay& replay : replays) {
+    bench.tell(Replayed{replay.header.tx, result, replay.header.size, Seq{seq}, {}, {}});
+  }
+  bench.work_all();
+}
+
+}  // namespace
+
+TEST_CASE("session: on return the journal goes first, then one step to the log, then live") {
+  Bench bench(5);
+  go_offline(bench, 3);
+  come_back(bench, 7);
+  CHECK(bench.state() == NodeState::kReplaying);
+  REQUIRE(bench.all<Replay>().size() == 3);
+  CHECK(bench.all<Replay>()[2].previous == bench.all<Replay>()[1].header.tx.counter);
+  const LogGet get = *bench.last<LogGet>();
+  CHECK(get.after == at(5));
+  answer_replays(bench, 10);
+  CHECK(bench.jobs_of<TakeOver>() == 0);  // the log is not here yet
+  LogSlice slice{get.request, at(10), Seq{1}, {}};
+  for (std::uint64_t seq = 6; seq <= 10; ++seq) slice.pieces.push_back(piece(seq));
+  bench.tell(std::move(slice));
+  bench.work_all();
+  CHECK(bench.jobs_of<SpoolPieces>() > 0);
+  CHECK(bench.jobs_of<ApplyPieces>() == 0);
+  CHECK(bench.jobs_of<TakeOver>() == 1);
+  CHECK(bench.replica.position == at(10));
+  bench.answer_log(10);
+  CHECK(bench.state() == NodeState::kLive);
+  CHECK(bench.told<OutcomeTold>().size() == 3);
+}
+
+TEST_CASE("session: the step is not taken before the log has reached the replay's last Seq") {
+  Bench bench(5);
+  go_offline(bench, 1);
+  come_back(bench, 7);
+  bench.answer_log(7);
+  answer_replays(bench, 8);
+  CHECK(bench.jobs_of<TakeOver>() == 0);
+  bench.tell(Update{at(8), {piece(8)}});
+  bench.work_all();
+  CHECK(bench.jobs_of<TakeOver>() == 1);
+}
+
+TEST_CASE("session: a write made while the last entries are handed over goes to the broker") {
+  Bench bench(5);
+  go_offline(bench, 1);
+  come_back(bench, 5);
+  bench.write(9);
+  CHECK(bench.made_offline.size() == 1);
+  CHECK(bench.last<Write>() == nullptr);  // held: it must not overtake the journal
+  answer_replays(bench, 6);
+  CHECK(bench.last<Write>() != nullptr);
+}
+
+TEST_CASE("session: while much is handed over, writes are journaled behind") {
+  Bench bench(5);
+  go_offline(bench, 100);
+  come_back(bench, 5);
+  bench.write(900);
+  CHECK(bench.made_offline.size() == 101);
+  CHECK(bench.last<Write>() == nullptr);
+  for (std::uint64_t seq = 6; bench.replica.journal.waiting > 0 && seq < 300; ++seq) {
+    answer_replays(bench, 6);
+  }
+  CHECK(bench.replica.journal.waiting == 0);
+  CHECK(bench.answered.size() == 101);
+}
+
+TEST_CASE("session: link lost during the replay, it begins again where there is no answer yet") {
+  Bench bench(5);
+  go_offline(bench, 3);
+  come_back(bench, 5);
+  const auto replays = bench.all<Replay>();
+  REQUIRE(replays.size() == 3);
+  bench.tell(Replayed{replays[0].header.tx, ReplayResult::kApplied, 4, Seq{6}, {}, {}});
+  bench.work_all();
+  bench.session.on_disconnected("reset", bench.now);
+  bench.collect();
+  CHECK(bench.state() == NodeState::kStandalone);
+  come_back(bench, 6);
+  const auto again = bench.all<Replay>();
+  REQUIRE(again.size() == 2);
+  CHECK(again[0].header.tx == replays[1].header.tx);
+}
+
+TEST_CASE("session: the log does not reach back, the copy waits for the journal's outcomes") {
+  Bench bench(5);
+  go_offline(bench, 2);
+  come_back(bench, 50);
+  bench.tell(LogGone{bench.last<LogGet>()->request, at(50), Seq{40}, "too old"});
+  bench.work_all();
+  CHECK(bench.last<SnapshotGet>() == nullptr);
+  answer_replays(bench, 52);
+  REQUIRE(bench.last<SnapshotGet>() != nullptr);
+  CHECK(bench.last<SnapshotGet>()->at_least == Seq{52});
+}
+
+TEST_CASE("session: keys were changed, calls that were held look again") {
+  Bench bench(5);
+  go_offline(bench, 1);
+  come_back(bench, 5);
+  bench.write(9);
+  bench.events.clear();
+  const Replay replay = *bench.last<Replay>();
+  bench.tell(Replayed{replay.header.tx, ReplayResult::kApplied, 4, Seq{6}, {}, {{"part", 4, 5}}});
+  bench.work_all();
+  REQUIRE(bench.told<WriteDone>().size() == 1);
+  CHECK(bench.told<WriteDone>()[0].call == 9);
+  CHECK(bench.told<WriteDone>()[0].nack.code == NackCode::kBusy);
+}
+
+TEST_CASE("session: a journal that is left from before is handed over at the first link") {
+  Bench bench(5);
+  OfflineWrite made;
+  made.write.tx = {kNode, 50};
+  bench.made_offline.push_back(made);
+  bench.replica.journal = {1, 1, 50, 50, {}, false};
+  Session session(Bench::config(false, {{"a", 5775}}), bench.replica, bench.log);
+  session.start(bench.now);
+  CHECK(session.view().pending == 1);
+}
+
+TEST_CASE("session: outcomes of journaled writes are not confirmed before they are handed over") {
+  Bench bench(5);
+  go_offline(bench, 1);
+  REQUIRE(bench.next_hello(seconds{20}));
+  CHECK(bench.last<Hello>()->confirmed < bench.replica.journal.first);
+}
+
+}  // namespace csa
