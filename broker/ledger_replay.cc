@@ -66,7 +66,7 @@ std::optional<Replayed> Ledger::Impl::known_replay(const Replay& replay,
   }
   const TxId before{tx.node, replay.previous};
   if (replay.previous > floor && !outcomes->find(before)) {
-    return no_outcome(tx, ReplayResult::kBusy,
+    return no_outcome(tx, ReplayResult::kAgain,
                       "the transaction before it (" + to_string(before) + ") has no outcome yet");
   }
   if (replay.header.size / kJournalGrowth > options.max_changes) {

@@ -147,7 +147,8 @@ void Capture::begin() {
     impl.forget_tables();
     impl.schema_version = version;
   }
-  if (!impl.sequences_known) {
+  // Beside a journal another connection applies the master's changes.
+  if (!impl.sequences_known || impl.options.journal != nullptr) {
     impl.sequences = impl.read_sequences();
     impl.sequences_known = true;
   }

@@ -140,7 +140,11 @@ void Capture::Impl::insert_row(CapturedTable& table, std::int64_t rowid) {
                         options.journal->take(table.info.change_table.name, rowid);
   if (table.info.odd) {
     touch_new(table, SQLITE_INSERT, rowid);
-    if (assigned) table.assigned.insert(rowid);
+    if (assigned) {
+      table.assigned.insert(rowid);
+    } else {
+      table.assigned.erase(rowid);
+    }
     return;
   }
   const auto append = [&](std::size_t position) {
@@ -208,6 +212,7 @@ void Capture::Impl::update_row(CapturedTable& table, std::int64_t old_rowid,
   if (table.info.odd) {
     touch_old(table, old_rowid);
     touch_new(table, SQLITE_UPDATE, new_rowid);
+    if (old_rowid != new_rowid) table.assigned.erase(new_rowid);
     return;
   }
   OldRow row(*this, table, old_rowid);

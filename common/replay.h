@@ -48,7 +48,7 @@ struct Replay {
 // What became of a journaled transaction. Wire and disk values, never reused.
 enum class ReplayResult : std::uint8_t {
   kMore = 1,        // no outcome: the part is here, send the next one
-  kAgain = 2,       // no outcome: the parts before are not here (any more), send it from byte 0
+  kAgain = 2,       // no outcome: what comes before it is not here, begin with the first unanswered
   kBusy = 3,        // no outcome: send it again after a while, and nothing behind it before
   kApplied = 4,     // as it was made
   kMerged = 5,      // together with what others had changed meanwhile; nothing was lost

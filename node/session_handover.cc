@@ -12,6 +12,7 @@ using std::chrono::milliseconds;
 
 constexpr std::size_t kMarkMax = 256;  // outcomes marked by one local commit
 constexpr int kTroublesMax = 6;
+constexpr milliseconds kAgainDelay{50};
 // A part may have to wait for a long statement of somebody else.
 constexpr milliseconds kSilence = limits::kStatementTimeout + limits::kLogRetry;
 
@@ -71,7 +72,12 @@ void Handover::on_replayed(const Replayed& answer, TimePoint now) {
                                   [&](const Part& part) { return part.tx == answer.tx; });
   if (!running_ || first == sent_.end()) return;
   heard_ = now;
-  if (answer.result == ReplayResult::kAgain || answer.result == ReplayResult::kBusy) {
+  if (answer.result == ReplayResult::kAgain) {
+    // Long enough for the answers to what was sent behind it to arrive before it is sent anew.
+    begin_again(sent_.front().previous, now + kAgainDelay);
+    return;
+  }
+  if (answer.result == ReplayResult::kBusy) {
     const std::uint64_t previous = first->previous;
     troubles_ = std::min(troubles_ + 1, kTroublesMax);
     trouble_ = answer.text;

@@ -28,7 +28,8 @@ class Checkers {
   // G2, G7: remembers what the master held after a commit; `pieces` are the commit's transactions.
   void master_at(const Position& position, const std::vector<LogPiece>& pieces);
   // G2, G4, G5: the replica is exactly the master at its position, and never goes back.
-  void replica_at(int party, const std::string& path, const Position& position);
+  // `alone`: it has a journal, so its content is that position's and its own changes.
+  void replica_at(int party, const std::string& path, const Position& position, bool alone);
   void replica_restarted(int party);  // a position may be older after a crash that forgot a tail
 
   // Every write carries a tag of its own that it inserts once.
@@ -52,6 +53,7 @@ class Checkers {
   std::map<Key, Chain> chains_;                                 // of every transaction
   std::map<int, Position> last_;
   std::set<std::string> sent_, committed_, rejected_;
+  std::set<std::string> journaled_;
 };
 
 // Hash of all rows, rowids and types of all application tables and of sqlite_sequence.

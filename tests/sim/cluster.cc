@@ -41,6 +41,9 @@ void Cluster::create_master() {
                               [this] { return world_.wall(); }};
   const Result<Meta> meta = create({master_, "csa", "sim"}, {kSchema}, randomness);
   if (!meta) throw Violation("create: " + meta.error().what);
+  // A transfer wins or loses whole: the sum holds, whoever comes back in which order.
+  Database(master_, Database::Mode::kReadWrite)
+      .exec("INSERT INTO csa_rule VALUES ('account', '', 'atomic')");
   checkers_.master_at(meta->position, {});
 }
 
@@ -63,7 +66,7 @@ void Cluster::prepare() {
                                                folder_ + "/node" + std::to_string(i) + ".db"));
     nodes_.back()->on_replica = [this](SimNode& node, const ReplicaState& state) {
       if (!state.position) return;
-      checkers_.replica_at(node.party(), node.path(), *state.position);
+      checkers_.replica_at(node.party(), node.path(), *state.position, state.journal.entries > 0);
       liveness_->reaches(node, state.position->seq);
     };
     nodes_.back()->on_heard = [this](SimNode& node, const Message& message) {
