@@ -15,9 +15,10 @@
 // the file by other means. While a Client runs, such a change is noticed, kept aside and undone by
 // a fresh copy; one made while none runs is noticed only when a change of the master meets it.
 //
-// Writing: exec() is one transaction on the broker. It returns when the transaction is on the
-// broker's disk and visible in this replica, or when it is refused, or at the timeout. What came of
-// it is always in WriteResult; nothing throws but std::bad_alloc.
+// Writing: exec() is one transaction on the broker; without one it is made on the replica, kept in
+// a journal and handed over later (kJournaled). With a broker: It returns when the transaction is
+// on the broker's disk and visible in this replica, or when it is refused, or at the timeout. What
+// came of it is always in WriteResult; nothing throws but std::bad_alloc.
 //
 // One Client owns a replica. A second one on the same file, in this process or another of the same
 // user, works through the owner and has the same calls. When the owner ends, however it ends, one

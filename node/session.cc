@@ -96,6 +96,7 @@ void Session::Impl::settle(TimePoint now) {
   const bool identified = !want_identity && out != Out::kIdentity;
   if (uplink.ready() && identified) send_requests(now);
   last_now = now;
+  if (behind_at && *behind_at <= now) behind_at.reset();
   tell_uplink();
   tell_position(now);
   deliver_writes();
@@ -347,6 +348,7 @@ TimePoint Session::deadline() const {
   sooner(next, s.probe_at);
   sooner(next, s.tell_at);
   sooner(next, s.handover.deadline());
+  if (s.journaling()) sooner(next, s.behind_at);
   const bool identified = !s.want_identity && s.out != Impl::Out::kIdentity;
   const bool sending = s.uplink.ready() && identified;
   sooner(next, s.writes.deadline(sending));

@@ -16,6 +16,8 @@ using std::chrono::minutes;
 // So few entries are handed over in a moment: writes wait for it rather than go behind them.
 constexpr std::uint64_t kLastRound = 64;
 constexpr milliseconds kProgressEach{100};
+// Writes that go behind a journal on its way are few, so that it comes to an end.
+constexpr milliseconds kBehindEach{100};
 constexpr minutes kClockSavedEach{10};
 
 }  // namespace
@@ -107,11 +109,13 @@ void Session::Impl::on_pong(const Pong& pong, TimePoint now) {
 }
 
 std::optional<StoreJob> Session::Impl::next_offline_job(TimePoint now) {
-  if (journaling()) {
+  if (behind_at && (offline || *behind_at <= now)) behind_at.reset();
+  if (journaling() && !behind_at) {
     std::optional<OfflineWrite> write = writes.take_offline();
     deliver_writes();  // a guest may have to be told its TxId first
     if (write) {
       const BrokerMoment moment = clock.stamp(local);
+      if (!offline) behind_at = now + kBehindEach;
       write->edited = moment.time;
       write->edited_error_ms = moment.error_ms;
       write->boot = local.boot;

@@ -65,6 +65,7 @@ struct Session::Impl {
   // reason.
   std::optional<std::string> copy_reason;
   std::uint64_t handover_total = 0;
+  std::optional<TimePoint> behind_at;  // when the next write may go behind the journal
   std::optional<TimePoint> replay_told;
 
   Feed feed = Feed::kNone;

@@ -1,0 +1,193 @@
+// Work without a broker and its way back, with real programs.
+#include <doctest/doctest.h>
+
+#include "common/sqlite.h"
+#include "common/system_clock.h"
+#include "tests/system/place.h"
+
+namespace csa::system_test {
+namespace {
+
+using std::chrono::duration_cast;
+using std::chrono::steady_clock;
+
+constexpr const char* kShop = R"(
+  CREATE TABLE part (id INTEGER PRIMARY KEY, name TEXT NOT NULL, place TEXT, stock INTEGER);
+  CREATE TABLE movement (id INTEGER PRIMARY KEY, part INTEGER NOT NULL REFERENCES part (id),
+                         amount INTEGER);
+  INSERT INTO part VALUES (1, 'bolt', 'A1', 10), (2, 'nut', 'A2', 5), (3, 'rod', 'B1', 7);
+)";
+
+std::string text_of(const std::string& database, const std::string& sql) {
+  return Database(database, Database::Mode::kReadOnly).query_text(sql).value_or("(nothing)");
+}
+
+bool all_handed_over(Client& client) {
+  return eventually([&] {
+    const ClientStatus status = client.status();
+    return status.state == ClientState::kLive && status.pending == 0;
+  });
+}
+
+WriteResult must_journal(Client& client, const std::string& sql) {
+  WriteResult result = client.exec(sql);
+  REQUIRE_MESSAGE(result.status == WriteResult::Status::kJournaled, sql << ": " << result.message);
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("shown: two nodes work offline, nothing is lost and everybody ends equal") {
+  const Place place;
+  place.create(kShop);
+  run_sql(place.master(), "INSERT INTO csa_rule VALUES ('part', 'stock', 'sum')");
+  Ready ready;
+  std::optional<Program> broker(place.serve(ready));
+  const std::unique_ptr<Client> a = place.client("a.db");
+  const std::unique_ptr<Client> b = place.client("b.db");
+  REQUIRE(a->wait_for(ClientState::kLive, kPatience));
+  REQUIRE(b->wait_for(ClientState::kLive, kPatience));
+  broker->kill();
+  broker.reset();
+  REQUIRE(a->wait_for(ClientState::kStandalone, kPatience));
+  REQUIRE(b->wait_for(ClientState::kStandalone, kPatience));
+  // Further apart than the two clocks' errors, so that the later edit is known.
+  const auto a_moment = [] {
+    const TimePoint later = monotonic_now() + milliseconds{200};
+    return eventually([&] { return monotonic_now() >= later; });
+  };
+  for (Client* const node : {a.get(), b.get()}) {
+    const std::string who = node == a.get() ? "a" : "b";
+    must_journal(*node, "INSERT INTO part (name, stock) VALUES ('new of " + who + "', 1)");
+    must_journal(*node,
+                 "INSERT INTO movement (part, amount) SELECT id, 1 FROM part WHERE name ="
+                 " 'new of " +
+                     who + "'");
+    must_journal(*node, "UPDATE part SET stock = stock - 3 WHERE id = 1");
+  }
+  must_journal(*a, "UPDATE part SET name = 'nut by a' WHERE id = 2");
+  CHECK(a_moment());
+  must_journal(*b, "UPDATE part SET place = 'moved by b' WHERE id = 2");
+  must_journal(*a, "UPDATE part SET name = 'rod by a' WHERE id = 3");
+  CHECK(a_moment());
+  must_journal(*b, "DELETE FROM part WHERE id = 3");
+  CHECK(a->status().pending == 5);
+  broker.emplace(place.serve(ready));
+  REQUIRE(all_handed_over(*a));
+  REQUIRE(all_handed_over(*b));
+  const std::string& master = place.master();
+  CHECK(count_of(master, "SELECT stock FROM part WHERE id = 1") == 4);
+  CHECK(count_of(master, "SELECT count(*) FROM part WHERE name LIKE 'new of %'") == 2);
+  CHECK(count_of(master,
+                 "SELECT count(*) FROM movement JOIN part ON part.id = movement.part"
+                 " WHERE name LIKE 'new of %'") == 2);
+  CHECK(count_of(master, "SELECT count(DISTINCT part) FROM movement") == 2);
+  // Row 2: the later edit has the row, the other one lies in the inbox; row 3 likewise.
+  CHECK(text_of(master, "SELECT name || ' at ' || place FROM part WHERE id = 2") ==
+        "nut at moved by b");
+  CHECK_MESSAGE(count_of(master, "SELECT count(*) FROM part WHERE id = 3") == 0,
+                text_of(master,
+                        "SELECT group_concat(decision || ' close ' || close || ' ' || reason"
+                        " || broker_time || ' node ' || node_time, '; ')"
+                        " FROM csa_conflicts"));
+  CHECK(count_of(master,
+                 "SELECT count(*) FROM csa_conflicts WHERE broker LIKE '%nut by a%' OR"
+                 " node_row LIKE '%nut by a%'") == 1);
+  CHECK(count_of(master,
+                 "SELECT count(*) FROM csa_conflicts WHERE broker LIKE '%rod by a%' OR"
+                 " node_row LIKE '%rod by a%'") == 1);
+  CHECK(place.difference_of("a.db") == "");
+  CHECK(place.difference_of("b.db") == "");
+  CHECK(count_of(place.file("b.db"), "SELECT count(*) FROM csa_conflicts") == 2);
+  MESSAGE("stock 4, all new rows and their children there, 2 losers in the inbox, all equal");
+}
+
+TEST_CASE(
+    "shown: the broker dies, writes are journaled within a second; back, merged within three") {
+  const Place place;
+  place.create(kShop);
+  Ready ready;
+  std::optional<Program> broker(place.serve(ready));
+  const std::unique_ptr<Client> a = place.client("a.db");
+  REQUIRE(a->wait_for(ClientState::kLive, kPatience));
+  const auto killed = steady_clock::time_point(monotonic_now());
+  broker->kill();
+  broker.reset();
+  const WriteResult first = a->exec("UPDATE part SET stock = 99 WHERE id = 1");
+  const auto journaled = duration_cast<milliseconds>(monotonic_now() - killed);
+  CHECK(first.status == WriteResult::Status::kJournaled);
+  CHECK(journaled.count() < 1000);
+  broker.emplace(place.serve(ready));
+  const auto back = monotonic_now();
+  REQUIRE(all_handed_over(*a));
+  const auto merged = duration_cast<milliseconds>(monotonic_now() - back);
+  CHECK(merged.count() < 3000);
+  CHECK(count_of(place.master(), "SELECT stock FROM part WHERE id = 1") == 99);
+  MESSAGE("journaled " << journaled.count() << " ms after the kill, merged " << merged.count()
+                       << " ms after the broker was ready");
+}
+
+TEST_CASE("shown: killed again and again during a replay, each change once and in order") {
+  const Place place;
+  place.create(
+      "CREATE TABLE step (n INTEGER NOT NULL); CREATE TABLE last (id INTEGER PRIMARY KEY,"
+      " n INTEGER); INSERT INTO last VALUES (1, 0)");
+  Ready ready;
+  std::optional<Program> broker(place.serve(ready));
+  std::optional<Program> node(place.live_node("a.db"));
+  node->signal(SIGTERM);
+  CHECK(node->exit_code() == 0);
+  node.reset();
+  broker->kill();
+  broker.reset();
+  constexpr int kSteps = 3000;
+  std::string typed;
+  for (int i = 1; i <= kSteps; ++i) {
+    const std::string n = std::to_string(i);
+    typed += "BEGIN; INSERT INTO step VALUES (" + n + "); UPDATE last SET n = " + n + "; COMMIT;\n";
+  }
+  Launch shell = place.node("a.db", {"shell", "--json", "--discovery-timeout", "100ms"});
+  shell.input = typed;
+  {
+    Program typing(shell);
+    for (int i = 0; i < kSteps; ++i) {
+      const std::optional<std::string> line = typing.line();
+      REQUIRE_MESSAGE(line, typing.errors());
+      REQUIRE_MESSAGE(line->find("\"journaled\"") != std::string::npos, *line);
+    }
+  }
+  const auto seen = [&] {
+    return Database(place.file("a.db"), Database::Mode::kReadOnly)
+        .query_int("SELECT n FROM last")
+        .value_or(0);
+  };
+  int kills = 0;
+  for (int round = 0; round < 10; ++round) {
+    broker.emplace(place.serve(ready));
+    node.emplace(place.node("a.db", {"run"}));
+    const std::int64_t before = count_of(place.master(), "SELECT count(*) FROM step");
+    (void)eventually(
+        [&] { return count_of(place.master(), "SELECT count(*) FROM step") > before + 20; },
+        milliseconds{1500});
+    CHECK(seen() == kSteps);  // never back, whatever the master has so far
+    Program& victim = round % 2 == 0 ? *broker : *node;
+    victim.kill();
+    ++kills;
+    node.reset();
+    broker.reset();
+  }
+  broker.emplace(place.serve(ready));
+  const std::unique_ptr<Client> a = place.client("a.db");
+  REQUIRE(all_handed_over(*a));
+  CHECK(count_of(place.master(), "SELECT count(*) FROM step") == kSteps);
+  CHECK(count_of(place.master(), "SELECT count(DISTINCT n) FROM step") == kSteps);
+  CHECK(count_of(place.master(),
+                 "SELECT count(*) FROM (SELECT n, lag(n) OVER (ORDER BY rowid) AS"
+                 " p FROM step) WHERE p >= n") == 0);
+  CHECK(count_of(place.master(), "SELECT n FROM last") == kSteps);
+  CHECK(place.difference_of("a.db") == "");
+  MESSAGE(kills << " kills during the replay of " << kSteps
+                << " transactions, each once, in order");
+}
+
+}  // namespace csa::system_test
