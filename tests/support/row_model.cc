@@ -74,13 +74,13 @@ std::optional<Value> modelled_value(ColumnRule rule, const Value& m, const Value
       std::holds_alternative<double>(before)) {
     return *x + (*y - *z);
   }
-  const __int128 total = static_cast<__int128>(std::get<std::int64_t>(m)) +
-                         std::get<std::int64_t>(n) - std::get<std::int64_t>(before);
-  const auto fits = [](__int128 number) { return number == static_cast<std::int64_t>(number); };
-  const __int128 change =
-      static_cast<__int128>(std::get<std::int64_t>(n)) - std::get<std::int64_t>(before);
-  if (!fits(total) || !fits(change)) return std::nullopt;
-  return static_cast<std::int64_t>(total);
+  std::int64_t change = 0;
+  std::int64_t total = 0;
+  if (__builtin_sub_overflow(std::get<std::int64_t>(n), std::get<std::int64_t>(before), &change) ||
+      __builtin_add_overflow(std::get<std::int64_t>(m), change, &total)) {
+    return std::nullopt;
+  }
+  return total;
 }
 
 struct Losses {
@@ -132,7 +132,11 @@ bool model_of_column(ColumnRule rule, const RowMeeting& x, std::size_t i,
     case ColumnRule::kNode:
       result = contested(m, n, rule == ColumnRule::kNode, *to.second);
       return true;
-    default:
+    case ColumnRule::kTable:
+    case ColumnRule::kSum:
+    case ColumnRule::kMax:
+    case ColumnRule::kMin:
+    case ColumnRule::kAppend:
       break;
   }
   const std::optional<Value> merged = modelled_value(rule, m, n, b);
