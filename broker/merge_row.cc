@@ -125,7 +125,6 @@ class RowMerge {
     for (std::size_t i = 0; i < result_.size(); ++i) place(i);
     merge_rest();
     RowVerdict verdict;
-    verdict.close = close_;
     const bool changed = result_ != *meeting_.broker;
     if (manual_) {
       verdict.decision = RowDecision::kManual;
@@ -134,6 +133,7 @@ class RowMerge {
       return verdict;
     }
     verdict.result = result_;
+    verdict.close = close_;
     if (broker_lost_) {
       verdict.decision = RowDecision::kNodeWon;
     } else if (node_lost_) {
