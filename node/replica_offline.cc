@@ -28,6 +28,13 @@ Result<OfflineDone> Replica::Impl::write_offline(const OfflineWrite& write) {
   if (!applier) return Error{Errc::kNothing, "this replica is empty; it needs a broker first"};
   if (!identity.damage.empty()) return Error{Errc::kFailed, identity.damage};
   if (std::optional<OfflineDone> known = known_outcome(write.write.tx)) return std::move(*known);
+  // Taken over from a program that ended: it may have run at the broker, and entries that were made
+  // since cannot be put behind it.
+  if (journal.entries > 0 && write.write.tx.counter <= journal.last) {
+    return Error{Errc::kFailed,
+                 "it may have run, which only the broker can tell: ask for its"
+                 " outcome when there is one again"};
+  }
   if (!writer) {
     writer = std::make_unique<OfflineWriter>(name.path, [this](int pages) { wal_pages = pages; });
   }

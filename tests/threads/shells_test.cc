@@ -43,6 +43,7 @@ class Writer {
             const WriteResult result = client.exec(kInsert, {number, i});
             if (result.status == Status::kCommitted) ++committed_;
             if (result.status == Status::kUnknown) ++unknown_;
+            if (result.status == Status::kJournaled) ++journaled_;
             if (result.status == Status::kNoBroker) {
               (void)client.wait_for(ClientState::kLive, milliseconds{50});
             }
@@ -61,11 +62,13 @@ class Writer {
   }
   [[nodiscard]] int committed() const { return committed_; }
   [[nodiscard]] int unknown() const { return unknown_; }
+  [[nodiscard]] int journaled() const { return journaled_; }
 
  private:
   std::atomic<bool> stop_{false};
   std::atomic<int> committed_{0};
   std::atomic<int> unknown_{0};
+  std::atomic<int> journaled_{0};
   std::thread thread_;
 };
 
@@ -236,10 +239,14 @@ TEST_CASE("shells: broker ends and comes back under load, soon and at once") {
     CHECK(writer.more(1));
     for (Writer* const one : {&writer, &through}) {
       one->stop();
-      committed += one->committed();
+      committed += one->committed() + one->journaled();
       unknown += one->unknown();
     }
   }
+  CHECK(eventually([&] {
+    const ClientStatus status = client->status();
+    return status.state == ClientState::kLive && status.pending == 0;
+  }));
   CHECK(count_in(served.master()) >= committed);
   CHECK(count_in(served.master()) <= committed + unknown);
   CHECK(equal_soon(served, client->replica_path()));

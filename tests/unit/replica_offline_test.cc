@@ -181,6 +181,14 @@ TEST_CASE("replica offline: the same TxId again runs once") {
             .query_int("SELECT CAST(qty AS INTEGER) FROM part WHERE id = 1") == 6);
 }
 
+TEST_CASE("replica offline: a TxId older than the journal's last one is not run") {
+  Offline o;
+  const OfflineWrite old = o.call("UPDATE part SET qty = 0");
+  o.journaled("UPDATE part SET qty = 8 WHERE id = 1");
+  CHECK_FALSE(o.replica->write_offline(old).has_value());
+  CHECK(o.replica->state().journal.entries == 1);
+}
+
 TEST_CASE("replica offline: another program's write is noticed before anything is run") {
   Offline o;
   o.journaled("UPDATE part SET qty = 6 WHERE id = 1");
