@@ -60,17 +60,10 @@ bool is_question(const WriteCall& call) { return std::holds_alternative<OutcomeG
 
 struct ToMessage {
   TxId tx;
-  Message operator()(Write write) const {
-    write.tx = tx;
-    return write;
-  }
-  Message operator()(Migrate migrate) const {
-    migrate.tx = tx;
-    return migrate;
-  }
-  Message operator()(Rules rules) const {
-    rules.tx = tx;
-    return rules;
+  template <class Request>
+  Message operator()(Request request) const {
+    request.tx = tx;
+    return request;
   }
   Message operator()(const OutcomeGet& get) const { return get; }
 };
