@@ -85,10 +85,23 @@ Result<std::vector<std::string>> read_schemas(const std::vector<std::string>& fi
   return texts;
 }
 
+Result<RulesFile> read_rules(const std::string& file) {
+  if (file.empty()) return RulesFile{};
+  std::ifstream in(file, std::ios::binary);
+  std::stringstream text;
+  if (in) text << in.rdbuf();
+  if (!in || in.bad()) return Error{Errc::kFailed, "cannot read the rules file " + file};
+  Result<std::vector<RuleLine>> lines = parse_rules(text.str(), file);
+  if (!lines) return lines.error();
+  return RulesFile{file, std::move(lines).value()};
+}
+
 int create_command(const BrokerFlags& flags, const Terminal& terminal) {
   const auto schemas = read_schemas(flags.schemas);
   if (!schemas) return fail(terminal, schemas.error());
-  const Result<Meta> meta = create(flags.name(), *schemas, real_world());
+  const Result<RulesFile> rules = read_rules(flags.rules);
+  if (!rules) return fail(terminal, rules.error());
+  const Result<Meta> meta = create(flags.name(), *schemas, real_world(), *rules);
   if (!meta) return fail(terminal, meta.error());
   if (flags.common.json) {
     terminal.out << line_of({{"database", flags.serve.database},
@@ -110,8 +123,14 @@ json unshareable_json(const std::vector<Unshareable>& list) {
 }
 
 int adopt_command(const BrokerFlags& flags, const Terminal& terminal) {
-  const Result<Adoption> done = adopt(flags.name(), real_world());
+  const Result<RulesFile> rules = read_rules(flags.rules);
+  if (!rules) return fail(terminal, rules.error());
+  const Result<Adoption> done = adopt(flags.name(), real_world(), *rules);
   if (!done) return fail(terminal, done.error());
+  if (done->already && !rules->lines.empty()) {
+    terminal.err << kProgram << "its rules were not changed: csa-admin rule load " << rules->file
+                 << std::endl;
+  }
   const std::string& path = flags.serve.database;
   const bool adopted = done->unshareable.empty();
   for (const std::string& remark : done->remarks) terminal.err << "  " << remark << "\n";

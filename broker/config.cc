@@ -87,6 +87,10 @@ std::unique_ptr<CLI::App> broker_cli(BrokerFlags& flags) {
   app->add_option("--schema", flags.schemas, "create: SQL file that makes the tables (repeatable)")
       ->allow_extra_args(false)
       ->type_name("FILE.sql");
+  app->add_option("--rules", flags.rules,
+                  "create, adopt: by which rules offline work is merged, one TABLE[.COLUMN] RULE a"
+                  " line")
+      ->type_name("FILE");
   app->add_option("--from", flags.from, "restore: the backup, or a node's replica")
       ->type_name("FILE");
   add_serve_flags(*app, flags);
@@ -115,6 +119,10 @@ Status settle(BrokerFlags& flags) {
   }
   if (flags.verb != BrokerVerb::kCreate && !flags.schemas.empty()) {
     return usage("--schema belongs to create");
+  }
+  if (flags.verb != BrokerVerb::kCreate && flags.verb != BrokerVerb::kAdopt &&
+      !flags.rules.empty()) {
+    return usage("--rules belongs to create and adopt; later: csa-admin rule load FILE");
   }
   if (flags.verb == BrokerVerb::kRestore && flags.from.empty()) {
     return usage("restore needs --from FILE: a backup, or a node's replica");

@@ -21,6 +21,7 @@ struct BrokerFlags {
   CommonFlags common;
   ServeConfig serve;                 // complete after settle()
   std::vector<std::string> schemas;  // file names
+  std::string rules;                 // file name
   std::string from;
   bool no_beacon = false;
 

@@ -108,6 +108,8 @@ void Hub::Impl::dispatch(Peer& peer, Message message, TimePoint now) {
     }
     void operator()(Write& write) const { hub.on_write(peer, std::move(write), now); }
     void operator()(Migrate& migrate) const { hub.on_write(peer, std::move(migrate), now); }
+    void operator()(Rules& rules) const { hub.on_write(peer, std::move(rules), now); }
+    void operator()(Conflict& conflict) const { hub.on_write(peer, std::move(conflict), now); }
     void operator()(Replay& replay) const { hub.on_write(peer, std::move(replay), now); }
     void operator()(OutcomeGet& get) const { hub.on_outcome_get(peer, get); }
     void operator()(LogGet& get) const { hub.on_log_get(peer, get); }

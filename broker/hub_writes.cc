@@ -24,6 +24,17 @@ bool is_outcome(const WriteAnswer& answer) {
   return nack == nullptr || (nack->code != NackCode::kBusy && nack->code != NackCode::kUnknown);
 }
 
+// What csa-admin may do from the broker's own computer only.
+bool changes_settings(const WriteRequest& request) {
+  if (const auto* const rules = std::get_if<Rules>(&request)) {
+    return rules->replace || !rules->rules.empty();
+  }
+  if (const auto* const conflict = std::get_if<Conflict>(&request)) {
+    return conflict->verb != ConflictVerb::kShow;
+  }
+  return std::holds_alternative<Migrate>(request);
+}
+
 }  // namespace
 
 void Hub::Impl::on_write(const Peer& peer, WriteRequest request, TimePoint now) {
@@ -48,8 +59,8 @@ void Hub::Impl::on_write(const Peer& peer, WriteRequest request, TimePoint now) 
     no(NackCode::kForbidden, "Only a node has a journal to hand over.");
     return;
   }
-  if (std::holds_alternative<Migrate>(request) && peer.role == Role::kAdmin && !peer.origin.local) {
-    no(NackCode::kForbidden, "Only the computer of the broker may change the schema: type it on " +
+  if (peer.role == Role::kAdmin && !peer.origin.local && changes_settings(request)) {
+    no(NackCode::kForbidden, "Only the computer of the broker may change this: type it on " +
                                  shown(config.hostname) + ".");
     return;
   }

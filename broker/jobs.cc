@@ -8,6 +8,8 @@ const TxId& tx_of(const WriteRequest& request) {
   struct Visitor {
     const TxId& operator()(const Write& write) const { return write.tx; }
     const TxId& operator()(const Migrate& migrate) const { return migrate.tx; }
+    const TxId& operator()(const Rules& rules) const { return rules.tx; }
+    const TxId& operator()(const Conflict& conflict) const { return conflict.tx; }
     const TxId& operator()(const Replay& replay) const { return replay.header.tx; }
   };
   return std::visit(Visitor{}, request);

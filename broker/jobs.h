@@ -11,7 +11,7 @@
 namespace csa {
 
 // What a peer asks the ledger for, one transaction each (a Replay may be a part of one).
-using WriteRequest = std::variant<Write, Migrate, Replay>;
+using WriteRequest = std::variant<Write, Migrate, Replay, Rules, Conflict>;
 using WriteAnswer = std::variant<Ack, Nack, Replayed>;
 [[nodiscard]] const TxId& tx_of(const WriteRequest& request);
 // Tells a repeat from another request under the same TxId.

@@ -5,6 +5,7 @@
 
 #include "broker/ledger_impl.h"
 #include "broker/ledger_migrate.h"
+#include "broker/ledger_rules.h"
 #include "common/codec.h"
 #include "common/limits.h"
 #include "common/schema.h"
@@ -161,6 +162,10 @@ std::variant<CallEffect, Rejection> Ledger::Impl::run_request(const WriteJob& jo
       const Running running(*sandbox, options.monotonic_now() + options.statement_timeout);
       if (const auto* const write = std::get_if<Write>(&job.request)) {
         done = CallRunner(db, *sandbox, *capture, call_limits).run(*write);
+      } else if (const auto* const rules = std::get_if<Rules>(&job.request)) {
+        done = set_rules(db, *rules);
+      } else if (const auto* const conflict = std::get_if<Conflict>(&job.request)) {
+        done = settle_conflict(db, *conflict, options.rows_max);
       } else {
         done = Migration(db, *sandbox, *capture, call_limits).run(std::get<Migrate>(job.request));
       }

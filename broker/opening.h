@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "common/result.h"
+#include "common/rules_text.h"
 #include "common/schema.h"
 #include "common/store_meta.h"
 
@@ -63,17 +64,24 @@ struct Randomness {  // ids and time, from outside
   std::function<WallTime()> wall_now;
 };
 
+// Rules of merging that a file asks for.
+struct RulesFile {
+  std::string file;  // its name, for errors
+  std::vector<RuleLine> lines;
+};
+
 // A new database from schema files' text, in order. Fails if the file exists.
 [[nodiscard]] Result<Meta> create(const DatabaseName& name, const std::vector<std::string>& schemas,
-                                  const Randomness& from);
+                                  const Randomness& from, const RulesFile& rules = {});
 
 struct Adoption {
   Meta meta;
   std::vector<std::string> remarks;      // rows that violate foreign keys: kept as they are
-  bool already = false;                  // was adopted before: nothing changed
+  bool already = false;                  // was adopted before: nothing changed, no rules either
   std::vector<Unshareable> unshareable;  // not empty: nothing was touched
 };
-[[nodiscard]] Result<Adoption> adopt(const DatabaseName& name, const Randomness& from);
+[[nodiscard]] Result<Adoption> adopt(const DatabaseName& name, const Randomness& from,
+                                     const RulesFile& rules = {});
 
 // From a backup or from a node's replica; the next generation after the highest of both files. An
 // existing file at name.path is kept beside it under a dated name, told in the result's text.

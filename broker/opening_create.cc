@@ -1,6 +1,7 @@
 // New shared databases: from schema files, and from a file that is there.
 #include <algorithm>
 
+#include "broker/ledger_rules.h"
 #include "broker/opening.h"
 #include "broker/opening_files.h"
 
@@ -24,6 +25,20 @@ Meta begin_sharing(const Database& db, const DatabaseName& name, const Randomnes
   write_layout(db, meta.schema_version, to_json(read_layout(db)));
   write_private(db, kRoleKey, kRoleBroker);
   return meta;
+}
+
+// REQUIRES: a transaction is open, csa's tables are there.
+Status apply_rules(const Database& db, const RulesFile& rules) {
+  Rules request;
+  for (const RuleLine& line : rules.lines) request.rules.push_back(line.setting);
+  const auto done = set_rules(db, request);
+  const auto* const rejection = std::get_if<Rejection>(&done);
+  if (rejection == nullptr) return Ok{};
+  std::string where = rules.file;
+  if (rejection->statement < rules.lines.size()) {
+    where += ", line " + std::to_string(rules.lines[rejection->statement].line);
+  }
+  return Error{Errc::kFailed, where + ": " + rejection->message};
 }
 
 std::string sentence_of(const std::vector<Unshareable>& list) {
@@ -52,7 +67,7 @@ Status run_schemas(const Database& db, const std::vector<std::string>& schemas) 
 }
 
 Result<Meta> build(const DatabaseName& name, const std::vector<std::string>& schemas,
-                   const Randomness& from) {
+                   const Randomness& from, const RulesFile& rules) {
   const std::string site = building_site(name.path);
   {
     const Database db(site, Database::Mode::kCreate);
@@ -68,14 +83,21 @@ Result<Meta> build(const DatabaseName& name, const std::vector<std::string>& sch
   CSA_TRY(make_wal(db, site));
   Transaction transaction(db);
   Meta meta = begin_sharing(db, name, from);
+  CSA_TRY(apply_rules(db, rules));
   transaction.commit();
   db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
   return meta;
 }
 
-Result<Adoption> share(const DatabaseName& name, const Randomness& from) {
+Result<Adoption> share(const DatabaseName& name, const Randomness& from, const RulesFile& rules) {
   Adoption adoption;
   const Database db(name.path, Database::Mode::kReadWrite);
+  if (!rules.lines.empty() && !has_tables(db)) {
+    // Rules that cannot be must leave the file as it was, its journal mode too: a trial.
+    const Transaction trial(db);
+    create_tables(db);
+    CSA_TRY(apply_rules(db, rules));
+  }
   CSA_TRY(make_wal(db, name.path));
   db.exec("PRAGMA synchronous=FULL");
   Transaction transaction(db);
@@ -83,6 +105,7 @@ Result<Adoption> share(const DatabaseName& name, const Randomness& from) {
     return Error{Errc::kFailed, name.path + " was changed by another program meanwhile; try again"};
   }
   adoption.meta = begin_sharing(db, name, from);
+  CSA_TRY(apply_rules(db, rules));
   transaction.commit();
   // Somebody who still reads may delay it; the broker does it again.
   (void)db.query_int("PRAGMA wal_checkpoint(TRUNCATE)");
@@ -98,7 +121,7 @@ std::vector<Unshareable> unshareable_in(const std::string& path) {
 }  // namespace
 
 Result<Meta> create(const DatabaseName& name, const std::vector<std::string>& schemas,
-                    const Randomness& from) {
+                    const Randomness& from, const RulesFile& rules) {
   if (exists(name.path)) {
     return Error{Errc::kFailed, name.path +
                                     " exists already, and create makes a new file. To share"
@@ -112,7 +135,7 @@ Result<Meta> create(const DatabaseName& name, const std::vector<std::string>& sc
   remove_database(site);
   auto made = [&]() -> Result<Meta> {
     try {
-      Result<Meta> meta = build(name, schemas, from);
+      Result<Meta> meta = build(name, schemas, from, rules);
       if (!meta) return meta;
       CSA_TRY(move_in(site, name.path));
       return meta;
@@ -124,7 +147,7 @@ Result<Meta> create(const DatabaseName& name, const std::vector<std::string>& sc
   return made;
 }
 
-Result<Adoption> adopt(const DatabaseName& name, const Randomness& from) {
+Result<Adoption> adopt(const DatabaseName& name, const Randomness& from, const RulesFile& rules) {
   if (!exists(name.path)) return to_error(look_at(name, {}));
   const Result<BrokerLock> lock = BrokerLock::take(name.path);
   if (!lock) return lock.error();
@@ -142,7 +165,7 @@ Result<Adoption> adopt(const DatabaseName& name, const Randomness& from) {
     adoption.remarks = report.details;
     adoption.unshareable = unshareable_in(name.path);
     if (!adoption.unshareable.empty()) return adoption;
-    Result<Adoption> shared = share(name, from);
+    Result<Adoption> shared = share(name, from, rules);
     if (shared) shared->remarks = report.details;
     return shared;
   } catch (const SqliteError& error) {

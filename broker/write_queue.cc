@@ -28,6 +28,14 @@ std::size_t size_of(const WriteRequest& request) {
   if (const auto* const replay = std::get_if<Replay>(&request)) {
     return sizeof(WriteJob) + replay->bytes.size();
   }
+  if (const auto* const rules = std::get_if<Rules>(&request)) {
+    std::size_t names = sizeof(WriteJob);
+    for (const RuleSetting& one : rules->rules) {
+      names += sizeof(one) + one.table.size() + one.column.size() + one.rule.size();
+    }
+    return names;
+  }
+  if (std::holds_alternative<Conflict>(request)) return sizeof(WriteJob);
   const Write& write = std::get<Write>(request);
   std::size_t size = sizeof(WriteJob) + write.sql.size();
   for (const Value& value : write.parameters) size += size_of(value);

@@ -220,6 +220,12 @@ Id128 request_hash(const Migrate& migrate) {
   return hash_of(Migrate{}, migrate.sql, migrate.version);
 }
 
+Id128 request_hash(const Rules& rules) { return hash_of(Rules{}, rules.rules, rules.replace); }
+
+Id128 request_hash(const Conflict& conflict) {
+  return hash_of(Conflict{}, conflict.id, conflict.verb);
+}
+
 Id128 request_hash(const Replay& replay) {
   const Id128& sent = replay.header.request_hash;
   return sent.is_zero() ? replay.checksum : sent;

@@ -50,9 +50,11 @@ class JournalHasher {
   Hasher hasher_;
 };
 
-// Hash of what a Write or Migrate asks for, without its TxId: tells a repeat from another request.
+// Hash of what a request asks for, without its TxId: tells a repeat from another request.
 [[nodiscard]] Id128 request_hash(const Write& write);
 [[nodiscard]] Id128 request_hash(const Migrate& migrate);
+[[nodiscard]] Id128 request_hash(const Rules& rules);
+[[nodiscard]] Id128 request_hash(const Conflict& conflict);
 // That of the WRITE under the same TxId, if there was one, else the entry's checksum.
 [[nodiscard]] Id128 request_hash(const Replay& replay);
 

@@ -73,6 +73,12 @@ void fields(A& a, Ref<A, KeyChange> m) {
   a("after", m.after);
 }
 template <class A>
+void fields(A& a, Ref<A, RuleSetting> m) {
+  a("table", m.table);
+  a("column", m.column);
+  a("rule", m.rule);
+}
+template <class A>
 void fields(A& a, Ref<A, LogPiece> m) {
   a("header", m.header);
   a("chain", m.chain);
@@ -84,7 +90,7 @@ template <class T>
 inline constexpr bool kNested =
     std::is_same_v<T, TxId> || std::is_same_v<T, Epoch> || std::is_same_v<T, Position> ||
     std::is_same_v<T, EntryHeader> || std::is_same_v<T, JournalHeader> ||
-    std::is_same_v<T, KeyChange> || std::is_same_v<T, LogPiece>;
+    std::is_same_v<T, KeyChange> || std::is_same_v<T, RuleSetting> || std::is_same_v<T, LogPiece>;
 
 // Messages.
 
@@ -161,6 +167,18 @@ void fields(A& a, Ref<A, Migrate> m) {
   a("tx", m.tx);
   a("sql", m.sql);
   a("version", m.version);
+}
+template <class A>
+void fields(A& a, Ref<A, Rules> m) {
+  a("tx", m.tx);
+  a("rules", m.rules);
+  a("replace", m.replace);
+}
+template <class A>
+void fields(A& a, Ref<A, Conflict> m) {
+  a("tx", m.tx);
+  a("id", m.id);
+  a("verb", m.verb);
 }
 template <class A>
 void fields(A& a, Ref<A, OutcomeGet> m) {
@@ -321,7 +339,7 @@ template <class T>
 // Type numbers of the alternatives of Message, in their order. Never reused.
 inline constexpr std::array<std::uint8_t, std::variant_size_v<Message>> kTypes = {
     1,  2,  3,  4,  5,  6,  7,           // HELLO .. PONG
-    10, 11, 12, 13, 14, 15, 16,          // WRITE .. REPLAYED
+    10, 11, 12, 13, 14, 15, 16, 17, 18,  // WRITE .. CONFLICT
     20, 21, 22, 23, 24, 25, 26, 27, 28,  // LOG_GET .. LAYOUT
     30, 31, 32, 33,                      // UPDATE .. PRESENCE
     40, 41,                              // ADMIN, ADMIN_REPLY

@@ -25,6 +25,8 @@ inline constexpr std::size_t kCountMax<LogPiece> = limits::kPiecesMax;
 template <>
 inline constexpr std::size_t kCountMax<KeyChange> = limits::kKeyChangesMax;
 template <>
+inline constexpr std::size_t kCountMax<RuleSetting> = limits::kRuleSettingsMax;
+template <>
 inline constexpr std::size_t kCountMax<Value> = 32767;  // SQLite's bounds of columns, parameters
 template <>
 inline constexpr std::size_t kCountMax<std::string> = 32767;

@@ -23,6 +23,9 @@ inline constexpr std::size_t kTextMax = 4 * kKiB;         // host names, version
 inline constexpr std::size_t kParametersMax = 32766;      // SQLite's own bound for one statement
 inline constexpr std::size_t kPiecesMax = 4096;           // pieces in one UPDATE or LOG
 inline constexpr std::size_t kKeyChangesMax = 500;        // told with one REPLAYED
+inline constexpr std::size_t kRuleSettingsMax = 1000;     // in one RULES
+inline constexpr std::size_t kRuleNameMax = 1000;         // of a table, column or rule in it
+static_assert(kRuleSettingsMax * (3 * kRuleNameMax + 16) < kFrameMax);
 static_assert(kKeyChangesMax * (kTextMax + 24) < kFrameMax);
 static_assert(kPieceMax <= kUpdateMax && kUpdateMax < kFrameMax);
 static_assert(kInlineBodyMax <= kPieceMax);

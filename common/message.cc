@@ -11,11 +11,12 @@ namespace {
 using Why = std::optional<std::string>;
 
 constexpr std::array<std::string_view, std::variant_size_v<Message>> kNames = {
-    "HELLO",          "WELCOME",      "REFUSED",       "REHELLO",     "GOODBYE",    "PING",
-    "PONG",           "WRITE",        "MIGRATE",       "OUTCOME_GET", "ACK",        "NACK",
-    "REPLAY",         "REPLAYED",     "LOG_GET",       "LOG",         "LOG_GONE",   "SNAPSHOT_GET",
-    "SNAPSHOT_CHUNK", "SNAPSHOT_END", "SNAPSHOT_GONE", "LAYOUT_GET",  "LAYOUT",     "UPDATE",
-    "HEAD",           "PROOF",        "PRESENCE",      "ADMIN",       "ADMIN_REPLY"};
+    "HELLO",      "WELCOME",      "REFUSED",        "REHELLO",      "GOODBYE",       "PING",
+    "PONG",       "WRITE",        "MIGRATE",        "OUTCOME_GET",  "ACK",           "NACK",
+    "REPLAY",     "REPLAYED",     "RULES",          "CONFLICT",     "LOG_GET",       "LOG",
+    "LOG_GONE",   "SNAPSHOT_GET", "SNAPSHOT_CHUNK", "SNAPSHOT_END", "SNAPSHOT_GONE", "LAYOUT_GET",
+    "LAYOUT",     "UPDATE",       "HEAD",           "PROOF",        "PRESENCE",      "ADMIN",
+    "ADMIN_REPLY"};
 
 // Enumerations count from 1 without gaps.
 template <class E>
@@ -138,6 +139,20 @@ struct Validity {
       if (const Why why = too_long("a table's name", key.table)) return why;
     }
     return std::nullopt;
+  }
+  Why operator()(const Rules& m) const {
+    if (m.tx.counter == 0) return "tx has counter 0";
+    if (m.rules.size() > limits::kRuleSettingsMax) return "too many rules";
+    for (const RuleSetting& one : m.rules) {
+      for (const std::string* const name : {&one.table, &one.column, &one.rule}) {
+        if (name->size() > limits::kRuleNameMax) return "a name in a rule is too long";
+      }
+    }
+    return std::nullopt;
+  }
+  Why operator()(const Conflict& m) const {
+    if (m.tx.counter == 0) return "tx has counter 0";
+    return known(m.verb, ConflictVerb::kShow) ? Why() : "unknown verb";
   }
   Why operator()(const LogSlice& m) const { return bad_pieces(m.pieces, m.head); }
   Why operator()(const SnapshotChunk& m) const {

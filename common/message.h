@@ -183,6 +183,34 @@ struct Migrate {
   bool operator==(const Migrate&) const = default;
 };
 
+// By which rule replays are merged: of a table (column empty), also atomic or rowwise, or of one of
+// its columns. Names as in csa_rule.
+struct RuleSetting {
+  std::string table;
+  std::string column;
+  std::string rule;
+  bool operator==(const RuleSetting&) const = default;
+};
+
+// Sets rules, all or none. replace: every other rule goes. Its Ack's rows are all rules after it.
+struct Rules {
+  TxId tx;
+  std::vector<RuleSetting> rules;
+  bool replace = false;
+  bool operator==(const Rules&) const = default;
+};
+
+// kRestore: the loser's row becomes the row, as a new write. kDismiss: it is looked at. kShow: the
+// Ack's rows are the inbox's from `id` on, as many as it can carry. Wire values, never reused.
+enum class ConflictVerb : std::uint8_t { kRestore = 1, kDismiss = 2, kShow = 3 };
+
+struct Conflict {
+  TxId tx;
+  std::int64_t id = 0;
+  ConflictVerb verb = ConflictVerb::kShow;
+  bool operator==(const Conflict&) const = default;
+};
+
 struct OutcomeGet {
   TxId tx;
   bool operator==(const OutcomeGet&) const = default;
@@ -333,10 +361,11 @@ struct AdminReply {
   bool operator==(const AdminReply&) const = default;
 };
 
-using Message = std::variant<Hello, Welcome, Refused, Rehello, Goodbye, Ping, Pong, Write, Migrate,
-                             OutcomeGet, Ack, Nack, Replay, Replayed, LogGet, LogSlice, LogGone,
-                             SnapshotGet, SnapshotChunk, SnapshotEnd, SnapshotGone, LayoutGet,
-                             LayoutReply, Update, Head, Proof, Presence, Admin, AdminReply>;
+using Message =
+    std::variant<Hello, Welcome, Refused, Rehello, Goodbye, Ping, Pong, Write, Migrate, OutcomeGet,
+                 Ack, Nack, Replay, Replayed, Rules, Conflict, LogGet, LogSlice, LogGone,
+                 SnapshotGet, SnapshotChunk, SnapshotEnd, SnapshotGone, LayoutGet, LayoutReply,
+                 Update, Head, Proof, Presence, Admin, AdminReply>;
 
 // "HELLO", "LOG_GET", ... as in protocol.md.
 [[nodiscard]] std::string_view name_of(const Message& message);

@@ -14,8 +14,8 @@ namespace csa {
 
 class Backend {
  public:
-  // The TxId of the first two: counter 0, or the one under which it may have been sent before.
-  using Request = std::variant<Write, Migrate, OutcomeGet>;
+  // The TxId of all but the last: counter 0, or the one under which it may have been sent before.
+  using Request = std::variant<Write, Migrate, Rules, OutcomeGet>;
   using Done = std::function<void(WriteResult)>;
 
   Backend() = default;

@@ -4,6 +4,7 @@
 #include <future>
 #include <mutex>
 
+#include "common/rules_text.h"
 #include "common/system_clock.h"
 #include "node/backend.h"
 #include "node/guest.h"
@@ -157,6 +158,18 @@ WriteResult Client::migrate(std::string_view sql, std::optional<std::uint64_t> v
   migrate.sql = std::string(sql);
   migrate.version = version;
   return submit_and_wait(*impl_->backend_, std::move(migrate), options.timeout);
+}
+
+WriteResult Client::set_rules(std::string_view rules, WriteOptions options) {
+  const Result<std::vector<RuleLine>> lines = parse_rules(rules, "rules");
+  if (!lines) {
+    WriteResult result = failed_result(WriteResult::Status::kRejected, lines.error().what);
+    result.code = "sql";
+    return result;
+  }
+  Rules request;
+  for (const RuleLine& line : *lines) request.rules.push_back(line.setting);
+  return submit_and_wait(*impl_->backend_, std::move(request), options.timeout);
 }
 
 WriteResult Client::outcome(std::string_view tx, milliseconds timeout) {

@@ -204,6 +204,11 @@ class Client {
   // installation may call it at start.
   [[nodiscard]] WriteResult migrate(std::string_view sql, std::optional<std::uint64_t> version,
                                     WriteOptions options = {});
+  // By which rules offline work is merged, a line each: "TABLE RULE", "TABLE.COLUMN RULE", "TABLE
+  // atomic" or "TABLE rowwise"; '#' begins a comment. All or none; rules that it does not name
+  // stay. Rules that hold already are committed without effect, so that every installation may call
+  // it at start. The result's rows are all rules after it. Needs a broker.
+  [[nodiscard]] WriteResult set_rules(std::string_view rules, WriteOptions options = {});
   // What became of a write, by WriteResult::tx; asks the broker. kUnknown: it has none.
   [[nodiscard]] WriteResult outcome(std::string_view tx, std::chrono::milliseconds timeout);
 

@@ -23,6 +23,7 @@ enum class Kind : std::uint8_t { kCall = 1, kHello, kDone, kStatus, kEvent, kClo
 void set_tx(Backend::Request& request, const TxId& tx) {
   if (auto* const write = std::get_if<Write>(&request)) write->tx = tx;
   if (auto* const migrate = std::get_if<Migrate>(&request)) migrate->tx = tx;
+  if (auto* const rules = std::get_if<Rules>(&request)) rules->tx = tx;
 }
 
 json request_json(const DoorCall& call) {
@@ -164,6 +165,8 @@ std::optional<DoorMessage> call_of(const json& j) {
     call.request = std::move(*write);
   } else if (auto* const migrate = std::get_if<Migrate>(&*message)) {
     call.request = std::move(*migrate);
+  } else if (auto* const rules = std::get_if<Rules>(&*message)) {
+    call.request = std::move(*rules);
   } else if (auto* const outcome = std::get_if<OutcomeGet>(&*message)) {
     call.request = *outcome;
   } else {

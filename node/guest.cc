@@ -26,6 +26,7 @@ constexpr const char* kOwnerGone = "the program that owned the replica has ended
 TxId* tx_of(Backend::Request& request) {
   if (auto* const write = std::get_if<Write>(&request)) return &write->tx;
   if (auto* const migrate = std::get_if<Migrate>(&request)) return &migrate->tx;
+  if (auto* const rules = std::get_if<Rules>(&request)) return &rules->tx;
   return nullptr;
 }
 

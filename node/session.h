@@ -126,7 +126,7 @@ struct WriteCall {
   // The TxId of the first two is given by the session where its counter is 0. Another one says that
   // the write may have been sent under it before: it is sent again under the same, where that is
   // still this replica's to use, and else only its outcome is asked for.
-  std::variant<Write, Migrate, OutcomeGet> request;
+  std::variant<Write, Migrate, Rules, OutcomeGet> request;
   TimePoint deadline;
   // Who called is told the TxId first, and the write waits for release().
   bool tell_tx = false;

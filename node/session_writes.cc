@@ -36,6 +36,13 @@ std::size_t size_of(const WriteCall& call) {
   if (const auto* write = std::get_if<Write>(&call.request))
     return write->sql.size() + size_of(write->parameters);
   if (const auto* migrate = std::get_if<Migrate>(&call.request)) return migrate->sql.size();
+  if (const auto* rules = std::get_if<Rules>(&call.request)) {
+    std::size_t bytes = 0;
+    for (const RuleSetting& one : rules->rules) {
+      bytes += sizeof(one) + one.table.size() + one.column.size() + one.rule.size();
+    }
+    return bytes;
+  }
   return 0;
 }
 
@@ -53,13 +60,10 @@ bool is_question(const WriteCall& call) { return std::holds_alternative<OutcomeG
 
 struct ToMessage {
   TxId tx;
-  Message operator()(Write write) const {
-    write.tx = tx;
-    return write;
-  }
-  Message operator()(Migrate migrate) const {
-    migrate.tx = tx;
-    return migrate;
+  template <class Request>
+  Message operator()(Request request) const {
+    request.tx = tx;
+    return request;
   }
   Message operator()(const OutcomeGet& get) const { return get; }
 };

@@ -6,9 +6,11 @@
 #include <nlohmann/json.hpp>
 
 #include "common/limits.h"
+#include "common/rules_text.h"
 #include "common/system_clock.h"
 #include "tools/backup.h"
 #include "tools/peer.h"
+#include "tools/settle.h"
 
 namespace csa {
 namespace {
@@ -20,6 +22,8 @@ struct AdminFlags {
   Duration discovery_timeout = std::chrono::seconds{2};
   Duration timeout = std::chrono::seconds{60};
   std::string file;
+  std::string place, rule;
+  std::int64_t conflict = 0;
 };
 
 std::string text_of(const Json& value) {
@@ -129,6 +133,34 @@ int migrate(Peer& peer, const AdminFlags& flags) {
   return 0;
 }
 
+SettleFlags settle_flags(const AdminFlags& flags) { return {flags.common.json, flags.timeout}; }
+
+int set_rule(Peer& peer, const AdminFlags& flags) {
+  const Result<RuleSetting> rule = parse_rule(flags.place, flags.rule);
+  if (!rule) {
+    std::cerr << "csa-admin: " << rule.error().what << std::endl;
+    return 2;
+  }
+  return set_rules(peer, settle_flags(flags), {*rule});
+}
+
+int load_rules(Peer& peer, const AdminFlags& flags) {
+  std::ifstream in(flags.file, std::ios::binary);
+  if (!in) {
+    std::cerr << "csa-admin: cannot read " << flags.file << std::endl;
+    return 2;
+  }
+  const std::string text(std::istreambuf_iterator<char>(in), {});
+  const Result<std::vector<RuleLine>> lines = parse_rules(text, flags.file);
+  if (!lines) {
+    std::cerr << "csa-admin: " << lines.error().what << std::endl;
+    return 2;
+  }
+  std::vector<RuleSetting> rules;
+  for (const RuleLine& line : *lines) rules.push_back(line.setting);
+  return set_rules(peer, settle_flags(flags), std::move(rules));
+}
+
 int with_broker(const AdminFlags& flags, int (*work)(Peer&, const AdminFlags&)) {
   const Log log = stderr_log("csa-admin", flags.common.log_level);
   auto peer = Peer::start(flags.common, {Role::kAdmin, "csa-admin", false, false}, log);
@@ -139,6 +171,54 @@ int with_broker(const AdminFlags& flags, int (*work)(Peer&, const AdminFlags&)) 
   const int code = work(**peer, flags);
   (*peer)->leave();
   return code;
+}
+
+using Work = int (*)(Peer&, const AdminFlags&);
+
+void add_settling(CLI::App& app, AdminFlags& flags, Work& work) {
+  const auto add = [&work](CLI::App* parent, const char* name, const char* text, Work run) {
+    CLI::App* const command = parent->add_subcommand(name, text);
+    command->callback([&work, run] { work = run; });
+    return command;
+  };
+  CLI::App* const rule = app.add_subcommand("rule", "by which rules offline work is merged");
+  rule->require_subcommand(1);
+  add(rule, "list", "the rules that are set",
+      [](Peer& p, const AdminFlags& f) { return set_rules(p, settle_flags(f), {}); });
+  CLI::App* const set = add(rule, "set", "one rule (from the broker's computer)", set_rule);
+  set->add_option("TABLE[.COLUMN]", flags.place)->required();
+  set->add_option("RULE", flags.rule)->required();
+  add(rule, "load", "the rules of a file, one a line (from the broker's computer)", load_rules)
+      ->add_option("FILE", flags.file)
+      ->required();
+
+  const Work list = [](Peer& p, const AdminFlags& f) {
+    return show_conflicts(p, settle_flags(f), std::nullopt);
+  };
+  CLI::App* const conflicts =
+      app.add_subcommand("conflicts", "what lost when offline work was merged");
+  // Whichever callback CLI11 calls first, the subcommand's own work stands.
+  conflicts->callback([&work, list] {
+    if (work == nullptr) work = list;
+  });
+  conflicts->require_subcommand(0, 1);
+  const auto of_one = [&](const char* name, const char* text, Work run) {
+    CLI::App* const command = conflicts->add_subcommand(name, text);
+    command->add_option("ID", flags.conflict)->required();
+    command->callback([&work, run] { work = run; });
+  };
+  conflicts->add_subcommand("list", "all of them");
+  of_one("show", "its three versions side by side", [](Peer& p, const AdminFlags& f) {
+    return show_conflicts(p, settle_flags(f), f.conflict);
+  });
+  of_one("restore", "write the loser's row anew (from the broker's computer)",
+         [](Peer& p, const AdminFlags& f) {
+           return settle_conflict(p, settle_flags(f), f.conflict, ConflictVerb::kRestore);
+         });
+  of_one("dismiss", "mark it as looked at (from the broker's computer)",
+         [](Peer& p, const AdminFlags& f) {
+           return settle_conflict(p, settle_flags(f), f.conflict, ConflictVerb::kDismiss);
+         });
 }
 
 }  // namespace
@@ -178,6 +258,7 @@ int main(int argc, char** argv) {
       [](Peer& p, const AdminFlags& f) { return csa::backup(p, f.file, f.common.json); })
       ->add_option("FILE", flags.file, "must not exist yet")
       ->required();
+  csa::add_settling(app, flags, work);
   if (const auto code = csa::parse_cli(app, argc, argv)) return *code;
   return csa::with_broker(flags, work);
 }

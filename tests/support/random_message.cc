@@ -134,6 +134,12 @@ void repair(Write& m, std::mt19937_64& /*random*/) {
 void repair(Migrate& m, std::mt19937_64& /*random*/) {
   if (m.tx.counter == 0) m.tx.counter = 1;
 }
+void repair(Rules& m, std::mt19937_64& /*random*/) {
+  if (m.tx.counter == 0) m.tx.counter = 1;
+}
+void repair(Conflict& m, std::mt19937_64& /*random*/) {
+  if (m.tx.counter == 0) m.tx.counter = 1;
+}
 void repair(Ack& m, std::mt19937_64& random) {
   if (m.rows_lost) m.repeated = true;
   Filler filler(random);

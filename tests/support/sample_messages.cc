@@ -85,6 +85,8 @@ std::vector<Sample> sample_messages() {
       {"pong", Pong{42, position(122), kTime, 17}},
       {"write", Write{kTx, "INSERT INTO item VALUES(?,?,?,?,?,?)", parameters, 1}},
       {"migrate", Migrate{kTx, "ALTER TABLE item ADD note TEXT", 8}},
+      {"rules", Rules{kTx, {{"item", "qty", "sum"}, {"item", "", "atomic"}}, true}},
+      {"conflict", Conflict{kTx, 17, ConflictVerb::kRestore}},
       {"outcome_get", OutcomeGet{kTx}},
       {"ack", ack()},
       {"ack_repeated", bare},

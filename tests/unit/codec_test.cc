@@ -293,6 +293,12 @@ TEST_CASE("codec: request hash, ignores the TxId and sees everything else") {
   CHECK(seen.insert(request_hash(migrate)).second);
   migrate.version = 1;
   CHECK(seen.insert(request_hash(migrate)).second);
+  Rules rules{write.tx, {{"t", "", "merge"}}, false};
+  CHECK(seen.insert(request_hash(rules)).second);
+  rules.replace = true;
+  CHECK(seen.insert(request_hash(rules)).second);
+  CHECK(seen.insert(request_hash(Conflict{write.tx, 1, ConflictVerb::kDismiss})).second);
+  CHECK(seen.insert(request_hash(Conflict{write.tx, 1, ConflictVerb::kRestore})).second);
 }
 
 TEST_CASE("codec: rows, round trip, cut ones are errors") {

@@ -97,6 +97,8 @@ std::vector<Message> requests() {
   return {Ping{},
           write(1, 8),
           Migrate{TxId{node(1), 9}, "CREATE TABLE t (x)", {}},
+          Rules{TxId{node(1), 10}, {}, false},
+          Conflict{TxId{node(1), 11}, 1, ConflictVerb::kShow},
           OutcomeGet{TxId{node(1), 7}},
           LogGet{1, at(10), 0, 1000},
           SnapshotGet{},
@@ -109,8 +111,8 @@ std::vector<Message> brokers_own() {
   for (const auto& sample : testing::sample_messages()) {
     const std::string name(name_of(sample.message));
     static const std::set<std::string> kFromPeers{
-        "HELLO",  "GOODBYE",     "PING",    "PONG",         "WRITE",      "MIGRATE",
-        "REPLAY", "OUTCOME_GET", "LOG_GET", "SNAPSHOT_GET", "LAYOUT_GET", "ADMIN"};
+        "HELLO",    "GOODBYE", "PING",        "PONG",    "WRITE",        "MIGRATE",    "RULES",
+        "CONFLICT", "REPLAY",  "OUTCOME_GET", "LOG_GET", "SNAPSHOT_GET", "LAYOUT_GET", "ADMIN"};
     if (!kFromPeers.contains(name)) found.push_back(sample.message);
   }
   CHECK(found.size() >= 15);
@@ -142,9 +144,11 @@ void answer_jobs(Bench& bench) {
 
 Outcome request_outcome() {
   static const std::map<std::string, std::string> kAnswers{
-      {"PING", "PONG"},       {"WRITE", "ACK"},         {"MIGRATE", "ACK"},
-      {"LOG_GET", "LOG"},     {"ADMIN", "ADMIN_REPLY"}, {"SNAPSHOT_GET", "SNAPSHOT_CHUNK"},
-      {"OUTCOME_GET", "ACK"}, {"LAYOUT_GET", "LAYOUT"}};
+      {"PING", "PONG"},         {"WRITE", "ACK"},
+      {"MIGRATE", "ACK"},       {"RULES", "ACK"},
+      {"CONFLICT", "ACK"},      {"LOG_GET", "LOG"},
+      {"ADMIN", "ADMIN_REPLY"}, {"SNAPSHOT_GET", "SNAPSHOT_CHUNK"},
+      {"OUTCOME_GET", "ACK"},   {"LAYOUT_GET", "LAYOUT"}};
   for (const Message& request : requests()) {
     const Outcome found = outcome("greeted", [&](Bench& bench) {
       bench.say(kPeer, request);

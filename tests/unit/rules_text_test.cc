@@ -1,0 +1,81 @@
+// Rules as people write them, and as create and adopt take them from a file.
+#include "common/rules_text.h"
+
+#include <doctest/doctest.h>
+
+#include <fstream>
+
+#include "broker/opening.h"
+#include "tests/support/ledger_bench.h"
+
+namespace csa {
+
+TEST_CASE("rules text: tables, columns, quotes and comments, one setting a line") {
+  const auto rules = parse_rules(
+      "# stock\n\npart merge  # all of it\r\n\tpart.qty   sum\n\"odd #.\"\"name\".\"a b\" max",
+      "f");
+  REQUIRE(rules.has_value());
+  REQUIRE(rules->size() == 3);
+  CHECK(rules->at(0).setting == RuleSetting{"part", "", "merge"});
+  CHECK(rules->at(0).line == 3);
+  CHECK(rules->at(1).setting == RuleSetting{"part", "qty", "sum"});
+  CHECK(rules->at(2).setting == RuleSetting{"odd #.\"name", "a b", "max"});
+  CHECK(rules->at(2).line == 5);
+}
+
+TEST_CASE("rules text: what is no rule, the error names file and line") {
+  for (const char* const bad : {"part", ".qty sum", "part. sum", "\"part sum", "a.b.c sum",
+                                "\"\" sum", "\"a\"b sum", "\"a b\""}) {
+    CAPTURE(bad);
+    const auto rules = parse_rules("part merge\n" + std::string(bad), "shop.rules");
+    REQUIRE(!rules.has_value());
+    CHECK(rules.error().what.starts_with("shop.rules, line 2: "));
+  }
+}
+
+namespace {
+
+const Randomness kFrom{[] { return random_id(); }, [] { return WallTime{1}; }};
+
+RulesFile file_of(const std::string& text) { return {"r", *parse_rules(text, "r")}; }
+
+std::string kept(const std::string& path) {
+  const Database db(path, Database::Mode::kReadOnly);
+  return db
+      .query_text(
+          "SELECT group_concat(table_name || '.' || column_name || ' ' || rule, ';')"
+          " FROM (SELECT * FROM csa_rule ORDER BY 1, 2, 3)")
+      .value_or("");
+}
+
+}  // namespace
+
+TEST_CASE("opening: create with rules, they are set; with wrong ones, no file is made") {
+  const ScratchFolder folder;
+  const DatabaseName name{folder.file("new.db"), "csa", "default"};
+  const std::vector<std::string> schema{"CREATE TABLE part (id INTEGER PRIMARY KEY, qty INTEGER)"};
+  const auto wrong = create(name, schema, kFrom, file_of("part merge\n\npart.size sum"));
+  REQUIRE(!wrong.has_value());
+  CHECK(wrong.error().what.starts_with("r, line 3: "));
+  CHECK(!std::ifstream(name.path));
+  REQUIRE(create(name, schema, kFrom, file_of("PART merge\npart.qty sum")).has_value());
+  CHECK(kept(name.path) == "part. merge;part.qty sum");
+}
+
+TEST_CASE("opening: adopt with wrong rules, the file is as it was; with right ones, they are set") {
+  const ScratchFolder folder;
+  const DatabaseName name{folder.file("old.db"), "csa", "default"};
+  Database(name.path, Database::Mode::kCreate)
+      .exec("CREATE TABLE part (id INTEGER PRIMARY KEY, q)");
+  const auto bytes = [&] {
+    std::ifstream in(name.path, std::ios::binary);
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  };
+  const std::string before = bytes();
+  CHECK(!adopt(name, kFrom, file_of("part bogus")).has_value());
+  CHECK(bytes() == before);
+  REQUIRE(adopt(name, kFrom, file_of("part atomic")).has_value());
+  CHECK(kept(name.path) == "part. atomic");
+}
+
+}  // namespace csa
