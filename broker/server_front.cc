@@ -14,7 +14,8 @@
 namespace csa {
 namespace {
 
-constexpr int kRouterSendQueue = 256;  // frames a peer; more is held back by credit
+constexpr int kRouterSendQueue = 256;  // frames a peer; the rest of a burst is held
+constexpr std::chrono::milliseconds kHeldRetry{1};
 constexpr int kRouterReceiveQueue = 1000;
 constexpr int kPublishQueue = 4000;  // frames a subscriber; a slow one loses and repairs
 constexpr int kBacklog = 1024;
@@ -132,6 +133,7 @@ Status Front::run(const StopSignals& signals) {
       log_.info("broker: told to stop");
       hub_->stop("the broker was told to stop", now);
     }
+    send_held(now);
     drain_router(now);
     drain_xpub(now);
     stores_.answer_all(*hub_, now);
@@ -149,6 +151,8 @@ Status Front::run(const StopSignals& signals) {
 void Front::wait(int signals) {
   const auto left =
       std::chrono::duration_cast<std::chrono::milliseconds>(hub_->deadline() - monotonic_now());
+  // ROUTER does not tell when one peer's pipe has room again.
+  const auto most = held_.empty() ? limits::kPollMax : kHeldRetry;
   std::vector<zmq::pollitem_t> items{{router_.handle(), 0, ZMQ_POLLIN, 0},
                                      {xpub_.handle(), 0, ZMQ_POLLIN, 0},
                                      {nullptr, stores_.wake_fd(), ZMQ_POLLIN, 0},
@@ -158,7 +162,7 @@ void Front::wait(int signals) {
   }
   try {
     zmq::poll(items.data(), items.size(),
-              std::clamp(left, std::chrono::milliseconds{0}, limits::kPollMax));
+              std::clamp(left, std::chrono::milliseconds{0}, most));
   } catch (const zmq::error_t& error) {
     if (error.num() != EINTR) throw;
   }
@@ -246,20 +250,33 @@ void Front::act(HubAction action, TimePoint now) {
   }
 }
 
-void Front::send(const SendTo& action, TimePoint now) {
-  const Bytes frame = encode(action.message);
+HeldFrames::Sent Front::try_send(const PeerKey& peer, const Bytes& frame, TimePoint now) {
   try {
-    if (!router_.send(zmq::buffer(action.peer),
-                      zmq::send_flags::sndmore | zmq::send_flags::dontwait)) {
-      // The peer does not read. Whatever it misses it asks for again.
-      if (++full_ == 1) log_.warn("broker: a peer does not read its answers; they are dropped");
-      return;
+    if (!router_.send(zmq::buffer(peer), zmq::send_flags::sndmore | zmq::send_flags::dontwait)) {
+      return HeldFrames::Sent::kFull;
     }
     (void)router_.send(zmq::buffer(frame), zmq::send_flags::dontwait);
+    return HeldFrames::Sent::kYes;
   } catch (const zmq::error_t& error) {
     if (error.num() != EHOSTUNREACH) throw;
-    hub_->on_unreachable(action.peer, now);
+    hub_->on_unreachable(peer, now);
+    return HeldFrames::Sent::kGone;
   }
+}
+
+void Front::send(const SendTo& action, TimePoint now) {
+  const auto attempt = [&](const PeerKey& peer, const Bytes& frame) {
+    return try_send(peer, frame, now);
+  };
+  if (held_.send(action.peer, encode(action.message), attempt) == HeldFrames::Sent::kFull) {
+    // The peer does not read. Whatever it misses it asks for again.
+    if (++full_ == 1) log_.warn("broker: a peer does not read its answers; they are dropped");
+  }
+}
+
+void Front::send_held(TimePoint now) {
+  (void)held_.retry(
+      [&](const PeerKey& peer, const Bytes& frame) { return try_send(peer, frame, now); });
 }
 
 void Front::publish(const Publish& action) {

@@ -8,10 +8,12 @@
 #include <zmq.hpp>
 
 #include "broker/broker_beacon.h"
+#include "broker/held_frames.h"
 #include "broker/hub.h"
 #include "broker/server.h"
 #include "broker/server_stores.h"
 #include "common/host.h"
+#include "common/limits.h"
 #include "common/log.h"
 #include "common/result.h"
 
@@ -42,6 +44,8 @@ class Front {
   void carry_out(TimePoint now);
   void act(HubAction action, TimePoint now);
   void send(const SendTo& action, TimePoint now);
+  void send_held(TimePoint now);
+  [[nodiscard]] HeldFrames::Sent try_send(const PeerKey& peer, const Bytes& frame, TimePoint now);
   void publish(const Publish& action);
   [[nodiscard]] Result<std::uint16_t> bind_one(zmq::socket_t& socket, std::uint16_t port,
                                                const char* flag);
@@ -58,6 +62,7 @@ class Front {
   std::unique_ptr<BrokerBeacon> beacon_;
   std::map<std::string, bool> own_addresses_;  // cached answers of is_own_address
   TimePoint own_addresses_since_;
+  HeldFrames held_{limits::kHeldPeerBytesMax, limits::kHeldBytesMax};
   std::uint64_t full_ = 0;  // sends dropped because a peer did not read
   bool stopping_ = false;
   bool stopped_ = false;

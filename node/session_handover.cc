@@ -87,6 +87,7 @@ void Handover::on_replayed(const Replayed& answer, TimePoint now) {
     return;
   }
   const bool settled = is_outcome(answer.result);
+  const bool overtaken = first->tx != sent_.front().tx;
   std::erase_if(sent_, [&](const Part& part) {
     const bool done = part.tx == answer.tx && (settled || part.end <= answer.offset);
     if (done) sent_bytes_ -= part.bytes;
@@ -96,6 +97,8 @@ void Handover::on_replayed(const Replayed& answer, TimePoint now) {
   troubles_ = 0;
   trouble_.clear();
   answers_.push_back(answer);
+  // Answers come in order: those that were left out are lost.
+  if (overtaken) begin_again(sent_.front().previous, now);
 }
 
 std::optional<StoreJob> Handover::take_job(TimePoint now) {

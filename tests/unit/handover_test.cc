@@ -132,6 +132,17 @@ TEST_CASE("handover: what was being read when it began again is not sent") {
   CHECK(b.asked_after() == 0);
 }
 
+TEST_CASE("handover: an answer that came before an older one's means that one is lost") {
+  Bench b;
+  b.handover.start(b.now);
+  b.read({b.entry(1, 0), b.entry(2, 1), b.entry(3, 2)});
+  CHECK(b.handover.take_requests(b.now).size() == 3);
+  b.handover.on_replayed(b.answer(2, ReplayResult::kApplied), b.now);
+  REQUIRE(b.handover.take_job(b.now));  // the outcome is marked
+  b.handover.on_marked();
+  CHECK(b.asked_after() == 0);  // and 1 is sent again
+}
+
 TEST_CASE("handover: silence is ended by sending again") {
   Bench b;
   b.handover.start(b.now);
