@@ -140,6 +140,7 @@ EditIndex::RowEdits EditIndex::edits(const RowIdentity& row, Seq after, const Me
   impl.cover(first, head.position.seq);
   RowEdits edits;
   edits.last = impl.floor;
+  edits.all_known = after.next() >= head.floor;
   impl.touches.bind_blob(1, hash_of(row).bytes).bind(2, signed_of(after.value));
   while (impl.touches.step()) {
     const Statement& touch = impl.touches;
@@ -161,7 +162,12 @@ EditIndex::RowEdits EditIndex::edits(const RowIdentity& row, Seq after, const Me
     }
     const Seq seq{static_cast<std::uint64_t>(touch.column_int(0))};
     const bool seen = !edits.entries.empty() && edits.entries.back() == seq;
-    if (!seen && edits.entries.size() < kEntriesMax) edits.entries.push_back(seq);
+    if (seen) continue;
+    if (edits.entries.size() < kEntriesMax) {
+      edits.entries.push_back(seq);
+    } else {
+      edits.all_known = false;
+    }
   }
   if (!edits.whole) edits.whole = impl.floor;
   return edits;

@@ -33,6 +33,7 @@ class EditIndex {
     std::vector<Edit> columns;  // by carried column, as far as single ones were changed
     std::optional<Edit> whole;  // of the columns that are not in `columns`
     std::vector<Seq> entries;   // that touched it, ascending, at most kEntriesMax
+    bool all_known = false;     // `entries` are all of them since `after`
   };
   static constexpr std::size_t kEntriesMax = 64;
 

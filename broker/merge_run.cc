@@ -260,6 +260,9 @@ void MergeRun::judge(const Step& step, const RowVerdict& verdict,
 // All or nothing holds for the master's transactions too: one of which only a part would be
 // overwritten stays.
 void MergeRun::win_whole(const EditIndex::RowEdits& edits) {
+  if (!edits.all_known) {
+    throw LostWhole{"the log does not tell any more which transactions it would overwrite"};
+  }
   std::vector<Id128> rows;
   each([&](const Change& change, const std::vector<ChangeTable>& tables) {
     const auto* const row = std::get_if<RowChange>(&change);

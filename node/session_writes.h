@@ -43,8 +43,8 @@ class Writes {
   [[nodiscard]] std::optional<OfflineWrite> take_offline();
   // What became of it. Error: it was not made.
   void on_offline(Result<OfflineDone> result);
-  // There will be no broker for a while: calls that only a broker can answer get `no_broker`, what
-  // is durable there but not to be seen here is told so.
+  // There will be no broker for a while: calls that only a broker can answer get `no_broker`. A
+  // write that is committed there but not to be seen here is made on the replica too.
   void on_standalone(const std::string& no_broker);
   // No write may be confirmed that the journal from this counter on (0: none) still holds.
   void hold_confirmed_below(std::uint64_t first) { journal_first_ = first; }

@@ -10,7 +10,7 @@ std::optional<OfflineWrite> Writes::take_offline() {
   if (offline_) return std::nullopt;
   for (auto& [order, pending] : pending_) {
     const auto* const write = std::get_if<Write>(&pending.call.request);
-    if (write == nullptr || pending.ack || held_.count(order) != 0) continue;
+    if (write == nullptr || held_.count(order) != 0) continue;
     if (!assign_tx(order, pending)) return std::nullopt;
     if (pending.call.tell_tx && !pending.told) {
       tell(order, pending);
@@ -25,6 +25,7 @@ std::optional<OfflineWrite> Writes::take_offline() {
     if (pending.resend_at) resends_.erase({*pending.resend_at, order});
     pending.resend_at.reset();
     unsent_.erase(order);
+    acked_.erase(order);
     pending.offline = true;
     offline_ = order;
     return out;
@@ -35,6 +36,10 @@ std::optional<OfflineWrite> Writes::take_offline() {
 void Writes::on_offline(Result<OfflineDone> result) {
   if (!offline_) return;
   const Order order = *std::exchange(offline_, std::nullopt);
+  if (pending_.at(order).ack) {  // the master's outcome stands
+    end_committed(order, result && std::holds_alternative<Journaled>(result->answer));
+    return;
+  }
   WriteDone done;
   if (!result) {
     // Whether the disk has kept it only the next look at the journal can tell.
@@ -63,7 +68,9 @@ void Writes::on_standalone(const std::string& no_broker) {
   for (const auto& [order, pending] : pending_) {
     if (pending.offline) continue;
     const bool write = std::holds_alternative<Write>(pending.call.request);
-    if (pending.ack || (!write && pending.sends == 0)) ends.push_back(order);
+    // A committed one that is not in the replica yet is made there too: what the application does
+    // next must build upon it.
+    if (!write && (pending.ack || pending.sends == 0)) ends.push_back(order);
   }
   for (const Order order : ends) end_without_outcome(order, no_broker);
 }

@@ -1,6 +1,7 @@
 // Session: work without a broker, and the way back.
 #include <doctest/doctest.h>
 
+#include "common/codec.h"
 #include "node/session.h"
 #include "tests/unit/session_bench.h"
 
@@ -84,6 +85,30 @@ TEST_CASE("session: a write made while the last entries are handed over goes to 
   CHECK(bench.last<Write>() == nullptr);  // held: it must not overtake the journal
   answer_replays(bench, 6);
   CHECK(bench.last<Write>() != nullptr);
+}
+
+TEST_CASE("session: committed but not here yet, link lost, it is made here before what follows") {
+  Bench bench(5);
+  bench.make_live(5);
+  bench.write(1);
+  const Write sent = *bench.last<Write>();
+  Ack ack;
+  ack.tx = sent.tx;
+  ack.seq = Seq{6};
+  bench.tell(ack);
+  CHECK(bench.told<WriteDone>().empty());
+  bench.session.on_disconnected("reset", bench.now);
+  bench.collect();
+  bench.write(2);
+  REQUIRE(bench.made_offline.size() == 2);
+  CHECK(bench.made_offline[0].write.tx == sent.tx);
+  CHECK(bench.made_offline[0].request_hash == request_hash(sent));
+  const auto done = bench.told<WriteDone>();
+  REQUIRE(done.size() == 2);
+  CHECK(done[0].status == WriteStatus::kCommitted);
+  CHECK(done[0].visible);
+  CHECK(done[0].ack.seq == Seq{6});
+  CHECK(done[1].status == WriteStatus::kJournaled);
 }
 
 TEST_CASE("session: while much is handed over, writes are journaled behind") {
