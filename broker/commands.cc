@@ -165,6 +165,8 @@ int restore_command(const BrokerFlags& flags, const Terminal& terminal) {
   if (flags.common.json) {
     terminal.out << line_of({{"database", flags.serve.database},
                              {"kept_as", kept ? json(done->kept_as) : json(nullptr)},
+                             {"journaled", done->journaled},
+                             {"inbox", done->inbox},
                              {"position", position_json(done->meta.position)}})
                  << std::endl;
     return 0;
@@ -172,6 +174,14 @@ int restore_command(const BrokerFlags& flags, const Terminal& terminal) {
   terminal.out << kProgram << "restored " << flags.serve.database << " from " << flags.from
                << " (position " << to_string(done->meta.position) << ")" << std::endl;
   if (kept) terminal.err << "The former file is kept as " << done->kept_as << std::endl;
+  if (done->journaled != 0) {
+    terminal.err << done->journaled << " unsent changes of the replica are in it";
+    if (done->inbox != 0) {
+      terminal.err << "; " << done->inbox
+                   << " rows lost a conflict: csa-admin conflicts shows them";
+    }
+    terminal.err << std::endl;
+  }
   return 0;
 }
 

@@ -98,6 +98,8 @@ Replayed Ledger::Impl::run_replay(const Replay& replay, const std::string& hostn
   WallTime& edited = entry.header.edited;
   edited.ms = std::min(bounded(edited.ms) + bounded(replay.correction_ms), state.time.ms);
   entry.header.edited_error_ms = replay.error_ms;
+  // Into the log, so that a replica which becomes the master knows the entry when it comes again.
+  entry.header.request_hash = request_hash(replay);
   Replayed answer = merge_entry(entry, rejected, state);
   parts.drop(tx.node);
   if (is_outcome(answer.result)) outcomes->add({tx, request_hash(replay), answer});

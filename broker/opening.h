@@ -83,11 +83,15 @@ struct Adoption {
 [[nodiscard]] Result<Adoption> adopt(const DatabaseName& name, const Randomness& from,
                                      const RulesFile& rules = {});
 
-// From a backup or from a node's replica; the next generation after the highest of both files. An
-// existing file at name.path is kept beside it under a dated name, told in the result's text.
+// From a backup or from a node's replica; the next generation after the highest of both files. What
+// waits in the replica's journal is merged under its TxIds; a program may have the replica open:
+// what it journals later it hands over itself. `from_file` itself is not changed. An existing file
+// at name.path is kept beside it under a dated name, told in the result's text.
 struct Restoration {
   Meta meta;
-  std::string kept_as;  // empty: there was none
+  std::string kept_as;          // empty: there was none
+  std::uint64_t journaled = 0;  // transactions of the replica's journal that were merged
+  std::uint64_t inbox = 0;      // rows of them that are in the inbox
 };
 [[nodiscard]] Result<Restoration> restore(const DatabaseName& name, const std::string& from_file,
                                           const Randomness& from);

@@ -4,6 +4,7 @@
 
 #include "broker/opening.h"
 #include "broker/opening_files.h"
+#include "broker/own_journal.h"
 #include "common/limits.h"
 
 namespace csa {
@@ -107,14 +108,27 @@ Meta begin_history(const Database& db, Meta meta, std::uint64_t generation,
   return meta;
 }
 
-Result<Meta> build(const DatabaseName& name, const std::string& from_file, const Randomness& from) {
+// What belongs to the file that was copied, and not to a master.
+void forget_private(const Database& db) {
+  Transaction transaction(db);
+  db.exec("DELETE FROM csa_journal; DELETE FROM csa_journal_part; DELETE FROM csa_journal_outcome");
+  clear_private(db);
+  write_private(db, kRoleKey, kRoleBroker);
+  transaction.commit();
+}
+
+Result<Restoration> build(const DatabaseName& name, const std::string& from_file,
+                          const Randomness& from) {
   const std::string site = building_site(name.path);
   copy(from_file, site);
   const Database db(site, Database::Mode::kReadWrite);
   CSA_TRY(make_wal(db, site));
   db.exec("PRAGMA secure_delete=ON");
   Result<Meta> meta = sound_meta(db, name, from_file);
-  if (!meta) return meta;
+  if (!meta) return meta.error();
+  CSA_TRY(undo_own_journal(site));
+  meta = read_meta(db);
+  if (!meta) return meta.error();
   const std::vector<Unshareable> unshareable = find_unshareable(db, Probe::kSchema);
   if (!unshareable.empty()) {
     return Error{Errc::kFailed, from_file + " cannot be shared: " + unshareable.front().object +
@@ -122,9 +136,18 @@ Result<Meta> build(const DatabaseName& name, const std::string& from_file, const
                                     ". Way out: " + unshareable.front().way_out};
   }
   const std::uint64_t last = std::max(highest_generation(db, *meta), generation_in(name.path));
-  Meta begun = begin_history(db, *meta, last + 1, from);
+  (void)begin_history(db, *meta, last + 1, from);
+  const Result<OwnJournal> own = merge_own_journal(db, site, from);
+  if (!own) return own.error();
+  forget_private(db);
   db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
-  return begun;
+  meta = read_meta(db);
+  if (!meta) return meta.error();
+  Restoration built;
+  built.meta = *meta;
+  built.journaled = own->entries;
+  built.inbox = own->inbox;
+  return built;
 }
 
 // Brings what lies in the old file's log into it, so that it can be kept under another name. A file
@@ -156,9 +179,7 @@ Status put_down(const std::string& path, const std::string& kept) {
   return Ok{};
 }
 
-Result<Restoration> install(const DatabaseName& name, Meta meta, const Randomness& from) {
-  Restoration done;
-  done.meta = std::move(meta);
+Result<Restoration> install(const DatabaseName& name, Restoration done, const Randomness& from) {
   const std::string site = building_site(name.path);
   if (!exists(name.path)) {
     CSA_TRY(check_no_leftovers(name.path));
@@ -191,9 +212,9 @@ Result<Restoration> restore(const DatabaseName& name, const std::string& from_fi
   remove_database(site);
   auto restored = [&]() -> Result<Restoration> {
     try {
-      Result<Meta> meta = build(name, from_file, from);
-      if (!meta) return meta.error();
-      return install(name, std::move(*meta), from);
+      Result<Restoration> built = build(name, from_file, from);
+      if (!built) return built;
+      return install(name, std::move(*built), from);
     } catch (const SqliteError& error) {
       const bool of_source =
           error.primary_code() == SQLITE_CORRUPT || error.primary_code() == SQLITE_NOTADB;

@@ -6,13 +6,13 @@
 #include <optional>
 #include <string>
 
+#include "common/journal.h"
 #include "common/log.h"
 #include "common/message.h"
 #include "common/result.h"
 #include "common/sqlite.h"
 #include "common/store_meta.h"
 #include "node/identity.h"
-#include "node/journal.h"
 
 namespace csa {
 

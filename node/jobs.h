@@ -13,16 +13,6 @@
 
 namespace csa {
 
-// What offline work waits in a replica.
-struct JournalState {
-  std::uint64_t entries = 0;  // transactions not yet undone
-  std::uint64_t waiting = 0;  // of them, those without an outcome at the broker
-  std::uint64_t first = 0;    // counter of the first one, which names the journal; 0: none
-  std::uint64_t last = 0;     // and of the last one
-  Seq answered_to;            // highest Seq of the outcomes
-  bool keys_changed = false;  // an outcome has changed keys
-};
-
 struct ReplicaState {
   NodeId node;
   std::optional<DbId> db;  // nothing: no copy yet

@@ -6,7 +6,7 @@
 #include "common/named_change.h"
 #include "common/value_json.h"
 #include "node/commands.h"
-#include "node/journal.h"
+#include "common/journal.h"
 #include "node/owner_lock.h"
 #include "node/read_only.h"
 

@@ -12,11 +12,11 @@
 #include "common/assigned_keys.h"
 #include "common/call_runner.h"
 #include "common/capture.h"
+#include "common/journal.h"
 #include "common/sandbox.h"
 #include "common/sqlite.h"
 #include "common/store_meta.h"
 #include "node/jobs.h"
-#include "node/journal.h"
 
 namespace csa {
 

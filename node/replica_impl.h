@@ -7,11 +7,11 @@
 #include <string>
 #include <vector>
 
+#include "common/journal.h"
+#include "common/log_applier.h"
 #include "node/download.h"
-#include "node/journal.h"
 #include "node/offline_writer.h"
 #include "node/replica.h"
-#include "node/replica_apply.h"
 #include "node/replica_file.h"
 
 namespace csa {

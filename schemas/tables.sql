@@ -112,7 +112,7 @@ CREATE TABLE csa_remap (
   PRIMARY KEY (node, journal, table_name, before)
 ) STRICT, WITHOUT ROWID;
 
--- Private: offline transactions, in their order; see node/journal.h.
+-- Private: offline transactions, in their order; see common/journal.h.
 CREATE TABLE csa_journal (
   entry INTEGER PRIMARY KEY,
   header BLOB NOT NULL,

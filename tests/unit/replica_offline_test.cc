@@ -2,7 +2,7 @@
 #include <doctest/doctest.h>
 
 #include "common/limits.h"
-#include "node/journal.h"
+#include "common/journal.h"
 #include "tests/support/compare.h"
 #include "tests/support/random_schema.h"
 #include "tests/support/replica_steps.h"

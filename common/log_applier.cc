@@ -1,12 +1,12 @@
-#include "node/replica_apply.h"
+#include "common/log_applier.h"
 
 #include <algorithm>
 #include <limits>
 
 #include "common/codec.h"
 #include "common/limits.h"
+#include "common/log_applier_changed.h"
 #include "common/schema.h"
-#include "node/replica_changed.h"
 
 namespace csa {
 namespace {
@@ -49,11 +49,12 @@ class SumReader {
 
 }  // namespace
 
-LogApplier::LogApplier(const Database& db, const Meta& meta) : db_(db), applier_(db) {
+LogApplier::LogApplier(const Database& db, const Meta& meta, Spooled spooled)
+    : db_(db), applier_(db) {
   log_.emplace(db);
   outcomes_.emplace(db);
   now_.meta = meta;
-  find_partial();
+  if (spooled == Spooled::kErase) find_partial();
   next_ = now_;
 }
 

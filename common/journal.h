@@ -12,10 +12,10 @@
 
 #include "common/changeset.h"
 #include "common/message.h"
+#include "common/replay.h"
 #include "common/result.h"
 #include "common/spill.h"
 #include "common/sqlite.h"
-#include "node/jobs.h"
 
 namespace csa {
 
@@ -51,6 +51,9 @@ class Journal {
   // hundred KiB and the largest row.
   using Take = std::function<Status(const Change& change, const std::vector<ChangeTable>& tables)>;
   [[nodiscard]] Status undo(const Take& take) const;
+  // Another history of the master may not know the outcomes: every entry is to be handed over anew.
+  // Inside a transaction.
+  void unmark() const;
   // Empties the journal; outcomes stay (the latest kOutcomesKept). Inside a transaction.
   void clear() const;
   static constexpr std::size_t kOutcomesKept = 10000;

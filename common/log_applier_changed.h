@@ -1,11 +1,11 @@
-// What one call of LogApplier has changed so far. Part of replica_apply.cc and replica_spool.cc.
+// What one call of LogApplier has changed so far. Part of log_applier.cc and log_applier_spool.cc.
 #pragma once
 
 #include <functional>
 #include <set>
 #include <string>
 
-#include "node/replica_apply.h"
+#include "common/log_applier.h"
 
 namespace csa {
 

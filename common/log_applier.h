@@ -1,5 +1,5 @@
 // The log's pieces into a replica: one call is one local transaction, which moves content,
-// Position, log, outcomes and layouts together. For node/replica.cc; one thread.
+// Position, log, outcomes and layouts together. For stores; one thread.
 #pragma once
 
 #include <cstdint>
@@ -10,19 +10,20 @@
 #include <vector>
 
 #include "common/apply.h"
+#include "common/journal.h"
 #include "common/message.h"
 #include "common/result.h"
 #include "common/sqlite.h"
 #include "common/store_meta.h"
-#include "node/journal.h"
 
 namespace csa {
 
 class LogApplier {
  public:
-  // `db` outlives this and is in no transaction; `meta` is the file's. Removes parts in csa_log
-  // that do not follow meta.position.
-  LogApplier(const Database& db, const Meta& meta);
+  enum class Spooled : std::uint8_t { kErase, kKeep };
+  // `db` outlives this and is in no transaction; `meta` is the file's. kErase: removes parts in
+  // csa_log that do not follow meta.position. kKeep: take_over() will look at what is spooled.
+  LogApplier(const Database& db, const Meta& meta, Spooled spooled = Spooled::kErase);
   ~LogApplier();
   LogApplier(const LogApplier&) = delete;
   LogApplier& operator=(const LogApplier&) = delete;
@@ -80,8 +81,8 @@ class LogApplier {
   Applier applier_;
   std::optional<LogTable> log_;
   std::optional<OutcomeTable> outcomes_;
-  Place now_;   // as committed
-  Place next_;  // inside the transaction
+  Place now_;       // as committed
+  Place next_;      // inside the transaction
   Cursor spooled_;  // what a spool that goes on brings next
   bool suspicious_ = false;
 };

@@ -1,6 +1,6 @@
 // The log's tail while there is a journal: kept beside, applied in one step.
-#include "node/replica_apply.h"
-#include "node/replica_changed.h"
+#include "common/log_applier.h"
+#include "common/log_applier_changed.h"
 
 namespace csa {
 

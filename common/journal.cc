@@ -1,4 +1,4 @@
-#include "node/journal.h"
+#include "common/journal.h"
 
 #include <algorithm>
 #include <limits>
@@ -241,6 +241,8 @@ Status Journal::undo_entry(const Entry& entry, const Take& take) const {
   }
   return Ok{};
 }
+
+void Journal::unmark() const { db_.exec("UPDATE csa_journal SET answered = 0"); }
 
 void Journal::clear() const {
   db_.exec("DELETE FROM csa_journal; DELETE FROM csa_journal_part");
