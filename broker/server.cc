@@ -32,6 +32,27 @@ void raise_file_limit() {
   if (::setrlimit(RLIMIT_NOFILE, &files) != 0) return;  // then fewer peers fit
 }
 
+// A database that was restored elsewhere meanwhile: this file is the past of the one that is
+// served.
+std::optional<Error> outdated(const ServeConfig& config, const Welcome& rival, const Endpoint& at) {
+  try {
+    const Database db(config.database, Database::Mode::kReadOnly);
+    const Result<Meta> own = read_meta(db);
+    if (!own || own->db != rival.db) return std::nullopt;
+    const std::uint64_t here = own->position.epoch.generation;
+    const std::uint64_t there = rival.head.epoch.generation;
+    if (here >= there) return std::nullopt;
+    return Error{Errc::kRefused,
+                 config.database + " is an old one: it is generation " + std::to_string(here) +
+                     " of this database, and the broker on " + rival.hostname + " (" +
+                     to_string(at) + ") serves generation " + std::to_string(there) +
+                     ". Nothing was changed. Keep the file; on this computer a node is enough now: "
+                     "csa-node run"};
+  } catch (const SqliteError&) {
+    return std::nullopt;
+  }
+}
+
 Error rival_error(const ServeConfig& config, const std::string& hostname, const Endpoint& at) {
   return Error{Errc::kRefused,
                "the group '" + config.group + "' is already served by the broker on " + hostname +
@@ -83,6 +104,7 @@ Status look_for_rival(const ServeConfig& config) {
       if (const auto* const ready = std::get_if<LinkReady>(&event)) {
         uplink.leave("only asked who is there", monotonic_now());
         for (const UplinkAction& action : uplink.take_actions()) dialer.carry_out(action);
+        if (auto old = outdated(config, ready->welcome, ready->endpoint)) return std::move(*old);
         return rival_error(config, ready->welcome.hostname, ready->endpoint);
       }
       if (const auto* const refused = std::get_if<LinkRefused>(&event)) {

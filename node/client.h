@@ -70,6 +70,8 @@ struct ClientEvent {
     kStopped,   // text, exit_code: this client is at its end. 8: the link was lost and
                 // ClientOptions asked to stop; another: as in ClientFailure, the owner of the
                 // replica has ended, and this client could not become the next
+    kKept,      // path, text: what this replica held and the master's history does not have; it is
+                // in the file `path` now, and a full copy in its place
   };
   Kind kind = Kind::kState;
   ClientState state = ClientState::kSearching;
@@ -81,6 +83,7 @@ struct ClientEvent {
   std::uint64_t pending = 0;  // kState too: offline transactions not yet handed over
   std::string tx;
   std::string outcome;
+  std::string path;
   std::vector<std::string> tables;
   int exit_code = 0;
 };

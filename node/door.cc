@@ -121,7 +121,8 @@ json event_json(const ClientEvent& e) {
           e.exit_code,
           e.pending,
           e.tx,
-          e.outcome};
+          e.outcome,
+          e.path};
 }
 
 ClientEvent event_of(const json& j) {
@@ -138,6 +139,7 @@ ClientEvent event_of(const json& j) {
   e.pending = j.at(9).get<std::uint64_t>();
   e.tx = j.at(10).get<std::string>();
   e.outcome = j.at(11).get<std::string>();
+  e.path = j.at(12).get<std::string>();
   return e;
 }
 

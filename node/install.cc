@@ -138,6 +138,36 @@ Result<Meta> prepare_copy(const std::string& copy, const CopyExpectation& expect
   }
 }
 
+std::optional<std::string> fork_of(const Position& own, const std::string& copy) {
+  const Database db(copy, Database::Mode::kReadOnly);
+  const Result<Meta> meta = read_meta(db);
+  if (!meta) return std::nullopt;
+  const std::string here = "this replica was at " + to_string(own);
+  Position end = meta->position;  // of the history that the replica has followed
+  if (own.epoch.id != end.epoch.id) {
+    const std::vector<EpochRecord> epochs = read_epochs(db);
+    const auto after = std::find_if(epochs.begin(), epochs.end(), [&](const EpochRecord& record) {
+      return record.parent.epoch.id == own.epoch.id;
+    });
+    if (after == epochs.end())
+      return "the master has never had the history that it followed; " + here;
+    end = after->parent;
+  }
+  if (own.seq > end.seq) {
+    return "the master has lost what came after " + to_string(end) + "; " + here;
+  }
+  std::optional<Chain> chain;
+  if (own.seq == end.seq) {
+    chain = end.chain;
+  } else if (const auto entry = LogTable(db).entry(own.seq); entry && own.seq >= meta->floor) {
+    chain = entry->chain;
+  }
+  if (chain && *chain != own.chain) {
+    return "the master has another history up to " + std::to_string(own.seq.value) + "; " + here;
+  }
+  return std::nullopt;
+}
+
 bool copy_into(const Database& live, const std::string& copy) {
   const Database from(copy, Database::Mode::kReadOnly);
   if (!same_layout(live, from)) return false;

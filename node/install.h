@@ -28,6 +28,10 @@ struct CopyExpectation {
 // database, group or an older generation).
 [[nodiscard]] Result<Meta> prepare_copy(const std::string& copy, const CopyExpectation& expected);
 
+// Why the history of the prepared `copy` does not have what a replica at `own` holds; nothing: it
+// does, as far as its epochs and its log can tell.
+[[nodiscard]] std::optional<std::string> fork_of(const Position& own, const std::string& copy);
+
 // Copies `copy` over the content of `live` in one transaction of SQLite's backup API. False: page
 // size or text encoding differ, nothing was done; only replace_file() can help. REQUIRES: no
 // statement of `live` is under way.

@@ -29,6 +29,9 @@ struct Applied {
   ReplicaState state;
   std::vector<std::string> tables;  // that changed, each once
   bool schema_changed = false;
+  // A full copy has taken the place of content that the master's history does not have.
+  std::string kept_as = {};  // empty: nothing was kept
+  std::string kept_why = {};
 };
 
 // A write without a broker.

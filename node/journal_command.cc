@@ -3,10 +3,10 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "common/journal.h"
 #include "common/named_change.h"
 #include "common/value_json.h"
 #include "node/commands.h"
-#include "common/journal.h"
 #include "node/owner_lock.h"
 #include "node/read_only.h"
 

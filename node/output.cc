@@ -248,21 +248,38 @@ std::string status_text(const ClientStatus& s) {
   return text;
 }
 
-void print_standalone(std::uint64_t waiting, std::ostream& out, bool terminal) {
-  std::vector<std::string> lines = {"STANDALONE: not connected to a broker.",
-                                    "Changes are kept on this computer and will be sent when it "
-                                    "reconnects. (" +
-                                        std::to_string(waiting) + " waiting)"};
+namespace {
+
+void print_box(const std::vector<std::string>& lines, std::ostream& out, bool terminal) {
   if (!terminal) {
-    out << lines[0] << ' ' << lines[1] << std::endl;
+    for (std::size_t i = 0; i < lines.size(); ++i) out << (i == 0 ? "" : " ") << lines[i];
+    out << std::endl;
     return;
   }
-  const std::size_t width = std::max(lines[0].size(), lines[1].size());
+  std::size_t width = 0;
+  for (const std::string& line : lines) width = std::max(width, line.size());
   std::string bar;
   for (std::size_t i = 0; i < width + 2; ++i) bar += "─";
   out << "┌" << bar << "┐\n";
   for (const std::string& line : lines) out << "│ " << padded(line, width, false) << " │\n";
   out << "└" << bar << "┘" << std::endl;
+}
+
+}  // namespace
+
+void print_standalone(std::uint64_t waiting, std::ostream& out, bool terminal) {
+  print_box({"STANDALONE: not connected to a broker.",
+             "Changes are kept on this computer and will be sent when it reconnects. (" +
+                 std::to_string(waiting) + " waiting)"},
+            out, terminal);
+}
+
+void print_kept(const ClientEvent& event, std::ostream& out, bool terminal) {
+  if (event.kind != ClientEvent::Kind::kKept) return;
+  print_box({"KEPT ASIDE: the master does not have all that this replica held.",
+             "What was here is in " + event.path + " now; a full copy has taken its place.",
+             "(" + event.text + ")"},
+            out, terminal);
 }
 
 Value parse_parameter(std::string_view text) {

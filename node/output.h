@@ -47,6 +47,8 @@ class RowPrinter {
 
 // "STANDALONE: not connected to a broker. ... (3 waiting)", in a box on a terminal.
 void print_standalone(std::uint64_t waiting, std::ostream& out, bool terminal);
+// Nothing where the event is not kKept.
+void print_kept(const ClientEvent& event, std::ostream& out, bool terminal);
 
 // A command-line VALUE: a number in canonical form, null, x'..', else text.
 [[nodiscard]] Value parse_parameter(std::string_view text);

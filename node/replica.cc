@@ -121,8 +121,16 @@ Result<Applied> Replica::Impl::install(const SnapshotEnd& end) {
   }
   const bool schema_changed = !applier || applier->meta().fingerprint != meta->fingerprint;
   const bool outside_writer = read_data_version() != data_version;
-  if (applier && (outside_writer || !identity.damage.empty())) {
-    log.warn("replica: what was in " + name.path + " is kept as " + keep_aside(db, name.path));
+  Applied done;
+  if (applier) {
+    if (outside_writer) done.kept_why = "another program has written to it";
+    if (!identity.damage.empty()) done.kept_why = identity.damage;
+    if (const auto fork = fork_of(applier->meta().position, download.path())) done.kept_why = *fork;
+  }
+  if (!done.kept_why.empty()) {
+    done.kept_as = keep_aside(db, name.path);
+    log.warn("replica: what was in " + name.path + " is kept as " + done.kept_as + ": " +
+             done.kept_why);
   }
   {
     const SyncedCommits synced(db);
@@ -134,7 +142,10 @@ Result<Applied> Replica::Impl::install(const SnapshotEnd& end) {
   checkpoint_all(db);
   wal_pages = 0;
   log.info("replica: full copy installed (" + to_string(*state.position) + ")");
-  return Applied{state, shared_tables(db), schema_changed};
+  done.state = state;
+  done.tables = shared_tables(db);
+  done.schema_changed = schema_changed;
+  return done;
 }
 
 void Replica::Impl::replace_by_copy() {

@@ -47,6 +47,8 @@ class Replica {
                                                          std::size_t max_bytes);
   // Outcomes, in one synced transaction.
   void mark_answered(const std::vector<Replayed>& answers);
+  // The master has another history, which may not know the outcomes: all entries wait again.
+  void unmark_journal();
   // While there is a journal: stores pieces in stream order behind the Position without applying
   // them. Error as apply(). After a restart what was spooled is gone.
   [[nodiscard]] Status spool(const std::vector<LogPiece>& pieces);
@@ -60,7 +62,8 @@ class Replica {
   [[nodiscard]] std::uint64_t begin_download(const Id128& snapshot, std::uint64_t total);
   void write_chunk(std::uint64_t offset, ByteView bytes);
   // Proves the hash, writes the private values into the copy, swaps it in: readers see the old
-  // state or the new one. kDamaged: hash or content is wrong; the download is thrown away.
+  // state or the new one. What that history does not have is kept aside first. kDamaged: hash or
+  // content is wrong; the download is thrown away.
   [[nodiscard]] Result<Applied> install(const SnapshotEnd& end);
   void drop_download();
 

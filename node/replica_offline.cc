@@ -122,6 +122,19 @@ void Replica::mark_answered(const std::vector<Replayed>& answers) {
   });
 }
 
+void Replica::unmark_journal() {
+  impl_->guarded([&] {
+    {
+      const SyncedCommits synced(impl_->db);
+      Transaction transaction(impl_->db);
+      Journal(impl_->db).unmark();
+      transaction.commit();
+    }
+    impl_->journal = Journal(impl_->db).read_state();
+    impl_->refresh_state();
+  });
+}
+
 Status Replica::spool(const std::vector<LogPiece>& pieces) {
   return impl_->guarded([&]() -> Status {
     if (!impl_->applier) return Error{Errc::kDamaged, "this replica is empty"};

@@ -126,6 +126,12 @@ std::optional<ClientEvent> to_event(const SessionEvent& event) {
     out.total = replay->total;
     return out;
   }
+  if (const auto* const kept = std::get_if<KeptAside>(&event)) {
+    out.kind = ClientEvent::Kind::kKept;
+    out.path = kept->path;
+    out.text = kept->why;
+    return out;
+  }
   if (const auto* const told = std::get_if<OutcomeTold>(&event)) {
     out.kind = ClientEvent::Kind::kOutcome;
     out.tx = to_string(told->outcome.tx);

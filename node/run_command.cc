@@ -54,6 +54,7 @@ int run_until_stopped(const NodeOptions& options, const StopSignals& signals, co
       print_state(event);
     }
     print_outcome(event);
+    print_kept(event, std::cerr, ::isatty(STDERR_FILENO) == 1);
     if (event.kind == ClientEvent::Kind::kStopped) {
       std::cerr << "csa-node: " << event.text << std::endl;
       const auto code = static_cast<char>(event.exit_code);

@@ -229,6 +229,9 @@ void Session::on_applied(Result<Applied> result, TimePoint now) {
       s.copy.cancel();
       s.feed = Impl::Feed::kNone;
       s.fresh_copy = true;
+      if (!applied.kept_as.empty()) {
+        s.events.emplace_back(KeptAside{applied.kept_as, applied.kept_why});
+      }
     } else {
       s.had_damage = s.fresh_copy = false;
       s.copy.on_good();
@@ -262,6 +265,7 @@ void Session::on_store_failed(Error error, TimePoint now) {
   }
   if (s.out == Impl::Out::kNothing) return;
   s.want_identity = s.want_identity || s.out == Impl::Out::kIdentity;
+  s.want_unmark = s.want_unmark || s.out == Impl::Out::kUnmark;
   s.out = Impl::Out::kNothing;
   if (s.stopped) return;
   s.on_damage(error, false, now);

@@ -63,7 +63,8 @@ struct ReadJournal {
 };  // on_journal_read
 struct MarkAnswered {
   std::vector<Replayed> answers;
-};  // on_marked
+};                       // on_marked
+struct HandOverAnew {};  // on_marked: Replica::unmark_journal()
 struct SpoolPieces {
   std::vector<LogPiece> pieces;
 };                   // on_spooled
@@ -71,7 +72,7 @@ struct TakeOver {};  // on_applied
 using StoreJob =
     std::variant<ApplyPieces, BeginDownload, WriteChunk, InstallCopy, DropDownload, ReserveCounters,
                  RenewIdentity, ProbeDisk, RememberEndpoint, RememberClock, JournalWrite,
-                 ReadJournal, MarkAnswered, SpoolPieces, TakeOver>;
+                 ReadJournal, MarkAnswered, HandOverAnew, SpoolPieces, TakeOver>;
 
 // For the application.
 struct StateChanged {
@@ -85,6 +86,11 @@ struct StateChanged {
 struct ReplayProgress {
   std::uint64_t waiting = 0;  // transactions
   std::uint64_t total = 0;
+};
+// What the replica held is not in the master's history; the file it is kept as, and why.
+struct KeptAside {
+  std::string path;
+  std::string why;
 };
 // What became of an offline transaction.
 struct OutcomeTold {
@@ -118,8 +124,8 @@ struct Stopped {
   int exit_code = 0;
   std::string why;
 };  // leave() is done, or the link was lost
-using SessionEvent = std::variant<StateChanged, CopyProgress, ReplayProgress, OutcomeTold,
-                                  TablesChanged, WriteDone, TxGiven, Stopped>;
+using SessionEvent = std::variant<StateChanged, KeptAside, CopyProgress, ReplayProgress,
+                                  OutcomeTold, TablesChanged, WriteDone, TxGiven, Stopped>;
 
 struct WriteCall {
   std::uint64_t call = 0;

@@ -37,6 +37,8 @@ class Handover {
   // What to send now.
   [[nodiscard]] std::vector<Replay> take_requests(TimePoint now);
   [[nodiscard]] std::optional<TimePoint> deadline() const;
+  // The master has another history: answers that are not marked yet may not hold in it.
+  void forget_answers() { answers_.clear(); }
   // Every answer that came is marked in the replica.
   [[nodiscard]] bool all_marked() const { return answers_.empty() && !marking_; }
   // Why the broker does not take the journal's next entry; empty: nothing is wrong.

@@ -156,6 +156,8 @@ void Session::Impl::on_ready(const LinkReady& ready, TimePoint now) {
       feed = Feed::kNone;
       copy_reason = "a full copy was under way";
     }
+    want_unmark = replica.position && replica.position->epoch.id != head.epoch.id;
+    if (want_unmark) handover.forget_answers();
     start_handover(now);
   } else {
     become(NodeState::kCatchingUp, copy.wanted() ? "a full copy goes on" : "", now);

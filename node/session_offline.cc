@@ -40,7 +40,8 @@ bool Session::Impl::journaling() const {
 }
 
 bool Session::Impl::handed_over() const {
-  return replica.journal.waiting == 0 && handover.all_marked() && out != Out::kOfflineWrite;
+  return replica.journal.waiting == 0 && handover.all_marked() && out != Out::kOfflineWrite &&
+         !want_unmark && out != Out::kUnmark;
 }
 
 void Session::Impl::start_handover(TimePoint now) {
@@ -124,6 +125,10 @@ std::optional<StoreJob> Session::Impl::next_offline_job(TimePoint now) {
       return JournalWrite{std::move(*write)};
     }
   }
+  if (std::exchange(want_unmark, false)) {
+    out = Out::kUnmark;
+    return HandOverAnew{};
+  }
   if (std::optional<StoreJob> job = handover.take_job(now)) {
     out = std::holds_alternative<ReadJournal>(*job) ? Out::kReadJournal : Out::kMark;
     return job;
@@ -173,8 +178,8 @@ void Session::on_journal_read(Result<std::vector<Replay>> result, TimePoint now)
 
 void Session::on_marked(const ReplicaState& replica, TimePoint now) {
   Impl& s = *impl_;
-  s.out = Impl::Out::kNothing;
-  s.handover.on_marked();
+  const bool unmarked = std::exchange(s.out, Impl::Out::kNothing) == Impl::Out::kUnmark;
+  if (!unmarked) s.handover.on_marked();
   s.see_replica(replica);
   if (s.stopped) return;
   s.tell_replay(now);

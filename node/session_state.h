@@ -36,6 +36,7 @@ struct Session::Impl {
     kOfflineWrite,
     kReadJournal,
     kMark,
+    kUnmark,
     kSpool,
     kTakeOver,
     kProbe,
@@ -64,6 +65,8 @@ struct Session::Impl {
   // The log does not reach back: a full copy as soon as the journal is handed over, for this
   // reason.
   std::optional<std::string> copy_reason;
+  // The journal's outcomes are of another history than this broker's: all of it goes over anew.
+  bool want_unmark = false;
   std::uint64_t handover_total = 0;
   std::optional<TimePoint> behind_at;  // when the next write may go behind the journal
   std::optional<TimePoint> replay_told;

@@ -72,6 +72,10 @@ struct Run {
     replica.mark_answered(job.answers);
     return [state = replica.state()](Session& s, TimePoint now) { s.on_marked(state, now); };
   }
+  StoreAnswer operator()(HandOverAnew& /*job*/) const {
+    replica.unmark_journal();
+    return [state = replica.state()](Session& s, TimePoint now) { s.on_marked(state, now); };
+  }
   StoreAnswer operator()(SpoolPieces& job) const {
     const auto result = shared(replica.spool(job.pieces));
     return [result](Session& s, TimePoint now) { s.on_spooled(*result, now); };

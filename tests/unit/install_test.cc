@@ -54,6 +54,49 @@ TEST_CASE("install: the first copy, content, position and database are the maste
   CHECK(!std::filesystem::exists(path + "-csa-copy-wal"));
 }
 
+TEST_CASE("install: what the master's history does not have is kept aside, the rest is not") {
+  enum class Case { kBehind, kLost, kOtherChain, kUnknown };
+  for (const Case one : {Case::kBehind, Case::kLost, Case::kOtherChain, Case::kUnknown}) {
+    CAPTURE(static_cast<int>(one));
+    const ScratchFolder folder;
+    HandMaster master(folder.path(), kSchema);
+    const std::string path = folder.file("r.db");
+    const auto replica = open_replica(path);
+    REQUIRE(take_copy(*replica, master.copy()).has_value());
+    master.exec("INSERT INTO t VALUES (900, 'only here')");
+    Position parent = master.meta().position;
+    if (one == Case::kLost) parent.seq.value -= 1;
+    if (one == Case::kOtherChain) parent.chain = Chain{random_id()};
+    if (one == Case::kUnknown) parent.epoch.id = random_id();
+    REQUIRE(follow(*replica, master).has_value());
+    const std::string before = content_of(path);
+    // The master is restored: the next epoch, without a log that leads there.
+    const Position next{Epoch{9, random_id()}, parent.seq, Chain{random_id()}};
+    master.exec("DELETE FROM t WHERE id = 900");
+    master.meta().position = next;
+    master.meta().floor = parent.seq.next();
+    {
+      const Database db(master.path(), Database::Mode::kReadWrite);
+      add_epoch(db, {next.epoch, parent, WallTime{1}});
+    }
+    master.exec("INSERT INTO t VALUES (901, 'new')");
+    const Result<Applied> applied = take_copy(*replica, master.copy());
+    REQUIRE_MESSAGE(applied.has_value(), (applied ? "" : applied.error().what));
+    CHECK(content_of(path) == content_of(master.db()));
+    if (one == Case::kBehind) {
+      CHECK(applied->kept_as.empty());
+      CHECK(asides_of(folder.path()).empty());
+      continue;
+    }
+    const char* const why = one == Case::kLost         ? "has lost what came after"
+                            : one == Case::kOtherChain ? "has another history up to"
+                                                       : "has never had the history";
+    CHECK_MESSAGE(applied->kept_why.find(why) != std::string::npos, applied->kept_why);
+    REQUIRE(asides_of(folder.path()) == std::vector<std::string>{applied->kept_as});
+    CHECK(content_of(applied->kept_as) == before);
+  }
+}
+
 TEST_CASE("install: while a reader holds a transaction, it sees the old state, then the new one") {
   const ScratchFolder folder;
   HandMaster master(folder.path(), kSchema);

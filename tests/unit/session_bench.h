@@ -205,6 +205,11 @@ struct Bench {
         replica.journal.keys_changed = replica.journal.keys_changed || !answer.keys.empty();
       }
       session.on_marked(replica, now);
+    } else if (std::holds_alternative<HandOverAnew>(*job)) {
+      answered.clear();
+      replica.journal.waiting = replica.journal.entries;
+      replica.journal.answered_to = Seq{};
+      session.on_marked(replica, now);
     } else if (const auto* const spool = std::get_if<SpoolPieces>(&*job)) {
       for (const LogPiece& one : spool->pieces) spooled = one.header.seq.value;
       session.on_spooled(Ok{}, now);

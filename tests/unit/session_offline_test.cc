@@ -64,6 +64,34 @@ TEST_CASE("session: on return the journal goes first, then one step to the log, 
   CHECK(bench.told<OutcomeTold>().size() == 3);
 }
 
+TEST_CASE("session: a master with another history gets the whole journal, answered or not") {
+  Bench bench(5);
+  go_offline(bench, 2);
+  come_back(bench, 90);
+  const auto sent = bench.all<Replay>();
+  REQUIRE(sent.size() == 2);
+  bench.messages.clear();
+  bench.tell(Replayed{sent[0].header.tx, ReplayResult::kApplied, 4, Seq{95}, {}, {}});
+  bench.work_all();
+  REQUIRE(bench.replica.journal.waiting == 1);
+  bench.session.on_disconnected("reset", bench.now);
+  bench.collect();
+  // What answered is gone; a broker that was restored from elsewhere stands at a lower Seq.
+  bench.messages.clear();
+  REQUIRE(bench.next_hello(seconds{20}));
+  bench.forget();
+  Welcome restored = bench.welcome(7);
+  restored.head.epoch = Epoch{restored.head.epoch.generation + 1, Id128{{42}}};
+  bench.connect(restored);
+  bench.work_all();
+  CHECK(bench.jobs_of<HandOverAnew>() == 1);
+  CHECK(bench.all<Replay>().size() == 2);
+  CHECK(bench.replica.journal.answered_to == Seq{});
+  answer_replays(bench, 9);
+  CHECK(bench.replica.journal.waiting == 0);
+  CHECK(bench.replica.journal.answered_to == Seq{9});
+}
+
 TEST_CASE("session: the step is not taken before the log has reached the replay's last Seq") {
   Bench bench(5);
   go_offline(bench, 1);
