@@ -152,4 +152,47 @@ TEST_CASE("shown: the broker's computer is lost; README's commands on a node wit
   MESSAGE("2 commands; 6 unsent transactions of 2 nodes are in, once each; the old broker refused");
 }
 
+TEST_CASE("restore: killed at any moment, the old database is there or the new one") {
+  const Place place;
+  place.create(kShop);
+  Ready ready;
+  constexpr int kWrites = 300;
+  {
+    std::optional<Program> broker(place.serve(ready));
+    const std::unique_ptr<Client> till = place.client("till.db");
+    REQUIRE(till->wait_for(ClientState::kLive, kPatience));
+    broker->kill();
+    broker.reset();
+    REQUIRE(till->wait_for(ClientState::kStandalone, kPatience));
+    for (int i = 0; i < kWrites; ++i)
+      must_journal(*till, "INSERT INTO movement (who) VALUES ('x')");
+  }
+  const std::string site = place.master() + ".csa-new";
+  const std::string replica_before = content(place.file("till.db"));
+  std::int64_t generation = 1;
+  int cut = 0;
+  for (int round = 0; round < 20; ++round) {
+    CAPTURE(round);
+    std::optional<Program> restoring(place.broker({"restore", "--from", place.file("till.db")}));
+    CHECK(eventually([&] { return fs::exists(site) || restoring->exit_code(milliseconds{0}); }));
+    for (int i = 0; i < round; ++i) breathe();
+    restoring->kill();
+    restoring.reset();
+    const Finished check = run(place.broker({"check"}));
+    REQUIRE_MESSAGE(check.code == 0, check.out << check.err);
+    const std::int64_t now = count_of(place.master(), "SELECT max(generation) FROM csa_epoch");
+    REQUIRE((now == generation || now == generation + 1));
+    if (now == generation) ++cut;
+    generation = now;
+    const std::int64_t rows = count_of(place.master(), "SELECT count(*) FROM movement");
+    CHECK(rows == (generation == 1 ? 0 : kWrites));
+  }
+  CHECK(cut > 0);
+  const Finished done = run(place.broker({"restore", "--from", place.file("till.db")}));
+  REQUIRE_MESSAGE(done.code == 0, done.err);
+  CHECK(count_of(place.master(), "SELECT count(*) FROM movement") == kWrites);
+  CHECK(content(place.file("till.db")) == replica_before);
+  MESSAGE("killed 20 times, " << cut << " of them before the new database was in place");
+}
+
 }  // namespace csa::system_test
