@@ -145,7 +145,7 @@ TEST_CASE("shown: the broker's computer is lost; README's commands on a node wit
   // An own file: the laptop's is in use. A copy of a replica that has followed generation 2.
   run_sql(place.file("laptop.db"), "VACUUM INTO '" + place.file("other.db") + "'");
   const Finished status = run(place.node("other.db", {"status", "--broker", at}));
-  CHECK_MESSAGE((status.out + status.err).find("old") != std::string::npos,
+  CHECK_MESSAGE((status.out + status.err).find("has followed generation 2") != std::string::npos,
                 status.out << status.err);
   CHECK(count_of(place.master(), "SELECT count(*) FROM part") == rows);
   CHECK(count_of(place.file("other.db"), "SELECT count(*) FROM part") == rows);
