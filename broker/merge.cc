@@ -16,7 +16,7 @@ std::string lower(std::string text) {
 
 }  // namespace
 
-MergeSchema::MergeSchema(const Database& db) : db_(db) {}
+MergeSchema::MergeSchema(const Database& db) : db_(db), virtuals_(db) {}
 
 MergeTable* MergeSchema::table(const std::string& name) {
   const auto [known, fresh] = tables_.try_emplace(lower(name));

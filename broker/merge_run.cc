@@ -1,41 +1,17 @@
-#include "broker/merge_run.h"
-
 #include <algorithm>
 #include <utility>
 
+#include "broker/merge_step.h"
 #include "common/limits.h"
 #include "common/value_json.h"
 
 namespace csa {
-
-struct MergeRun::Step {
-  MergeTable* table = nullptr;
-  ColumnMap columns;
-  std::string op;
-  std::optional<Row> base, node;  // by the master's columns, keys as they are there
-  std::optional<RowIdentity> before, after;
-  std::optional<MergeTable::Found> broker;
-  std::optional<std::int64_t> rowid;  // of an insert, where the rowid tells which row it is
-  [[nodiscard]] const RowIdentity& identity() const { return before ? *before : *after; }
-};
 
 namespace {
 
 Seq base_of(const ReplayEntry& entry, const MergeContext& context) {
   const Position& base = entry.header.base;
   return base.epoch.id == context.meta.position.epoch.id ? base.seq : Seq{};
-}
-
-const char* op_name(RowOp op) {
-  switch (op) {
-    case RowOp::kInsert:
-      return "insert";
-    case RowOp::kUpdate:
-      return "update";
-    case RowOp::kDelete:
-      return "delete";
-  }
-  return "?";
 }
 
 }  // namespace
@@ -74,12 +50,14 @@ void MergeRun::each(const Visit& visit) const {
 
 // Before anything is written: keys that must change, and whether all or nothing is wanted.
 void MergeRun::look_ahead() {
+  schema_.virtuals().begin();
   each([&](const Change& change, const std::vector<ChangeTable>& tables) {
     const auto* const row = std::get_if<RowChange>(&change);
     if (std::holds_alternative<SchemaStatement>(change)) {
       throw Parked{"it holds a schema change, which is no business of a journal"};
     }
     if (row == nullptr) return;
+    schema_.virtuals().note(tables.at(row->table).name);
     MergeTable* const table = schema_.table(tables.at(row->table).name);
     if (table == nullptr) return;  // told when it is merged
     if (schema_.rules(*table).atomic) atomic_ = true;
@@ -105,6 +83,7 @@ MergeOutcome MergeRun::apply() {
     }
   });
   if (atomic_ && lost_) throw LostWhole{reason_};
+  schema_.virtuals().finish();
   if (const std::optional<std::string> broken = proof_.broken()) throw Parked{*broken};
   return outcome();
 }
@@ -212,12 +191,20 @@ RowMeeting MergeRun::meeting_of(const Step& step, EditIndex::RowEdits& edits) {
   meeting.broker_edit = edits.last;
   meeting.column_edits = edits.columns;
   meeting.column_edits.resize(step.table->info().carried.size(), edits.whole.value_or(edits.last));
-  meeting.born_anew = base_.value != 0 && step.base && step.broker && edits.born;
+  // A full-text table replaces a document that is changed.
+  const bool document = part_of(step) == MergeVirtual::Part::kRows;
+  meeting.born_anew = !document && base_.value != 0 && step.base && step.broker && edits.born;
   return meeting;
 }
 
+MergeVirtual::Part MergeRun::part_of(const Step& step) const {
+  return step.table->is_shadow() ? schema_.virtuals().part_of(step.table->name())
+                                 : MergeVirtual::Part::kNone;
+}
+
 void MergeRun::merge(const RowChange& change, const ChangeTable& table) {
-  Step step = step_of(change, table);
+  if (schema_.virtuals().part_of(table.name) == MergeVirtual::Part::kDerived) return;
+  const Step step = step_of(change, table);
   const Id128 row = hash_of(step.identity());
   if (inbox_.is_held(origin_.tx.node, origin_.journal, row)) {
     throw Parked{"an earlier offline change of the same row of " + table.name +
@@ -227,7 +214,8 @@ void MergeRun::merge(const RowChange& change, const ChangeTable& table) {
   const RowMeeting meeting = meeting_of(step, edits);
   if (atomic_) rows_.push_back(row);
   const RowVerdict verdict = decide(schema_.rules(*step.table).row, meeting);
-  if (step.table->is_shadow() && verdict.decision != RowDecision::kNode &&
+  const bool opaque = step.table->is_shadow() && part_of(step) != MergeVirtual::Part::kRows;
+  if (opaque && verdict.decision != RowDecision::kNode &&
       verdict.decision != RowDecision::kNothing) {
     throw Parked{"others have changed the full-text or spatial index " + table.name +
                  " belongs to meanwhile; make the change again"};
@@ -279,95 +267,62 @@ void MergeRun::win_whole(const EditIndex::RowEdits& edits) {
   }
 }
 
-void MergeRun::write(Step& step, const RowVerdict& verdict) {
-  MergeTable& table = *step.table;
+void MergeRun::write(const Step& step, const RowVerdict& verdict) {
   const std::optional<Row> before =
       step.broker ? std::optional<Row>(step.broker->row) : std::nullopt;
   if (verdict.result == before) return;
   written_ = true;
   ++count_;
   try {
-    if (!verdict.result) {
-      table.remove(step.broker->key);
-    } else if (!before) {
-      table.insert(*verdict.result, step.columns.known, step.rowid);
+    if (part_of(step) == MergeVirtual::Part::kRows) {
+      write_document(step, verdict);
     } else {
-      std::vector<bool> changed(before->size(), false);
-      for (std::size_t i = 0; i < changed.size(); ++i) {
-        changed[i] = (*before)[i] != (*verdict.result)[i];
-      }
-      table.update(step.broker->key, *verdict.result, changed);
+      write_row(step, verdict);
     }
   } catch (const SqliteError& error) {
     const int code = error.primary_code();
     if (code != SQLITE_CONSTRAINT && code != SQLITE_MISMATCH && code != SQLITE_TOOBIG) throw;
     throw Parked{std::string(sqlite3_errstr(error.code())) + ": " + sqlite3_errmsg(db_.handle())};
   }
-  proof_.on_change(table, before, verdict.result);
+  proof_.on_change(*step.table, before, verdict.result);
 }
 
-ConflictRow MergeRun::conflict_of(const Step& step) const {
-  ConflictRow row;
-  row.identity = step.identity();
-  row.columns = step.table->column_names();
-  const ChangeTable& keys = step.table->info().change_table;
-  const auto& key =
-      keys.declared_key.empty() || row.identity.by_rowid ? keys.key_columns : keys.declared_key;
-  for (const std::uint32_t column : key) row.key_columns.push_back(row.columns[column]);
-  if (row.key_columns.empty()) row.key_columns.emplace_back("rowid");
-  row.op = step.op;
-  row.base = step.base;
-  row.node = step.node;
-  if (step.broker) row.broker = step.broker->row;
-  return row;
-}
-
-void MergeRun::keep_aside(const std::string& rule, const std::string& decision,
-                          const std::string& reason) {
-  const auto keep = [&](const RowChange& change, const ChangeTable& table) {
-    ConflictRow row;
-    try {
-      row = conflict_of(step_of(change, table));
-    } catch (const Parked&) {
-      // It fits no table of the master: by the journal's own names.
-      row.identity = identity_before(change, table)
-                         .value_or(identity_after(change, table)
-                                       .value_or(RowIdentity{table.name, change.key, true}));
-      row.columns = table.column_names;
-      for (const std::uint32_t column : table.key_columns) {
-        row.key_columns.push_back(column < row.columns.size() ? row.columns[column] : "?");
-      }
-      if (row.key_columns.empty()) row.key_columns.emplace_back("rowid");
-      row.op = op_name(change.op);
-      row.base = row_before(change, table);
-      row.node = row_after(change, table);
-    }
-    row.rule = rule;
-    row.decision = decision;
-    row.reason = reason;
-    inbox_.add(row, origin_);
-  };
-  bool any = false;
-  try {
-    each([&](const Change& change, const std::vector<ChangeTable>& tables) {
-      const auto* const row = std::get_if<RowChange>(&change);
-      if (row == nullptr) return;
-      any = true;
-      keep(*row, tables.at(row->table));
-    });
-  } catch (const Parked& rest) {
-    any = false;
-    reason_ = rest.reason;
+void MergeRun::write_row(const Step& step, const RowVerdict& verdict) {
+  MergeTable& table = *step.table;
+  MergeVirtual& virtuals = schema_.virtuals();
+  const bool indexed = virtuals.is_indexed(table.name());
+  if (indexed && step.broker) {
+    virtuals.before_write(table.name(), std::get<std::int64_t>(step.broker->key.at(0)));
   }
-  if (any) return;
-  // Not even its rows can be told: the node's own journal and this line are what there is.
-  ConflictRow row;
-  row.identity = RowIdentity{"", {}, true};
-  row.op = "?";
-  row.rule = rule;
-  row.decision = decision;
-  row.reason = reason;
-  inbox_.add(row, origin_);
+  if (!verdict.result) {
+    table.remove(step.broker->key);
+    return;
+  }
+  const Row& row = *verdict.result;
+  if (!step.broker) {
+    table.insert(row, step.columns.known, step.rowid);
+    if (indexed) virtuals.after_write(table.name(), sqlite3_last_insert_rowid(db_.handle()));
+    return;
+  }
+  std::vector<bool> changed(row.size(), false);
+  for (std::size_t i = 0; i < changed.size(); ++i) changed[i] = step.broker->row[i] != row[i];
+  table.update(step.broker->key, row, changed);
+  if (!indexed) return;
+  const std::optional<std::uint32_t> column = table.rowid_column();
+  const Value& rowid = column ? row[*column] : step.broker->key.at(0);
+  virtuals.after_write(table.name(), std::get<std::int64_t>(rowid));
+}
+
+void MergeRun::write_document(const Step& step, const RowVerdict& verdict) {
+  const std::string& table = step.table->name();
+  if (!verdict.result) {
+    schema_.virtuals().remove(table, std::get<std::int64_t>(step.broker->key.at(0)));
+  } else if (!step.broker) {
+    schema_.virtuals().insert(table, *verdict.result);
+  } else {
+    schema_.virtuals().update(table, std::get<std::int64_t>(step.broker->key.at(0)),
+                              *verdict.result);
+  }
 }
 
 }  // namespace csa

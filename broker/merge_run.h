@@ -14,6 +14,7 @@
 #include "broker/merge_keys.h"
 #include "broker/merge_proof.h"
 #include "broker/merge_table.h"
+#include "broker/merge_virtual.h"
 
 namespace csa {
 
@@ -29,11 +30,13 @@ class MergeSchema {
   };
   [[nodiscard]] const Rules& rules(const MergeTable& table);
   void forget_rules() { rules_.clear(); }
+  [[nodiscard]] MergeVirtual& virtuals() { return virtuals_; }
 
  private:
   const Database& db_;
   std::map<std::string, std::unique_ptr<MergeTable>> tables_;
   std::map<std::string, Rules> rules_;
+  MergeVirtual virtuals_;
 };
 
 class MergeRun {
@@ -66,9 +69,12 @@ class MergeRun {
   [[nodiscard]] RowIdentity identity_of(const MergeTable& table, const Row& row,
                                         const Row& physical);
   void merge(const RowChange& change, const ChangeTable& table);
+  [[nodiscard]] MergeVirtual::Part part_of(const Step& step) const;
   [[nodiscard]] RowMeeting meeting_of(const Step& step, EditIndex::RowEdits& edits);
   void judge(const Step& step, const RowVerdict& verdict, const EditIndex::RowEdits& edits);
-  void write(Step& step, const RowVerdict& verdict);
+  void write(const Step& step, const RowVerdict& verdict);
+  void write_row(const Step& step, const RowVerdict& verdict);
+  void write_document(const Step& step, const RowVerdict& verdict);
   void win_whole(const EditIndex::RowEdits& edits);
   [[nodiscard]] ConflictRow conflict_of(const Step& step) const;
   [[nodiscard]] MergeOutcome outcome();

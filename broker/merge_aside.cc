@@ -1,0 +1,84 @@
+// What of an entry goes to the inbox: a row that lost, or all of them.
+#include "broker/merge_step.h"
+
+namespace csa {
+
+const char* op_name(RowOp op) {
+  switch (op) {
+    case RowOp::kInsert:
+      return "insert";
+    case RowOp::kUpdate:
+      return "update";
+    case RowOp::kDelete:
+      return "delete";
+  }
+  return "?";
+}
+
+ConflictRow MergeRun::conflict_of(const Step& step) const {
+  ConflictRow row;
+  row.identity = step.identity();
+  row.columns = step.table->column_names();
+  const ChangeTable& keys = step.table->info().change_table;
+  const auto& key =
+      keys.declared_key.empty() || row.identity.by_rowid ? keys.key_columns : keys.declared_key;
+  for (const std::uint32_t column : key) row.key_columns.push_back(row.columns[column]);
+  if (row.key_columns.empty()) row.key_columns.emplace_back("rowid");
+  row.op = step.op;
+  row.base = step.base;
+  row.node = step.node;
+  if (step.broker) row.broker = step.broker->row;
+  return row;
+}
+
+void MergeRun::keep_aside(const std::string& rule, const std::string& decision,
+                          const std::string& reason) {
+  const auto keep = [&](const RowChange& change, const ChangeTable& table) {
+    ConflictRow row;
+    try {
+      row = conflict_of(step_of(change, table));
+    } catch (const Parked&) {
+      // It fits no table of the master: by the journal's own names.
+      row.identity = identity_before(change, table)
+                         .value_or(identity_after(change, table)
+                                       .value_or(RowIdentity{table.name, change.key, true}));
+      row.columns = table.column_names;
+      for (const std::uint32_t column : table.key_columns) {
+        row.key_columns.push_back(column < row.columns.size() ? row.columns[column] : "?");
+      }
+      if (row.key_columns.empty()) row.key_columns.emplace_back("rowid");
+      row.op = op_name(change.op);
+      row.base = row_before(change, table);
+      row.node = row_after(change, table);
+    }
+    row.rule = rule;
+    row.decision = decision;
+    row.reason = reason;
+    inbox_.add(row, origin_);
+  };
+  bool any = false;
+  try {
+    each([&](const Change& change, const std::vector<ChangeTable>& tables) {
+      const auto* const row = std::get_if<RowChange>(&change);
+      if (row == nullptr) return;
+      const std::string& name = tables.at(row->table).name;
+      if (schema_.virtuals().part_of(name) == MergeVirtual::Part::kDerived) return;
+      any = true;
+      keep(*row, tables.at(row->table));
+    });
+  } catch (const Parked& rest) {
+    any = false;
+    reason_ = rest.reason;
+  }
+  if (any) return;
+  // Not even its rows can be told: the node's own journal and this line are what there is.
+  ConflictRow row;
+  row.identity = RowIdentity{"", {}, true};
+  row.op = "?";
+  row.rule = rule;
+  row.decision = decision;
+  row.reason = reason;
+  inbox_.add(row, origin_);
+}
+
+}  // namespace csa

@@ -1,0 +1,25 @@
+// A row change of a journal in the master's terms. Part of merge_run.cc and merge_aside.cc.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "broker/merge_run.h"
+
+namespace csa {
+
+struct MergeRun::Step {
+  MergeTable* table = nullptr;
+  ColumnMap columns;
+  std::string op;
+  std::optional<Row> base, node;  // by the master's columns, keys as they are there
+  std::optional<RowIdentity> before, after;
+  std::optional<MergeTable::Found> broker;
+  std::optional<std::int64_t> rowid;  // of an insert, where the rowid tells which row it is
+  [[nodiscard]] const RowIdentity& identity() const { return before ? *before : *after; }
+};
+
+[[nodiscard]] const char* op_name(RowOp op);
+
+}  // namespace csa

@@ -1,0 +1,216 @@
+// Full-text tables under offline edits of several writers.
+#include "broker/merge_virtual.h"
+
+#include <doctest/doctest.h>
+
+#include "tests/support/merge_bench.h"
+
+namespace csa {
+namespace {
+
+using test::MergeBench;
+
+constexpr const char* kDocuments = R"(
+  CREATE VIRTUAL TABLE page USING fts5 (title, body);
+  INSERT INTO page (rowid, title, body) VALUES (1, 'first', 'red'), (2, 'second', 'green'),
+    (3, 'third', 'blue');
+)";
+constexpr const char* kExternal = R"(
+  CREATE TABLE part (id INTEGER PRIMARY KEY, name TEXT, price INTEGER);
+  CREATE VIRTUAL TABLE search USING fts5 (name, content = 'part', content_rowid = 'id');
+  CREATE TRIGGER part_in AFTER INSERT ON part BEGIN
+    INSERT INTO search (rowid, name) VALUES (new.id, new.name);
+  END;
+  CREATE TRIGGER part_out AFTER DELETE ON part BEGIN
+    INSERT INTO search (search, rowid, name) VALUES ('delete', old.id, old.name);
+  END;
+  CREATE TRIGGER part_new AFTER UPDATE ON part BEGIN
+    INSERT INTO search (search, rowid, name) VALUES ('delete', old.id, old.name);
+    INSERT INTO search (rowid, name) VALUES (new.id, new.name);
+  END;
+  INSERT INTO part VALUES (1, 'red bolt', 1), (2, 'green nut', 2), (3, 'blue rod', 3);
+)";
+
+void check_fts5(MergeBench& b, const std::string& table) {
+  for (const std::string& path : {b.master.path, b.nodes[0].path, b.nodes[1].path}) {
+    // On a copy: the check is a write.
+    const std::string copy = b.master.folder.file("check-" + to_string(random_id()));
+    {
+      const Database from(path, Database::Mode::kReadOnly);
+      const Database to(copy, Database::Mode::kCreate);
+      test::backup(from, to);
+      CHECK_NOTHROW(
+          to.exec("INSERT INTO " + table + " (" + table + ", rank) VALUES ('integrity-check', 1)"));
+    }
+  }
+}
+
+std::string hits(const std::string& path, const std::string& sql) {
+  return Database(path, Database::Mode::kReadOnly).query_text(sql).value_or("-");
+}
+
+bool is_taken(ReplayResult result) {
+  return result == ReplayResult::kApplied || result == ReplayResult::kMerged;
+}
+
+void all_equal(MergeBench& b) {
+  CHECK(b.catch_up(b.nodes[0]) == "");
+  CHECK(b.catch_up(b.nodes[1]) == "");
+}
+
+}  // namespace
+
+TEST_CASE("virtual definition: module and options are read however they are quoted and spaced") {
+  VirtualDefinition one = parse_virtual(
+      "CREATE VIRTUAL TABLE \"a using fts3(x)\" USING fts5 (name, 'content=x', content = 'my ''t',"
+      " content_rowid=[id])");
+  CHECK(one.module == "fts5");
+  CHECK(one.options["content"] == "my 't");
+  CHECK(one.options["content_rowid"] == "id");
+  CHECK(one.options.size() == 2);
+  one = parse_virtual("create virtual table t using FTS4(content=\"\", a, tokenize=porter)");
+  CHECK(one.module == "fts4");
+  CHECK(one.options["content"].empty());
+  CHECK(one.options.contains("content"));
+  CHECK(parse_virtual("CREATE VIRTUAL TABLE t USING rtree").module == "rtree");
+}
+
+TEST_CASE("merge: documents of two nodes and the master, every search finds the same everywhere") {
+  for (const bool first_a : {true, false}) {
+    CAPTURE(first_a);
+    MergeBench b(kDocuments, 2);
+    MergeBench::Node& one = b.nodes[0];
+    MergeBench::Node& two = b.nodes[1];
+    b.edit(one, "INSERT INTO page (rowid, title, body) VALUES (10, 'ten', 'yellow one')", 1);
+    b.edit(one, "UPDATE page SET body = 'red and white' WHERE rowid = 1", 2);
+    b.edit(two, "INSERT INTO page (rowid, title, body) VALUES (20, 'twenty', 'yellow two')", 3);
+    b.edit(two, "DELETE FROM page WHERE rowid = 2", 4);
+    b.master.write("INSERT INTO page (rowid, title, body) VALUES (30, 'thirty', 'yellow three')");
+    b.master.write("UPDATE page SET body = 'blue and white' WHERE rowid = 3");
+    for (MergeBench::Node* const node : {first_a ? &one : &two, first_a ? &two : &one}) {
+      for (const Replayed& outcome : b.hand_over(*node)) {
+        CHECK_MESSAGE(is_taken(outcome.result), outcome.text);
+      }
+    }
+    all_equal(b);
+    check_fts5(b, "page");
+    for (const std::string& path : {b.master.path, one.path, two.path}) {
+      CHECK(hits(path, "SELECT group_concat(rowid) FROM page WHERE page MATCH 'yellow'") ==
+            "10,20,30");
+      CHECK(hits(path, "SELECT group_concat(rowid) FROM page WHERE page MATCH 'white'") == "1,3");
+      CHECK(hits(path, "SELECT count(*) FROM page WHERE page MATCH 'green'") == "0");
+    }
+    CHECK(b.master.count("SELECT count(*) FROM csa_conflicts") == 0);
+    CHECK(b.master.replay_difference() == "");
+  }
+}
+
+TEST_CASE("merge: one document changed twice, the later edit is found, the other is in the inbox") {
+  for (const bool first_a : {true, false}) {
+    CAPTURE(first_a);
+    MergeBench b(kDocuments, 2);
+    b.edit(b.nodes[0], "UPDATE page SET body = 'older words' WHERE rowid = 1", 1);
+    b.edit(b.nodes[1], "UPDATE page SET body = 'later words' WHERE rowid = 1", 2000);
+    (void)b.hand_over(b.nodes[first_a ? 0 : 1]);
+    (void)b.hand_over(b.nodes[first_a ? 1 : 0]);
+    all_equal(b);
+    check_fts5(b, "page");
+    CHECK(hits(b.master.path, "SELECT rowid FROM page WHERE page MATCH 'later'") == "1");
+    CHECK(hits(b.master.path, "SELECT count(*) FROM page WHERE page MATCH 'older'") == "0");
+    CHECK(b.master.count("SELECT count(*) FROM csa_conflicts WHERE broker LIKE '%older%' OR"
+                         " node_row LIKE '%older%'") > 0);
+  }
+}
+
+TEST_CASE("merge: an index over another table follows its merged rows, whoever changed them") {
+  for (const bool first_a : {true, false}) {
+    CAPTURE(first_a);
+    MergeBench b(kExternal, 2);
+    MergeBench::Node& one = b.nodes[0];
+    MergeBench::Node& two = b.nodes[1];
+    b.edit(one, "INSERT INTO part (name) VALUES ('yellow one')", 1);
+    b.edit(one, "UPDATE part SET name = 'older bolt' WHERE id = 1", 2);
+    b.edit(two, "INSERT INTO part (name) VALUES ('yellow two')", 3);  // the same id
+    b.edit(two, "UPDATE part SET name = 'later bolt' WHERE id = 1", 2000);
+    b.edit(two, "DELETE FROM part WHERE id = 2", 2001);
+    b.master.write("UPDATE part SET name = 'blue and white' WHERE id = 3");
+    for (MergeBench::Node* const node : {first_a ? &one : &two, first_a ? &two : &one}) {
+      for (const Replayed& outcome : b.hand_over(*node)) {
+        CHECK(outcome.result != ReplayResult::kParked);
+      }
+    }
+    all_equal(b);
+    check_fts5(b, "search");
+    for (const std::string& path : {b.master.path, one.path, two.path}) {
+      CHECK(hits(path, "SELECT count(*) FROM search WHERE search MATCH 'yellow'") == "2");
+      CHECK(hits(path, "SELECT name FROM search WHERE search MATCH 'bolt'") == "later bolt");
+      CHECK(hits(path, "SELECT count(*) FROM search WHERE search MATCH 'nut'") == "0");
+      CHECK(hits(path, "SELECT rowid FROM search WHERE search MATCH 'white'") == "3");
+    }
+  }
+}
+
+TEST_CASE("merge: an index that a node built anew is built anew at the master") {
+  MergeBench b(
+      "CREATE TABLE part (id INTEGER PRIMARY KEY, name TEXT);"
+      "CREATE VIRTUAL TABLE search USING fts5 (name, content = 'part', content_rowid = 'id');",
+      2);
+  b.edit(b.nodes[0], "INSERT INTO part VALUES (1, 'red')", 1);
+  b.edit(b.nodes[0], "INSERT INTO search (search) VALUES ('rebuild')", 2);
+  b.edit(b.nodes[1], "INSERT INTO part VALUES (2, 'green')", 3);
+  b.edit(b.nodes[1], "INSERT INTO search (search) VALUES ('rebuild')", 4);
+  (void)b.hand_over(b.nodes[0]);
+  (void)b.hand_over(b.nodes[1]);
+  all_equal(b);
+  check_fts5(b, "search");
+  CHECK(hits(b.nodes[0].path, "SELECT count(*) FROM search WHERE search MATCH 'red OR green'") ==
+        "2");
+}
+
+TEST_CASE("merge: documents of FTS4 and of its external content are found everywhere") {
+  MergeBench b(
+      "CREATE VIRTUAL TABLE page USING fts4 (title, body);"
+      "CREATE TABLE part (id INTEGER PRIMARY KEY, name TEXT);"
+      "CREATE VIRTUAL TABLE search USING fts4 (content=\"part\", name);"
+      "CREATE TRIGGER part_in AFTER INSERT ON part BEGIN"
+      "  INSERT INTO search (docid, name) VALUES (new.id, new.name); END;",
+      2);
+  for (std::size_t i = 0; i < 2; ++i) {
+    const std::string n = std::to_string(i + 1);
+    b.edit(b.nodes[i], "INSERT INTO page (docid, title, body) VALUES (" + n + ", 't', 'red')", 1);
+    b.edit(b.nodes[i], "INSERT INTO part (name) VALUES ('green " + n + "')", 2);
+  }
+  for (MergeBench::Node& node : b.nodes) {
+    for (const Replayed& outcome : b.hand_over(node)) {
+      CHECK_MESSAGE(is_taken(outcome.result), outcome.text);
+    }
+  }
+  all_equal(b);
+  for (const MergeBench::Node& node : b.nodes) {
+    CHECK(hits(node.path, "SELECT count(*) FROM page WHERE page MATCH 'red'") == "2");
+    CHECK(hits(node.path, "SELECT count(*) FROM search WHERE search MATCH 'green'") == "2");
+  }
+}
+
+TEST_CASE("merge: index tables that nothing can be told of are parked when others changed them") {
+  for (const char* const schema : {"CREATE VIRTUAL TABLE page USING fts5 (body, content = '')",
+                                   "CREATE VIRTUAL TABLE page USING rtree (id, x0, x1)"}) {
+    CAPTURE(schema);
+    MergeBench b(schema, 2);
+    const bool rtree = std::string(schema).find("rtree") != std::string::npos;
+    const auto insert = [&](int id) {
+      const std::string n = std::to_string(id);
+      return rtree ? "INSERT INTO page VALUES (" + n + ", 1, 2)"
+                   : "INSERT INTO page (rowid, body) VALUES (" + n + ", 'word')";
+    };
+    b.edit(b.nodes[0], insert(1), 1);
+    b.edit(b.nodes[1], insert(2), 2);
+    CHECK(b.hand_over(b.nodes[0])[0].result == ReplayResult::kApplied);
+    const Replayed second = b.hand_over(b.nodes[1])[0];
+    CHECK(second.result == ReplayResult::kParked);
+    CHECK(second.text.find("make the change again") != std::string::npos);
+    all_equal(b);
+  }
+}
+
+}  // namespace csa
