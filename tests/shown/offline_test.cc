@@ -1,0 +1,243 @@
+// What offline work costs: 20,000 rows handed over and merged, the same again, and a laptop with a
+// large replica that was away.
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+
+#include "common/sqlite.h"
+#include "common/system_clock.h"
+#include "tests/shown/measure.h"
+#include "tests/system/lan.h"
+
+namespace csa::shown_test {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using system_test::eventually;
+using system_test::Place;
+using system_test::Program;
+using system_test::Ready;
+using Status = WriteResult::Status;
+
+constexpr std::int64_t kRows = 20'000;
+
+// kRows rows from `first` on, `each` a call.
+std::vector<std::string> inserts(std::int64_t first, std::int64_t each) {
+  std::vector<std::string> calls;
+  for (std::int64_t from = first; from < first + kRows; from += each) {
+    calls.push_back("WITH RECURSIVE n(i) AS (SELECT " + std::to_string(from) +
+                    " UNION ALL SELECT i + 1 FROM n WHERE i < " + std::to_string(from + each - 1) +
+                    ") INSERT INTO item SELECT i, i % 1000, 'item number ' || i FROM n");
+  }
+  return calls;
+}
+
+// A replica of the test's own process, whose return is timed from its first word with the broker.
+class Node {
+ public:
+  Node(const Place& place, const std::string& replica) {
+    ClientOptions options = place.client_options(replica);
+    options.on_event = [this](const ClientEvent& event) {
+      if (event.kind == ClientEvent::Kind::kState && event.state == ClientState::kReplaying &&
+          !replaying_) {
+        since_ = monotonic_now();
+        replaying_ = true;
+      }
+    };
+    OpenedClient opened = Client::open(options);
+    REQUIRE_MESSAGE(opened.client, opened.failure.text);
+    client_ = std::move(opened.client);
+  }
+  Client& operator*() { return *client_; }
+  Client* operator->() { return client_.get(); }
+  void forget() { replaying_ = false; }
+  // Until all is handed over and in `master_sees`; the seconds since the replay began.
+  double returned(const std::function<bool()>& others_see) {
+    REQUIRE(eventually(
+        [&] {
+          const ClientStatus status = client_->status();
+          return status.state == ClientState::kLive && status.pending == 0 && others_see();
+        },
+        seconds{120}));
+    REQUIRE(replaying_);
+    return std::chrono::duration<double>(monotonic_now() - since_).count();
+  }
+
+ private:
+  std::atomic<bool> replaying_{false};
+  TimePoint since_;
+  std::unique_ptr<Client> client_;
+};
+
+void copy_replica(const std::string& from, const std::string& to) {
+  for (const char* const ending : {"", "-wal"}) {
+    std::error_code none;
+    std::filesystem::remove(to + ending, none);
+    std::filesystem::copy_file(from + ending, to + ending, none);
+  }
+  std::error_code none;
+  std::filesystem::remove(to + "-shm", none);
+}
+
+double offline_round(const Place& place, std::int64_t first, std::int64_t each, double& again) {
+  const std::string path = place.file("away.db");
+  const std::string kept = place.file("kept.db");
+  {
+    // Without a broker: nothing serves at this moment.
+    Node away(place, "away.db");
+    REQUIRE(away->wait_for(ClientState::kStandalone, seconds{20}));
+    for (const std::string& call : inserts(first, each)) {
+      REQUIRE(away->exec(call).status == Status::kJournaled);
+    }
+  }
+  copy_replica(path, kept);
+  Ready ready;
+  const Program broker = place.serve(ready);
+  Node other(place, "other.db");
+  REQUIRE(other->wait_for(ClientState::kLive, seconds{20}));
+  const std::string count = "SELECT count(*) FROM item WHERE id >= " + std::to_string(first);
+  const auto others_see = [&] {
+    return system_test::count_of(place.file("other.db"), count) == kRows;
+  };
+  double took = 0;
+  {
+    Node away(place, "away.db");
+    took = away.returned(others_see);
+  }
+  // As if no answer had come: the replica of before, once more.
+  copy_replica(kept, path);
+  const std::string everything = "SELECT count(*) || ' ' || sum(qty) FROM item";
+  const std::string before =
+      Database(place.master(), Database::Mode::kReadOnly).query_text(everything).value_or("");
+  Node away(place, "away.db");
+  again = away.returned(others_see);
+  CHECK(Database(place.master(), Database::Mode::kReadOnly).query_text(everything) == before);
+  CHECK(place.difference_of("away.db") == "");
+  return took;
+}
+
+}  // namespace
+
+TEST_CASE("shown: replay: 20,000 offline rows cost at most three times as many online ones") {
+  const Place place;
+  place.create("CREATE TABLE item (id INTEGER PRIMARY KEY, qty INTEGER NOT NULL, name TEXT);");
+  double online = 0;
+  {
+    Ready ready;
+    const Program broker = place.serve(ready);
+    Node writer(place, "away.db");
+    Node other(place, "other.db");
+    REQUIRE(writer->wait_for(ClientState::kLive, seconds{20}));
+    REQUIRE(other->wait_for(ClientState::kLive, seconds{20}));
+    const TimePoint start = monotonic_now();
+    REQUIRE(writer->exec(inserts(1, kRows).front()).status == Status::kCommitted);
+    REQUIRE(eventually([&] {
+      return system_test::count_of(place.file("other.db"), "SELECT count(*) FROM item") == kRows;
+    }));
+    online = std::chrono::duration<double>(monotonic_now() - start).count();
+  }
+  show("replay: 20,000 rows online in one transaction, until another node sees them: " +
+       decimal(online * 1000) + " ms");
+  std::int64_t first = kRows + 1;
+  for (const std::int64_t each : {kRows, std::int64_t{1000}}) {
+    double again = 0;
+    const double took = offline_round(place, first, each, again);
+    first += kRows;
+    show("replay: 20,000 rows offline in " + std::to_string(kRows / each) +
+         " transactions, merged and seen by another node: " + decimal(took * 1000) + " ms, " +
+         decimal(took / online) + " times; the same again: " + decimal(again * 1000) + " ms, " +
+         decimal(again / took));
+    CHECK(took <= 3 * online);
+    CHECK(again <= took / 10);
+  }
+}
+
+TEST_CASE("shown: laptop: a 500 MB replica returns, bytes by the changes, no full copy") {
+  if (system_test::skipped_without_root()) return;
+  const Place place("default");
+  system_test::Lans lans;
+  lans.add_lan("lan");
+  int number = 1;
+  for (const char* const computer : {"office", "laptop"}) {
+    lans.add_computer(computer);
+    lans.plug(computer, "lan", "10.77.0." + std::to_string(number++) + "/24");
+  }
+  place.create(
+      "CREATE TABLE big (id INTEGER PRIMARY KEY, body BLOB NOT NULL);"
+      "CREATE TABLE part (id INTEGER PRIMARY KEY, name TEXT, body BLOB);"
+      "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 8000)"
+      " INSERT INTO big SELECT i, randomblob(65536) FROM n;");
+  const auto carried = [&] {
+    std::uint64_t bytes = 0;
+    for (const char* const way : {"rx", "tx"}) {
+      system_test::Launch cat;
+      cat.command = {"cat", std::string("/sys/class/net/lan0/statistics/") + way + "_bytes"};
+      bytes += std::stoull(system_test::run(lans.on("laptop", cat)).out);
+    }
+    return bytes;
+  };
+  std::optional<Program> broker(lans.on("office", place.broker({"serve"})));
+  REQUIRE(broker->line_with("csa-broker: ready"));
+  {
+    Program laptop(lans.on("laptop", place.node("laptop.db", {"run"})));
+    REQUIRE(laptop.line_with("state=live", seconds{120}));
+    laptop.signal(SIGTERM);
+    CHECK(laptop.exit_code() == 0);
+  }
+  const auto log_bytes = [&] {
+    return system_test::count_of(place.master(),
+                                 "SELECT coalesce(sum(length(body)), 0) FROM csa_log");
+  };
+  const std::int64_t before = log_bytes();
+  const auto type = [&](const char* computer, const std::string& replica, const std::string& sql) {
+    system_test::Launch launch = place.node(
+        replica,
+        {"shell", "--discovery-timeout", computer == std::string("laptop") ? "100ms" : "5s"});
+    launch.input = sql;
+    const system_test::Finished done = system_test::run(lans.on(computer, launch), seconds{120});
+    REQUIRE_MESSAGE(done.code == 0, done.err);
+  };
+  std::string elsewhere;
+  for (int i = 0; i < 100; ++i) {
+    elsewhere +=
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100)"
+        " INSERT INTO part (name, body) SELECT 'part ' || i, randomblob(200) FROM n;\n";
+  }
+  type("office", "office.db", elsewhere);
+  broker->signal(SIGTERM);
+  CHECK(broker->exit_code() == 0);
+  broker.reset();
+  std::string own;
+  for (int i = 0; i < 100; ++i) {
+    own += "INSERT INTO part (name, body) VALUES ('own', randomblob(200));\n";
+  }
+  type("laptop", "laptop.db", own);
+  const std::int64_t journal = system_test::count_of(
+      place.file("laptop.db"), "SELECT sum(length(body)) FROM csa_journal_part");
+  broker.emplace(lans.on("office", place.broker({"serve"})));
+  REQUIRE(broker->line_with("csa-broker: ready"));
+  const std::uint64_t start = carried();
+  const TimePoint at = monotonic_now();
+  Program laptop(lans.on("laptop", place.node("laptop.db", {"run"})));
+  REQUIRE(laptop.line_with("state=live", seconds{60}));
+  REQUIRE(eventually([&] {
+    return system_test::count_of(place.file("laptop.db"), "SELECT count(*) FROM part") == 10'100;
+  }));
+  const double took = std::chrono::duration<double>(monotonic_now() - at).count();
+  const std::uint64_t bytes = carried() - start;
+  const std::int64_t changes = log_bytes() - before + journal;
+  show("laptop: back after 10,000 changes elsewhere and 100 of its own: " +
+       std::to_string(bytes / 1024) + " KiB on the wire in " + decimal(took) +
+       " s; the changes are " + std::to_string(changes / 1024) + " KiB, so " +
+       decimal(static_cast<double>(bytes) / static_cast<double>(changes)) + " times");
+  CHECK(bytes < 2 * static_cast<std::uint64_t>(changes));
+  laptop.signal(SIGTERM);
+  CHECK(laptop.exit_code() == 0);
+  CHECK(laptop.errors().find("full copy") == std::string::npos);
+  CHECK(place.difference_of("laptop.db") == "");
+}
+
+}  // namespace csa::shown_test
