@@ -34,7 +34,8 @@ class Download {
 
   Status run() {
     if (fd_ < 0) return disk("make");
-    peer_.uplink().send(SnapshotGet{});
+    // Not a copy that was cut for somebody else before: everything that is acknowledged by now.
+    peer_.uplink().send(SnapshotGet{{}, 0, 0, peer_.uplink().welcome().head.seq});
     TimePoint heard = monotonic_now();
     while (!end_) {
       const Peer::Turn turn = peer_.turn(limits::kPollMax);
