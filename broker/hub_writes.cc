@@ -30,7 +30,7 @@ bool changes_settings(const WriteRequest& request) {
     return rules->replace || !rules->rules.empty();
   }
   if (const auto* const conflict = std::get_if<Conflict>(&request)) {
-    return conflict->verb != ConflictVerb::kShow;
+    return conflict->verb != ConflictVerb::kShow && conflict->verb != ConflictVerb::kShowLost;
   }
   return std::holds_alternative<Migrate>(request);
 }

@@ -56,11 +56,14 @@ enum class GroupKind : std::uint8_t { kWrites, kMigration, kReplays };
 
 GroupKind kind_of(const WriteJob& job) {
   if (std::holds_alternative<Migrate>(job.request)) return GroupKind::kMigration;
-  return std::holds_alternative<Replay>(job.request) ? GroupKind::kReplays : GroupKind::kWrites;
+  const auto* const conflict = std::get_if<Conflict>(&job.request);
+  const bool recovers = conflict != nullptr && conflict->verb == ConflictVerb::kRecover;
+  return recovers || std::holds_alternative<Replay>(job.request) ? GroupKind::kReplays
+                                                                 : GroupKind::kWrites;
 }
 
-// A migration runs without foreign keys; so do replays, and without triggers: what those did is in
-// the journal. SQLite takes the first setting only outside a transaction.
+// A migration runs without foreign keys; so do replays and what is recovered, and without triggers:
+// what those did is in the journal. SQLite takes the first setting only outside a transaction.
 class RulesOff {
  public:
   RulesOff(const Database& db, GroupKind kind) : db_(db), kind_(kind) { turn(0); }
@@ -313,7 +316,7 @@ void Ledger::Impl::refuse_group(Batch& batch, std::size_t first, std::size_t las
   for (std::size_t i = first; i < last; ++i) {
     if (batch.forced[i]) {
       batch.answers[i] = batch.forced[i];
-    } else if (kind_of(batch.jobs[i]) == GroupKind::kReplays) {
+    } else if (std::holds_alternative<Replay>(batch.jobs[i].request)) {
       batch.answers[i] =
           Replayed{tx_of(batch.jobs[i].request), ReplayResult::kBusy, 0, {}, why.message, {}};
     } else {

@@ -39,8 +39,20 @@ struct Ledger::Impl {
   // Jobs (ledger_job.cc). False: the whole transaction is gone; `answer` is the guilty job's.
   [[nodiscard]] bool run_job(const WriteJob& job, GroupState& state, Answer& answer);
   [[nodiscard]] std::optional<Answer> known_answer(const TxId& tx, const Id128& hash);
+  struct EditTime {
+    WallTime time;
+    std::uint32_t error_ms = 0;
+  };
   [[nodiscard]] std::variant<CallEffect, Rejection> run_request(const WriteJob& job,
-                                                                const Spill*& body);
+                                                                const GroupState& state,
+                                                                const Spill*& body,
+                                                                EditTime& edited);
+  [[nodiscard]] std::variant<CallEffect, Rejection> run_conflict(const Conflict& request,
+                                                                 const GroupState& state,
+                                                                 EditTime& edited);
+  [[nodiscard]] std::variant<CallEffect, Rejection> recover(std::int64_t id,
+                                                            const GroupState& state,
+                                                            EditTime& edited);
   [[nodiscard]] std::optional<Rejection> end_request(const Spill*& body, std::uint32_t statement);
   [[nodiscard]] bool refused_early(const WriteJob& job, const GroupState& state, Answer& answer);
   void append_entry(EntryHeader header, const Spill& body, GroupState& state);

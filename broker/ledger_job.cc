@@ -6,6 +6,7 @@
 #include "broker/ledger_impl.h"
 #include "broker/ledger_migrate.h"
 #include "broker/ledger_rules.h"
+#include "broker/lost_transactions.h"
 #include "common/codec.h"
 #include "common/limits.h"
 #include "common/schema.h"
@@ -113,7 +114,8 @@ bool Ledger::Impl::run_job(const WriteJob& job, GroupState& state, Answer& answe
   savepoint.run();
   capture->begin();
   const Spill* body = nullptr;
-  std::variant<CallEffect, Rejection> done = run_request(job, body);
+  EditTime edited{state.time};
+  std::variant<CallEffect, Rejection> done = run_request(job, state, body, edited);
   if (const auto* const rejection = std::get_if<Rejection>(&done)) {
     answer = nack_of(tx, *rejection);
     guilt_lasts = rejection->lasting;
@@ -121,6 +123,7 @@ bool Ledger::Impl::run_job(const WriteJob& job, GroupState& state, Answer& answe
     rollback_to.run();
     release.run();
     capture->discard();
+    merge->forget();  // it may have been at work
     if (rejection->lasting) store_outcome(tx, hash, answer);
     return true;
   }
@@ -130,7 +133,9 @@ bool Ledger::Impl::run_job(const WriteJob& job, GroupState& state, Answer& answe
   if (body->size() > 0) {
     EntryHeader header;
     header.tx = tx;
-    header.time = header.edited = state.time;
+    header.time = state.time;
+    header.edited = edited.time;
+    header.edited_error_ms = edited.error_ms;
     header.hostname = job.hostname;
     header.kind = schema ? EntryKind::kSchema : EntryKind::kChanges;
     header.request_hash = hash;
@@ -151,8 +156,40 @@ bool Ledger::Impl::run_job(const WriteJob& job, GroupState& state, Answer& answe
   return true;
 }
 
+std::variant<CallEffect, Rejection> Ledger::Impl::run_conflict(const Conflict& request,
+                                                               const GroupState& state,
+                                                               EditTime& edited) {
+  switch (request.verb) {
+    case ConflictVerb::kRecover:
+      return recover(request.id, state, edited);
+    case ConflictVerb::kShowLost:
+    case ConflictVerb::kForgetLost:
+      return settle_lost(db, request, options.rows_max);
+    case ConflictVerb::kShow:
+    case ConflictVerb::kRestore:
+    case ConflictVerb::kDismiss:
+      break;
+  }
+  return settle_conflict(db, request, options.rows_max);
+}
+
+std::variant<CallEffect, Rejection> Ledger::Impl::recover(std::int64_t id, const GroupState& state,
+                                                          EditTime& edited) {
+  const auto merge_lost = [&](const ReplayEntry& entry) {
+    return merge->run(entry, MergeContext{state.meta, state.time});
+  };
+  std::variant<Recovered, Rejection> done =
+      recover_lost(db, id, options.spill_directory, merge_lost);
+  if (auto* const rejection = std::get_if<Rejection>(&done)) return std::move(*rejection);
+  auto& recovered = std::get<Recovered>(done);
+  edited = {std::min(recovered.edited, state.time), recovered.edited_error_ms};
+  return std::move(recovered.effect);
+}
+
 std::variant<CallEffect, Rejection> Ledger::Impl::run_request(const WriteJob& job,
-                                                              const Spill*& body) {
+                                                              const GroupState& state,
+                                                              const Spill*& body,
+                                                              EditTime& edited) {
   const CallLimits call_limits{options.max_changes, options.rows_max};
   std::variant<CallEffect, Rejection> done;
   std::uint32_t statement = 0;
@@ -165,7 +202,7 @@ std::variant<CallEffect, Rejection> Ledger::Impl::run_request(const WriteJob& jo
       } else if (const auto* const rules = std::get_if<Rules>(&job.request)) {
         done = set_rules(db, *rules);
       } else if (const auto* const conflict = std::get_if<Conflict>(&job.request)) {
-        done = settle_conflict(db, *conflict, options.rows_max);
+        done = run_conflict(*conflict, state, edited);
       } else {
         done = Migration(db, *sandbox, *capture, call_limits).run(std::get<Migrate>(job.request));
       }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "broker/ledger_impl.h"
+#include "broker/lost_transactions.h"
 #include "common/codec.h"
 #include "common/limits.h"
 
@@ -85,6 +86,14 @@ Replayed Ledger::Impl::run_replay(const Replay& replay, const std::string& hostn
     if (is_outcome(known->result)) parts.drop(tx.node);
     return std::move(*known);
   }
+  const TxId& lost = replay.header.lost;
+  if (replay.header.is_lost() && outcomes->find(lost)) {
+    Replayed had{tx, ReplayResult::kOffered, replay.header.size, meta.position.seq, {}, {}};
+    had.text = "the master has " + to_string(lost);
+    parts.drop(tx.node);
+    outcomes->add({tx, request_hash(replay), had});  // the next entry asks for it
+    return had;
+  }
   const std::optional<ReplayParts::Taken> taken = parts.take(replay);
   if (!taken) return no_outcome(tx, ReplayResult::kAgain, {});
   if (taken->whole == nullptr) return Replayed{tx, ReplayResult::kMore, taken->here, {}, {}, {}};
@@ -115,7 +124,9 @@ Replayed Ledger::Impl::merge_entry(const ReplayEntry& entry,
     savepoint.run();
     capture->begin();
     open_work.run();
-    MergeOutcome done = park ? merge->park(entry, context, *park) : merge->run(entry, context);
+    MergeOutcome done = entry.header.is_lost() ? keep_lost(db, entry)
+                        : park                 ? merge->park(entry, context, *park)
+                                               : merge->run(entry, context);
     const Spill* body = nullptr;
     const std::optional<Rejection> failure = end_request(body, 0);
     if (failure) {

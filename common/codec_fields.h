@@ -65,6 +65,8 @@ void fields(A& a, Ref<A, JournalHeader> m) {
   a("changes", m.changes);
   a("last_insert_rowid", m.last_insert_rowid);
   a("size", m.size);
+  a("lost", m.lost);
+  a("lost_hostname", m.lost_hostname);
 }
 template <class A>
 void fields(A& a, Ref<A, KeyChange> m) {

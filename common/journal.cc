@@ -7,6 +7,7 @@
 #include "common/check.h"
 #include "common/codec.h"
 #include "common/limits.h"
+#include "common/undo.h"
 
 namespace csa {
 namespace {
@@ -199,47 +200,18 @@ Status Journal::undo(const Take& take) const {
     Result<Entry> entry = entry_of(row);
     row.reset();
     if (!entry) return entry.error();
+    below = entry->header.tx.counter;
+    if (entry->header.is_lost()) continue;  // never made here
     CSA_TRY(prove(*entry));
     CSA_TRY(undo_entry(*entry, take));
-    below = entry->header.tx.counter;
   }
 }
 
-// Forward once to learn where each part begins, then part by part from the last one.
 Status Journal::undo_entry(const Entry& entry, const Take& take) const {
   const std::uint64_t counter = entry.header.tx.counter;
-  const auto unreadable = [&](const Error& error) { return damaged(counter, error.what); };
-  std::vector<ChangeReader> starts;  // as they stand before each part
-  ChangeReader reader;
-  std::uint64_t size = 0;
-  while (size < entry.header.size) {
-    starts.push_back(reader);
-    const Bytes bytes = part(counter, starts.size() - 1);
-    size += bytes.size();
-    reader.feed(bytes);
-    while (true) {
-      Result<std::optional<Change>> change = reader.next();
-      if (!change) return unreadable(change.error());
-      if (!*change) break;
-    }
-  }
-  if (!reader.at_boundary()) return damaged(counter, "it ends inside a change");
-  while (!starts.empty()) {
-    ChangeReader part_reader = std::move(starts.back());
-    starts.pop_back();
-    part_reader.feed(part(counter, starts.size()));
-    std::vector<Change> changes;
-    while (true) {
-      Result<std::optional<Change>> change = part_reader.next();
-      if (!change) return unreadable(change.error());
-      if (!*change) break;
-      changes.push_back(std::move(**change));
-    }
-    for (auto change = changes.rbegin(); change != changes.rend(); ++change) {
-      CSA_TRY(take(inverse(*change), part_reader.tables()));
-    }
-  }
-  return Ok{};
+  const auto read = [&](std::uint64_t offset) { return part(counter, offset / limits::kPieceMax); };
+  const auto unreadable = [&](const std::string& why) { return damaged(counter, why); };
+  return undo_changes({entry.header.size, read, unreadable}, take);
 }
 
 void Journal::unmark() const { db_.exec("UPDATE csa_journal SET answered = 0"); }

@@ -5,7 +5,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,6 +15,7 @@
 #include "common/result.h"
 #include "common/spill.h"
 #include "common/sqlite.h"
+#include "common/undo.h"
 
 namespace csa {
 
@@ -48,8 +48,8 @@ class Journal {
   // The entry has its outcome; kept until clear(). Idempotent. Inside a transaction.
   void mark_answered(const Replayed& answer, JournalState& state) const;
   // The inverse of every change, newest first, to `take` until it fails. Memory is bounded by a few
-  // hundred KiB and the largest row.
-  using Take = std::function<Status(const Change& change, const std::vector<ChangeTable>& tables)>;
+  // hundred KiB and the largest row. Entries that were never made here are left out.
+  using Take = TakeChange;
   [[nodiscard]] Status undo(const Take& take) const;
   // Another history of the master may not know the outcomes: every entry is to be handed over anew.
   // Inside a transaction.

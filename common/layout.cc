@@ -30,7 +30,7 @@ std::optional<std::vector<std::string>> strings_of(const nlohmann::json& table, 
 
 Layout read_layout(const Database& db) {
   Layout layout;
-  for (const std::string& name : shared_tables(db)) {
+  for (const std::string& name : replicated_tables(db)) {
     const std::optional<TableInfo> info = table_info(db, name);
     if (!info) continue;
     TableLayout& table = layout[name];

@@ -133,7 +133,7 @@ struct Validity {
     return m.bytes.empty() ? "the part is empty" : Why();
   }
   Why operator()(const Replayed& m) const {
-    if (!known(m.result, ReplayResult::kStood)) return "unknown result";
+    if (!known(m.result, ReplayResult::kOffered)) return "unknown result";
     if (m.keys.size() > limits::kKeyChangesMax) return "too many keys";
     for (const KeyChange& key : m.keys) {
       if (const Why why = too_long("a table's name", key.table)) return why;
@@ -152,7 +152,7 @@ struct Validity {
   }
   Why operator()(const Conflict& m) const {
     if (m.tx.counter == 0) return "tx has counter 0";
-    return known(m.verb, ConflictVerb::kShow) ? Why() : "unknown verb";
+    return known(m.verb, ConflictVerb::kForgetLost) ? Why() : "unknown verb";
   }
   Why operator()(const LogSlice& m) const { return bad_pieces(m.pieces, m.head); }
   Why operator()(const SnapshotChunk& m) const {
@@ -271,6 +271,8 @@ std::string_view to_string(ReplayResult result) {
       return "parked";
     case ReplayResult::kStood:
       return "stood";
+    case ReplayResult::kOffered:
+      return "offered";
   }
   return "?";
 }
@@ -289,6 +291,10 @@ std::optional<std::string> invalid(const EntryHeader& header) {
 
 std::optional<std::string> invalid(const JournalHeader& header) {
   if (header.tx.node.value.is_zero() || header.tx.counter == 0) return "an entry has no TxId";
+  if (header.lost.node.value.is_zero() != (header.lost.counter == 0)) {
+    return "a lost entry has half a TxId";
+  }
+  if (const auto why = too_long("a lost entry's hostname", header.lost_hostname)) return why;
   return header.size > 0 ? Why() : "an entry changes nothing";
 }
 

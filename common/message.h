@@ -200,9 +200,19 @@ struct Rules {
   bool operator==(const Rules&) const = default;
 };
 
-// kRestore: the loser's row becomes the row, as a new write. kDismiss: it is looked at. kShow: the
-// Ack's rows are the inbox's from `id` on, as many as it can carry. Wire values, never reused.
-enum class ConflictVerb : std::uint8_t { kRestore = 1, kDismiss = 2, kShow = 3 };
+// Of the inbox. kRestore: the loser's row becomes the row, as a new write. kDismiss: it is looked
+// at. kShow: the Ack's rows are the inbox's from `id` on, as many as it can carry. Of csa_lost, by
+// its id: kShowLost as kShow; kRecover: the transaction is merged now, as if its node had been
+// offline, and the Ack's one row says what became of it; kForgetLost: nobody wants it any more.
+// Wire values, never reused.
+enum class ConflictVerb : std::uint8_t {
+  kRestore = 1,
+  kDismiss = 2,
+  kShow = 3,
+  kShowLost = 4,
+  kRecover = 5,
+  kForgetLost = 6,
+};
 
 struct Conflict {
   TxId tx;

@@ -28,6 +28,11 @@ struct JournalHeader {
   std::int64_t changes = 0;
   std::optional<std::int64_t> last_insert_rowid;
   std::uint64_t size = 0;  // bytes of the changeset (of the journal's kind, see changeset.h)
+  // No offline work, but a transaction of a history that the master has lost (recover.h): under
+  // which TxId it was committed there, by whom. Counter zero: offline work.
+  TxId lost;
+  std::string lost_hostname;
+  [[nodiscard]] bool is_lost() const { return lost.counter != 0; }
   bool operator==(const JournalHeader&) const = default;
 };
 
@@ -56,6 +61,7 @@ enum class ReplayResult : std::uint8_t {
   kSplit = 7,       // some of its rows won, others lost; those are in the inbox
   kParked = 8,      // it could not be applied and lies in the inbox whole
   kStood = 9,       // the master held the outcome of the WRITE under this TxId; that stands
+  kOffered = 10,    // lost by the master: it is in csa_lost, for a person to decide
 };
 [[nodiscard]] std::string_view to_string(ReplayResult result);  // "applied", "merged", ...
 [[nodiscard]] constexpr bool is_outcome(ReplayResult result) {

@@ -186,7 +186,8 @@ TableClass table_class(std::string_view table) {
   const std::string name = lower(table);
   if (name.starts_with("sqlite_")) return TableClass::kSqlite;
   if (!name.starts_with("csa_")) return TableClass::kApplication;
-  constexpr std::array kShared = {"csa_conflicts", "csa_rule", "csa_remap"};
+  constexpr std::array kShared = {"csa_conflicts", "csa_rule", "csa_remap", "csa_lost",
+                                  "csa_lost_part"};
   if (std::find(kShared.begin(), kShared.end(), name) != kShared.end()) return TableClass::kShared;
   constexpr std::array kPrivate = {"csa_private", "csa_journal", "csa_journal_part",
                                    "csa_journal_outcome"};
@@ -214,17 +215,27 @@ std::optional<TableInfo> table_info(const Database& db, std::string_view table) 
   return info;
 }
 
-std::vector<std::string> shared_tables(const Database& db) {
+namespace {
+
+std::vector<std::string> tables_of(const Database& db, bool own_too) {
   // Virtual tables have no root page.
   Statement statement = db.prepare(
       "SELECT name FROM main.sqlite_schema WHERE type = 'table' AND rootpage > 0 ORDER BY name");
   std::vector<std::string> tables;
   while (statement.step()) {
     std::string name = statement.column_text(0);
-    if (table_class(name) == TableClass::kApplication) tables.push_back(std::move(name));
+    const TableClass kind = table_class(name);
+    const bool own = own_too && kind == TableClass::kShared;
+    if (own || kind == TableClass::kApplication) tables.push_back(std::move(name));
   }
   return tables;
 }
+
+}  // namespace
+
+std::vector<std::string> shared_tables(const Database& db) { return tables_of(db, false); }
+
+std::vector<std::string> replicated_tables(const Database& db) { return tables_of(db, true); }
 
 Id128 schema_fingerprint(const Database& db) {
   Statement statement = db.prepare(

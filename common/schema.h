@@ -19,7 +19,7 @@ namespace csa {
 // design.md section 4: who writes a table, and how it travels.
 enum class TableClass : std::uint8_t {
   kApplication,  // the user's: captured and applied
-  kShared,       // csa's, replicated as ordinary rows: csa_conflicts, csa_rule, csa_remap
+  kShared,       // csa's, replicated as ordinary rows: csa_conflicts, csa_rule, csa_remap, csa_lost
   kDerived,  // csa's, computed by every copy from the log: csa_log, csa_outcome, csa_layout, ...
   kPrivate,  // csa's, of one file: csa_private, csa_journal, ...
   kSqlite,   // sqlite_*: never captured (sqlite_sequence travels by value)
@@ -55,6 +55,8 @@ struct TableInfo {
 // Application tables that hold rows of their own, by name (virtual tables left out, shadow tables
 // in).
 [[nodiscard]] std::vector<std::string> shared_tables(const Database& db);
+// Those, and csa's own that are replicated (kShared).
+[[nodiscard]] std::vector<std::string> replicated_tables(const Database& db);
 
 // Hash over type, name, table and SQL of everything in sqlite_schema but csa's and SQLite's own.
 [[nodiscard]] Id128 schema_fingerprint(const Database& db);
@@ -62,7 +64,7 @@ struct TableInfo {
 // to_string(schema_fingerprint()) after it. To SQLite a comment; replicas prove their schema by it.
 inline constexpr std::string_view kFingerprintRemark = "-- csa fingerprint ";
 
-// Column names of every application table of one schema version, as csa-sub needs them; stored and
+// Column names of every replicated table of one schema version, as csa-sub needs them; stored and
 // sent as JSON text: {"table":{"columns":[carried names],"key":[names of the declared key, or the
 // rowid's spelling]}}.
 struct TableLayout {

@@ -64,7 +64,8 @@ struct ClientEvent {
     kProgress,  // bytes, total: of a full copy
     kReplay,    // pending, total: offline transactions that still wait, of so many, on return
     kOutcome,   // tx, outcome, text: what became of an offline transaction: applied, merged,
-                // superseded, split, parked (csa_conflicts has the rows), stood
+                // superseded, split, parked (csa_conflicts has the rows), stood, offered (no
+                // offline transaction, but one that the master has lost: csa_lost has it)
     kChanged,   // tables, position: rows of these tables changed, by whomever. After a change of
                 // owner possibly all tables, where it is not known what changed meanwhile
     kStopped,   // text, exit_code: this client is at its end. 8: the link was lost and

@@ -105,6 +105,33 @@ bool same_layout(const Database& a, const Database& b) {
          a.query_text("PRAGMA encoding") == b.query_text("PRAGMA encoding");
 }
 
+// The history of a copy up to where the replica could have followed it.
+struct OtherHistory {
+  const Database& db;
+  const Meta& meta;
+  Position end;
+  // What it was after `seq`; nothing: its log does not tell.
+  [[nodiscard]] std::optional<Chain> chain(Seq seq) const {
+    if (seq == end.seq) return end.chain;
+    if (seq < meta.floor) return std::nullopt;
+    const auto entry = LogTable(db).entry(seq);
+    return entry ? std::optional(entry->chain) : std::nullopt;
+  }
+};
+
+// From `at` backwards, as long as both logs tell.
+std::optional<Seq> last_common(const Database& live, Seq at, const OtherHistory& other) {
+  LogTable log(live);
+  if (at.value == 0) return at;  // before the first entry of one and the same history
+  for (; at.value > 0; --at.value) {
+    const auto own = log.entry(at);
+    const std::optional<Chain> there = other.chain(at);
+    if (!own || !there) break;
+    if (own->chain == *there) return at;
+  }
+  return std::nullopt;
+}
+
 Result<Meta> prepare_opened(const Database& db, const CopyExpectation& expected) {
   if (!has_tables(db)) return wrong_copy("csa's tables are missing");
   Result<Meta> meta = read_meta(db);
@@ -138,7 +165,7 @@ Result<Meta> prepare_copy(const std::string& copy, const CopyExpectation& expect
   }
 }
 
-std::optional<std::string> fork_of(const Position& own, const std::string& copy) {
+std::optional<Fork> fork_of(const Database& live, const Position& own, const std::string& copy) {
   const Database db(copy, Database::Mode::kReadOnly);
   const Result<Meta> meta = read_meta(db);
   if (!meta) return std::nullopt;
@@ -149,21 +176,21 @@ std::optional<std::string> fork_of(const Position& own, const std::string& copy)
     const auto after = std::find_if(epochs.begin(), epochs.end(), [&](const EpochRecord& record) {
       return record.parent.epoch.id == own.epoch.id;
     });
-    if (after == epochs.end())
-      return "the master has never had the history that it followed; " + here;
+    if (after == epochs.end()) {
+      return Fork{"the master has never had the history that it followed; " + here, {}};
+    }
     end = after->parent;
   }
+  const OtherHistory other{db, *meta, end};
   if (own.seq > end.seq) {
-    return "the master has lost what came after " + to_string(end) + "; " + here;
+    return Fork{"the master has lost what came after " + to_string(end) + "; " + here,
+                last_common(live, end.seq, other)};
   }
-  std::optional<Chain> chain;
-  if (own.seq == end.seq) {
-    chain = end.chain;
-  } else if (const auto entry = LogTable(db).entry(own.seq); entry && own.seq >= meta->floor) {
-    chain = entry->chain;
-  }
+  const std::optional<Chain> chain = other.chain(own.seq);
   if (chain && *chain != own.chain) {
-    return "the master has another history up to " + std::to_string(own.seq.value) + "; " + here;
+    return Fork{
+        "the master has another history up to " + std::to_string(own.seq.value) + "; " + here,
+        last_common(live, own.seq, other)};
   }
   return std::nullopt;
 }

@@ -28,9 +28,15 @@ struct CopyExpectation {
 // database, group or an older generation).
 [[nodiscard]] Result<Meta> prepare_copy(const std::string& copy, const CopyExpectation& expected);
 
-// Why the history of the prepared `copy` does not have what a replica at `own` holds; nothing: it
-// does, as far as its epochs and its log can tell.
-[[nodiscard]] std::optional<std::string> fork_of(const Position& own, const std::string& copy);
+struct Fork {
+  std::string why;  // a sentence's half, for people
+  // The last entry of the replica's log that the copy's history has; nothing: they cannot tell.
+  std::optional<Seq> common;
+};
+// The history of the prepared `copy` does not have what the replica `live`, at `own`, holds;
+// nothing: it does, as far as its epochs and its log can tell.
+[[nodiscard]] std::optional<Fork> fork_of(const Database& live, const Position& own,
+                                          const std::string& copy);
 
 // Copies `copy` over the content of `live` in one transaction of SQLite's backup API. False: page
 // size or text encoding differ, nothing was done; only replace_file() can help. REQUIRES: no

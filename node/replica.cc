@@ -122,13 +122,17 @@ Result<Applied> Replica::Impl::install(const SnapshotEnd& end) {
   const bool schema_changed = !applier || applier->meta().fingerprint != meta->fingerprint;
   const bool outside_writer = read_data_version() != data_version;
   Applied done;
+  std::optional<Fork> fork;
   if (applier) {
     if (outside_writer) done.kept_why = "another program has written to it";
     if (!identity.damage.empty()) done.kept_why = identity.damage;
-    if (const auto fork = fork_of(applier->meta().position, download.path())) done.kept_why = *fork;
+    fork = fork_of(db, applier->meta().position, download.path());
+    if (fork) done.kept_why = fork->why;
   }
   if (!done.kept_why.empty()) {
     done.kept_as = keep_aside(db, name.path);
+    const bool sound = !outside_writer && identity.damage.empty();
+    if (sound && fork && fork->common) done.kept_why += offer({done.kept_as, *fork->common});
     log.warn("replica: what was in " + name.path + " is kept as " + done.kept_as + ": " +
              done.kept_why);
   }
@@ -146,6 +150,27 @@ Result<Applied> Replica::Impl::install(const SnapshotEnd& end) {
   done.tables = shared_tables(db);
   done.schema_changed = schema_changed;
   return done;
+}
+
+// What the master has lost goes into the journal of the copy. What became of that, for people.
+std::string Replica::Impl::offer(const LostHistory& lost) {
+  try {
+    const Result<LostOffer> offered = offer_lost(lost, download.path());
+    if (!offered) return "; what it has lost cannot be offered to it: " + offered.error().what;
+    std::string text;
+    if (offered->entries != 0) {
+      text = "; " + std::to_string(offered->entries) +
+             " transactions that it has lost are offered to it: csa-admin recover";
+    }
+    if (offered->left != 0) {
+      text += "; " + std::to_string(offered->left) +
+              " more are in the kept file only: " + offered->why_left;
+    }
+    return text;
+  } catch (const std::exception& error) {
+    // The disk: a full copy may still find room, and the kept file has it all.
+    return "; what it has lost cannot be offered to it: " + std::string(error.what());
+  }
 }
 
 void Replica::Impl::replace_by_copy() {

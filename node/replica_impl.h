@@ -10,6 +10,7 @@
 #include "common/journal.h"
 #include "common/log_applier.h"
 #include "node/download.h"
+#include "node/lost_history.h"
 #include "node/offline_writer.h"
 #include "node/replica.h"
 #include "node/replica_file.h"
@@ -80,6 +81,7 @@ struct Replica::Impl {
       const std::vector<LogPiece>& pieces, bool& outside_writer);
   void mark_damaged(const std::string& why);
   [[nodiscard]] Result<Applied> install(const SnapshotEnd& end);
+  [[nodiscard]] std::string offer(const LostHistory& lost);
   void replace_by_copy();
   void save_identity();
   // Offline work (replica_offline.cc).

@@ -28,7 +28,7 @@ void print_state(const ClientEvent& event) {
 // What a person should look at: what came through whole needs no words.
 void print_outcome(const ClientEvent& event) {
   if (event.kind != ClientEvent::Kind::kOutcome) return;
-  if (event.outcome == "applied" || event.outcome == "stood") return;
+  if (event.outcome == "applied" || event.outcome == "stood" || event.outcome == "offered") return;
   std::cerr << "csa-node: offline change " << event.tx << ": " << event.outcome
             << (event.text.empty() ? "" : ", " + event.text) << std::endl;
 }

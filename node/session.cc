@@ -229,6 +229,8 @@ void Session::on_applied(Result<Applied> result, TimePoint now) {
       s.copy.cancel();
       s.feed = Impl::Feed::kNone;
       s.fresh_copy = true;
+      // Offers to the master have taken the next counters.
+      if (s.has_journal()) s.writes.set_identity(s.replica.node, s.replica.counter);
       if (!applied.kept_as.empty()) {
         s.events.emplace_back(KeptAside{applied.kept_as, applied.kept_why});
       }

@@ -65,8 +65,8 @@ void Session::Impl::go_on_handover(TimePoint now) {
     const JournalHeader& header = replay.header;
     const BrokerClock::Correction better = clock.correction(
         {{header.edited, header.edited_error_ms}, header.boot, header.boot_ms}, local);
-    replay.correction_ms = better.ms;
-    replay.error_ms = better.error_ms;
+    replay.correction_ms = header.is_lost() ? 0 : better.ms;  // it is the broker's own time
+    replay.error_ms = header.is_lost() ? header.edited_error_ms : better.error_ms;
     uplink.send(std::move(replay));
   }
   if (!handover.trouble().empty() && why != handover.trouble()) {

@@ -112,6 +112,30 @@ CREATE TABLE csa_remap (
   PRIMARY KEY (node, journal, table_name, before)
 ) STRICT, WITHOUT ROWID;
 
+-- Shared: transactions of a history that the master has lost (restored from an older backup), which
+-- replicas still held and have offered back; a person decides. One that is settled has no parts.
+CREATE TABLE csa_lost (
+  id INTEGER PRIMARY KEY,
+  node BLOB NOT NULL,           -- with counter the TxId that it was committed under
+  counter INTEGER NOT NULL,
+  epoch BLOB NOT NULL,          -- where it stood in the lost history
+  seq INTEGER NOT NULL,
+  time TEXT NOT NULL,           -- of the edit, UTC
+  hostname TEXT NOT NULL,       -- of whoever wrote it
+  offered_by TEXT NOT NULL,     -- hostname
+  tables TEXT NOT NULL,         -- JSON object: changed rows a table
+  state TEXT NOT NULL,          -- lost recovered forgotten
+  outcome TEXT NOT NULL,        -- what became of a recovered one; '' before
+  header BLOB NOT NULL,         -- as in csa_journal
+  UNIQUE (node, counter)
+) STRICT;
+
+-- Shared: their changesets. part_id = id << 20 | part.
+CREATE TABLE csa_lost_part (
+  part_id INTEGER PRIMARY KEY,
+  body BLOB NOT NULL
+) STRICT;
+
 -- Private: offline transactions, in their order; see common/journal.h.
 CREATE TABLE csa_journal (
   entry INTEGER PRIMARY KEY,
@@ -130,7 +154,7 @@ CREATE TABLE csa_journal_part (
 CREATE TABLE csa_journal_outcome (
   counter INTEGER PRIMARY KEY,
   edited_ms INTEGER NOT NULL,
-  result TEXT NOT NULL,         -- applied merged superseded split parked stood
+  result TEXT NOT NULL,         -- applied merged superseded split parked stood offered
   seq INTEGER NOT NULL,
   text TEXT NOT NULL,
   keys TEXT NOT NULL            -- JSON array of {"table","before","after"}

@@ -1,5 +1,6 @@
-// csa-admin: looks after a broker: status, nodes, migrate, backup, stop.
+// csa-admin: looks after a broker: status, nodes, rule, conflicts, recover, migrate, backup, stop.
 #include <CLI/CLI.hpp>
+#include <charconv>
 #include <fstream>
 #include <iostream>
 #include <iterator>
@@ -24,6 +25,7 @@ struct AdminFlags {
   std::string file;
   std::string place, rule;
   std::int64_t conflict = 0;
+  std::vector<std::string> lost;
 };
 
 std::string text_of(const Json& value) {
@@ -175,6 +177,51 @@ int with_broker(const AdminFlags& flags, int (*work)(Peer&, const AdminFlags&)) 
 
 using Work = int (*)(Peer&, const AdminFlags&);
 
+// "all", or numbers; empty stands for all.
+std::optional<std::vector<std::int64_t>> lost_ids(const std::vector<std::string>& words) {
+  std::vector<std::int64_t> ids;
+  if (words == std::vector<std::string>{"all"}) return ids;
+  for (const std::string& word : words) {
+    std::int64_t id = 0;
+    const char* const end = word.data() + word.size();
+    const auto [stop, code] = std::from_chars(word.data(), end, id);
+    if (code != std::errc{} || stop != end || id <= 0) {
+      std::cerr << "csa-admin: " << word << " is no number of a lost transaction; csa-admin recover"
+                << " lists them, all stands for all of them" << std::endl;
+      return std::nullopt;
+    }
+    ids.push_back(id);
+  }
+  return ids;
+}
+
+int settle_lost_of(Peer& peer, const AdminFlags& flags, ConflictVerb verb) {
+  std::optional<std::vector<std::int64_t>> ids = lost_ids(flags.lost);
+  return ids ? settle_lost(peer, settle_flags(flags), std::move(*ids), verb) : 2;
+}
+
+void add_recovery(CLI::App& app, AdminFlags& flags, Work& work) {
+  const Work list = [](Peer& p, const AdminFlags& f) { return list_lost(p, settle_flags(f)); };
+  CLI::App* const recover =
+      app.add_subcommand("recover", "what a restored master has lost and nodes have offered back");
+  recover->callback([&work, list] {
+    if (work == nullptr) work = list;
+  });
+  recover->require_subcommand(0, 1);
+  recover->add_subcommand("list", "all of it");
+  const auto of_some = [&](const char* name, const char* text, Work run) {
+    CLI::App* const command = recover->add_subcommand(name, text);
+    command->add_option("ID", flags.lost, "numbers, or all")->required();
+    command->callback([&work, run] { work = run; });
+  };
+  of_some(
+      "apply", "merge it now, as offline work is merged (from the broker's computer)",
+      [](Peer& p, const AdminFlags& f) { return settle_lost_of(p, f, ConflictVerb::kRecover); });
+  of_some("forget", "throw it away (from the broker's computer)", [](Peer& p, const AdminFlags& f) {
+    return settle_lost_of(p, f, ConflictVerb::kForgetLost);
+  });
+}
+
 void add_settling(CLI::App& app, AdminFlags& flags, Work& work) {
   const auto add = [&work](CLI::App* parent, const char* name, const char* text, Work run) {
     CLI::App* const command = parent->add_subcommand(name, text);
@@ -259,6 +306,7 @@ int main(int argc, char** argv) {
       ->add_option("FILE", flags.file, "must not exist yet")
       ->required();
   csa::add_settling(app, flags, work);
+  csa::add_recovery(app, flags, work);
   if (const auto code = csa::parse_cli(app, argc, argv)) return *code;
   return csa::with_broker(flags, work);
 }

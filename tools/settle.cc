@@ -184,4 +184,103 @@ int settle_conflict(Peer& peer, const SettleFlags& flags, std::int64_t id, Confl
   return 0;
 }
 
+namespace {
+
+// Every page of a list, as `json_of` makes it of a row.
+template <class JsonOf>
+Asked all_of(Peer& peer, const SettleFlags& flags, ConflictVerb verb, std::uint64_t& counter,
+             const JsonOf& json_of, Json& found) {
+  found = Json::array();
+  for (std::int64_t next = 1;; next = found.back().value("id", next) + 1) {
+    Asked asked = ask(peer, Conflict{TxId{peer.node(), ++counter}, next, verb}, flags.timeout);
+    if (asked.code != 0 || asked.ack.rows.empty()) return asked;
+    for (const Row& row : asked.ack.rows) found.push_back(json_of(asked.ack, row));
+  }
+}
+
+Json lost_json(const Ack& ack, const Row& row) {
+  Json json = Json::object();
+  for (std::size_t i = 0; i < row.size() && i < ack.columns.size(); ++i) {
+    const std::string& name = ack.columns[i];
+    const auto* const bytes = std::get_if<Bytes>(&row[i]);
+    const auto* const text = std::get_if<Text>(&row[i]);
+    if (name == "tables" && text != nullptr) {
+      json[name] = Json::parse(text->utf8, nullptr, false);
+    } else {
+      json[name] = bytes != nullptr ? Json(to_hex(*bytes)) : value_json(row[i]);
+    }
+  }
+  return json;
+}
+
+void print_lost(const Json& list) {
+  std::printf("%-6s %-24s %-16s %-10s %-30s %s\n", "ID", "TIME", "HOSTNAME", "STATE", "ROWS",
+              "OUTCOME");
+  for (const Json& one : list) {
+    std::string rows;
+    for (const auto& [table, count] : one["tables"].items()) {
+      rows += (rows.empty() ? "" : ", ") + table + " " + text_of(count);
+    }
+    std::printf("%-6s %-24s %-16s %-10s %-30s %s\n", text_of(one["id"]).c_str(),
+                text_of(one["time"]).c_str(), text_of(one["hostname"]).c_str(),
+                text_of(one["state"]).c_str(), rows.c_str(), text_of(one["outcome"]).c_str());
+  }
+}
+
+}  // namespace
+
+int list_lost(Peer& peer, const SettleFlags& flags) {
+  Json found;
+  std::uint64_t counter = 0;
+  const Asked asked = all_of(peer, flags, ConflictVerb::kShowLost, counter, lost_json, found);
+  if (asked.code != 0) return asked.code;
+  if (flags.json) {
+    std::cout << to_line(found) << std::endl;
+  } else if (found.empty()) {
+    std::cerr << "csa-admin: no node has offered anything that the master has lost" << std::endl;
+  } else {
+    print_lost(found);
+  }
+  return 0;
+}
+
+int settle_lost(Peer& peer, const SettleFlags& flags, std::vector<std::int64_t> ids,
+                ConflictVerb verb) {
+  std::uint64_t counter = 0;
+  if (ids.empty()) {
+    Json found;
+    const Asked asked = all_of(peer, flags, ConflictVerb::kShowLost, counter, lost_json, found);
+    if (asked.code != 0) return asked.code;
+    for (const Json& one : found) {
+      if (one.value("state", "") == "lost") ids.push_back(one.value("id", std::int64_t{0}));
+    }
+    if (ids.empty())
+      std::cerr << "csa-admin: there is nothing to "
+                << (verb == ConflictVerb::kRecover ? "recover" : "forget") << std::endl;
+  }
+  std::ranges::sort(ids);
+  int worst = 0;
+  for (const std::int64_t id : ids) {
+    const Asked asked = ask(peer, Conflict{TxId{peer.node(), ++counter}, id, verb}, flags.timeout);
+    worst = std::max(worst, asked.code);
+    if (asked.code == 6) return 6;
+    if (asked.code != 0) continue;
+    const bool told = !asked.ack.rows.empty() && asked.ack.rows.front().size() == 3;
+    const std::string outcome = told ? text_of(value_json(asked.ack.rows.front()[1])) : "forgotten";
+    const std::string reason = told ? text_of(value_json(asked.ack.rows.front()[2])) : "";
+    if (flags.json) {
+      std::cout << to_line(Json{{"id", id},
+                                {"seq", asked.ack.seq.value},
+                                {"outcome", outcome},
+                                {"reason", reason}})
+                << std::endl;
+    } else {
+      std::cout << "lost transaction " << id << ": " << outcome
+                << (reason.empty() ? "" : ": " + reason) << ", seq " << asked.ack.seq.value
+                << std::endl;
+    }
+  }
+  return worst;
+}
+
 }  // namespace csa

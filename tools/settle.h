@@ -1,4 +1,5 @@
-// csa-admin rule and conflicts: by which rules replays are merged, and what lost.
+// csa-admin rule, conflicts and recover: by which rules replays are merged, what lost, and what the
+// master has lost.
 #pragma once
 
 #include <chrono>
@@ -24,5 +25,12 @@ struct SettleFlags {
                                  std::optional<std::int64_t> id);
 [[nodiscard]] int settle_conflict(Peer& peer, const SettleFlags& flags, std::int64_t id,
                                   ConflictVerb verb);
+
+// csa_lost, all of it.
+[[nodiscard]] int list_lost(Peer& peer, const SettleFlags& flags);
+// kRecover or kForgetLost, one after the other in the order of their numbers; `ids` empty: all that
+// are not settled yet. The worst exit code; what one of them answers does not end the others.
+[[nodiscard]] int settle_lost(Peer& peer, const SettleFlags& flags, std::vector<std::int64_t> ids,
+                              ConflictVerb verb);
 
 }  // namespace csa

@@ -40,7 +40,7 @@ std::string content_of(const std::string& path) {
   const Database db(path, Database::Mode::kReadOnly);
   db.exec("BEGIN");
   Hasher hasher;
-  for (const std::string& table : shared_tables(db)) {
+  for (const std::string& table : replicated_tables(db)) {
     const std::optional<TableInfo> info = table_info(db, table);
     const bool rowid = info && !info->change_table.without_rowid && !info->rowid_name.empty();
     hasher.update(as_bytes(table));

@@ -76,7 +76,7 @@ std::string difference(const Database& a, const Database& b) {
       "ESCAPE '\\' AND tbl_name NOT LIKE 'csa\\_%' ESCAPE '\\' AND name NOT LIKE 'sqlite\\_stat%' "
       "ESCAPE '\\' ORDER BY type, name");
   if (!schema.empty()) return schema;
-  for (const std::string& table : shared_tables(a)) {
+  for (const std::string& table : replicated_tables(a)) {
     const std::optional<TableInfo> info = table_info(a, table);
     if (!info) return "table " + table + ": cannot be read";
     const std::string rows = compare_rows(a, b, "table " + table, rows_sql(*info));

@@ -49,7 +49,7 @@ class Filler {
     if constexpr (std::is_same_v<T, NodeState>) last = 8;
     if constexpr (std::is_same_v<T, RefusalCode>) last = 7;
     if constexpr (std::is_same_v<T, NackCode>) last = 10;
-    if constexpr (std::is_same_v<T, ReplayResult>) last = 9;
+    if constexpr (std::is_same_v<T, ReplayResult>) last = 10;
     value = static_cast<T>(1 + random_() % last);
   }
   template <class T>
@@ -167,6 +167,8 @@ void repair(Replay& m, std::mt19937_64& random) {
   m.bytes.resize(std::max<std::size_t>(m.bytes.size(), 1));
   m.offset %= std::uint64_t{1} << 60U;
   m.header.size = m.offset + m.bytes.size() + random() % 100;
+  if (m.header.lost.node.value.is_zero()) m.header.lost.counter = 0;
+  if (m.header.lost.counter == 0) m.header.lost.node = NodeId{};
 }
 void repair(SnapshotChunk& m, std::mt19937_64& random) {
   m.offset %= std::uint64_t{1} << 60U;

@@ -96,9 +96,10 @@ TEST_CASE("schema: fingerprint, same for the same schema, other for any change, 
 TEST_CASE("schema: layout through JSON and back, the same; damaged JSON, nothing") {
   const Database db = make(
       "CREATE TABLE \"a \"\"b\"(x, y AS (x), z TEXT PRIMARY KEY); CREATE TABLE bare(v); "
-      "CREATE TABLE csa_log(x)");
+      "CREATE TABLE csa_log(x); CREATE TABLE csa_rule(a)");
   const Layout layout = read_layout(db);
-  CHECK(layout.size() == 2);
+  CHECK(layout.size() == 3);
+  CHECK(layout.at("csa_rule").columns == std::vector<std::string>{"a"});
   const TableLayout& table = layout.at("a \"b");
   CHECK(table.columns == std::vector<std::string>{"x", "z"});
   CHECK(table.key == std::vector<std::string>{"z"});

@@ -1,0 +1,164 @@
+#include "broker/lost_transactions.h"
+
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <utility>
+
+#include "common/codec.h"
+#include "common/limits.h"
+
+namespace csa {
+namespace {
+
+// csa_lost_part's key is id << kPartBits | part (schemas/tables.sql).
+constexpr int kPartBits = 20;
+
+Rejection rejected(std::string why) { return {NackCode::kSql, std::move(why), 0, true}; }
+
+std::string name_of(std::int64_t id) { return "lost transaction " + std::to_string(id); }
+
+// Changed rows a table, as JSON; an Error where the changes cannot be read.
+Result<std::string> tables_of(const Spill& body) {
+  std::map<std::string, std::int64_t> rows;
+  ChangeReader reader;
+  for (std::uint64_t at = 0; at < body.size();) {
+    const Bytes bytes = body.read(at, limits::kPieceMax);
+    at += bytes.size();
+    reader.feed(bytes);
+    while (true) {
+      const Result<std::optional<Change>> change = reader.next();
+      if (!change) return change.error();
+      if (!*change) break;
+      const auto* const row = std::get_if<RowChange>(&**change);
+      if (row != nullptr) ++rows[reader.tables().at(row->table).name];
+    }
+  }
+  if (!reader.at_boundary()) return Error{Errc::kMalformed, "its changes end too early"};
+  return nlohmann::json(rows).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+struct Kept {
+  std::string state;
+  std::string hostname;
+  Bytes header;
+};
+
+std::optional<Kept> find(const Database& db, std::int64_t id) {
+  Statement row = db.prepare("SELECT state, hostname, header FROM main.csa_lost WHERE id = ?1");
+  row.bind(1, id);
+  if (!row.step()) return std::nullopt;
+  return Kept{row.column_text(0), row.column_text(1), row.column_blob(2)};
+}
+
+void settle(const Database& db, std::int64_t id, std::string_view state, const std::string& text) {
+  Statement set = db.prepare("UPDATE main.csa_lost SET state = ?2, outcome = ?3 WHERE id = ?1");
+  set.bind(1, id).bind(2, state).bind(3, text).run();
+  Statement erase =
+      db.prepare("DELETE FROM main.csa_lost_part WHERE part_id >= ?1 AND part_id < ?2");
+  erase.bind(1, id << kPartBits).bind(2, (id + 1) << kPartBits).run();
+}
+
+CallEffect show(const Database& db, std::int64_t from, std::size_t rows_max) {
+  CallEffect effect;
+  effect.columns = {"id",  "time",  "hostname", "node",       "counter", "epoch",
+                    "seq", "state", "outcome",  "offered_by", "tables"};
+  Statement rows = db.prepare(
+      "SELECT id, time, hostname, node, counter, epoch, seq, state, outcome, offered_by, tables"
+      " FROM main.csa_lost WHERE id >= ?1 ORDER BY id");
+  rows.bind(1, from);
+  std::size_t bytes = 0;
+  while (rows.step()) {
+    Row row;
+    for (int i = 0; i < static_cast<int>(effect.columns.size()); ++i) {
+      row.push_back(rows.column_value(i));
+      const auto* const text = std::get_if<Text>(&row.back());
+      bytes += 16 + (text == nullptr ? 16 : text->utf8.size());
+    }
+    if (bytes > rows_max / 2 && !effect.rows.empty()) break;
+    effect.rows.push_back(std::move(row));
+  }
+  return effect;
+}
+
+// Why it cannot be settled any more; nothing: it can.
+std::optional<Rejection> settled(const std::optional<Kept>& kept, std::int64_t id) {
+  if (!kept) return rejected("there is no " + name_of(id) + "; csa-admin recover lists them");
+  if (kept->state == "recovered") return rejected(name_of(id) + " was recovered already");
+  return std::nullopt;
+}
+
+}  // namespace
+
+MergeOutcome keep_lost(const Database& db, const ReplayEntry& entry) {
+  const JournalHeader& header = entry.header;
+  {
+    Statement known = db.prepare("SELECT 1 FROM main.csa_lost WHERE node = ?1 AND counter = ?2");
+    known.bind_blob(1, header.lost.node.value.bytes);
+    known.bind(2, static_cast<std::int64_t>(header.lost.counter));
+    if (known.step()) return {ReplayResult::kOffered, "another replica has offered it", {}, 0};
+  }
+  const Result<std::string> tables = tables_of(entry.body);
+  if (!tables) return {ReplayResult::kParked, tables.error().what, {}, 0};
+  Statement insert = db.prepare(
+      "INSERT INTO main.csa_lost (node, counter, epoch, seq, time, hostname, offered_by, tables,"
+      " state, outcome, header) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'lost', '', ?9)");
+  insert.bind_blob(1, header.lost.node.value.bytes);
+  insert.bind(2, static_cast<std::int64_t>(header.lost.counter));
+  insert.bind_blob(3, header.base.epoch.id.bytes);
+  insert.bind(4, static_cast<std::int64_t>(header.base.seq.value + 1));
+  insert.bind(5, to_string(header.edited)).bind(6, header.lost_hostname).bind(7, entry.hostname);
+  insert.bind(8, *tables).bind_blob(9, encode_header(header));
+  insert.run();
+  const std::int64_t id = sqlite3_last_insert_rowid(db.handle());
+  Statement part = db.prepare("INSERT INTO main.csa_lost_part VALUES (?1, ?2)");
+  std::int64_t number = 0;
+  for (std::uint64_t at = 0; at < entry.body.size(); ++number) {
+    const Bytes bytes = entry.body.read(at, limits::kPieceMax);
+    part.bind(1, id << kPartBits | number).bind_blob(2, bytes);
+    part.run();
+    at += bytes.size();
+  }
+  return {ReplayResult::kOffered, "", {}, 0};
+}
+
+std::variant<Recovered, Rejection> recover_lost(const Database& db, std::int64_t id,
+                                                const std::string& spill_folder,
+                                                const MergeLost& merge) {
+  const std::optional<Kept> kept = find(db, id);
+  if (auto why = settled(kept, id)) return std::move(*why);
+  if (kept->state != "lost") return rejected(name_of(id) + " was thrown away");
+  const Result<JournalHeader> header = decode_journal_header(kept->header);
+  if (!header) return rejected(name_of(id) + " cannot be read: " + header.error().what);
+  Spill body(spill_folder, limits::kCaptureMemory);
+  {
+    Statement parts = db.prepare(
+        "SELECT body FROM main.csa_lost_part WHERE part_id >= ?1 AND part_id < ?2 ORDER BY"
+        " part_id");
+    parts.bind(1, id << kPartBits).bind(2, (id + 1) << kPartBits);
+    while (parts.step()) body.append(parts.column_blob(0));
+  }
+  if (body.size() != header->size) return rejected(name_of(id) + " is not whole any more");
+  ReplayEntry entry{*header, 1, kept->hostname, body};
+  // The lost history is the journal, and its Seqs are the counters.
+  entry.header.tx = {NodeId{header->base.epoch.id}, header->base.seq.value + 1};
+  const MergeOutcome done = merge(entry);
+  const std::string result(to_string(done.result));
+  settle(db, id, "recovered", done.text.empty() ? result : result + ": " + done.text);
+  Recovered recovered{{}, header->edited, header->edited_error_ms};
+  recovered.effect.changes = done.rows;
+  recovered.effect.columns = {"id", "outcome", "reason"};
+  recovered.effect.rows = {{id, Text{result}, Text{done.text}}};
+  return recovered;
+}
+
+std::variant<CallEffect, Rejection> settle_lost(const Database& db, const Conflict& request,
+                                                std::size_t rows_max) {
+  if (request.verb == ConflictVerb::kShowLost) return show(db, request.id, rows_max);
+  const std::optional<Kept> kept = find(db, request.id);
+  if (auto why = settled(kept, request.id)) return std::move(*why);
+  if (kept->state == "lost") settle(db, request.id, "forgotten", "");
+  return CallEffect{};
+}
+
+}  // namespace csa

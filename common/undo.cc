@@ -1,0 +1,51 @@
+#include "common/undo.h"
+
+#include <utility>
+
+namespace csa {
+namespace {
+
+// Every change that is complete in the reader, in order.
+Result<std::vector<Change>> drain(ChangeReader& reader) {
+  std::vector<Change> changes;
+  while (true) {
+    Result<std::optional<Change>> change = reader.next();
+    if (!change) return change.error();
+    if (!*change) return changes;
+    changes.push_back(std::move(**change));
+  }
+}
+
+}  // namespace
+
+// Forward once to learn where each part begins, then part by part from the last one.
+Status undo_changes(const StoredChanges& changes, const TakeChange& take) {
+  struct Start {
+    ChangeReader reader;  // as it stands before the part
+    std::uint64_t offset = 0;
+  };
+  std::vector<Start> starts;
+  ChangeReader reader;
+  for (std::uint64_t offset = 0; offset < changes.size;) {
+    starts.push_back({reader, offset});
+    const Bytes bytes = changes.read(offset);
+    if (bytes.empty()) return changes.unreadable("a part is missing");
+    offset += bytes.size();
+    reader.feed(bytes);
+    if (const auto read = drain(reader); !read) return changes.unreadable(read.error().what);
+  }
+  if (!reader.at_boundary()) return changes.unreadable("it ends inside a change");
+  while (!starts.empty()) {
+    Start start = std::move(starts.back());
+    starts.pop_back();
+    start.reader.feed(changes.read(start.offset));
+    const auto part = drain(start.reader);
+    if (!part) return changes.unreadable(part.error().what);
+    for (auto change = part->rbegin(); change != part->rend(); ++change) {
+      CSA_TRY(take(inverse(*change), start.reader.tables()));
+    }
+  }
+  return Ok{};
+}
+
+}  // namespace csa

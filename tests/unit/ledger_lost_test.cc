@@ -1,0 +1,94 @@
+// Transactions of a lost history, offered to the ledger and recovered from it.
+#include <doctest/doctest.h>
+
+#include "broker/lost_transactions.h"
+#include "common/codec.h"
+#include "tests/support/merge_bench.h"
+
+namespace csa {
+namespace {
+
+using test::MergeBench;
+
+constexpr const char* kStock = R"(
+  CREATE TABLE part (id INTEGER PRIMARY KEY, name TEXT, stock INTEGER);
+  INSERT INTO part VALUES (1, 'bolt', 10);
+)";
+
+// The node's journal as entries that a lost history held under TxIds `lost`, `lost` + 1, …
+std::vector<Replay> offered(MergeBench::Node& node, TxId lost) {
+  std::vector<Replay> entries = node.replica->read_journal(0, 0, limits::kMiB).value();
+  for (Replay& entry : entries) {
+    entry.header.lost = lost;
+    entry.header.lost_hostname = "till";
+    ++lost.counter;
+    JournalHasher hasher(entry.header);
+    hasher.update(entry.bytes);
+    entry.checksum = hasher.digest();
+  }
+  return entries;
+}
+
+Replayed replay(MergeBench& b, const Replay& entry) {
+  return std::get<Replayed>(b.master.run({entry, "laptop", 7}));
+}
+
+WriteAnswer settle(MergeBench& b, std::int64_t id, ConflictVerb verb) {
+  return b.master.run({Conflict{TxId{b.master.node, ++b.master.counter}, id, verb}, "desk", 8});
+}
+
+TEST_CASE("lost transaction: the master has it after all, it is not kept and the next one is") {
+  MergeBench b(kStock, 1);
+  b.edit(b.nodes[0], "UPDATE part SET stock = 9", 10);
+  b.edit(b.nodes[0], "UPDATE part SET stock = 8", 20);
+  const WriteJob again = b.master.job("UPDATE part SET name = 'nut'");
+  const Ack had = b.master.ack(again);
+  const std::vector<Replay> entries = offered(b.nodes[0], had.tx);
+  REQUIRE(entries.size() == 2);
+  for (int time = 0; time < 2; ++time) {
+    CHECK(replay(b, entries[0]).result == ReplayResult::kOffered);
+    CHECK(replay(b, entries[1]).result == ReplayResult::kOffered);
+  }
+  CHECK(b.text("SELECT group_concat(counter) FROM csa_lost") == std::to_string(had.tx.counter + 1));
+  CHECK(b.text("SELECT stock FROM part") == "10");
+}
+
+TEST_CASE("lost transaction: recovered or thrown away once, then refused in words") {
+  MergeBench b(kStock, 1);
+  b.edit(b.nodes[0], "INSERT INTO part (name, stock) VALUES ('washer', 4)", 10);
+  b.edit(b.nodes[0], "UPDATE part SET stock = 8 WHERE id = 1", 20);
+  b.master.write("INSERT INTO part (name, stock) VALUES ('rod', 1)");
+  for (const Replay& entry : offered(b.nodes[0], {NodeId{random_id()}, 5})) {
+    CHECK(replay(b, entry).result == ReplayResult::kOffered);
+  }
+  CHECK(b.text("SELECT tables FROM csa_lost WHERE id = 1") == R"({"part":1})");
+  const WriteAnswer done = settle(b, 1, ConflictVerb::kRecover);
+  REQUIRE(std::holds_alternative<Ack>(done));
+  CHECK(b.text("SELECT group_concat(id || name, ' ') FROM part") == "1bolt 2rod 3washer");
+  CHECK(std::holds_alternative<Ack>(settle(b, 2, ConflictVerb::kForgetLost)));
+  CHECK(b.text("SELECT stock FROM part WHERE id = 1") == "10");
+  CHECK(b.text("SELECT count(*) FROM csa_lost_part") == "0");
+  for (const std::int64_t id : {1, 2, 3}) {
+    const WriteAnswer answer = settle(b, id, ConflictVerb::kRecover);
+    REQUIRE(std::holds_alternative<Nack>(answer));
+    CHECK(!std::get<Nack>(answer).message.empty());
+  }
+  CHECK(b.text("SELECT count(*) FROM part") == "3");
+}
+
+TEST_CASE("lost transaction: changes that nobody can read, parked and not kept") {
+  MergeBench b(kStock, 1);
+  b.edit(b.nodes[0], "UPDATE part SET stock = 9", 10);
+  Replay entry = offered(b.nodes[0], {NodeId{random_id()}, 5}).at(0);
+  entry.bytes.resize(entry.bytes.size() - 1);
+  entry.header.size = entry.bytes.size();
+  JournalHasher hasher(entry.header);
+  hasher.update(entry.bytes);
+  entry.checksum = hasher.digest();
+  CHECK(replay(b, entry).result == ReplayResult::kParked);
+  CHECK(b.text("SELECT count(*) FROM csa_lost") == "0");
+  CHECK(b.text("SELECT stock FROM part") == "10");
+}
+
+}  // namespace
+}  // namespace csa
