@@ -164,7 +164,7 @@ int main(int argc, char** argv) {
   csa::add_common_flags(app, flags.common);
   app.add_option("--table", flags.tables, "only changes of this table (repeatable)");
   app.add_option("--op", flags.ops, "only these operations (repeatable)")
-      ->check(CLI::IsMember({"insert", "update", "delete"}));
+      ->check(CLI::IsMember({"insert", "update", "delete", "conflict", "offered"}));
   app.add_option("--since", flags.since, "print from this Seq on, or from the log's 'start'")
       ->check([](const std::string& text) {
         const bool number = !text.empty() && text.size() < 19 &&

@@ -1,5 +1,7 @@
 #include "tools/tail.h"
 
+#include <algorithm>
+
 #include "tools/tail_line.h"
 
 namespace csa {
@@ -80,10 +82,37 @@ void Tail::change(const EntryHeader& header, const Change& change) {
 
 void Tail::row(const EntryHeader& header, const RowChange& change) {
   const ChangeTable& table = reader_.tables().at(change.table);
+  if (table_class(table.name) == TableClass::kShared && options_.tables.count(table.name) == 0) {
+    own_row(header, name_change(change, table, layout(version_)));
+    return;
+  }
   if (!options_.tables.empty() && options_.tables.count(table.name) == 0) return;
   const NamedChange named = name_change(change, table, layout(version_));
   if (!options_.ops.empty() && options_.ops.count(named.op) == 0) return;
   line(options_.json ? json_line(header, named) : people_line(header, named, options_.colour));
+}
+
+// A row of a table of csa's own that nobody has named.
+void Tail::own_row(const EntryHeader& header, const NamedChange& change) {
+  const bool conflict = change.table == "csa_conflicts";
+  const bool wanted = conflict || change.table == "csa_lost" || change.table == "csa_rule";
+  if (!wanted || (change.op == "delete" && change.table != "csa_rule")) return;
+  const std::string op = conflict ? "conflict" : change.table == "csa_lost" ? "offered" : change.op;
+  if (!options_.ops.empty() && options_.ops.count(op) == 0) return;
+  if (!options_.tables.empty()) {
+    // A conflict belongs to the table whose row it is about.
+    const auto about = std::ranges::find_if(
+        change.after, [](const auto& value) { return value.first == "table_name"; });
+    const auto* const name =
+        about == change.after.end() ? nullptr : std::get_if<Text>(&about->second);
+    if (!conflict || name == nullptr || options_.tables.count(name->utf8) == 0) return;
+  }
+  if (change.table == "csa_rule") {
+    line(options_.json ? json_line(header, change) : people_line(header, change, options_.colour));
+  } else {
+    const auto shown = conflict ? conflict_line : lost_line;
+    line(shown(header, change, options_.json, options_.colour));
+  }
 }
 
 void Tail::statement(const EntryHeader& header, const SchemaStatement& statement) {

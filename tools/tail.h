@@ -14,6 +14,7 @@
 
 #include "common/changeset.h"
 #include "common/message.h"
+#include "common/named_change.h"
 #include "common/result.h"
 #include "common/schema.h"
 
@@ -21,7 +22,7 @@ namespace csa {
 
 struct TailOptions {
   std::set<std::string> tables;        // empty: all
-  std::set<std::string> ops;           // insert, update, delete; empty: all
+  std::set<std::string> ops;           // insert, update, delete, conflict, offered; empty: all
   std::optional<Seq> until;            // through it
   std::optional<std::uint64_t> count;  // row changes
   bool json = false;
@@ -55,6 +56,7 @@ class Tail {
   [[nodiscard]] Status piece(const LogPiece& piece);
   void change(const EntryHeader& header, const Change& change);
   void row(const EntryHeader& header, const RowChange& change);
+  void own_row(const EntryHeader& header, const NamedChange& change);
   void statement(const EntryHeader& header, const SchemaStatement& statement);
   void line(const std::string& text);
 

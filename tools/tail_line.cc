@@ -1,5 +1,7 @@
 #include "tools/tail_line.h"
 
+#include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
 
 #include "common/value_json.h"
@@ -65,6 +67,57 @@ std::string assignments(const NamedValues& values) {
   return text;
 }
 
+// Columns of csa_conflicts and their names in a line.
+constexpr std::array<std::pair<const char*, const char*>, 12> kConflictFields = {
+    {{"id", "id"},
+     {"table_name", "table"},
+     {"key", "key"},
+     {"op", "change"},
+     {"rule", "rule"},
+     {"decision", "decision"},
+     {"reason", "reason"},
+     {"base", "base"},
+     {"broker", "broker"},
+     {"node_row", "node_row"},
+     {"close", "close"},
+     {"state", "state"}}};
+
+// Key and the values after the change, each name once.
+NamedValues all_of(const NamedChange& change) {
+  NamedValues all = change.key;
+  for (const auto& value : change.after) {
+    bool known = false;
+    for (const auto& one : change.key) known = known || one.first == value.first;
+    if (!known) all.push_back(value);
+  }
+  return all;
+}
+
+const Value* find(const NamedValues& values, std::string_view name) {
+  for (const auto& [own, value] : values) {
+    if (own == name) return &value;
+  }
+  return nullptr;
+}
+
+// Rows and keys are kept as JSON text; close as 0 or 1.
+Json field_json(std::string_view name, const Value& value) {
+  constexpr std::array<std::string_view, 5> kObjects = {"key", "base", "broker", "node_row",
+                                                        "tables"};
+  const auto* const text = std::get_if<Text>(&value);
+  if (text != nullptr && std::ranges::find(kObjects, name) != kObjects.end()) {
+    Json object = Json::parse(text->utf8, nullptr, false);
+    if (!object.is_discarded()) return object;
+  }
+  if (name == "close") return value == Value{std::int64_t{1}};
+  return value_json(value);
+}
+
+std::string text_in(const NamedValues& values, std::string_view name) {
+  const Value* const value = find(values, name);
+  return value == nullptr ? std::string() : short_text(*value);
+}
+
 }  // namespace
 
 std::string json_line(const EntryHeader& header, const NamedChange& change) {
@@ -96,6 +149,41 @@ std::string people_line(const EntryHeader& header, const NamedChange& change, bo
     if (!in_key) rest.push_back(value);
   }
   return text + "  " + assignments(rest);
+}
+
+std::string conflict_line(const EntryHeader& header, const NamedChange& change, bool json,
+                          bool colour) {
+  const NamedValues all = all_of(change);
+  if (json) {
+    Json object = header_json(header);
+    object["op"] = "conflict";
+    for (const auto& [from, to] : kConflictFields) {
+      if (const Value* const value = find(all, from)) object[to] = field_json(from, *value);
+    }
+    return to_line(object);
+  }
+  std::string text = front(header) + padded(text_in(all, "table_name"), 12) + "  " +
+                     coloured("conflict", "conflict", colour) + "  ";
+  if (change.op != "insert") return text + text_in(all, "id") + " " + text_in(all, "state");
+  return text + text_in(all, "key") + "  " + text_in(all, "decision") + ": " +
+         text_in(all, "reason") + "  (csa-admin conflicts show " + text_in(all, "id") + ")";
+}
+
+std::string lost_line(const EntryHeader& header, const NamedChange& change, bool json,
+                      bool colour) {
+  const NamedValues all = all_of(change);
+  if (json) {
+    Json object = header_json(header);
+    object["op"] = "offered";
+    for (const char* const name : {"id", "tables", "state", "outcome"}) {
+      if (const Value* const value = find(all, name)) object[name] = field_json(name, *value);
+    }
+    return to_line(object);
+  }
+  std::string text = front(header) + padded("", 12) + "  " + coloured("offered", "lost", colour) +
+                     "  lost transaction " + text_in(all, "id") + " " + text_in(all, "state");
+  if (change.op == "insert") return text + " " + text_in(all, "tables");
+  return text + " " + text_in(all, "outcome");
 }
 
 std::string schema_line(const EntryHeader& header, const std::string& sql, bool json, bool colour) {

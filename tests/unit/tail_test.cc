@@ -137,3 +137,83 @@ TEST_CASE("tail: damaged changes are an error, not lines") {
   CHECK(!p.tail.print());
   CHECK(p.lines.empty());
 }
+
+namespace {
+
+// The broker's answer names the columns of csa's own tables too.
+LayoutReply own_layout() {
+  return {1, R"({"item":{"columns":["id","name","qty"],"key":["id"]},
+    "csa_conflicts":{"columns":["id","table_name","key","op","decision","reason","base","close",
+                                "state","rows"],"key":["id"]},
+    "csa_remap":{"columns":["before"],"key":["before"]}})"};
+}
+
+Bytes conflict_of(const std::string& table) {
+  ChangeEncoder encoder;
+  Bytes body;
+  RowChange change;
+  change.table = encoder.table({"csa_remap", false, 1, {0}, {}}, body);
+  change.key = {std::int64_t{5}};
+  change.new_values = {std::nullopt};
+  encoder.append(change, body);
+  change.table = encoder.table({"csa_conflicts", false, 10, {0}, {}}, body);
+  change.key = {std::int64_t{3}};
+  change.new_values = {std::nullopt,   Text{table},   Text{R"({"id":7})"}, Text{"update"},
+                       Text{"broker"}, Text{"newer"}, Text{R"({"a":1})"},  std::int64_t{1},
+                       Text{"open"},   Bytes{1, 2}};
+  encoder.append(change, body);
+  change.op = RowOp::kUpdate;
+  change.old_values.assign(10, std::nullopt);
+  change.new_values.assign(10, std::nullopt);
+  change.old_values[8] = Text{"open"};
+  change.new_values[8] = Text{"restored"};
+  encoder.append(change, body);
+  return body;
+}
+
+}  // namespace
+
+TEST_CASE("tail: a conflict decided and settled, lines of their own kind without bytes") {
+  Printed p(as_json());
+  p.tail.on_layout(own_layout());
+  p.tail.add({piece(1, conflict_of("item"))});
+  REQUIRE(p.tail.print());
+  REQUIRE(p.lines.size() == 2);
+  CHECK(p.lines[0].find(R"("op":"conflict","id":3,"table":"item","key":{"id":7},"change":"update",)"
+                        R"("decision":"broker","reason":"newer","base":{"a":1},"close":true,)"
+                        R"("state":"open"})") != std::string::npos);
+  CHECK(p.lines[1].find(R"("op":"conflict","id":3,"state":"restored"})") != std::string::npos);
+  Printed people{TailOptions{}};
+  people.tail.on_layout(own_layout());
+  people.tail.add({piece(1, conflict_of("item"))});
+  REQUIRE(people.tail.print());
+  REQUIRE(people.lines.size() == 2);
+  CHECK(people.lines[0].find("broker: newer  (csa-admin conflicts show 3)") != std::string::npos);
+  CHECK(people.lines[1].ends_with("3 restored"));
+}
+
+TEST_CASE("tail: a conflict, shown with the table that it is about, and by its name as a row") {
+  TailOptions options = as_json();
+  options.tables = {"item"};
+  Printed p(options);
+  p.tail.on_layout(own_layout());
+  p.tail.add({piece(1, conflict_of("item")), piece(2, conflict_of("other"))});
+  REQUIRE(p.tail.print());
+  REQUIRE(p.lines.size() == 1);
+  CHECK(p.lines[0].find(R"("seq":1)") != std::string::npos);
+  options.tables = {"csa_conflicts"};
+  options.ops = {"insert"};
+  Printed raw(options);
+  raw.tail.on_layout(own_layout());
+  raw.tail.add({piece(1, conflict_of("item"))});
+  REQUIRE(raw.tail.print());
+  REQUIRE(raw.lines.size() == 1);
+  CHECK(raw.lines[0].find(R"("op":"insert")") != std::string::npos);
+  options.tables = {};
+  options.ops = {"update"};
+  Printed none(options);
+  none.tail.on_layout(own_layout());
+  none.tail.add({piece(1, conflict_of("item"))});
+  REQUIRE(none.tail.print());
+  CHECK(none.lines.empty());
+}
