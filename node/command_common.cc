@@ -6,6 +6,7 @@
 
 #include "common/progress.h"
 #include "node/commands.h"
+#include "node/install.h"
 
 namespace csa {
 namespace {
@@ -47,6 +48,11 @@ OpenedClient join(const NodeOptions& options) {
   (void)opened.client->settle(kJoinMax);
   bar->clear();
   return opened;
+}
+
+void print_status(const ClientStatus& status, bool json) {
+  const std::vector<std::string> kept = kept_aside(status.replica);
+  std::cout << (json ? status_json(status, kept) : status_text(status, kept)) << std::endl;
 }
 
 bool notice_standalone(const ClientStatus& status) {

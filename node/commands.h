@@ -50,6 +50,8 @@ struct NodeOptions {
 // Opens a client and waits until it is live, or the discovery time is over. Prints a progress bar
 // for a long copy on a terminal.
 [[nodiscard]] OpenedClient join(const NodeOptions& options);
+// With the files that replaced replicas are kept in.
+void print_status(const ClientStatus& status, bool json);
 // STANDALONE on stderr if the status says so; returns whether it did.
 bool notice_standalone(const ClientStatus& status);
 // Exit 3 in clear words where there is neither broker nor replica; exit 4 where the broker refuses

@@ -3,9 +3,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 
 #include "common/schema.h"
@@ -233,6 +235,22 @@ std::string keep_aside(const Database& live, const std::string& path) {
     throw;
   }
   return aside;
+}
+
+std::vector<std::string> kept_aside(const std::string& path) {
+  const std::filesystem::path replica(path);
+  const std::string start = replica.filename().string() + "-aside-";
+  std::vector<std::string> kept;
+  std::error_code error;
+  const auto folder = replica.has_parent_path() ? replica.parent_path() : ".";
+  for (std::filesystem::directory_iterator it(folder, error), end; !error && it != end;
+       it.increment(error)) {
+    const std::string name = it->path().filename().string();
+    const bool beside = name.ends_with("-wal") || name.ends_with("-shm");
+    if (name.starts_with(start) && !beside) kept.push_back(it->path().string());
+  }
+  std::ranges::sort(kept);
+  return kept;
 }
 
 bool checkpoint_all(const Database& db) {

@@ -5,6 +5,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "common/journal.h"
 #include "common/log.h"
@@ -52,6 +53,8 @@ bool finish_replacement(const std::string& path);
 
 // Copies the replica as it is to "PATH-aside-YYYYMMDD-HHMMSS"; the name.
 [[nodiscard]] std::string keep_aside(const Database& live, const std::string& path);
+// All that were kept so, oldest first.
+[[nodiscard]] std::vector<std::string> kept_aside(const std::string& path);
 
 // Moves the whole WAL into the database file and cuts the WAL to nothing if no reader is in the
 // way, else as far as readers let it; does not wait. True: everything is in the database file.

@@ -215,7 +215,7 @@ int exec_exit_code(const WriteResult& result) {
   return 1;
 }
 
-std::string status_json(const ClientStatus& s) {
+std::string status_json(const ClientStatus& s, const std::vector<std::string>& kept) {
   Json json = {{"state", to_string(s.state)},
                {"group", s.group},
                {"node", s.node},
@@ -230,10 +230,11 @@ std::string status_json(const ClientStatus& s) {
   json["pending"] = s.pending;
   json["replica"] = s.replica;
   json["schema_version"] = s.schema_version;
+  json["kept_aside"] = kept;
   return to_line(json);
 }
 
-std::string status_text(const ClientStatus& s) {
+std::string status_text(const ClientStatus& s, const std::vector<std::string>& kept) {
   std::string text = "state      " + std::string(to_string(s.state)) + "\n";
   if (!s.text.empty()) text += "           " + s.text + "\n";
   text += "group      " + s.group + "\n";
@@ -245,6 +246,9 @@ std::string status_text(const ClientStatus& s) {
                                          std::to_string(s.broker_head);
   text += "\nwaiting    " + std::to_string(s.pending) + " changes not yet handed over\n";
   text += "replica    " + s.replica + ", schema version " + std::to_string(s.schema_version);
+  for (const std::string& path : kept) {
+    text += "\nkept aside " + path;
+  }
   return text;
 }
 

@@ -42,8 +42,11 @@ class RowPrinter {
 [[nodiscard]] std::string exec_sentence(const WriteResult& result);
 // 0, 3, 5 or 6.
 [[nodiscard]] int exec_exit_code(const WriteResult& result);
-[[nodiscard]] std::string status_json(const ClientStatus& status);
-[[nodiscard]] std::string status_text(const ClientStatus& status);
+// `kept`: files that replaced replicas are kept in.
+[[nodiscard]] std::string status_json(const ClientStatus& status,
+                                      const std::vector<std::string>& kept);
+[[nodiscard]] std::string status_text(const ClientStatus& status,
+                                      const std::vector<std::string>& kept);
 
 // "STANDALONE: not connected to a broker. ... (3 waiting)", in a box on a terminal.
 void print_standalone(std::uint64_t waiting, std::ostream& out, bool terminal);

@@ -90,11 +90,7 @@ int status_command(const NodeOptions& options) {
   OpenedClient opened = join(options);
   if (!opened.client) return report(opened.failure);
   const ClientStatus status = opened.client->status();
-  if (options.json) {
-    std::cout << status_json(status) << std::endl;
-  } else {
-    std::cout << status_text(status) << std::endl;
-  }
+  print_status(status, options.json);
   if (const auto code = nothing_to_read(status)) return *code;
   notice_standalone(status);
   return 0;

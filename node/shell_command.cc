@@ -62,8 +62,7 @@ class Shell {
   bool command(const std::string& line) {
     if (line == ".quit" || line == ".exit") return false;
     if (line == ".status") {
-      const ClientStatus status = client_->status();
-      std::cout << (options_.json ? status_json(status) : status_text(status)) << std::endl;
+      print_status(client_->status(), options_.json);
     } else if (line == ".tables") {
       read(
           "SELECT name, type FROM sqlite_schema WHERE type IN ('table', 'view') "
