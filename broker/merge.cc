@@ -22,7 +22,8 @@ MergeTable* MergeSchema::table(const std::string& name) {
   const auto [known, fresh] = tables_.try_emplace(lower(name));
   if (!fresh) return known->second.get();
   if (table_class(name) != TableClass::kApplication) return nullptr;
-  std::optional<TableInfo> info = table_info(db_, name);
+  std::optional<TableInfo> info = virtuals_.tree_info(name);
+  if (!info) info = table_info(db_, name);
   if (!info || (!info->change_table.without_rowid && info->rowid_name.empty())) return nullptr;
   known->second = std::make_unique<MergeTable>(db_, std::move(*info));
   return known->second.get();

@@ -34,7 +34,7 @@ MergeRun::MergeRun(const Database& db, EditIndex& edits, MergeSchema& schema, Ke
       base_(base_of(entry, context)),
       proof_(db) {}
 
-void MergeRun::each(const Visit& visit) const {
+void MergeRun::each_stored(const Visit& visit) const {
   ChangeReader reader;
   for (std::uint64_t at = 0; at < entry_.body.size(); at += limits::kPieceMax) {
     reader.feed(entry_.body.read(at, limits::kPieceMax));
@@ -187,19 +187,21 @@ RowMeeting MergeRun::meeting_of(const Step& step, EditIndex::RowEdits& edits) {
   if (step.broker) meeting.broker = step.broker->row;
   meeting.node_edit = {entry_.header.edited, entry_.header.edited_error_ms, entry_.header.tx.node};
   if (meeting.broker == meeting.base) return meeting;
-  edits = edits_.edits(step.identity(), base_, context_.meta);
+  RowIdentity logged = step.identity();
+  const bool tree = part_of(step) == MergeVirtual::Part::kTree;
+  if (tree) logged.table = schema_.virtuals().tree_of(logged.table).rowids;
+  edits = edits_.edits(logged, base_, context_.meta);
   meeting.broker_edit = edits.last;
   meeting.column_edits = edits.columns;
   meeting.column_edits.resize(step.table->info().carried.size(), edits.whole.value_or(edits.last));
-  // A full-text table replaces a document that is changed.
-  const bool document = part_of(step) == MergeVirtual::Part::kRows;
+  // A full-text table and a tree replace a row that is changed.
+  const bool document = tree || part_of(step) == MergeVirtual::Part::kRows;
   meeting.born_anew = !document && base_.value != 0 && step.base && step.broker && edits.born;
   return meeting;
 }
 
 MergeVirtual::Part MergeRun::part_of(const Step& step) const {
-  return step.table->is_shadow() ? schema_.virtuals().part_of(step.table->name())
-                                 : MergeVirtual::Part::kNone;
+  return schema_.virtuals().part_of(step.table->name());
 }
 
 void MergeRun::merge(const RowChange& change, const ChangeTable& table) {

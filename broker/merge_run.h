@@ -60,9 +60,17 @@ class MergeRun {
   void keep_aside(const std::string& rule, const std::string& decision, const std::string& reason);
 
  private:
+  struct TreeRows {
+    std::vector<ChangeTable> table;  // one
+    std::vector<RowChange> rows;
+  };
   struct Step;  // a row change in the master's terms
   using Visit = std::function<void(const Change& change, const std::vector<ChangeTable>& tables)>;
-  void each(const Visit& visit) const;
+  // Every change of the entry; in place of those of R*Trees' shadow tables, their rows at the end.
+  void each(const Visit& visit);
+  void each_stored(const Visit& visit) const;
+  [[nodiscard]] bool is_told(const std::string& table) const;
+  void tell_trees();
   void look_ahead();
   [[nodiscard]] Step step_of(const RowChange& change, const ChangeTable& table);
   [[nodiscard]] Row mapped(const Row& row, const Step& step, const Row& rest) const;
@@ -89,6 +97,8 @@ class MergeRun {
   const ConflictOrigin origin_;
   const Seq base_;  // of the master, that the node's row versions come from; 0: not known
   ForeignKeyProof proof_;
+  std::map<std::string, TreeRows> trees_;  // by name of the tree
+  bool trees_told_ = false;
   bool atomic_ = false;      // a table of the entry wants all or nothing
   std::vector<Id128> rows_;  // of the entry, where it is atomic
   bool written_ = false;

@@ -171,6 +171,9 @@ MergeVirtual::~MergeVirtual() = default;
 
 void MergeVirtual::add(const std::string& name, const std::string& sql) {
   const VirtualDefinition definition = parse_virtual(sql);
+  if (definition.module == "rtree" || definition.module == "rtree_i32") {
+    return add_tree(name, definition.module == "rtree_i32");
+  }
   const bool fts5 = definition.module == "fts5";
   const bool fts = fts5 || definition.module == "fts4" || definition.module == "fts3";
   const auto content = definition.options.find("content");
@@ -198,6 +201,50 @@ void MergeVirtual::add(const std::string& name, const std::string& sql) {
     parts_[shadow] = rows ? Part::kRows : derived;
     if (external && derived == Part::kDerived) external_of_[shadow] = external_of_[lower(name)];
   }
+}
+
+void MergeVirtual::add_tree(const std::string& name, bool integers) {
+  auto tree = std::make_shared<Tree>();
+  tree->tree = {name, columns_of(db_, name), 0, integers};
+  tree->rowids = name + "_rowid";
+  const std::size_t auxiliary = columns_of(db_, tree->rowids).size();
+  if (auxiliary < 2 || tree->tree.columns.size() < auxiliary) return;  // not as we know it
+  tree->tree.coordinates = tree->tree.columns.size() + 1 - auxiliary;
+  tree->shadows = {{lower(name + "_node"), RTreeShadow::kNode},
+                   {lower(name + "_parent"), RTreeShadow::kParent},
+                   {lower(tree->rowids), RTreeShadow::kRowid}};
+  for (const auto& [shadow, kind] : tree->shadows) {
+    parts_[shadow] = Part::kTree;
+    trees_[shadow] = tree;
+  }
+  parts_[lower(name)] = Part::kTree;
+  trees_[lower(name)] = std::move(tree);
+}
+
+const MergeVirtual::Tree& MergeVirtual::tree_of(const std::string& table) const {
+  return *trees_.at(lower(table));
+}
+
+std::optional<RTreeShadow> MergeVirtual::shadow_of(const std::string& table) const {
+  const std::string name = lower(table);
+  const auto& shadows = trees_.at(name)->shadows;
+  const auto shadow = shadows.find(name);
+  return shadow == shadows.end() ? std::nullopt : std::optional(shadow->second);
+}
+
+std::optional<TableInfo> MergeVirtual::tree_info(const std::string& table) const {
+  const auto found = trees_.find(lower(table));
+  if (found == trees_.end() || found->second->shadows.contains(lower(table))) return std::nullopt;
+  const RTree& tree = found->second->tree;
+  TableInfo info;
+  info.change_table = RTreeRows(tree).table();
+  info.change_table.column_names.clear();
+  for (const std::string& name : tree.columns) {
+    info.carried.push_back(static_cast<std::uint32_t>(info.columns.size()));
+    info.columns.emplace_back().name = name;
+  }
+  info.rowid_name = tree.columns.front();
+  return info;
 }
 
 void MergeVirtual::add_documents(const std::string& name, bool fts5) {
