@@ -24,6 +24,9 @@ KeyChanges::KeyChanges(const Database& db)
       find_(db,
             "SELECT after FROM csa_remap WHERE node = ?1 AND journal = ?2 AND table_name = ?3 AND"
             " before = ?4"),
+      given_(db,
+             "SELECT after FROM csa_remap WHERE node = ?1 AND journal = ?2 AND table_name = ?3 AND"
+             " before = ?4 AND counter = ?5"),
       insert_(db, "INSERT OR REPLACE INTO csa_remap VALUES (?1, ?2, ?3, ?4, ?5, ?6)"),
       forget_(db, "DELETE FROM csa_remap WHERE node = ?1 AND journal <> ?2") {}
 
@@ -47,13 +50,26 @@ void KeyChanges::assign(MergeTable& table, std::int64_t rowid) {
     next->second = rowid + 1;
     return;
   }
-  const std::int64_t fresh = next->second++;
+  give(table.name(), rowid, next->second++);
+}
+
+void KeyChanges::give(const std::string& table, std::int64_t rowid, std::int64_t fresh) {
   insert_.bind_blob(1, tx_.node.value.bytes).bind(2, signed_of(journal_));
-  insert_.bind(3, lower(table.name())).bind(4, rowid).bind(5, fresh);
+  insert_.bind(3, lower(table)).bind(4, rowid).bind(5, fresh);
   insert_.bind(6, signed_of(tx_.counter));
   insert_.run();
   any_ = true;
-  if (changes_.size() < limits::kKeyChangesMax) changes_.push_back({table.name(), rowid, fresh});
+  if (changes_.size() < limits::kKeyChangesMax) changes_.push_back({table, rowid, fresh});
+}
+
+std::optional<std::int64_t> KeyChanges::given(const std::string& table, std::int64_t rowid) {
+  if (!any_) return std::nullopt;
+  given_.bind_blob(1, tx_.node.value.bytes).bind(2, signed_of(journal_));
+  given_.bind(3, lower(table)).bind(4, rowid).bind(5, signed_of(tx_.counter));
+  std::optional<std::int64_t> fresh;
+  if (given_.step()) fresh = given_.column_int(0);
+  given_.reset();
+  return fresh;
 }
 
 std::int64_t KeyChanges::follow(const std::string& table, std::int64_t rowid) {

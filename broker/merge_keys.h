@@ -24,6 +24,10 @@ class KeyChanges {
   // An insert of the entry whose rowid SQLite chose: gives it another one where the master has
   // given `rowid` away. In the order of the entry, before any of its rows is written.
   void assign(MergeTable& table, std::int64_t rowid);
+  // What assign() of this entry has given instead of `rowid`.
+  [[nodiscard]] std::optional<std::int64_t> given(const std::string& table, std::int64_t rowid);
+  // `rowid` of `table` is `fresh` at the master.
+  void give(const std::string& table, std::int64_t rowid, std::int64_t fresh);
   // Where `rowid` of `table` (by the node) is now.
   [[nodiscard]] std::int64_t follow(const std::string& table, std::int64_t rowid);
   // The row by the node, with its own key and its references as they are at the master.
@@ -36,7 +40,7 @@ class KeyChanges {
   [[nodiscard]] bool parent_is_keyed(const std::string& parent, const std::string& column);
 
   const Database& db_;
-  Statement find_, insert_, forget_;
+  Statement find_, given_, insert_, forget_;
   TxId tx_;
   std::uint64_t journal_ = 0;
   bool any_ = false;                                           // of this journal

@@ -51,19 +51,48 @@ void MergeRun::each_stored(const Visit& visit) const {
 // Before anything is written: keys that must change, and whether all or nothing is wanted.
 void MergeRun::look_ahead() {
   schema_.virtuals().begin();
+  std::set<std::string> numbered;
+  bool follows = false;
   each([&](const Change& change, const std::vector<ChangeTable>& tables) {
     const auto* const row = std::get_if<RowChange>(&change);
     if (std::holds_alternative<SchemaStatement>(change)) {
       throw Parked{"it holds a schema change, which is no business of a journal"};
     }
     if (row == nullptr) return;
-    schema_.virtuals().note(tables.at(row->table).name);
-    MergeTable* const table = schema_.table(tables.at(row->table).name);
+    const std::string& name = tables.at(row->table).name;
+    schema_.virtuals().note(name);
+    MergeTable* const table = schema_.table(name);
     if (table == nullptr) return;  // told when it is merged
     if (schema_.rules(*table).atomic) atomic_ = true;
-    if (row->assigned && table->keyed_by_rowid() && !table->is_shadow()) {
+    const bool of_virtual = is_virtual_row(name);
+    if (row->op != RowOp::kInsert || !table->keyed_by_rowid()) return;
+    if (!row->assigned) {
+      follows = follows || of_virtual;
+    } else if (of_virtual || !table->is_shadow()) {
       keys_.assign(*table, std::get<std::int64_t>(row->key.at(0)));
+      if (!of_virtual) numbered.insert(name);
     }
+  });
+  if (follows && !numbered.empty()) follow_numbered(numbered);
+}
+
+bool MergeRun::is_virtual_row(const std::string& table) const {
+  const MergeVirtual::Part part = schema_.virtuals().part_of(table);
+  return part == MergeVirtual::Part::kRows || part == MergeVirtual::Part::kTree;
+}
+
+void MergeRun::follow_numbered(const std::set<std::string>& numbered) {
+  each([&](const Change& change, const std::vector<ChangeTable>& tables) {
+    const auto* const row = std::get_if<RowChange>(&change);
+    if (row == nullptr || row->op != RowOp::kInsert || row->assigned) return;
+    const std::string& name = tables.at(row->table).name;
+    if (!is_virtual_row(name) || schema_.table(name) == nullptr) return;
+    const auto rowid = std::get<std::int64_t>(row->key.at(0));
+    std::set<std::int64_t> found;
+    for (const std::string& table : numbered) {
+      if (const auto fresh = keys_.given(table, rowid)) found.insert(*fresh);
+    }
+    if (found.size() == 1) keys_.give(name, rowid, *found.begin());
   });
 }
 

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -72,6 +73,10 @@ class MergeRun {
   [[nodiscard]] bool is_told(const std::string& table) const;
   void tell_trees();
   void look_ahead();
+  // A document or spatial row that the application gave the number of a row which the same entry
+  // inserts, as triggers that keep an index do, goes with that row.
+  void follow_numbered(const std::set<std::string>& numbered);
+  [[nodiscard]] bool is_virtual_row(const std::string& table) const;
   [[nodiscard]] Step step_of(const RowChange& change, const ChangeTable& table);
   [[nodiscard]] Row mapped(const Row& row, const Step& step, const Row& rest) const;
   [[nodiscard]] RowIdentity identity_of(const MergeTable& table, const Row& row,

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "common/schema.h"
+#include "common/undefended.h"
 
 namespace csa {
 namespace {
@@ -51,15 +52,17 @@ void AssignedKeys::refresh() {
   for (const std::string& trigger : std::exchange(triggers_, {})) {
     db_.exec("DROP TRIGGER IF EXISTS temp." + quote(trigger));
   }
+  const Undefended undefended(db_);  // for triggers on shadow tables
   Statement shadows =
       db_.prepare("SELECT 1 FROM pragma_table_list(?1) WHERE schema = 'main' AND type = 'shadow'");
   for (const std::string& table : shared_tables(db_)) {
-    // Rows of virtual tables are not keyed by anybody.
     shadows.bind(1, table);
     const bool shadow = shadows.step();
     shadows.reset();
+    // Of a virtual table's own, those that hold its rowids: full text's and R*Trees'.
+    if (shadow && !table.ends_with("_content") && !table.ends_with("_rowid")) continue;
     const std::optional<TableInfo> info = table_info(db_, table);
-    if (shadow || !info || info->change_table.without_rowid || info->rowid_name.empty()) continue;
+    if (!info || info->change_table.without_rowid || info->rowid_name.empty()) continue;
     triggers_.push_back(std::string(kAssignedKeysTrigger) + std::to_string(triggers_.size()));
     db_.exec("CREATE TEMP TRIGGER " + quote(triggers_.back()) + " BEFORE INSERT ON main." +
              quote(table) + " BEGIN SELECT " + std::string(kAssignedKeysFunction) + "(" +

@@ -1,6 +1,7 @@
 // Which rowids SQLite chose by itself: told by a TEMP BEFORE INSERT trigger on every application
-// table with rowids, in which NEW.rowid is -1 unless the statement gave one. For a connection that
-// runs offline writes; belongs to its thread and must be gone before it.
+// table with rowids, and on those that hold the rowids of full-text tables and R*Trees, in which
+// NEW.rowid is -1 unless the statement gave one. For a connection that runs offline writes; belongs
+// to its thread and must be gone before it.
 #pragma once
 
 #include <cstdint>

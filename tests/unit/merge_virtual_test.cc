@@ -236,6 +236,116 @@ TEST_CASE("merge: rows of a spatial index from two nodes and the master, all fou
   }
 }
 
+TEST_CASE(
+    "merge: documents and spatial rows that SQLite numbered alike on two nodes are both kept") {
+  for (const bool first_a : {true, false}) {
+    CAPTURE(first_a);
+    MergeBench b(std::string(kDocuments) +
+                     "CREATE VIRTUAL TABLE old USING fts4 (text);"
+                     "CREATE VIRTUAL TABLE area USING rtree (id, x0, x1);"
+                     "INSERT INTO area VALUES (1, 0, 1)",
+                 2);
+    for (std::size_t i = 0; i < 2; ++i) {
+      const std::string n = std::to_string(i + 1);
+      b.edit(b.nodes[i], "INSERT INTO page (title, body) VALUES ('new', 'yellow " + n + "')", 1);
+      b.edit(b.nodes[i], "INSERT INTO old (text) VALUES ('yellow " + n + "')", 2);
+      b.edit(b.nodes[i], "INSERT INTO area (x0, x1) VALUES (1" + n + ", 20)", 3);
+      b.edit(b.nodes[i], "UPDATE page SET title = 'newer' WHERE rowid = 4", 4);
+      b.edit(b.nodes[i], "UPDATE area SET x1 = 21 WHERE id = 2", 5);
+    }
+    for (const std::size_t i : {first_a ? 0U : 1U, first_a ? 1U : 0U}) {
+      for (const Replayed& outcome : b.hand_over(b.nodes[i])) {
+        CHECK_MESSAGE(is_taken(outcome.result), outcome.text);
+      }
+    }
+    all_equal(b);
+    check_fts5(b, "page");
+    for (const MergeBench::Node& node : b.nodes) {
+      CHECK(hits(node.path,
+                 "SELECT group_concat(rowid || title) FROM page WHERE page MATCH"
+                 " 'yellow'") == "4newer,5newer");
+      CHECK(hits(node.path, "SELECT count(*) FROM old WHERE old MATCH 'yellow'") == "2");
+      CHECK(hits(node.path, "SELECT count(*) FROM area WHERE x0 > 5 AND x1 = 21") == "2");
+    }
+    CHECK(b.master.count("SELECT count(*) FROM csa_conflicts WHERE decision <> 'remapped'") == 0);
+  }
+}
+
+TEST_CASE("merge: documents and spatial rows of a numbered row go with it to its new number") {
+  for (const bool first_a : {true, false}) {
+    CAPTURE(first_a);
+    MergeBench b(
+        "CREATE TABLE place (id INTEGER PRIMARY KEY, name TEXT, x REAL);"
+        "CREATE VIRTUAL TABLE words USING fts5 (name);"
+        "CREATE VIRTUAL TABLE area USING rtree (id, x0, x1);"
+        "CREATE TRIGGER place_in AFTER INSERT ON place BEGIN"
+        "  INSERT INTO words (rowid, name) VALUES (new.id, new.name);"
+        "  INSERT INTO area VALUES (new.id, new.x, new.x); END;"
+        "CREATE TRIGGER place_new AFTER UPDATE ON place BEGIN"
+        "  UPDATE words SET name = new.name WHERE rowid = new.id;"
+        "  UPDATE area SET x0 = new.x, x1 = new.x WHERE id = new.id; END;"
+        "INSERT INTO place VALUES (1, 'mill', 1)",
+        2);
+    for (std::size_t i = 0; i < 2; ++i) {
+      const std::string n = std::to_string(i + 1);
+      b.edit(b.nodes[i], "INSERT INTO place (name, x) VALUES ('lock " + n + "', 1" + n + ")", 1);
+      b.edit(b.nodes[i], "UPDATE place SET name = 'bridge " + n + "' WHERE id = 2", 2);
+    }
+    for (const std::size_t i : {first_a ? 0U : 1U, first_a ? 1U : 0U}) {
+      for (const Replayed& outcome : b.hand_over(b.nodes[i])) {
+        CHECK_MESSAGE(is_taken(outcome.result), outcome.text);
+      }
+    }
+    all_equal(b);
+    check_fts5(b, "words");
+    for (const MergeBench::Node& node : b.nodes) {
+      CHECK(hits(node.path,
+                 "SELECT count(*) FROM place JOIN words ON words.rowid = place.id JOIN"
+                 " area ON area.id = place.id WHERE words.name = place.name AND"
+                 " area.x0 = place.x") == "3");
+      CHECK(hits(node.path, "SELECT count(*) FROM words WHERE words MATCH 'bridge'") == "2");
+    }
+    CHECK(b.master.count("SELECT count(*) FROM csa_conflicts WHERE decision <> 'remapped'") == 0);
+  }
+}
+
+TEST_CASE("merge: a loser inside a virtual table or under an index is restored and found") {
+  MergeBench b(std::string(kDocuments) + kExternal +
+                   "CREATE VIRTUAL TABLE area USING rtree (id, x0, x1);"
+                   "INSERT INTO area VALUES (1, 0, 1), (2, 0, 1);",
+               2);
+  for (const auto& [i, word] : {std::pair(0U, "older"), std::pair(1U, "later")}) {
+    const std::string x = word == std::string("older") ? "500" : "600";
+    const std::int64_t at = i == 0 ? 1 : 5000;
+    b.edit(b.nodes[i], std::string("UPDATE page SET body = '") + word + "' WHERE rowid = 1", at);
+    b.edit(b.nodes[i], std::string("UPDATE part SET name = '") + word + "' WHERE id = 1", at);
+    b.edit(b.nodes[i], "UPDATE area SET x0 = " + x + ", x1 = 900 WHERE id = 1", at);
+    b.edit(b.nodes[i],
+           i == 0 ? "DELETE FROM area WHERE id = 2" : "UPDATE area SET x1 = 7 WHERE id = 2", at);
+  }
+  (void)b.hand_over(b.nodes[0]);
+  (void)b.hand_over(b.nodes[1]);
+  all_equal(b);
+  REQUIRE(b.master.count("SELECT count(*) FROM csa_conflicts WHERE state = 'open'") == 4);
+  const MergeBench::Node& node = b.nodes[0];
+  CHECK(hits(node.path, "SELECT rowid FROM page WHERE page MATCH 'later'") == "1");
+  for (std::int64_t id = 1; id <= 4; ++id) {
+    const WriteAnswer done = b.master.run(
+        {Conflict{TxId{b.master.node, ++b.master.counter}, id, ConflictVerb::kRestore}, "desk", 9});
+    const auto* const nack = std::get_if<Nack>(&done);
+    CHECK_MESSAGE(nack == nullptr, nack->message);
+  }
+  all_equal(b);
+  check_fts5(b, "page");
+  check_fts5(b, "search");
+  CHECK(hits(node.path, "SELECT rowid FROM page WHERE page MATCH 'older'") == "1");
+  CHECK(hits(node.path, "SELECT count(*) FROM page WHERE page MATCH 'later'") == "0");
+  CHECK(hits(node.path, "SELECT rowid FROM search WHERE search MATCH 'older'") == "1");
+  CHECK(hits(node.path, "SELECT count(*) FROM search WHERE search MATCH 'later'") == "0");
+  CHECK(hits(node.path, "SELECT group_concat(id) FROM area WHERE x0 >= 500 AND x0 < 600") == "1");
+  CHECK(hits(node.path, "SELECT count(*) FROM area") == "1");
+}
+
 TEST_CASE("merge: index tables that nothing can be told of are parked when others changed them") {
   for (const char* const schema : {"CREATE VIRTUAL TABLE page USING fts5 (body, content = '')"}) {
     CAPTURE(schema);
