@@ -5,9 +5,11 @@
 
 #include "broker/ledger_rules.h"
 #include "broker/merge_table.h"
+#include "broker/merge_virtual.h"
 #include "common/check.h"
 #include "common/codec.h"
 #include "common/limits.h"
+#include "common/undefended.h"
 
 namespace csa {
 namespace {
@@ -75,8 +77,12 @@ std::optional<Kept> find(const Database& db, std::int64_t id) {
 // Puts the loser's version of one row back.
 class Restore {
  public:
-  Restore(const Kept& kept, MergeTable& table)
-      : kept_(kept), table_(table), names_(table.column_names()) {}
+  Restore(const Kept& kept, MergeTable& table, MergeVirtual& virtuals)
+      : kept_(kept),
+        table_(table),
+        virtuals_(virtuals),
+        document_(virtuals.part_of(table.name()) == MergeVirtual::Part::kRows),
+        names_(table.column_names()) {}
 
   // Nothing: done, changes() tells how much.
   [[nodiscard]] std::optional<std::string> run() {
@@ -90,7 +96,11 @@ class Restore {
     const std::optional<MergeTable::Found> found = table_.find(*identity);
     if (loser.empty()) {
       if (!found) return std::nullopt;
-      table_.remove(found->key);
+      if (document_) {
+        virtuals_.remove(table_.name(), std::get<std::int64_t>(found->key.at(0)));
+      } else {
+        table_.remove(found->key);
+      }
       changes_ = 1;
       return std::nullopt;
     }
@@ -148,7 +158,12 @@ class Restore {
       const bool hidden = table_.keyed_by_rowid() && !table_.rowid_column();
       const std::optional<std::int64_t> rowid =
           hidden ? std::optional(std::get<std::int64_t>(identity.key.at(0))) : std::nullopt;
-      table_.insert(mapped(loser, Row(names_.size(), Null{})), known, rowid);
+      const Row row = mapped(loser, Row(names_.size(), Null{}));
+      if (document_) {
+        virtuals_.insert(table_.name(), row);
+      } else {
+        table_.insert(row, known, rowid);
+      }
       changes_ = 1;
       return std::nullopt;
     }
@@ -156,13 +171,19 @@ class Restore {
     std::vector<bool> changed(names_.size(), false);
     for (std::size_t i = 0; i < row.size(); ++i) changed[i] = row[i] != found->row[i];
     if (std::ranges::find(changed, true) == changed.end()) return std::nullopt;
-    table_.update(found->key, row, changed);
+    if (document_) {
+      virtuals_.update(table_.name(), std::get<std::int64_t>(found->key.at(0)), row);
+    } else {
+      table_.update(found->key, row, changed);
+    }
     changes_ = 1;
     return std::nullopt;
   }
 
   const Kept& kept_;   // must outlive this
   MergeTable& table_;  // must outlive this
+  MergeVirtual& virtuals_;
+  const bool document_;  // of a full-text table, to be written through that
   const std::vector<std::string> names_;
   std::vector<std::size_t> to_;
   std::int64_t changes_ = 0;
@@ -190,14 +211,19 @@ Done settle_conflict(const Database& db, const Conflict& request, std::size_t ro
   if (kept->decision == "remapped" || kept->decision == "merged") {
     return rejected(name + " lost nothing that could be restored; dismiss it");
   }
-  std::optional<TableInfo> info = table_info(db, kept->table);
+  MergeVirtual virtuals(db);
+  std::optional<TableInfo> info = virtuals.tree_info(kept->table);
+  if (!info) info = table_info(db, kept->table);
   if (!info) return rejected(name + ": table " + kept->table + " is not there any more");
+  std::optional<Undefended> undefended(std::in_place,
+                                       db);  // documents are read from their shadow table
   MergeTable table(db, std::move(*info));
-  if (table.is_shadow()) {
+  undefended.reset();
+  if (table.is_shadow() && virtuals.part_of(kept->table) != MergeVirtual::Part::kRows) {
     return rejected(name + " is inside the virtual table of " + kept->table +
                     ": write it anew through that table");
   }
-  Restore restore(*kept, table);
+  Restore restore(*kept, table, virtuals);
   if (const std::optional<std::string> why = restore.run()) {
     return rejected(name + " cannot be restored: " + *why);
   }
