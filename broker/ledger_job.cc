@@ -240,6 +240,7 @@ void Ledger::Impl::append_entry(EntryHeader header, const Spill& body, GroupStat
   Meta& now = state.meta;
   header.seq = now.position.seq.next();
   header.schema_version = now.schema_version;
+  header.confirmed = outcomes->floor(header.tx.node);
   header.size = body.size();
   LogPiece piece;
   ChainHasher chain(now.position.chain, header);

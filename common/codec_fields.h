@@ -51,6 +51,7 @@ void fields(A& a, Ref<A, EntryHeader> m) {
   a("size", m.size);
   a("edited", m.edited);
   a("edited_error_ms", m.edited_error_ms);
+  a("confirmed", m.confirmed);
 }
 template <class A>
 void fields(A& a, Ref<A, JournalHeader> m) {

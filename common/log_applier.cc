@@ -14,6 +14,7 @@ namespace {
 // csa_log's key is seq << kPartBits | part (schemas/tables.sql).
 constexpr int kPartBits = 20;
 constexpr std::size_t kTrimParts = 256;
+constexpr std::size_t kForgottenPerEntry = 4;  // more than an entry adds
 
 std::string entry_name(Seq seq) { return "log entry " + std::to_string(seq.value); }
 
@@ -253,6 +254,9 @@ Status LogApplier::advance(const EntryHeader& header, const Chain& chain, Change
   ack.last_insert_rowid = header.last_insert_rowid;
   ack.schema_version = meta.schema_version;
   outcomes_->add({header.tx, header.request_hash, std::move(ack)});
+  // As at the master, or outcomes would stay here for ever.
+  outcomes_->raise_floor(header.tx.node, header.confirmed);
+  outcomes_->forget(kForgottenPerEntry);
   return Ok{};
 }
 

@@ -81,6 +81,8 @@ struct EntryHeader {
   // node before it came here; else the same as `time`.
   WallTime edited;
   std::uint32_t edited_error_ms = 0;
+  // Counters of tx.node up to this one have outcomes that nobody will ask for again.
+  std::uint64_t confirmed = 0;
   bool operator==(const EntryHeader&) const = default;
 };
 

@@ -1,0 +1,34 @@
+// Outcomes that a replica keeps beside its log, for the day on which it becomes the master.
+#include <doctest/doctest.h>
+
+#include "common/store_meta.h"
+#include "tests/support/merge_bench.h"
+
+namespace csa {
+namespace {
+
+using test::MergeBench;
+
+TEST_CASE("replica: outcomes that their node has confirmed are forgotten there too") {
+  MergeBench b("CREATE TABLE part (id INTEGER PRIMARY KEY, stock INTEGER)", 1);
+  MergeBench::Node& node = b.nodes[0];
+  constexpr std::uint64_t kWrites = 200;
+  constexpr std::uint64_t kOpen = 3;  // that the writer may still ask for
+  for (std::uint64_t i = 0; i < kWrites; ++i) {
+    b.master.write("INSERT INTO part (stock) VALUES (1)");
+    if (b.master.counter > kOpen) b.master.ledger->confirm(b.master.node, b.master.counter - kOpen);
+  }
+  REQUIRE(b.catch_up(node) == "");
+  const Database replica(node.path, Database::Mode::kReadOnly);
+  CHECK(replica.query_int("SELECT count(*) FROM csa_outcome") <= 2 * kOpen);
+  OutcomeTable outcomes(replica);
+  const std::uint64_t last = b.master.counter;
+  CHECK(outcomes.floor(b.master.node) >= last - kOpen - 1);
+  CHECK(outcomes.floor(b.master.node) < last);
+  for (std::uint64_t counter = last - kOpen + 1; counter <= last; ++counter) {
+    CHECK(outcomes.find({b.master.node, counter}).has_value());
+  }
+}
+
+}  // namespace
+}  // namespace csa
