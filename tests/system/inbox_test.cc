@@ -1,0 +1,166 @@
+// The inbox and the rules, as a person at the broker's computer uses them.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <fstream>
+
+#include "common/sqlite.h"
+#include "tests/system/place.h"
+
+namespace csa::system_test {
+namespace {
+
+using nlohmann::json;
+
+Finished admin(const Place& place, const Words& words) { return run(place.admin(words)); }
+
+json admin_json(const Place& place, Words words) {
+  words.emplace_back("--json");
+  const Finished done = admin(place, words);
+  REQUIRE_MESSAGE(done.code == 0, done.err);
+  return json::parse(done.out);
+}
+
+std::string value(const Place& place, const std::string& sql) {
+  return Database(place.master(), Database::Mode::kReadOnly).query_text(sql).value_or("-");
+}
+
+// Both replicas change the same rows without a broker, `later` after `earlier`; then both return.
+void differ(const Place& place, std::optional<Program>& broker, const std::string& earlier,
+            const std::string& later) {
+  Ready ready;
+  for (const char* const replica : {"a.db", "b.db"}) {
+    REQUIRE(place.client(replica)->wait_for(ClientState::kLive, kPatience));
+  }
+  broker->kill();
+  broker.reset();
+  for (const auto& [replica, sql] : {std::pair("a.db", earlier), std::pair("b.db", later)}) {
+    const Finished done =
+        run(place.node(replica, {"exec", "--json", "--discovery-timeout", "100ms", sql}));
+    REQUIRE_MESSAGE(done.out.find("\"journaled\"") != std::string::npos, done.out << done.err);
+  }
+  broker.emplace(place.serve(ready));
+  for (const char* const replica : {"a.db", "b.db"}) {
+    const std::unique_ptr<Client> client = place.client(replica);
+    REQUIRE(eventually([&] {
+      const ClientStatus status = client->status();
+      return status.state == ClientState::kLive && status.pending == 0;
+    }));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("csa-admin conflicts: listed, shown in three columns, restored, dismissed, each once") {
+  Place place;
+  place.create(
+      "CREATE TABLE part (id INTEGER PRIMARY KEY, name TEXT UNIQUE, shelf TEXT);"
+      "INSERT INTO part VALUES (1, 'bolt', 'A'), (2, 'nut', 'B'), (3, 'rod', 'C');");
+  Ready ready;
+  std::optional<Program> broker(place.serve(ready));
+  CHECK(admin_json(place, {"conflicts"}).empty());
+  differ(place, broker,
+         "UPDATE part SET shelf = 'early' WHERE id = 1; UPDATE part SET name = 'gone' WHERE id = 2;"
+         "DELETE FROM part WHERE id = 3",
+         "UPDATE part SET shelf = 'late' WHERE id = 1; UPDATE part SET name = 'new' WHERE id = 2;"
+         "UPDATE part SET shelf = 'D' WHERE id = 3");
+  CHECK(value(place, "SELECT group_concat(name || shelf) FROM part") == "boltlate,newB,rodD");
+  const json list = admin_json(place, {"conflicts", "list"});
+  REQUIRE(list.size() == 3);
+  const json& shelf = list.at(0);
+  CHECK(shelf["table"] == "part");
+  CHECK(shelf["key"] == json{{"id", 1}});
+  CHECK(shelf["rule"] == "newest");
+  CHECK(shelf["decision"] == "node");
+  CHECK(shelf["state"] == "open");
+  CHECK(shelf["base"]["shelf"] == "A");
+  CHECK(shelf["broker"]["shelf"] == "early");
+  CHECK(shelf["node_row"]["shelf"] == "late");
+  CHECK(list.at(2)["broker"].is_null());
+
+  const Finished shown = admin(place, {"conflicts", "show", "1"});
+  CHECK(shown.code == 0);
+  CHECK(shown.out.find("BASE") < shown.out.find("MASTER"));
+  CHECK(shown.out.find("* shelf") != std::string::npos);
+  CHECK(shown.out.find("* name") == std::string::npos);
+  CHECK(admin_json(place, {"conflicts", "show", "1"}) == shelf);
+
+  CHECK(admin_json(place, {"conflicts", "restore", "1"})["state"] == "restored");
+  CHECK(value(place, "SELECT shelf FROM part WHERE id = 1") == "early");
+  CHECK(admin(place, {"conflicts", "restore", "3"}).code == 0);
+  CHECK(value(place, "SELECT count(*) FROM part") == "2");
+  // Its name has been given away meanwhile.
+  const Finished wrote = run(place.node(
+      "a.db", {"exec", "--json", "INSERT INTO part (name, shelf) VALUES ('gone', 'E')"}));
+  REQUIRE_MESSAGE(wrote.code == 0, wrote.err);
+  const Finished unfit = admin(place, {"conflicts", "restore", "2"});
+  CHECK(unfit.code == 5);
+  CHECK_MESSAGE(unfit.err.find("UNIQUE") != std::string::npos, unfit.err);
+  CHECK(value(place, "SELECT state FROM csa_conflicts WHERE id = 2") == "open");
+  CHECK(admin(place, {"conflicts", "dismiss", "2"}).code == 0);
+  CHECK(value(place, "SELECT group_concat(state) FROM csa_conflicts") ==
+        "restored,dismissed,restored");
+
+  for (const Words& wrong : {Words{"conflicts", "restore", "1"}, Words{"conflicts", "restore", "9"},
+                             Words{"conflicts", "dismiss", "1"}}) {
+    const Finished refused = admin(place, wrong);
+    CHECK(refused.code == 5);
+    CHECK(!refused.err.empty());
+  }
+  CHECK(admin(place, {"conflicts", "show", "9"}).code == 1);
+  CHECK(admin(place, {"conflicts", "restore", "all"}).code == 2);
+  CHECK(admin(place, {"conflicts", "restore"}).code == 2);
+  for (const char* const name : {"a.db", "b.db"}) {
+    const std::unique_ptr<Client> client = place.client(name);
+    CHECK(place.difference_of(name) == "");
+  }
+  const Database replica(place.file("b.db"), Database::Mode::kReadOnly);
+  CHECK(replica.query_int("SELECT count(*) FROM csa_conflicts") == 3);
+}
+
+TEST_CASE(
+    "csa-admin rule: set, loaded and listed, the same again changes nothing, wrong ones told") {
+  Place place;
+  place.create(
+      "CREATE TABLE part (id INTEGER PRIMARY KEY, name TEXT, stock INTEGER);"
+      "INSERT INTO part VALUES (1, 'bolt', 10)");
+  Ready ready;
+  std::optional<Program> broker(place.serve(ready));
+  CHECK(admin(place, {"rule", "set", "part.stock", "sum"}).code == 0);
+  CHECK(admin(place, {"rule", "set", "part", "merge"}).code == 0);
+  CHECK(admin(place, {"rule", "set", "part", "atomic"}).code == 0);
+  const json rules = admin_json(place, {"rule", "list"});
+  const std::int64_t seq = admin_json(place, {"status"})["position"]["seq"];
+  for (const Words& again :
+       {Words{"rule", "set", "part.stock", "sum"}, Words{"rule", "set", "PART", "merge"}}) {
+    CHECK(admin(place, again).code == 0);
+  }
+  CHECK(admin_json(place, {"rule", "list"}) == rules);
+  CHECK(admin_json(place, {"status"})["position"]["seq"] == seq);
+  CHECK(rules.size() == 3);
+  CHECK(std::ranges::count(rules, json{{"table", "part"}, {"column", "stock"}, {"rule", "sum"}}) ==
+        1);
+  CHECK(admin(place, {"rule", "set", "part", "rowwise"}).code == 0);
+
+  for (const Words& wrong :
+       {Words{"rule", "set", "nothing", "merge"}, Words{"rule", "set", "part.price", "sum"},
+        Words{"rule", "set", "part", "sum"}, Words{"rule", "set", "part.stock", "loudest"}}) {
+    const Finished refused = admin(place, wrong);
+    CHECK_MESSAGE((refused.code == 5 || refused.code == 2), refused.code << refused.err);
+    CHECK(!refused.err.empty());
+  }
+  {
+    std::ofstream(place.file("rules.txt")) << "# stock is counted\npart.stock sum\npart newest\n";
+    std::ofstream(place.file("wrong.txt")) << "part broker\npart.price sum\n";
+  }
+  CHECK(admin(place, {"rule", "load", place.file("rules.txt")}).code == 0);
+  CHECK(admin(place, {"rule", "load", place.file("wrong.txt")}).code != 0);
+  const json left = admin_json(place, {"rule", "list"});
+  CHECK(std::ranges::count(left,
+                           json{{"table", "part"}, {"column", nullptr}, {"rule", "newest"}}) == 1);
+  differ(place, broker, "UPDATE part SET stock = stock - 3", "UPDATE part SET stock = stock - 3");
+  CHECK(value(place, "SELECT stock FROM part") == "4");
+  CHECK(admin_json(place, {"conflicts"}).empty());
+}
+
+}  // namespace csa::system_test
