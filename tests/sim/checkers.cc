@@ -104,7 +104,8 @@ void Checkers::replica_restarted(int party) { last_.erase(party); }
 void Checkers::answered(const std::string& tag, const WriteDone& done) {
   switch (done.status) {
     case WriteStatus::kCommitted:
-      committed_.insert(tag);
+      // Of a master that is gone: its last words.
+      if (!lost_.contains(tag)) committed_.insert(tag);
       break;
     case WriteStatus::kJournaled:
       journaled_.insert(tag);
@@ -128,6 +129,55 @@ void Checkers::visible(int party, const std::string& path, const std::string& ta
   }
 }
 
+namespace {
+
+std::set<std::string> tags_in(const Database& db) {
+  std::set<std::string> tags;
+  Statement rows = db.prepare("SELECT name FROM tag");
+  while (rows.step()) tags.insert(rows.column_text(0));
+  return tags;
+}
+
+}  // namespace
+
+void Checkers::master_lost(const std::vector<std::string>& replicas) {
+  {
+    const Database db(master_, Database::Mode::kReadOnly);
+    had_ = tags_in(db);
+    Statement inbox = db.prepare("SELECT 1 FROM csa_conflicts WHERE instr(node_row, ?1) > 0");
+    for (const std::string& tag : journaled_) {
+      inbox.bind(1, "\"" + tag + "\"");
+      if (inbox.step()) had_.insert(tag);
+      inbox.reset();
+    }
+  }
+  for (const std::string& replica : replicas) {
+    const Database db(replica, Database::Mode::kReadOnly);
+    if (db.query_int("SELECT count(*) FROM csa_meta") == 0) continue;
+    Statement told = db.prepare("SELECT 1 FROM csa_log WHERE instr(body, CAST(?1 AS BLOB)) > 0");
+    for (const std::string& tag : tags_in(db)) {
+      // A text is its length and its bytes.
+      told.bind(1, std::string(1, static_cast<char>(tag.size())) + tag);
+      if (told.step()) held_.insert(tag);
+      told.reset();
+    }
+  }
+}
+
+void Checkers::master_restored(const Position& position) {
+  master_at(position, {});
+  const Database db(master_, Database::Mode::kReadOnly);
+  const std::set<std::string> tags = tags_in(db);
+  for (const std::string& tag : had_) {
+    if (tags.contains(tag)) continue;
+    lost_.insert(tag);
+    committed_.erase(tag);
+    journaled_.erase(tag);
+  }
+}
+
+void Checkers::all_recovered() { recovered_ = true; }
+
 void Checkers::tags() const {
   const Database db(master_, Database::Mode::kReadOnly);
   Statement rows = db.prepare("SELECT name, count(*) FROM tag GROUP BY name");
@@ -143,12 +193,22 @@ void Checkers::tags() const {
   }
   Statement inbox = db.prepare(
       "SELECT 1 FROM csa_conflicts WHERE table_name = 'tag' AND instr(node_row, ?1) > 0");
-  for (const std::string& tag : journaled_) {
-    if (found.count(tag) != 0) continue;
+  const auto in_inbox = [&inbox](const std::string& tag) {
     inbox.bind(1, "\"" + tag + "\"");
     const bool kept = inbox.step();
     inbox.reset();
-    if (!kept) throw Violation(tag + " was journaled and is neither in the master nor the inbox");
+    return kept;
+  };
+  for (const std::string& tag : journaled_) {
+    if (found.count(tag) == 0 && !in_inbox(tag)) {
+      throw Violation(tag + " was journaled and is neither in the master nor the inbox");
+    }
+  }
+  if (!recovered_) return;
+  for (const std::string& tag : held_) {
+    if (lost_.count(tag) != 0 && found.count(tag) == 0 && !in_inbox(tag)) {
+      throw Violation(tag + " was lost with the master, a replica had it, and it is not back");
+    }
   }
 }
 

@@ -38,6 +38,13 @@ class Checkers {
   // G4: an answer that says visible must be visible.
   void visible(int party, const std::string& path, const std::string& tag) const;
 
+  // The master's disk is gone, the `replicas` are there. What was acknowledged before and is not in
+  // the file that goes on may be missing; but what a replica has applied and its log still tells
+  // must be offered, and be there again once it was recovered.
+  void master_lost(const std::vector<std::string>& replicas);
+  void master_restored(const Position& position);
+  void all_recovered();
+
   // G1, G3: acknowledged exactly once, rejected not at all, unknown at most once.
   void tags() const;
   // At the end: everything equal, including rowids and sqlite_sequence; files sound.
@@ -54,6 +61,10 @@ class Checkers {
   std::map<int, Position> last_;
   std::set<std::string> sent_, committed_, rejected_;
   std::set<std::string> journaled_;
+  std::set<std::string> had_;   // by the lost master, in its rows or its inbox
+  std::set<std::string> lost_;  // with it
+  std::set<std::string> held_;  // by a replica that can offer it
+  bool recovered_ = false;
 };
 
 // Hash of all rows, rowids and types of all application tables and of sqlite_sequence.

@@ -84,6 +84,10 @@ void Cluster::prepare() {
   if (w.chance(0.6)) w.faults.slow = 0.1;
   if (w.chance(0.5)) broker_->crash_probability = 0.01;
   faults_end_ = w.now() + kFaultTime;
+  if (w.chance(0.25)) {
+    w.after(milliseconds{1000 + w.random(20000)}, [this] { back_up(); });
+    w.after(milliseconds{10000 + w.random(25000)}, [this] { lose_master(); });
+  }
   schedule_fault();
 }
 
@@ -234,6 +238,8 @@ RunReport Cluster::run() {
     while (world_.now() < faults_end_) {
       if (!world_.step(faults_end_)) break;
     }
+    heal_and_settle();
+    recover_lost();
     heal_and_settle();
     stay_calm();
     compare_all();

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "tests/sim/checkers.h"
@@ -38,6 +39,10 @@ class Cluster {
   void schedule_fault();
   void one_fault();
   void heal_and_settle();
+  // disaster.cc
+  void back_up();
+  void lose_master();
+  void recover_lost();
   // calm.cc: after everything is healed, phases in which nothing may go wrong.
   void stay_calm();
   void be_silent();
@@ -52,12 +57,14 @@ class Cluster {
   World world_;
   const std::string folder_;
   const std::string master_;
+  std::string backup_;  // empty: there is none
   Checkers checkers_;
   std::unique_ptr<SimBroker> broker_;
   std::vector<std::unique_ptr<SimNode>> nodes_;
   std::unique_ptr<Liveness> liveness_;
   std::map<std::string, TimePoint> answers_due_;  // by tag
   TimePoint faults_end_;
+  std::error_code ignored_;
   std::uint64_t next_tag_ = 1;
 };
 

@@ -37,6 +37,7 @@ void Liveness::opens(const SimNode& node) const {
 void Liveness::asks_copy(const SimNode& node) const {
   if (!node.view().position || !broker_.running()) return;
   // The floor never sinks, so the broker's at this moment is at least the one it judged by.
+  if (node.view().position->epoch != broker_.ledger().meta().position.epoch) return;
   const Seq floor = broker_.ledger().meta().floor;
   if (node.asked_after().next() < floor) return;
   throw Violation("node " + node.name() +

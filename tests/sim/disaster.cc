@@ -1,0 +1,76 @@
+// The master's disk is gone. What goes on is a backup, or a node's replica, as the next history; in
+// the end a person recovers what the nodes have offered.
+#include <filesystem>
+
+#include "broker/opening.h"
+#include "common/sqlite.h"
+#include "tests/sim/cluster.h"
+
+namespace csa::sim {
+
+void Cluster::back_up() {
+  const std::string path = folder_ + "/backup.db";
+  const Database from(master_, Database::Mode::kReadOnly);
+  const Database to(path, Database::Mode::kCreate);
+  sqlite3_backup* const copy = sqlite3_backup_init(to.handle(), "main", from.handle(), "main");
+  if (copy == nullptr || sqlite3_backup_step(copy, -1) != SQLITE_DONE ||
+      sqlite3_backup_finish(copy) != SQLITE_OK) {
+    throw Violation("the master cannot be backed up");
+  }
+  backup_ = path;
+  world_.note("B: backed up");
+}
+
+void Cluster::lose_master() {
+  std::vector<std::string> sources;
+  if (!backup_.empty()) sources.push_back(backup_);
+  std::vector<std::string> replicas;
+  for (const auto& node : nodes_) {
+    replicas.push_back(node->path());
+    const Database db(node->path(), Database::Mode::kReadOnly);
+    if (db.query_int("SELECT count(*) FROM csa_meta").value_or(0) > 0) sources.push_back(node->path());
+  }
+  if (sources.empty()) return;
+  const std::string from = sources[world_.random(sources.size())];
+  if (broker_->running()) broker_->crash();
+  world_.note("B: its disk is lost; restored from " + from.substr(folder_.size() + 1));
+  ++world_.counts[from == backup_ ? "restored from a backup" : "restored from a replica"];
+  checkers_.master_lost(replicas);
+  for (const char* const ending : {"", "-wal", "-shm"}) {
+    std::filesystem::rename(master_ + ending, folder_ + "/lost.db" + ending, ignored_);
+  }
+  const Randomness randomness{[this] { return world_.random_id(); },
+                              [this] { return world_.wall(); }};
+  const Result<Restoration> done = restore({master_, "csa", "sim"}, from, randomness);
+  if (!done) throw Violation("restore: " + done.error().what);
+  checkers_.master_restored(done->meta.position);
+  broker_->start();
+}
+
+void Cluster::recover_lost() {
+  std::vector<std::int64_t> ids;
+  {
+    const Database db(master_, Database::Mode::kReadOnly);
+    Statement rows = db.prepare("SELECT id FROM csa_lost WHERE state = 'lost' ORDER BY id");
+    while (rows.step()) ids.push_back(rows.column_int(0));
+  }
+  checkers_.all_recovered();
+  if (ids.empty()) return;
+  world_.note("B: " + std::to_string(ids.size()) + " lost transactions are recovered");
+  world_.counts["recovered"] += ids.size();
+  const NodeId person{world_.random_id()};
+  std::uint64_t counter = 0;
+  for (const std::int64_t id : ids) {
+    const Conflict request{TxId{person, ++counter}, id, ConflictVerb::kRecover};
+    const CommitResult result = broker_->ledger().commit({{request, "broker", counter}});
+    if (const auto* const nack = std::get_if<Nack>(&result.outcomes.at(0).answer)) {
+      throw Violation("recover: " + nack->message);
+    }
+    checkers_.master_at(result.head, result.pieces);
+  }
+  // The hub has not heard of it: as after a crash between commit and answer.
+  broker_->crash();
+  broker_->start();
+}
+
+}  // namespace csa::sim
