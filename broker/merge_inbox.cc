@@ -28,7 +28,14 @@ void bind_row(Statement& statement, int position, const std::vector<std::string>
 }
 
 // The three versions exactly; a row that is not there has no values.
-Bytes exact(const ConflictRow& row) {
+Bytes exact(const ConflictRow& row, const Bytes& before) {
+  if (Result<RowSet> known = decode_rows(before); known && known->rows.size() == 3) {
+    if (known->columns == row.columns) {
+      known->rows[2] = row.node.value_or(Row{});
+      return encode_rows(*known);
+    }
+  }
+
   RowSet set{row.columns, {}};
   for (const std::optional<Row>* const version : {&row.base, &row.broker, &row.node}) {
     set.rows.push_back(version->value_or(Row{}));
@@ -47,11 +54,14 @@ Inbox::Inbox(const Database& db)
               " broker_time, node_time, close, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,"
               " ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, 'open')"),
       same_(db,
-            "SELECT id FROM csa_conflicts WHERE node = ?1 AND journal = ?2 AND key_hash = ?3 AND"
+            "SELECT id, rows FROM csa_conflicts WHERE node = ?1 AND journal = ?2 AND key_hash = ?3 "
+            "AND"
             " decision = ?4 AND rule = ?5 AND state = 'open' ORDER BY id DESC LIMIT 1"),
       update_(db,
-              "UPDATE csa_conflicts SET seq = ?2, time = ?3, counter = ?4, op = ?5, reason = ?6,"
-              " node_row = ?7, rows = ?8, node_time = ?9 WHERE id = ?1"),
+              "UPDATE csa_conflicts SET seq = ?2, time = ?3, counter = ?4, op = CASE WHEN base IS"
+              " NULL AND ?7 IS NOT NULL THEN 'insert' ELSE ?5 END, reason = CASE decision WHEN"
+              " 'parked' THEN reason ELSE ?6 END, node_row = ?7, rows = ?8, node_time = ?9"
+              " WHERE id = ?1"),
       held_(db,
             "SELECT 1 FROM csa_conflicts WHERE node = ?1 AND journal = ?2 AND key_hash = ?3 AND"
             " (decision = 'parked' OR rule = 'atomic') LIMIT 1") {}
@@ -67,14 +77,20 @@ void Inbox::add(const ConflictRow& row, const ConflictOrigin& origin) {
   const Id128 hash = hash_of(row.identity);
   same_.bind_blob(1, origin.tx.node.value.bytes).bind(2, signed_of(origin.journal));
   same_.bind_blob(3, hash.bytes).bind(4, row.decision).bind(5, row.rule);
-  const std::optional<std::int64_t> known =
-      same_.step() ? std::optional(same_.column_int(0)) : std::nullopt;
+  // What the node did to a row that is here already replaces its version of before. A version of
+  // the master that it overwrites is always one more that is lost.
+  std::optional<std::int64_t> known;
+  Bytes before;
+  if (row.decision != "node" && same_.step()) {
+    known = same_.column_int(0);
+    before = same_.column_blob(1);
+  }
   same_.reset();
   if (known) {
     update_.bind(1, *known).bind(2, signed_of(origin.seq.value)).bind(3, to_string(origin.now));
     update_.bind(4, signed_of(origin.tx.counter)).bind(5, row.op).bind(6, row.reason);
     bind_row(update_, 7, row.columns, row.node);
-    update_.bind_blob(8, exact(row)).bind(9, to_string(origin.edited));
+    update_.bind_blob(8, exact(row, before)).bind(9, to_string(origin.edited));
     update_.run();
     return;
   }
@@ -87,7 +103,7 @@ void Inbox::add(const ConflictRow& row, const ConflictOrigin& origin) {
   bind_row(insert_, 14, row.columns, row.base);
   bind_row(insert_, 15, row.columns, row.broker);
   bind_row(insert_, 16, row.columns, row.node);
-  insert_.bind_blob(17, exact(row));
+  insert_.bind_blob(17, exact(row, {}));
   if (row.broker_edit && row.broker_edit->time.ms != 0) {
     insert_.bind(18, to_string(row.broker_edit->time));
   } else {

@@ -14,6 +14,17 @@ Seq base_of(const ReplayEntry& entry, const MergeContext& context) {
   return base.epoch.id == context.meta.position.epoch.id ? base.seq : Seq{};
 }
 
+std::string shape_of(const std::string& table, const std::vector<std::string>& columns) {
+  std::string text;
+  for (const std::string& column : columns) text += (text.empty() ? "" : ", ") + column;
+  return table + " (" + text + ")";
+}
+
+std::string both_shapes(const ChangeTable& journal, const MergeTable& master) {
+  return "; the edit was made on " + shape_of(journal.name, journal.column_names) +
+         ", the master has " + shape_of(master.name(), master.column_names());
+}
+
 }  // namespace
 
 MergeRun::MergeRun(const Database& db, EditIndex& edits, MergeSchema& schema, KeyChanges& keys,
@@ -164,12 +175,15 @@ MergeRun::Step MergeRun::step_of(const RowChange& change, const ChangeTable& tab
   step.table = schema_.table(table.name);
   step.op = op_name(change.op);
   if (step.table == nullptr) {
-    throw Parked{"table " + table.name +
-                 " is not there (any more), or is none of the application's"};
+    throw Parked{
+        "table " + table.name +
+        " is not there (any more), or is none of the application's; the edit was made on " +
+        shape_of(table.name, table.column_names)};
   }
   if (table.column_names.size() != table.column_count ||
       table.without_rowid != step.table->info().change_table.without_rowid) {
-    throw Parked{"table " + table.name + " is of another kind at the master now"};
+    throw Parked{"table " + table.name + " is of another kind at the master now" +
+                 both_shapes(table, *step.table)};
   }
   step.columns = map_columns(table, *step.table);
   const std::optional<Row> before = row_before(change, table);
@@ -178,7 +192,8 @@ MergeRun::Step MergeRun::step_of(const RowChange& change, const ChangeTable& tab
     if (step.columns.to[i] || !after || std::holds_alternative<Null>((*after)[i])) continue;
     if (before && (*before)[i] == (*after)[i]) continue;
     throw Parked{"the edit gives a value to column " + table.column_names[i] + " of table " +
-                 table.name + ", which the master's table does not have (any more)"};
+                 table.name + ", which the master's table does not have (any more)" +
+                 both_shapes(table, *step.table)};
   }
   const Row blank(step.table->info().carried.size(), Null{});
   if (before) {
