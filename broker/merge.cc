@@ -124,6 +124,7 @@ MergeOutcome Merge::park(const ReplayEntry& entry, const MergeContext& context,
 
 void Merge::forget() {
   impl_->schema = std::make_unique<MergeSchema>(impl_->db);
+  impl_->keys->forget_schema();
   impl_->schema_version = -1;
 }
 

@@ -1,4 +1,6 @@
 // What of an entry goes to the inbox: a row that lost, or all of them.
+#include <algorithm>
+
 #include "broker/merge_step.h"
 
 namespace csa {
@@ -55,6 +57,7 @@ void MergeRun::keep_aside(const std::string& rule, const std::string& decision,
     row.decision = decision;
     row.reason = reason;
     inbox_.add(row, origin_);
+    lose_key(change, table);
   };
   bool any = false;
   try {
@@ -79,6 +82,21 @@ void MergeRun::keep_aside(const std::string& rule, const std::string& decision,
   row.decision = decision;
   row.reason = reason;
   inbox_.add(row, origin_);
+}
+
+// What later entries call by the key that SQLite gave the row is not what the master calls so.
+void MergeRun::lose_key(const RowChange& change, const ChangeTable& table) {
+  const MergeTable* const known = schema_.table(table.name);
+  if (known == nullptr || change.op != RowOp::kInsert || table.without_rowid) return;
+  const std::optional<Row> row = row_after(change, table);
+  const auto* const rowid = std::get_if<std::int64_t>(&change.key.at(0));
+  if (!row || rowid == nullptr) return;
+  const bool nameless = !table.declared_key.empty() &&
+                        std::ranges::any_of(table.declared_key, [&](std::uint32_t column) {
+                          return std::holds_alternative<Null>((*row)[column]);
+                        });
+  const bool numbered = change.assigned && numbers_rows(*known, table);
+  if (nameless || numbered) keys_.lose(known->name(), *rowid);
 }
 
 }  // namespace csa

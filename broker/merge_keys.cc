@@ -1,12 +1,19 @@
 #include "broker/merge_keys.h"
 
 #include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <limits>
 #include <utility>
 
 #include "common/limits.h"
 
 namespace csa {
 namespace {
+
+constexpr std::int64_t kHighest = std::numeric_limits<std::int64_t>::max();
+// In csa_remap: the row is not in the master.
+constexpr std::int64_t kLost = std::numeric_limits<std::int64_t>::min();
 
 std::int64_t signed_of(std::uint64_t value) { return static_cast<std::int64_t>(value); }
 
@@ -15,6 +22,34 @@ std::string lower(std::string text) {
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
   }
   return text;
+}
+
+// The number that `value` is to a foreign key, which compares by the parent's affinity.
+std::optional<std::int64_t> number_of(const Value& value) {
+  if (const auto* const number = std::get_if<std::int64_t>(&value)) return *number;
+  if (const auto* const real = std::get_if<double>(&value)) {
+    constexpr double kExact = 9007199254740992.0;
+    if (std::trunc(*real) != *real || std::abs(*real) > kExact) return std::nullopt;
+    return static_cast<std::int64_t>(*real);
+  }
+  const auto* const text = std::get_if<Text>(&value);
+  if (text == nullptr) return std::nullopt;
+  std::int64_t number = 0;
+  const char* const end = text->utf8.data() + text->utf8.size();
+  const auto [stop, failed] = std::from_chars(text->utf8.data(), end, number);
+  if (failed != std::errc() || stop != end) return std::nullopt;
+  return number;
+}
+
+// `number` in the place, and of the kind, of `value`.
+void put_number(std::int64_t number, Value& value) {
+  if (std::holds_alternative<double>(value)) {
+    value = static_cast<double>(number);
+  } else if (std::holds_alternative<Text>(value)) {
+    value = Text{std::to_string(number)};
+  } else {
+    value = number;
+  }
 }
 
 }  // namespace
@@ -28,14 +63,17 @@ KeyChanges::KeyChanges(const Database& db)
              "SELECT after FROM csa_remap WHERE node = ?1 AND journal = ?2 AND table_name = ?3 AND"
              " before = ?4 AND counter = ?5"),
       insert_(db, "INSERT OR REPLACE INTO csa_remap VALUES (?1, ?2, ?3, ?4, ?5, ?6)"),
-      forget_(db, "DELETE FROM csa_remap WHERE node = ?1 AND journal <> ?2") {}
+      forget_(db, "DELETE FROM csa_remap WHERE node = ?1 AND journal <> ?2"),
+      remove_(db,
+              "DELETE FROM csa_remap WHERE node = ?1 AND journal = ?2 AND table_name = ?3 AND"
+              " before = ?4") {}
 
 void KeyChanges::begin(const TxId& tx, std::uint64_t journal) {
   tx_ = tx;
   journal_ = journal;
-  next_.clear();
-  keyed_.clear();
+  ahead_.clear();
   changes_.clear();
+  lost_.reset();
   forget_.bind_blob(1, tx.node.value.bytes).bind(2, signed_of(journal));
   forget_.run();
   Statement any = db_.prepare("SELECT 1 FROM csa_remap WHERE node = ?1 LIMIT 1");
@@ -43,22 +81,75 @@ void KeyChanges::begin(const TxId& tx, std::uint64_t journal) {
   any_ = any.step();
 }
 
-void KeyChanges::assign(MergeTable& table, std::int64_t rowid) {
-  auto next = next_.find(table.name());
-  if (next == next_.end()) next = next_.emplace(table.name(), table.next_rowid()).first;
-  if (rowid >= next->second) {
-    next->second = rowid + 1;
-    return;
-  }
-  give(table.name(), rowid, next->second++);
+void KeyChanges::forget_schema() {
+  roots_.clear();
+  parents_.clear();
 }
 
-void KeyChanges::give(const std::string& table, std::int64_t rowid, std::int64_t fresh) {
+void KeyChanges::note(const MergeTable& table, std::int64_t rowid) {
+  std::int64_t& highest = ahead_[lower(table.name())].highest;
+  highest = std::max(highest, rowid);
+}
+
+KeyChanges::Ahead& KeyChanges::ahead_of(MergeTable& table) {
+  Ahead& ahead = ahead_[lower(table.name())];
+  if (!std::exchange(ahead.settled, true)) {
+    ahead.free = table.next_rowid();
+    ahead.next = ahead.free.value_or(kHighest);
+    if (ahead.highest >= ahead.next) ahead.next = ahead.highest;
+    if (ahead.next == ahead.highest && ahead.next != kHighest) ++ahead.next;
+  }
+  return ahead;
+}
+
+void KeyChanges::leave(const MergeTable& table, std::int64_t rowid) {
+  ahead_[lower(table.name())].gone.add(rowid, rowid);
+}
+
+void KeyChanges::choose(const MergeTable& table, std::int64_t rowid) {
+  // Left in the same entry: the same row, replaced.
+  if (!ahead_[lower(table.name())].gone.contains(rowid)) forget(table.name(), rowid);
+}
+
+bool KeyChanges::assign(MergeTable& table, std::int64_t rowid) {
+  Ahead& ahead = ahead_of(table);
+  // Given again after the entry deleted the row that had it: free at the master too, then.
+  if (ahead.gone.contains(rowid)) return true;
+  const bool free = ahead.free ? rowid >= *ahead.free : !table.has_rowid(rowid);
+  if (!free) return fresh_one(table, rowid);
+  forget(table.name(), rowid);
+  return true;
+}
+
+bool KeyChanges::reassign(MergeTable& table, std::int64_t rowid) { return fresh_one(table, rowid); }
+
+bool KeyChanges::fresh_one(MergeTable& table, std::int64_t rowid) {
+  Ahead& ahead = ahead_of(table);
+  if (ahead.next == kHighest) return false;
+  give(table.name(), rowid, ahead.next++);
+  return true;
+}
+
+void KeyChanges::record(const std::string& table, std::int64_t rowid, std::int64_t at_master) {
+  if (rowid == at_master) return forget(table, rowid);
   insert_.bind_blob(1, tx_.node.value.bytes).bind(2, signed_of(journal_));
-  insert_.bind(3, lower(table)).bind(4, rowid).bind(5, fresh);
+  insert_.bind(3, lower(table)).bind(4, rowid).bind(5, at_master);
   insert_.bind(6, signed_of(tx_.counter));
   insert_.run();
   any_ = true;
+}
+
+void KeyChanges::lose(const std::string& table, std::int64_t rowid) { record(table, rowid, kLost); }
+
+void KeyChanges::forget(const std::string& table, std::int64_t rowid) {
+  if (!any_) return;
+  remove_.bind_blob(1, tx_.node.value.bytes).bind(2, signed_of(journal_));
+  remove_.bind(3, lower(table)).bind(4, rowid);
+  remove_.run();
+}
+
+void KeyChanges::give(const std::string& table, std::int64_t rowid, std::int64_t fresh) {
+  record(table, rowid, fresh);
   if (changes_.size() < limits::kKeyChangesMax) changes_.push_back({table, rowid, fresh});
 }
 
@@ -76,38 +167,62 @@ std::int64_t KeyChanges::follow(const std::string& table, std::int64_t rowid) {
   if (!any_) return rowid;
   find_.bind_blob(1, tx_.node.value.bytes).bind(2, signed_of(journal_));
   find_.bind(3, lower(table)).bind(4, rowid);
-  if (find_.step()) rowid = find_.column_int(0);
+  std::int64_t after = rowid;
+  if (find_.step()) after = find_.column_int(0);
   find_.reset();
+  if (after != kLost) return after;
+  lost_ = table;
   return rowid;
 }
 
-bool KeyChanges::parent_is_keyed(const std::string& parent, const std::string& column) {
-  const auto [known, fresh] = keyed_.try_emplace({parent, column}, false);
+const MergeTable* KeyChanges::parent(const std::string& name) {
+  const auto [known, fresh] = parents_.try_emplace(lower(name));
+  if (fresh) {
+    std::optional<TableInfo> info = table_info(db_, name);
+    if (info) known->second = std::make_unique<MergeTable>(db_, std::move(*info));
+  }
+  return known->second.get();
+}
+
+// What a column refers to may itself refer to a row that has such a key.
+void KeyChanges::add_roots(const MergeTable& table, const std::string& column,
+                           std::vector<std::string>& found, std::set<Column>& seen) {
+  if (!seen.emplace(lower(table.name()), column).second) return;
+  const std::vector<std::string> names = table.column_names();
+  const std::optional<std::uint32_t> key = table.rowid_column();
+  if (key && lower(names[*key]) == column) found.push_back(table.name());
+  for (const MergeReference& reference : table.references()) {
+    for (std::size_t i = 0; i < reference.columns.size(); ++i) {
+      if (lower(names[reference.columns[i]]) != column) continue;
+      if (i >= reference.parent_columns.size()) continue;
+      const MergeTable* const to = parent(reference.parent);
+      if (to != nullptr) add_roots(*to, lower(reference.parent_columns[i]), found, seen);
+    }
+  }
+}
+
+const KeyChanges::Roots& KeyChanges::roots_of(const MergeTable& table) {
+  const auto [known, fresh] = roots_.try_emplace(lower(table.name()));
   if (!fresh) return known->second;
-  const std::optional<TableInfo> info = table_info(db_, parent);
-  if (info && !info->change_table.without_rowid && !info->change_table.key_columns.empty()) {
-    const std::uint32_t key = info->carried[info->change_table.key_columns.front()];
-    known->second = lower(info->columns[key].name) == lower(column);
+  for (const std::string& column : table.column_names()) {
+    std::set<Column> seen;
+    add_roots(table, lower(column), known->second.emplace_back(), seen);
   }
   return known->second;
 }
 
 void KeyChanges::follow(const MergeTable& table, Row& row) {
   if (!any_) return;
-  std::optional<std::uint32_t> changed;
-  if (const auto own = table.rowid_column()) {
-    if (auto* const rowid = std::get_if<std::int64_t>(&row[*own])) {
-      const std::int64_t before = std::exchange(*rowid, follow(table.name(), *rowid));
-      if (*rowid != before) changed = own;
-    }
-  }
-  for (const MergeReference& reference : table.references()) {
-    for (std::size_t i = 0; i < reference.columns.size(); ++i) {
-      if (reference.columns[i] == changed) continue;
-      auto* const value = std::get_if<std::int64_t>(&row[reference.columns[i]]);
-      if (value == nullptr || i >= reference.parent_columns.size()) continue;
-      if (!parent_is_keyed(reference.parent, reference.parent_columns[i])) continue;
-      *value = follow(reference.parent, *value);
+  const Roots& roots = roots_of(table);
+  for (std::size_t i = 0; i < row.size(); ++i) {
+    if (roots[i].empty()) continue;
+    const std::optional<std::int64_t> number = number_of(row[i]);
+    if (!number) continue;
+    for (const std::string& root : roots[i]) {
+      const std::int64_t after = follow(root, *number);
+      if (after == *number) continue;
+      put_number(after, row[i]);
+      break;
     }
   }
 }

@@ -4,10 +4,14 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "broker/merge_key_runs.h"
 #include "broker/merge_table.h"
 #include "common/message.h"
 #include "common/sqlite.h"
@@ -21,32 +25,69 @@ class KeyChanges {
   // For the entries of one journal from here on; what other journals of this node have left behind
   // is forgotten.
   void begin(const TxId& tx, std::uint64_t journal);
-  // An insert of the entry whose rowid SQLite chose: gives it another one where the master has
-  // given `rowid` away. In the order of the entry, before any of its rows is written.
-  void assign(MergeTable& table, std::int64_t rowid);
+  // Before anything of the entry is written it is read twice, in its order. The first time every
+  // rowid that its rows get is noted, so that fresh ones lie above them all.
+  void note(const MergeTable& table, std::int64_t rowid);
+  // The second time: a row leaves its rowid;
+  void leave(const MergeTable& table, std::int64_t rowid);
+  // the application chooses one: it stays what it is;
+  void choose(const MergeTable& table, std::int64_t rowid);
+  // SQLite chose one: it becomes another where the master has given `rowid` away. False: the table
+  // has no higher one.
+  [[nodiscard]] bool assign(MergeTable& table, std::int64_t rowid);
+  // As assign(), when the row is written and its rowid turns out to be another row's.
+  [[nodiscard]] bool reassign(MergeTable& table, std::int64_t rowid);
   // What assign() of this entry has given instead of `rowid`.
   [[nodiscard]] std::optional<std::int64_t> given(const std::string& table, std::int64_t rowid);
   // `rowid` of `table` is `fresh` at the master.
   void give(const std::string& table, std::int64_t rowid, std::int64_t fresh);
+  // As give(), for what is no key: a row whose rowid nobody sees.
+  void record(const std::string& table, std::int64_t rowid, std::int64_t at_master);
+  // The row that SQLite gave `rowid` to is not in the master: whatever names it must wait with it.
+  void lose(const std::string& table, std::int64_t rowid);
   // Where `rowid` of `table` (by the node) is now.
   [[nodiscard]] std::int64_t follow(const std::string& table, std::int64_t rowid);
-  // The row by the node, with its own key and its references as they are at the master.
+  // The row by the node, with its own key and its references as they are at the master: also
+  // references to columns that refer to such a key themselves, and keys held as text or real.
   void follow(const MergeTable& table, Row& row);
+  // The table of a row that was followed since the last call and is not in the master (lose()).
+  [[nodiscard]] std::optional<std::string> take_lost() { return std::exchange(lost_, {}); }
+
+  // The schema may have changed.
+  void forget_schema();
 
   // What the entry has changed.
   [[nodiscard]] std::vector<KeyChange> take_changes() { return std::exchange(changes_, {}); }
 
  private:
-  [[nodiscard]] bool parent_is_keyed(const std::string& parent, const std::string& column);
+  // Of one table, in this entry.
+  struct Ahead {
+    std::int64_t highest = 0;          // that the entry's rows get
+    std::optional<std::int64_t> free;  // from here on the master has given none
+    std::int64_t next = 0;             // fresh one
+    bool settled = false;              // free and next are known
+    KeyRuns gone;                      // left by rows of the entry
+  };
+  using Column = std::pair<std::string, std::string>;   // table, column; in lower case
+  using Roots = std::vector<std::vector<std::string>>;  // by column: tables whose keys it holds
+  [[nodiscard]] Ahead& ahead_of(MergeTable& table);
+  [[nodiscard]] bool fresh_one(MergeTable& table, std::int64_t rowid);
+  void forget(const std::string& table, std::int64_t rowid);
+  [[nodiscard]] const Roots& roots_of(const MergeTable& table);
+  void add_roots(const MergeTable& table, const std::string& column,
+                 std::vector<std::string>& found, std::set<Column>& seen);
+  [[nodiscard]] const MergeTable* parent(const std::string& name);
 
   const Database& db_;
-  Statement find_, given_, insert_, forget_;
+  Statement find_, given_, insert_, forget_, remove_;
   TxId tx_;
   std::uint64_t journal_ = 0;
-  bool any_ = false;                                           // of this journal
-  std::map<std::string, std::int64_t> next_;                   // above what is given, by table
-  std::map<std::pair<std::string, std::string>, bool> keyed_;  // parent, column
+  bool any_ = false;  // of this journal
+  std::map<std::string, Ahead> ahead_;
+  std::map<std::string, Roots> roots_;
+  std::map<std::string, std::unique_ptr<MergeTable>> parents_;
   std::vector<KeyChange> changes_;
+  std::optional<std::string> lost_;
 };
 
 }  // namespace csa

@@ -59,54 +59,6 @@ void MergeRun::each_stored(const Visit& visit) const {
   if (!reader.at_boundary()) throw Parked{"its changes end in the middle of one"};
 }
 
-// Before anything is written: keys that must change, and whether all or nothing is wanted.
-void MergeRun::look_ahead() {
-  schema_.virtuals().begin();
-  std::set<std::string> numbered;
-  bool follows = false;
-  each([&](const Change& change, const std::vector<ChangeTable>& tables) {
-    const auto* const row = std::get_if<RowChange>(&change);
-    if (std::holds_alternative<SchemaStatement>(change)) {
-      throw Parked{"it holds a schema change, which is no business of a journal"};
-    }
-    if (row == nullptr) return;
-    const std::string& name = tables.at(row->table).name;
-    schema_.virtuals().note(name);
-    MergeTable* const table = schema_.table(name);
-    if (table == nullptr) return;  // told when it is merged
-    if (schema_.rules(*table).atomic) atomic_ = true;
-    const bool of_virtual = is_virtual_row(name);
-    if (row->op != RowOp::kInsert || !table->keyed_by_rowid()) return;
-    if (!row->assigned) {
-      follows = follows || of_virtual;
-    } else if (of_virtual || !table->is_shadow()) {
-      keys_.assign(*table, std::get<std::int64_t>(row->key.at(0)));
-      if (!of_virtual) numbered.insert(name);
-    }
-  });
-  if (follows && !numbered.empty()) follow_numbered(numbered);
-}
-
-bool MergeRun::is_virtual_row(const std::string& table) const {
-  const MergeVirtual::Part part = schema_.virtuals().part_of(table);
-  return part == MergeVirtual::Part::kRows || part == MergeVirtual::Part::kTree;
-}
-
-void MergeRun::follow_numbered(const std::set<std::string>& numbered) {
-  each([&](const Change& change, const std::vector<ChangeTable>& tables) {
-    const auto* const row = std::get_if<RowChange>(&change);
-    if (row == nullptr || row->op != RowOp::kInsert || row->assigned) return;
-    const std::string& name = tables.at(row->table).name;
-    if (!is_virtual_row(name) || schema_.table(name) == nullptr) return;
-    const auto rowid = std::get<std::int64_t>(row->key.at(0));
-    std::set<std::int64_t> found;
-    for (const std::string& table : numbered) {
-      if (const auto fresh = keys_.given(table, rowid)) found.insert(*fresh);
-    }
-    if (found.size() == 1) keys_.give(name, rowid, *found.begin());
-  });
-}
-
 MergeOutcome MergeRun::apply() {
   keys_.begin(entry_.header.tx, entry_.first);
   look_ahead();
@@ -119,6 +71,7 @@ MergeOutcome MergeRun::apply() {
           sequence->after ? std::get_if<std::int64_t>(&*sequence->after) : nullptr;
       if (table != nullptr && value != nullptr) {
         table->raise_sequence(keys_.follow(table->name(), *value));
+        (void)keys_.take_lost();
       }
     }
   });
@@ -207,7 +160,10 @@ MergeRun::Step MergeRun::step_of(const RowChange& change, const ChangeTable& tab
     keys_.follow(*step.table, *step.node);
     const Row& physical = change.new_key ? *change.new_key : change.key;
     step.after = identity_of(*step.table, *step.node, physical);
-    if (!before) step.broker = step.table->find(*step.after);
+    // A row whose key has a NULL is none of the master's.
+    const bool unlike_any = step.after->by_rowid && !step.table->is_shadow();
+    if (!before && !unlike_any) step.broker = step.table->find(*step.after);
+    if (unlike_any) step.unkeyed = std::get<std::int64_t>(physical.at(0));
     const bool hidden = step.table->keyed_by_rowid() && !step.table->rowid_column();
     if (hidden || step.table->is_shadow()) step.rowid = std::get<std::int64_t>(physical.at(0));
     if (hidden && !step.table->is_shadow()) {
@@ -250,7 +206,18 @@ MergeVirtual::Part MergeRun::part_of(const Step& step) const {
 
 void MergeRun::merge(const RowChange& change, const ChangeTable& table) {
   if (schema_.virtuals().part_of(table.name) == MergeVirtual::Part::kDerived) return;
-  const Step step = step_of(change, table);
+  Step step = step_of(change, table);
+  if (change.assigned && step.broker && numbers_rows(*step.table, table)) {
+    // Of two rows that SQLite numbered neither is the other.
+    if (!keys_.reassign(*step.table, std::get<std::int64_t>(change.key.at(0)))) {
+      throw Parked{no_key(*step.table)};
+    }
+    step = step_of(change, table);
+  }
+  if (const std::optional<std::string> lost = keys_.take_lost()) {
+    throw Parked{"it names a row of " + *lost +
+                 " that an earlier offline change has made, and that waits in the inbox"};
+  }
   const Id128 row = hash_of(step.identity());
   if (inbox_.is_held(origin_.tx.node, origin_.journal, row)) {
     throw Parked{"an earlier offline change of the same row of " + table.name +
@@ -347,12 +314,18 @@ void MergeRun::write_row(const Step& step, const RowVerdict& verdict) {
   const Row& row = *verdict.result;
   if (!step.broker) {
     table.insert(row, step.columns.known, step.rowid);
+    if (step.unkeyed) {
+      keys_.record(table.name(), *step.unkeyed, sqlite3_last_insert_rowid(db_.handle()));
+    }
     if (indexed) virtuals.after_write(table.name(), sqlite3_last_insert_rowid(db_.handle()));
     return;
   }
   std::vector<bool> changed(row.size(), false);
   for (std::size_t i = 0; i < changed.size(); ++i) changed[i] = step.broker->row[i] != row[i];
   table.update(step.broker->key, row, changed);
+  if (step.unkeyed) {
+    keys_.record(table.name(), *step.unkeyed, std::get<std::int64_t>(step.broker->key.at(0)));
+  }
   if (!indexed) return;
   const std::optional<std::uint32_t> column = table.rowid_column();
   const Value& rowid = column ? row[*column] : step.broker->key.at(0);

@@ -73,6 +73,8 @@ class MergeRun {
   [[nodiscard]] bool is_told(const std::string& table) const;
   void tell_trees();
   void look_ahead();
+  void assign_keys();
+  [[nodiscard]] bool numbers_rows(const MergeTable& table, const ChangeTable& journal) const;
   // A document or spatial row that the application gave the number of a row which the same entry
   // inserts, as triggers that keep an index do, goes with that row.
   void follow_numbered(const std::set<std::string>& numbered);
@@ -89,6 +91,7 @@ class MergeRun {
   void write_row(const Step& step, const RowVerdict& verdict);
   void write_document(const Step& step, const RowVerdict& verdict);
   void win_whole(const EditIndex::RowEdits& edits);
+  void lose_key(const RowChange& change, const ChangeTable& table);
   [[nodiscard]] ConflictRow conflict_of(const Step& step) const;
   [[nodiscard]] MergeOutcome outcome();
 

@@ -17,9 +17,13 @@ struct MergeRun::Step {
   std::optional<RowIdentity> before, after;
   std::optional<MergeTable::Found> broker;
   std::optional<std::int64_t> rowid;  // of an insert, where the rowid tells which row it is
+  // The rowid at the node of a row whose declared key has a NULL.
+  std::optional<std::int64_t> unkeyed;
   [[nodiscard]] const RowIdentity& identity() const { return before ? *before : *after; }
 };
 
 [[nodiscard]] const char* op_name(RowOp op);
+// Why a row cannot get another key.
+[[nodiscard]] std::string no_key(const MergeTable& table);
 
 }  // namespace csa

@@ -141,7 +141,16 @@ std::optional<MergeTable::Found> MergeTable::find(const RowIdentity& row) {
     }
   }
   statement.reset();
+  // Under the rowid of a row whose key has a NULL may lie one whose key has none.
+  if (found && row.by_rowid && !has_null_key(found->row)) found.reset();
   return found;
+}
+
+bool MergeTable::has_null_key(const Row& row) const {
+  const auto& key = info_.change_table.declared_key;
+  return key.empty() || std::ranges::any_of(key, [&](std::uint32_t column) {
+           return std::holds_alternative<Null>(row[column]);
+         });
 }
 
 bool MergeTable::has_rowid(std::int64_t rowid) {
@@ -151,7 +160,7 @@ bool MergeTable::has_rowid(std::int64_t rowid) {
   return found;
 }
 
-std::int64_t MergeTable::next_rowid() {
+std::optional<std::int64_t> MergeTable::next_rowid() {
   CSA_CHECK(max_rowid_.step());
   std::int64_t highest = max_rowid_.column_int(0);
   max_rowid_.reset();
@@ -160,9 +169,7 @@ std::int64_t MergeTable::next_rowid() {
     sequence.bind(1, name());
     if (sequence.step()) highest = std::max(highest, sequence.column_int(0));
   }
-  if (highest == std::numeric_limits<std::int64_t>::max()) {
-    throw SqliteError(SQLITE_FULL, "table " + name() + " has no higher rowid to give");
-  }
+  if (highest == std::numeric_limits<std::int64_t>::max()) return std::nullopt;
   return highest + 1;
 }
 

@@ -44,9 +44,11 @@ class MergeTable {
     Row row;  // by carried column
   };
   [[nodiscard]] std::optional<Found> find(const RowIdentity& row);
+  // A value of the declared key is NULL, or none is declared: the rowid tells which row it is.
+  [[nodiscard]] bool has_null_key(const Row& row) const;
   [[nodiscard]] bool has_rowid(std::int64_t rowid);
-  // Above every rowid that is or was in use.
-  [[nodiscard]] std::int64_t next_rowid();
+  // Above every rowid that is or was in use; nothing: there is no higher one.
+  [[nodiscard]] std::optional<std::int64_t> next_rowid();
   void raise_sequence(std::int64_t value);
 
   // `known`: the columns that are written; others get their default. `rowid`: for tables whose
