@@ -12,6 +12,7 @@ using std::chrono::milliseconds;
 
 constexpr std::size_t kMarkMax = 256;  // outcomes marked by one local commit
 constexpr int kTroublesMax = 6;
+constexpr int kAgainsMax = 4;  // restarts of a broker; more of them and it does not get on
 constexpr milliseconds kAgainDelay{50};
 // A part may have to wait for a long statement of somebody else.
 constexpr milliseconds kSilence = limits::kStatementTimeout + limits::kLogRetry;
@@ -28,7 +29,7 @@ void Handover::stop() {
   running_ = false;
   begin_again(0, TimePoint{});
   wait_until_.reset();
-  troubles_ = 0;
+  troubles_ = agains_ = 0;
   trouble_.clear();
 }
 
@@ -73,17 +74,29 @@ void Handover::on_replayed(const Replayed& answer, TimePoint now) {
   if (!running_ || first == sent_.end()) return;
   heard_ = now;
   if (answer.result == ReplayResult::kAgain) {
+    if (++agains_ > kAgainsMax) {
+      be_patient(sent_.front().previous,
+                 "the broker asks for the same offline changes again and again; they are kept, and"
+                 " it is tried more slowly. Look into the broker's log, and restart the broker",
+                 now);
+      return;
+    }
     // Long enough for the answers to what was sent behind it to arrive before it is sent anew.
     begin_again(sent_.front().previous, now + kAgainDelay);
     return;
   }
   if (answer.result == ReplayResult::kBusy) {
-    const std::uint64_t previous = first->previous;
-    troubles_ = std::min(troubles_ + 1, kTroublesMax);
-    trouble_ = answer.text;
-    const milliseconds most = std::min(limits::kRetryMax, limits::kRetryMin * (1 << troubles_));
-    std::uniform_int_distribution<std::int64_t> delay(most.count() / 2, most.count());
-    begin_again(previous, now + milliseconds{delay(random_)});
+    be_patient(first->previous, answer.text, now);
+    return;
+  }
+  const bool nonsense = std::any_of(sent_.begin(), sent_.end(), [&](const Part& part) {
+    return part.tx == answer.tx && part.last && part.end <= answer.offset;
+  });
+  if (answer.result == ReplayResult::kMore && nonsense) {
+    be_patient(first->previous,
+               "the broker asks for more of an offline change that is whole; it is kept, and tried"
+               " again. Look into the broker's log, and restart the broker",
+               now);
     return;
   }
   const bool settled = is_outcome(answer.result);
@@ -94,11 +107,29 @@ void Handover::on_replayed(const Replayed& answer, TimePoint now) {
     return done;
   });
   if (!settled) return;
-  troubles_ = 0;
+  troubles_ = agains_ = 0;
   trouble_.clear();
   answers_.push_back(answer);
+  skip_rest(answer.tx.counter);
   // Answers come in order: those that were left out are lost.
   if (overtaken) begin_again(sent_.front().previous, now);
+}
+
+void Handover::be_patient(std::uint64_t previous, std::string text, TimePoint now) {
+  troubles_ = std::min(troubles_ + 1, kTroublesMax);
+  trouble_ = std::move(text);
+  const milliseconds most = std::min(limits::kRetryMax, limits::kRetryMin * (1 << troubles_));
+  std::uniform_int_distribution<std::int64_t> delay(most.count() / 2, most.count());
+  begin_again(previous, now + milliseconds{delay(random_)});
+}
+
+void Handover::skip_rest(std::uint64_t counter) {
+  std::erase_if(ready_, [&](const Replay& part) { return part.header.tx.counter == counter; });
+  if (after_ >= counter) return;
+  after_ = counter;
+  offset_ = 0;
+  end_read_ = false;
+  drop_read_ = reading_;
 }
 
 std::optional<StoreJob> Handover::take_job(TimePoint now) {
@@ -126,8 +157,8 @@ std::vector<Replay> Handover::take_requests(TimePoint now) {
          (sent_.empty() || sent_bytes_ + ready_.front().bytes.size() <= limits::kReplayWindow)) {
     Replay& next = ready_.front();
     if (sent_.empty()) heard_ = now;
-    sent_.push_back(
-        {next.header.tx, next.previous, next.offset + next.bytes.size(), next.bytes.size()});
+    sent_.push_back({next.header.tx, next.previous, next.offset + next.bytes.size(),
+                     next.bytes.size(), next.completes()});
     sent_bytes_ += next.bytes.size();
     requests.push_back(std::move(next));
     ready_.pop_front();

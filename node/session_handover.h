@@ -7,6 +7,7 @@
 #include <deque>
 #include <optional>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "common/message.h"
@@ -50,7 +51,13 @@ class Handover {
     std::uint64_t previous = 0;
     std::uint64_t end = 0;  // offset behind its last byte
     std::size_t bytes = 0;
+    bool last = false;  // of its entry
   };
+  // The broker does not get on: `text` for people, and from the entry behind `previous` after a
+  // while that grows.
+  void be_patient(std::uint64_t previous, std::string text, TimePoint now);
+  // What is read, or being read, of a settled entry is not sent any more.
+  void skip_rest(std::uint64_t counter);
   // From the entry behind counter `after` on, not before `at`.
   void begin_again(std::uint64_t after, TimePoint at);
 
@@ -63,6 +70,7 @@ class Handover {
   bool end_read_ = false;   // the journal holds nothing behind after_
   bool marking_ = false;
   int troubles_ = 0;
+  int agains_ = 0;  // since the last outcome
   std::string trouble_;
   std::optional<TimePoint> wait_until_;
   TimePoint heard_{};
