@@ -23,6 +23,14 @@ std::int64_t bounded(std::int64_t ms) {
   return std::clamp(ms, -kMax, kMax);
 }
 
+// Not the disk's doing: what the schema, or an index that the application's own rows have broken,
+// says to this entry, it says whenever the entry comes.
+bool is_about_entry(const SqliteError& error) {
+  const int code = error.primary_code();
+  return code == SQLITE_CONSTRAINT || code == SQLITE_MISMATCH || code == SQLITE_TOOBIG ||
+         code == SQLITE_ERROR || error.code() == SQLITE_CORRUPT_VTAB;
+}
+
 bool is_whole(const Replay& replay, const Spill& body) {
   JournalHasher hasher(replay.header);
   for (std::uint64_t at = 0; at < body.size(); at += limits::kPieceMax) {
@@ -124,11 +132,18 @@ Replayed Ledger::Impl::merge_entry(const ReplayEntry& entry,
     savepoint.run();
     capture->begin();
     open_work.run();
-    MergeOutcome done = entry.header.is_lost() ? keep_lost(db, entry)
-                        : park                 ? merge->park(entry, context, *park)
-                                               : merge->run(entry, context);
+    MergeOutcome done;
     const Spill* body = nullptr;
-    const std::optional<Rejection> failure = end_request(body, 0);
+    std::optional<Rejection> failure;
+    try {
+      done = entry.header.is_lost() ? keep_lost(db, entry)
+             : park                 ? merge->park(entry, context, *park)
+                                    : merge->run(entry, context);
+      failure = end_request(body, 0);
+    } catch (const SqliteError& error) {
+      if (last || park || !is_about_entry(error)) throw;
+      failure = Rejection{NackCode::kSql, std::string("it cannot be merged: ") + error.what(), 0};
+    }
     if (failure) {
       rollback_to.run();
       release.run();

@@ -37,9 +37,7 @@ void MergeRun::keep_aside(const std::string& rule, const std::string& decision,
                           const std::string& reason) {
   const auto keep = [&](const RowChange& change, const ChangeTable& table) {
     ConflictRow row;
-    try {
-      row = conflict_of(step_of(change, table));
-    } catch (const Parked&) {
+    const auto by_own_names = [&] {
       // It fits no table of the master: by the journal's own names.
       row.identity = identity_before(change, table)
                          .value_or(identity_after(change, table)
@@ -52,6 +50,15 @@ void MergeRun::keep_aside(const std::string& rule, const std::string& decision,
       row.op = op_name(change.op);
       row.base = row_before(change, table);
       row.node = row_after(change, table);
+    };
+    try {
+      row = conflict_of(step_of(change, table));
+    } catch (const Parked&) {
+      by_own_names();
+    } catch (const SqliteError& error) {
+      // What the master has there lies in an index of the application's that is broken itself.
+      if (error.code() != SQLITE_CORRUPT_VTAB) throw;
+      by_own_names();
     }
     row.rule = rule;
     row.decision = decision;

@@ -139,6 +139,14 @@ MergeRun::Step MergeRun::step_of(const RowChange& change, const ChangeTable& tab
                  both_shapes(table, *step.table)};
   }
   step.columns = map_columns(table, *step.table);
+  const ChangeTable& keys = step.table->info().change_table;
+  for (const std::uint32_t column :
+       keys.declared_key.empty() ? keys.key_columns : keys.declared_key) {
+    if (step.columns.known[column]) continue;
+    // Without it a known row would come a second time, under a fresh key.
+    throw Parked{"the key of table " + table.name + " has another column at the master now" +
+                 both_shapes(table, *step.table)};
+  }
   const std::optional<Row> before = row_before(change, table);
   const std::optional<Row> after = row_after(change, table);
   for (std::size_t i = 0; i < table.column_count; ++i) {

@@ -182,6 +182,10 @@ void MergeTable::raise_sequence(std::int64_t value) {
 
 void MergeTable::insert(const Row& row, const std::vector<bool>& known,
                         std::optional<std::int64_t> rowid) {
+  // SQLite would call the disk full.
+  if (!rowid && info_.autoincrement && !next_rowid()) {
+    throw SqliteError(SQLITE_CONSTRAINT, "table " + name() + " has no higher rowid to give");
+  }
   std::vector<bool> shape = known;
   shape.push_back(rowid.has_value());
   auto statement = inserts_.find(shape);

@@ -29,6 +29,8 @@ inline constexpr std::uint8_t kTableNames = 2;
 inline constexpr std::uint64_t kRecordMax = std::uint64_t{1} << 32U;
 // SQLite's largest compile-time bound of columns.
 inline constexpr std::uint32_t kColumnsMax = 32767;
+// Of all tables of a changeset; a definition takes a few bytes, its columns memory at the reader.
+inline constexpr std::uint64_t kColumnsTogetherMax = std::uint64_t{1} << 24U;
 
 void append_varint(std::uint64_t value, Bytes& out);
 void append_absent(Bytes& out);

@@ -132,6 +132,8 @@ Result<std::optional<Change>> ChangeReader::read_record(ByteView body) {
   if (kind == kRecordTable) {
     ChangeTable table = read_table(reader);
     if (!reader.ok() || !reader.at_end()) return malformed("a table's definition does not decode");
+    columns_ += table.column_count;
+    if (columns_ > kColumnsTogetherMax) return malformed("it defines too many columns");
     roles_.push_back(column_roles(table));
     tables_.push_back(std::move(table));
     return change;
@@ -151,6 +153,7 @@ Result<std::optional<Change>> ChangeReader::read_record(ByteView body) {
   if (kind == kRecordSchema) {
     tables_.clear();
     roles_.clear();
+    columns_ = 0;
   }
   return change;
 }

@@ -96,6 +96,7 @@ class ChangeReader {
 
   std::vector<ChangeTable> tables_;
   std::vector<std::vector<ColumnRole>> roles_;  // of tables_
+  std::uint64_t columns_ = 0;                   // of all tables_ together
   Bytes buffer_;
   std::size_t position_ = 0;
   bool failed_ = false;
