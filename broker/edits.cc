@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
+#include <utility>
 
 #include "common/change_bytes.h"
+#include "common/codec.h"
 #include "common/limits.h"
 
 namespace csa {
@@ -13,10 +16,10 @@ constexpr const char* kSchema = R"(
   PRAGMA journal_mode=OFF;
   PRAGMA synchronous=OFF;
   PRAGMA cache_size=-8192;
-  CREATE TABLE touch (row BLOB, seq INTEGER, n INTEGER, op INTEGER, mask BLOB,
+  CREATE TABLE touch (row BLOB, seq INTEGER, n INTEGER, op INTEGER, mask BLOB, content BLOB,
                       PRIMARY KEY (row, seq, n)) WITHOUT ROWID;
   CREATE TABLE entry (seq INTEGER PRIMARY KEY, changed INTEGER, edited INTEGER, error INTEGER,
-                      node BLOB);
+                      node BLOB, schema_version INTEGER);
 )";
 
 std::int64_t signed_of(std::uint64_t value) { return static_cast<std::int64_t>(value); }
@@ -52,13 +55,19 @@ struct EditIndex::Impl {
 
   void cover(Seq from, Seq to);
   void read_entry(Seq seq);
-  void add(const RowChange& change, const ChangeTable& table, Seq seq, std::int64_t& n);
+  void add(const RowChange& change, const ChangeTable& table);
+  void add_mark(const RowChange& change);
+  void store(const Id128& row, TouchOp op, const Bytes& mask, const std::optional<Row>& content);
 
   const Database& db;
   LogTable& log;
   std::optional<Database> index;
+  Statement mark, unmark;
   Statement add_touch, add_entry, touches, changed, among;
-  Seq from{1}, to{0};  // entries that are read; none where to < from
+  Seq reading{0};             // entry
+  std::int64_t n = 0;         // of its touches
+  std::set<Id128> came_back;  // in it
+  Seq from{1}, to{0};         // entries that are read; none where to < from
   Edit floor;
 };
 
@@ -69,10 +78,11 @@ void EditIndex::Impl::cover(Seq first, Seq last) {
     }
     index.emplace(std::string(), Database::Mode::kCreate);
     index->exec(kSchema);
-    add_touch = index->prepare("INSERT INTO touch VALUES (?1, ?2, ?3, ?4, ?5)");
-    add_entry = index->prepare("INSERT INTO entry VALUES (?1, ?2, ?3, ?4, ?5)");
+    add_touch = index->prepare("INSERT INTO touch VALUES (?1, ?2, ?3, ?4, ?5, ?6)");
+    add_entry = index->prepare("INSERT INTO entry VALUES (?1, ?2, ?3, ?4, ?5, ?6)");
     touches = index->prepare(
-        "SELECT t.seq, t.op, t.mask, e.edited, e.error, e.node FROM touch t JOIN entry e USING"
+        "SELECT t.seq, t.op, t.mask, e.edited, e.error, e.node, t.content, e.schema_version FROM "
+        "touch t JOIN entry e USING"
         " (seq) WHERE t.row = ?1 AND t.seq > ?2 ORDER BY t.seq, t.n");
     changed = index->prepare("SELECT changed FROM entry WHERE seq = ?1");
     among = index->prepare("SELECT 1 FROM touch WHERE row = ?1 AND seq = ?2 LIMIT 1");
@@ -91,7 +101,9 @@ void EditIndex::Impl::cover(Seq first, Seq last) {
 void EditIndex::Impl::read_entry(Seq seq) {
   const std::optional<LogTable::Entry> entry = log.entry(seq);
   if (!entry) return;
-  std::int64_t n = 0;
+  reading = seq;
+  n = 0;
+  came_back.clear();
   ChangeReader reader;
   for (std::uint64_t at = 0; at < entry->header.size;) {
     const std::optional<LogPiece> piece = log.read(seq, at, limits::kPieceMax);
@@ -102,33 +114,62 @@ void EditIndex::Impl::read_entry(Seq seq) {
       const Result<std::optional<Change>> change = reader.next();
       if (!change || !*change) break;
       if (const auto* const row = std::get_if<RowChange>(&**change)) {
-        add(*row, reader.tables().at(row->table), seq, n);
+        add(*row, reader.tables().at(row->table));
       }
     }
   }
   const EntryHeader& header = entry->header;
   add_entry.bind(1, signed_of(seq.value)).bind(2, n).bind(3, header.edited.ms);
   add_entry.bind(4, std::int64_t{header.edited_error_ms});
-  add_entry.bind_blob(5, header.tx.node.value.bytes);
+  add_entry.bind_blob(5, header.tx.node.value.bytes).bind(6, signed_of(header.schema_version));
   add_entry.run();
 }
 
-void EditIndex::Impl::add(const RowChange& change, const ChangeTable& table, Seq seq,
-                          std::int64_t& n) {
+void EditIndex::Impl::store(const Id128& row, TouchOp op, const Bytes& mask,
+                            const std::optional<Row>& content) {
+  add_touch.bind_blob(1, row.bytes).bind(2, signed_of(reading.value)).bind(3, n++);
+  add_touch.bind(4, static_cast<std::int64_t>(op)).bind_blob(5, mask);
+  if (content) {
+    add_touch.bind_blob(6, encode_rows({{}, {*content}}));
+  } else {
+    add_touch.bind_null(6);
+  }
+  add_touch.run();
+}
+
+void EditIndex::Impl::add(const RowChange& change, const ChangeTable& table) {
+  if (table.name == kTouchTable) return add_mark(change);
   if (table_class(table.name) != TableClass::kApplication) return;
-  const auto store = [&](const RowIdentity& row, RowOp op, const Bytes& mask) {
-    add_touch.bind_blob(1, hash_of(row).bytes).bind(2, signed_of(seq.value)).bind(3, n++);
-    add_touch.bind(4, static_cast<std::int64_t>(op)).bind_blob(5, mask);
-    add_touch.run();
-  };
   const std::optional<RowIdentity> before = identity_before(change, table);
   const std::optional<RowIdentity> after = identity_after(change, table);
   if (before && after && hash_of(*before) == hash_of(*after)) {
-    store(*before, RowOp::kUpdate, mask_of(change));
+    return store(hash_of(*before), TouchOp::kChanged, mask_of(change), {});
+  }
+  const bool whole = change.op == RowOp::kDelete;
+  if (before) {
+    store(hash_of(*before), TouchOp::kGone, {}, whole ? row_before(change, table) : std::nullopt);
+  }
+  if (after && !came_back.contains(hash_of(*after))) {
+    store(hash_of(*after), TouchOp::kBorn, {}, {});
+  }
+}
+
+void EditIndex::Impl::add_mark(const RowChange& change) {
+  if (change.op != RowOp::kInsert || change.new_values.size() != 3 || change.key.size() != 1)
+    return;
+  const auto* const hash = std::get_if<Bytes>(&change.key[0]);
+  const auto* const op =
+      change.new_values[1] ? std::get_if<std::int64_t>(&*change.new_values[1]) : nullptr;
+  const auto* const mask =
+      change.new_values[2] ? std::get_if<Bytes>(&*change.new_values[2]) : nullptr;
+  Id128 row;
+  if (hash == nullptr || op == nullptr || mask == nullptr || hash->size() != row.bytes.size()) {
     return;
   }
-  if (before) store(*before, RowOp::kDelete, {});
-  if (after) store(*after, RowOp::kInsert, {});
+  std::ranges::copy(*hash, row.bytes.begin());
+  const auto touched = static_cast<TouchOp>(*op);
+  if (touched == TouchOp::kBack) came_back.insert(row);
+  if (touched >= TouchOp::kChanged && touched <= TouchOp::kBack) store(row, touched, *mask, {});
 }
 
 EditIndex::EditIndex(const Database& db, LogTable& log) : impl_(std::make_unique<Impl>(db, log)) {}
@@ -139,26 +180,45 @@ EditIndex::RowEdits EditIndex::edits(const RowIdentity& row, Seq after, const Me
   const Seq first = std::max(head.floor, after.next());
   impl.cover(first, head.position.seq);
   RowEdits edits;
-  edits.last = impl.floor;
   edits.all_known = after.next() >= head.floor;
+  // What is older than the log was edited before its oldest entry was committed; what was not
+  // changed since `after` is older than any edit of whoever knew it.
+  const Edit older = edits.all_known ? Edit{} : impl.floor;
+  edits.last = older;
   impl.touches.bind_blob(1, hash_of(row).bytes).bind(2, signed_of(after.value));
+  bool deleted = false;
+  bool absent = false;
+  const auto raise = [](Edit& known, const Edit& edit) {
+    if (is_earlier(known, edit)) known = edit;
+  };
   while (impl.touches.step()) {
     const Statement& touch = impl.touches;
     const Edit edit = edit_of(touch, 3);
-    const auto op = static_cast<RowOp>(touch.column_int(1));
+    const auto op = static_cast<TouchOp>(touch.column_int(1));
     const Bytes mask = touch.column_blob(2);
     edits.known = true;
-    edits.last = edit;
-    edits.last_was_delete = op == RowOp::kDelete;
-    edits.born = edits.born || op == RowOp::kInsert;
-    if (op != RowOp::kUpdate) {
+    raise(edits.last, edit);
+    if (op == TouchOp::kBorn) {
+      // Without a deletion before it, it is the row that the journal has inserted too.
+      edits.born = edits.born || deleted || !edits.all_known;
       edits.columns.clear();
-      edits.whole = edit;
+      edits.whole = edits.last;
+    }
+    if (op == TouchOp::kGone) {
+      deleted = true;
+      if (!std::exchange(absent, true)) {  // else it was deleted on both sides
+        const Result<RowSet> content = decode_rows(touch.column_blob(6));
+        const bool same = touch.column_int(7) == signed_of(head.schema_version);
+        if (same && content && !content->rows.empty()) edits.gone = content->rows.front();
+      }
+    } else if (op != TouchOp::kChanged) {
+      absent = false;
+      edits.gone.reset();
     }
     for (std::size_t i = 0; i < mask.size() * 8; ++i) {
       if (!has_bit(mask, i)) continue;
-      if (edits.columns.size() <= i) edits.columns.resize(i + 1, edits.whole.value_or(impl.floor));
-      edits.columns[i] = edit;
+      if (edits.columns.size() <= i) edits.columns.resize(i + 1, edits.whole.value_or(older));
+      raise(edits.columns[i], edit);
     }
     const Seq seq{static_cast<std::uint64_t>(touch.column_int(0))};
     const bool seen = !edits.entries.empty() && edits.entries.back() == seq;
@@ -169,7 +229,8 @@ EditIndex::RowEdits EditIndex::edits(const RowIdentity& row, Seq after, const Me
       edits.all_known = false;
     }
   }
-  if (!edits.whole) edits.whole = impl.floor;
+  if (!edits.known) edits.last = impl.floor;
+  if (!edits.whole) edits.whole = edits.known ? older : impl.floor;
   return edits;
 }
 
@@ -186,6 +247,18 @@ EditIndex::Overlap EditIndex::overlap(Seq seq, const std::vector<Id128>& rows) {
     impl.among.reset();
   }
   return result;
+}
+
+void EditIndex::touch(const RowIdentity& row, TouchOp op, const Bytes& mask) {
+  Impl& impl = *impl_;
+  if (!impl.mark) {
+    impl.mark = impl.db.prepare("INSERT INTO main.csa_touch VALUES (?1, ?2, ?3)");
+    impl.unmark = impl.db.prepare("DELETE FROM main.csa_touch WHERE key_hash = ?1");
+  }
+  impl.mark.bind_blob(1, hash_of(row).bytes).bind(2, static_cast<std::int64_t>(op));
+  impl.mark.bind_blob(3, mask);
+  impl.mark.run();
+  impl.unmark.bind_blob(1, hash_of(row).bytes).run();
 }
 
 void EditIndex::forget() {

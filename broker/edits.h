@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "broker/merge_row.h"
@@ -16,6 +17,17 @@
 #include "common/store_meta.h"
 
 namespace csa {
+
+// csa_touch, which is always empty: a merge writes a row and deletes it, and the log entry then
+// tells what the changed rows cannot: that a row was edited again, to what it was already, or that
+// a row is the one that was deleted before.
+inline constexpr std::string_view kTouchTable = "csa_touch";
+enum class TouchOp : std::uint8_t {
+  kBorn = 1,
+  kChanged = 2,  // the columns of the mask
+  kGone = 3,
+  kBack = 4,  // with values of its own in the columns of the mask
+};
 
 class EditIndex {
  public:
@@ -27,9 +39,10 @@ class EditIndex {
 
   struct RowEdits {
     bool known = false;  // false: nothing in the log since `after`; `last` is the floor's time
-    Edit last;
-    bool last_was_delete = false;
-    bool born = false;          // deleted and inserted anew, or inserted, since `after`
+    Edit last;           // the greatest (time, node), not the last in the log
+    // Deleted since `after` and another row of that key since then.
+    bool born = false;
+    std::optional<Row> gone;    // deleted: what it was, by carried column, if nobody moved columns
     std::vector<Edit> columns;  // by carried column, as far as single ones were changed
     std::optional<Edit> whole;  // of the columns that are not in `columns`
     std::vector<Seq> entries;   // that touched it, ascending, at most kEntriesMax
@@ -46,6 +59,8 @@ class EditIndex {
     std::uint64_t among = 0;
   };
   [[nodiscard]] Overlap overlap(Seq seq, const std::vector<Id128>& rows);
+  // Writes to csa_touch. REQUIRES: a transaction is open, whose log entry this is for.
+  void touch(const RowIdentity& row, TouchOp op, const Bytes& mask);
   // After a rollback, or a new Epoch: what was read may be wrong.
   void forget();
 

@@ -4,7 +4,9 @@
 #include <nlohmann/json.hpp>
 
 #include "broker/ledger_rules.h"
+#include "broker/merge_inbox.h"
 #include "broker/merge_table.h"
+#include "broker/merge_values.h"
 #include "broker/merge_virtual.h"
 #include "common/check.h"
 #include "common/codec.h"
@@ -60,29 +62,32 @@ CallEffect show(const Database& db, std::int64_t from, std::size_t rows_max) {
 }
 
 struct Kept {
-  std::string table, key, decision, state;
+  std::string table, key, rule, decision, state;
   Bytes hash, rows;
 };
 
 std::optional<Kept> find(const Database& db, std::int64_t id) {
   Statement row = db.prepare(
-      "SELECT table_name, key, decision, state, key_hash, rows FROM main.csa_conflicts"
+      "SELECT table_name, key, rule, decision, state, key_hash, rows FROM main.csa_conflicts"
       " WHERE id = ?1");
   row.bind(1, id);
   if (!row.step()) return std::nullopt;
-  return Kept{row.column_text(0), row.column_text(1), row.column_text(2),
-              row.column_text(3), row.column_blob(4), row.column_blob(5)};
+  return Kept{row.column_text(0), row.column_text(1), row.column_text(2), row.column_text(3),
+              row.column_text(4), row.column_blob(5), row.column_blob(6)};
 }
 
 // Puts the loser's version of one row back.
 class Restore {
  public:
-  Restore(const Kept& kept, MergeTable& table, MergeVirtual& virtuals)
+  Restore(const Database& db, const Kept& kept, MergeTable& table, MergeVirtual& virtuals)
       : kept_(kept),
         table_(table),
         virtuals_(virtuals),
         document_(virtuals.part_of(table.name()) == MergeVirtual::Part::kRows),
-        names_(table.column_names()) {}
+        names_(table.column_names()),
+        rule_(db,
+              "SELECT rule FROM main.csa_rule WHERE table_name = ?1 COLLATE NOCASE AND"
+              " column_name = ?2 COLLATE NOCASE") {}
 
   // Nothing: done, changes() tells how much.
   [[nodiscard]] std::optional<std::string> run() {
@@ -105,7 +110,7 @@ class Restore {
       return std::nullopt;
     }
     if (loser.size() != to_.size()) return "its rows cannot be read";
-    return write(loser, *identity, found);
+    return write(loser, *identity, found, versions->rows[0]);
   }
   [[nodiscard]] std::int64_t changes() const { return changes_; }
 
@@ -150,8 +155,25 @@ class Restore {
     return std::nullopt;
   }
 
+  // Columns that add up did not lose; of a transaction that did not run they are added now.
+  void keep_counted(Row& row, const MergeTable::Found& found, const Row& base) {
+    const bool ran = kept_.decision != "parked" && kept_.rule != kAtomicRule;
+    const Row before = mapped(base, Row(names_.size(), Null{}));
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      rule_.bind(1, table_.name()).bind(2, names_[i]);
+      const std::optional<ColumnRule> rule =
+          rule_.step() ? parse_column_rule(rule_.column_text(0)) : std::nullopt;
+      rule_.reset();
+      if (!rule || !adds_up(*rule)) continue;
+      const Value mine = std::exchange(row[i], found.row[i]);
+      if (ran || mine == before[i]) continue;
+      const Value* const old = base.empty() ? nullptr : &before[i];
+      row[i] = merge_values(*rule, found.row[i], mine, old).value_or(mine);
+    }
+  }
+
   std::optional<std::string> write(const Row& loser, const RowIdentity& identity,
-                                   const std::optional<MergeTable::Found>& found) {
+                                   const std::optional<MergeTable::Found>& found, const Row& base) {
     if (!found) {
       std::vector<bool> known(names_.size(), false);
       for (const std::size_t column : to_) known[column] = true;
@@ -167,7 +189,8 @@ class Restore {
       changes_ = 1;
       return std::nullopt;
     }
-    const Row row = mapped(loser, found->row);
+    Row row = mapped(loser, found->row);
+    keep_counted(row, *found, base);
     std::vector<bool> changed(names_.size(), false);
     for (std::size_t i = 0; i < row.size(); ++i) changed[i] = row[i] != found->row[i];
     if (std::ranges::find(changed, true) == changed.end()) return std::nullopt;
@@ -185,6 +208,7 @@ class Restore {
   MergeVirtual& virtuals_;
   const bool document_;  // of a full-text table, to be written through that
   const std::vector<std::string> names_;
+  Statement rule_;
   std::vector<std::size_t> to_;
   std::int64_t changes_ = 0;
 };
@@ -223,7 +247,7 @@ Done settle_conflict(const Database& db, const Conflict& request, std::size_t ro
     return rejected(name + " is inside the virtual table of " + kept->table +
                     ": write it anew through that table");
   }
-  Restore restore(*kept, table, virtuals);
+  Restore restore(db, *kept, table, virtuals);
   if (const std::optional<std::string> why = restore.run()) {
     return rejected(name + " cannot be restored: " + *why);
   }

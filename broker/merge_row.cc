@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
-#include <limits>
 #include <utility>
 
+#include "broker/merge_values.h"
 #include "common/check.h"
 
 namespace csa {
@@ -39,7 +38,8 @@ enum class Side : std::uint8_t { kBroker, kNode };
 // The later edit; ties by NodeId, so that every order of arrival ends alike.
 Side newer(const Edit& broker, const Edit& node) {
   if (broker.time != node.time) return broker.time < node.time ? Side::kNode : Side::kBroker;
-  return broker.node < node.node ? Side::kNode : Side::kBroker;
+  // Of one node, the edit that comes later in its journal is the later one.
+  return node.node < broker.node ? Side::kBroker : Side::kNode;
 }
 
 bool is_close(const Edit& broker, const Edit& node) {
@@ -50,90 +50,29 @@ bool is_close(const Edit& broker, const Edit& node) {
   return apart <= std::uint64_t{broker.error_ms} + node.error_ms;
 }
 
-std::optional<std::int64_t> integer(const Value& value) {
-  const auto* const number = std::get_if<std::int64_t>(&value);
-  return number == nullptr ? std::nullopt : std::optional(*number);
-}
-
-std::optional<double> number(const Value& value) {
-  if (const auto* const whole = std::get_if<std::int64_t>(&value)) {
-    return static_cast<double>(*whole);
-  }
-  const auto* const real = std::get_if<double>(&value);
-  return real == nullptr ? std::nullopt : std::optional(*real);
-}
-
-// base: nullptr where there was no row.
-std::optional<Value> sum(const Value& broker, const Value& node, const Value* base) {
-  const Value zero = std::int64_t{0};
-  const Value& before = base == nullptr ? zero : *base;
-  const auto m = integer(broker);
-  const auto n = integer(node);
-  const auto b = integer(before);
-  if (m && n && b) {
-    std::int64_t change = 0;
-    std::int64_t result = 0;
-    if (__builtin_sub_overflow(*n, *b, &change)) return std::nullopt;
-    if (__builtin_add_overflow(*m, change, &result)) return std::nullopt;
-    return result;
-  }
-  const auto x = number(broker);
-  const auto y = number(node);
-  const auto z = number(before);
-  if (!x || !y || !z) return std::nullopt;
-  const double result = *x + (*y - *z);
-  if (!std::isfinite(result)) return std::nullopt;
-  return result;
-}
-
-std::optional<Value> extreme(const Value& broker, const Value& node, bool greatest) {
-  const auto m = integer(broker);
-  const auto n = integer(node);
-  if (m && n) return (*m < *n) == greatest ? node : broker;
-  const auto x = number(broker);
-  const auto y = number(node);
-  if (!x || !y) return std::nullopt;
-  return (*x < *y) == greatest ? node : broker;
-}
-
-// What the node put behind the base goes behind the master's.
-std::optional<Value> append(const Value& broker, const Value& node, const Value* base) {
-  if (base == nullptr) return std::nullopt;
-  if (const auto* const n = std::get_if<Text>(&node)) {
-    const auto* const b = std::get_if<Text>(base);
-    const auto* const m = std::get_if<Text>(&broker);
-    if (b == nullptr || m == nullptr || !n->utf8.starts_with(b->utf8)) return std::nullopt;
-    return Text{m->utf8 + n->utf8.substr(b->utf8.size())};
-  }
-  const auto* const n = std::get_if<Bytes>(&node);
-  const auto* const b = std::get_if<Bytes>(base);
-  const auto* const m = std::get_if<Bytes>(&broker);
-  if (n == nullptr || b == nullptr || m == nullptr || n->size() < b->size()) return std::nullopt;
-  if (!std::equal(b->begin(), b->end(), n->begin())) return std::nullopt;
-  Bytes joined = *m;
-  joined.insert(joined.end(), n->begin() + static_cast<std::ptrdiff_t>(b->size()), n->end());
-  return joined;
-}
-
 // Both rows are there.
 class RowMerge {
  public:
   RowMerge(const RowRules& rules, const RowMeeting& meeting)
-      : rules_(rules), meeting_(meeting), result_(*meeting.broker) {}
+      : rules_(rules),
+        meeting_(meeting),
+        result_(*meeting.broker),
+        later_(meeting.broker->size(), false) {}
 
   RowVerdict run() {
     for (std::size_t i = 0; i < result_.size(); ++i) place(i);
     merge_rest();
     RowVerdict verdict;
     const bool changed = result_ != *meeting_.broker;
+    verdict.later = later_;
+    verdict.close = close_;
     if (manual_) {
       verdict.decision = RowDecision::kManual;
-      verdict.result = *meeting_.broker;
+      verdict.result = result_;
       verdict.reason = "both sides changed it, and the rule leaves it to a person";
       return verdict;
     }
     verdict.result = result_;
-    verdict.close = close_;
     if (broker_lost_) {
       verdict.decision = RowDecision::kNodeWon;
     } else if (node_lost_) {
@@ -177,19 +116,12 @@ class RowMerge {
       return true;
     }
     // Two equal sums are two changes all the same.
-    if (!counts && rule != ColumnRule::kAppend && broker(i) == node(i)) return true;
+    if (!counts && rule != ColumnRule::kAppend && broker(i) == node(i)) {
+      if (rule == ColumnRule::kNewest) agree(i);
+      return true;
+    }
     std::optional<Value> merged;
     switch (rule) {
-      case ColumnRule::kSum:
-        merged = sum(broker(i), node(i), base(i));
-        break;
-      case ColumnRule::kMax:
-      case ColumnRule::kMin:
-        merged = extreme(broker(i), node(i), rule == ColumnRule::kMax);
-        break;
-      case ColumnRule::kAppend:
-        merged = append(broker(i), node(i), base(i));
-        break;
       case ColumnRule::kNewest:
         settle(i, newer(broker_edit(i), meeting_.node_edit));
         close_ = close_ || is_close(broker_edit(i), meeting_.node_edit);
@@ -202,10 +134,30 @@ class RowMerge {
         return true;
       case ColumnRule::kTable:
         return false;
+      case ColumnRule::kSum:
+      case ColumnRule::kMax:
+      case ColumnRule::kMin:
+      case ColumnRule::kAppend:
+        merged = merge_values(rule, broker(i), node(i), base(i));
     }
     if (!merged) return false;
     result_[i] = std::move(*merged);
     return true;
+  }
+
+  // Both sides gave it this value.
+  void agree(std::size_t i) {
+    if (newer(broker_edit(i), meeting_.node_edit) == Side::kNode) later_[i] = true;
+  }
+
+  // The last edit of what the row's rule decides: others add up, whenever they were made.
+  [[nodiscard]] Edit rest_edit() const {
+    if (meeting_.column_edits.empty()) return meeting_.broker_edit;
+    Edit last;
+    for (const std::size_t i : rest_) {
+      if (is_earlier(last, broker_edit(i))) last = broker_edit(i);
+    }
+    return last;
   }
 
   // Somebody's value of this column is lost.
@@ -230,6 +182,11 @@ class RowMerge {
       by_node = by_node || node_changed(i);
       differ = differ || broker(i) != node(i);
     }
+    const bool timed = rules_.table == TableRule::kNewest || rules_.table == TableRule::kMerge;
+    for (const std::size_t i : rest_) {
+      const bool both = node_changed(i) && broker_changed(i) && broker(i) == node(i);
+      if (timed && both && (!differ || rules_.table == TableRule::kMerge)) agree(i);
+    }
     if (!differ || !by_node) return;
     if (!by_broker) {
       for (const std::size_t i : rest_) result_[i] = node(i);
@@ -248,9 +205,11 @@ class RowMerge {
       case TableRule::kNode:
         take_rest(Side::kNode);
         return;
-      case TableRule::kNewest:
-        close_ = close_ || is_close(meeting_.broker_edit, meeting_.node_edit);
-        take_rest(newer(meeting_.broker_edit, meeting_.node_edit));
+      case TableRule::kNewest: {
+        const Edit last = rest_edit();
+        close_ = close_ || is_close(last, meeting_.node_edit);
+        take_rest(newer(last, meeting_.node_edit));
+      }
     }
   }
 
@@ -272,6 +231,7 @@ class RowMerge {
   const RowRules& rules_;
   const RowMeeting& meeting_;
   Row result_;
+  std::vector<bool> later_;
   std::vector<std::size_t> rest_;
   bool broker_lost_ = false;
   bool node_lost_ = false;
@@ -279,6 +239,20 @@ class RowMerge {
   bool close_ = false;
   std::string reason_;
 };
+
+// With the rule `merge`, what others had made of the row before it was deleted comes back too.
+void come_back(const RowRules& rules, const RowMeeting& meeting, RowVerdict& verdict) {
+  verdict.later.assign(meeting.node->size(), true);
+  if (rules.table != TableRule::kMerge || !meeting.gone || !meeting.base) return;
+  if (meeting.gone->size() != meeting.node->size()) return;
+  RowMeeting before = meeting;
+  before.broker = meeting.gone;
+  RowVerdict merged = RowMerge(rules, before).run();
+  for (std::size_t i = 0; i < verdict.later.size(); ++i) {
+    verdict.later[i] = merged.later[i] || (*merged.result)[i] != (*meeting.gone)[i];
+  }
+  verdict.result = std::move(merged.result);
+}
 
 // One side deleted the row, the other changed it.
 RowVerdict decide_deletion(const RowRules& rules, const RowMeeting& meeting) {
@@ -296,14 +270,18 @@ RowVerdict decide_deletion(const RowRules& rules, const RowMeeting& meeting) {
     case TableRule::kNode:
       winner = Side::kNode;
       break;
-    case TableRule::kNewest:
     case TableRule::kMerge:
+      // Nothing of either side is lost that way, and it needs no times.
+      winner = node_deletes ? Side::kBroker : Side::kNode;
+      break;
+    case TableRule::kNewest:
       winner = newer(meeting.broker_edit, meeting.node_edit);
       verdict.close = is_close(meeting.broker_edit, meeting.node_edit);
   }
   if (winner == Side::kNode) {
     verdict.decision = RowDecision::kNodeWon;
     verdict.result = meeting.node;
+    if (meeting.node) come_back(rules, meeting, verdict);
     verdict.reason = what + (node_deletes ? "; it is deleted" : "; it comes back whole");
   } else {
     verdict.decision = RowDecision::kBrokerWon;
@@ -338,7 +316,7 @@ std::string_view to_string(ColumnRule rule) {
 }
 
 RowVerdict decide(const RowRules& rules, const RowMeeting& meeting) {
-  const auto& [base, broker, node, node_edit, broker_edit, column_edits, born_anew] = meeting;
+  const auto& [base, broker, node, node_edit, broker_edit, column_edits, born_anew, gone] = meeting;
   if (born_anew) {
     if (!node) return {RowDecision::kNothing, broker, false, {}};  // deleted on both sides
     return {RowDecision::kBrokerWon, broker, false,
@@ -348,7 +326,11 @@ RowVerdict decide(const RowRules& rules, const RowMeeting& meeting) {
     return {node == base ? RowDecision::kNothing : RowDecision::kNode, node, false, {}};
   }
   if (!broker || !node) {
-    if (!broker && !node) return {};
+    if (!broker && !node) {
+      RowVerdict verdict;
+      verdict.deleted_later = newer(broker_edit, node_edit) == Side::kNode;
+      return verdict;
+    }
     return decide_deletion(rules, meeting);
   }
   CSA_CHECK(broker->size() == node->size() && (!base || base->size() == node->size()));

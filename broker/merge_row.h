@@ -43,6 +43,11 @@ struct Edit {
   NodeId node;
 };
 
+// By (time, NodeId).
+[[nodiscard]] inline bool is_earlier(const Edit& a, const Edit& b) {
+  return a.time != b.time ? a.time < b.time : a.node < b.node;
+}
+
 struct RowMeeting {
   std::optional<Row> base;    // before the node's edit, at the node; nothing: it inserted the row
   std::optional<Row> broker;  // at the master now; nothing: no such row
@@ -53,6 +58,8 @@ struct RowMeeting {
   // The master's row was deleted and its key used for another row since `base`: they are not the
   // same row, whatever their values.
   bool born_anew = false;
+  // Where the master's row was deleted since `base`: what it was then, if that is known.
+  std::optional<Row> gone;
 };
 
 enum class RowDecision : std::uint8_t {
@@ -69,6 +76,10 @@ struct RowVerdict {
   std::optional<Row> result;  // the row from now on; nothing: no row
   bool close = false;         // decided by less than the two clocks' errors
   std::string reason;         // a sentence for conflicts
+  // Columns that both sides gave the same value, the node later, or where the row came back: those
+  // that are the node's now. Their last edit is the node's, though no value may tell it.
+  std::vector<bool> later = {};
+  bool deleted_later = false;  // both sides deleted it, the node later
 };
 
 [[nodiscard]] constexpr bool is_conflict(RowDecision decision) {

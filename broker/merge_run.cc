@@ -42,6 +42,7 @@ MergeRun::MergeRun(const Database& db, EditIndex& edits, MergeSchema& schema, Ke
               entry.header.edited,
               context.meta.position.seq.next(),
               context.time},
+      knows_base_(entry.header.base.epoch.id == context.meta.position.epoch.id),
       base_(base_of(entry, context)),
       proof_(db) {}
 
@@ -195,17 +196,24 @@ RowMeeting MergeRun::meeting_of(const Step& step, EditIndex::RowEdits& edits) {
   if (step.broker) meeting.broker = step.broker->row;
   meeting.node_edit = {entry_.header.edited, entry_.header.edited_error_ms, entry_.header.tx.node};
   if (meeting.broker == meeting.base) return meeting;
-  RowIdentity logged = step.identity();
   const bool tree = part_of(step) == MergeVirtual::Part::kTree;
-  if (tree) logged.table = schema_.virtuals().tree_of(logged.table).rowids;
-  edits = edits_.edits(logged, base_, context_.meta);
+  edits = edits_.edits(logged_as(step), base_, context_.meta);
   meeting.broker_edit = edits.last;
   meeting.column_edits = edits.columns;
   meeting.column_edits.resize(step.table->info().carried.size(), edits.whole.value_or(edits.last));
   // A full-text table and a tree replace a row that is changed.
   const bool document = tree || part_of(step) == MergeVirtual::Part::kRows;
-  meeting.born_anew = !document && base_.value != 0 && step.base && step.broker && edits.born;
+  meeting.born_anew = !document && knows_base_ && step.base && step.broker && edits.born;
+  meeting.gone = edits.gone;
   return meeting;
+}
+
+RowIdentity MergeRun::logged_as(const Step& step) const {
+  RowIdentity logged = step.identity();
+  if (part_of(step) == MergeVirtual::Part::kTree) {
+    logged.table = schema_.virtuals().tree_of(logged.table).rowids;
+  }
+  return logged;
 }
 
 MergeVirtual::Part MergeRun::part_of(const Step& step) const {
@@ -242,6 +250,7 @@ void MergeRun::merge(const RowChange& change, const ChangeTable& table) {
                  " belongs to meanwhile; make the change again"};
   }
   judge(step, verdict, edits);
+  touch(step, verdict);
   write(step, verdict);
 }
 
@@ -286,6 +295,19 @@ void MergeRun::win_whole(const EditIndex::RowEdits& edits) {
     if (overlap.among >= overlap.changed) continue;
     throw LostWhole{"it would overwrite a part of transaction " + std::to_string(seq.value)};
   }
+}
+
+// Tells the log what no changed value tells, so that whoever comes later meets the same row.
+void MergeRun::touch(const Step& step, const RowVerdict& verdict) {
+  const bool back = step.base && !step.broker && verdict.result;
+  const bool columns = std::ranges::find(verdict.later, true) != verdict.later.end();
+  if (!back && !columns && !verdict.deleted_later) return;
+  Bytes mask((verdict.later.size() + 7) / 8, 0);
+  for (std::size_t i = 0; i < verdict.later.size(); ++i) {
+    if (verdict.later[i]) mask[i / 8] = static_cast<std::uint8_t>(mask[i / 8] | (1U << (i % 8)));
+  }
+  const TouchOp gone = verdict.deleted_later ? TouchOp::kGone : TouchOp::kChanged;
+  edits_.touch(logged_as(step), back ? TouchOp::kBack : gone, mask);
 }
 
 void MergeRun::write(const Step& step, const RowVerdict& verdict) {

@@ -88,6 +88,8 @@ class MergeRun {
   [[nodiscard]] RowMeeting meeting_of(const Step& step, EditIndex::RowEdits& edits);
   void judge(const Step& step, const RowVerdict& verdict, const EditIndex::RowEdits& edits);
   void write(const Step& step, const RowVerdict& verdict);
+  void touch(const Step& step, const RowVerdict& verdict);
+  [[nodiscard]] RowIdentity logged_as(const Step& step) const;
   void write_row(const Step& step, const RowVerdict& verdict);
   void write_document(const Step& step, const RowVerdict& verdict);
   void win_whole(const EditIndex::RowEdits& edits);
@@ -103,7 +105,8 @@ class MergeRun {
   const ReplayEntry& entry_;
   const MergeContext& context_;
   const ConflictOrigin origin_;
-  const Seq base_;  // of the master, that the node's row versions come from; 0: not known
+  const bool knows_base_;  // it is of this history
+  const Seq base_;         // of the master, that the node's row versions come from; 0: not known
   ForeignKeyProof proof_;
   std::map<std::string, TreeRows> trees_;  // by name of the tree
   bool trees_told_ = false;

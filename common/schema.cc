@@ -187,7 +187,7 @@ TableClass table_class(std::string_view table) {
   if (name.starts_with("sqlite_")) return TableClass::kSqlite;
   if (!name.starts_with("csa_")) return TableClass::kApplication;
   constexpr std::array kShared = {"csa_conflicts", "csa_rule", "csa_remap", "csa_lost",
-                                  "csa_lost_part"};
+                                  "csa_lost_part", "csa_touch"};
   if (std::find(kShared.begin(), kShared.end(), name) != kShared.end()) return TableClass::kShared;
   constexpr std::array kPrivate = {"csa_private", "csa_journal", "csa_journal_part",
                                    "csa_journal_outcome"};

@@ -112,6 +112,14 @@ CREATE TABLE csa_remap (
   PRIMARY KEY (node, journal, table_name, before)
 ) STRICT, WITHOUT ROWID;
 
+-- Shared, and always empty: a merge writes and deletes a row, so that the log tells of an edit that
+-- changed no value, or that a row came back (broker/edits.h).
+CREATE TABLE csa_touch (
+  key_hash BLOB PRIMARY KEY,    -- of the row's identity
+  op INTEGER NOT NULL,          -- 2 edited, 3 deleted, 4 came back
+  mask BLOB NOT NULL            -- one bit a carried column, least significant first
+) STRICT, WITHOUT ROWID;
+
 -- Shared: transactions of a history that the master has lost (restored from an older backup), which
 -- replicas still held and have offered back; a person decides. One that is settled has no parts.
 CREATE TABLE csa_lost (

@@ -7,12 +7,14 @@
 #include <deque>
 #include <fstream>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "common/bytes.h"
 #include "common/journal.h"
+#include "node/identity.h"
 #include "node/replica.h"
 #include "tests/support/ledger_bench.h"
 #include "tests/support/replica_steps.h"
@@ -33,10 +35,22 @@ struct MergeBench {
     for (std::size_t i = 0; i < count; ++i) add_node();
   }
 
-  Node& add_node() {
+  Node& add_node(std::optional<NodeId> id = {}) {
     const std::string path = master.folder.file("node" + std::to_string(nodes.size()) + ".db");
     auto replica = Replica::open(path, "csa", "default", Log()).value();
     REQUIRE(take_copy(*replica, copy()).has_value());
+    if (id) {
+      replica.reset();
+      {
+        const Database db(path, Database::Mode::kReadWrite);
+        Identity identity = read_identity(db).value().value();
+        identity.node = *id;
+        Transaction transaction(db);
+        write_identity(db, identity);
+        transaction.commit();
+      }
+      replica = Replica::open(path, "csa", "default", Log()).value();
+    }
     nodes.push_back({path, std::move(replica), 0});
     return nodes.back();
   }

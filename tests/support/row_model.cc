@@ -10,7 +10,8 @@ namespace csa::test {
 namespace {
 
 bool node_is_later(const Edit& master, const Edit& node) {
-  return std::pair(node.time, node.node) > std::pair(master.time, master.node);
+  // Of the same node: its journal is in order.
+  return std::pair(node.time, node.node) >= std::pair(master.time, master.node);
 }
 
 std::optional<bool> inside_errors(const Edit& a, const Edit& b) {
@@ -64,6 +65,7 @@ std::optional<Value> modelled_value(ColumnRule rule, const Value& m, const Value
     const auto* const whole_n = std::get_if<std::int64_t>(&n);
     const bool whole =
         whole_m != nullptr && whole_n != nullptr;  // beyond what a double tells apart
+    if (!whole && *x == *y) return whole_m != nullptr ? m : n;
     const bool greater = whole ? *whole_n > *whole_m : *y > *x;
     const bool less = whole ? *whole_n < *whole_m : *y < *x;
     return (rule == ColumnRule::kMax ? greater : less) ? n : m;
@@ -95,11 +97,21 @@ Value contested(const Value& m, const Value& n, bool node_wins, Losses& losses) 
   return node_wins ? n : m;
 }
 
-Expected model_of_deletion(TableRule rule, const RowMeeting& x) {
+Expected model_of_deletion(const RowRules& rules, const RowMeeting& x) {
+  const TableRule rule = rules.table;
+  if (rule == TableRule::kMerge && x.broker) return {RowDecision::kBrokerWon, x.broker, false};
+  if (rule == TableRule::kMerge) {
+    // A change is worth more than a deletion, and what others made of the row comes back with it.
+    RowMeeting before = x;
+    before.broker = x.gone;
+    before.gone.reset();
+    const bool told = x.gone && x.base && before.broker != before.base;
+    return {RowDecision::kNodeWon, told ? model(rules, before).result : x.node, false};
+  }
   if (rule == TableRule::kManual) return {RowDecision::kManual, x.broker, false};
   bool node_wins = rule == TableRule::kNode;
   std::optional<bool> close = false;
-  if (rule == TableRule::kNewest || rule == TableRule::kMerge) {
+  if (rule == TableRule::kNewest) {
     node_wins = node_is_later(x.broker_edit, x.node_edit);
     close = inside_errors(x.broker_edit, x.node_edit);
   }
@@ -173,8 +185,15 @@ bool model_of_rest(TableRule rule, const RowMeeting& x, const std::vector<std::s
   }
   bool node_wins = rule == TableRule::kNode;
   if (rule == TableRule::kNewest) {
-    node_wins = node_is_later(x.broker_edit, x.node_edit);
-    losses.close = either(losses.close, inside_errors(x.broker_edit, x.node_edit));
+    Edit last = x.broker_edit;
+    for (std::size_t i = 0; i < x.column_edits.size() && !rest.empty(); ++i) {
+      const Edit& edit = x.column_edits[i];
+      if (std::ranges::find(rest, i) == rest.end()) continue;
+      const bool later = std::pair(edit.time, edit.node) > std::pair(last.time, last.node);
+      if (i == rest.front() || later) last = edit;
+    }
+    node_wins = node_is_later(last, x.node_edit);
+    losses.close = either(losses.close, inside_errors(last, x.node_edit));
   }
   for (const std::size_t i : rest) (*to.first)[i] = contested(m[i], n[i], node_wins, losses);
   return true;
@@ -190,7 +209,7 @@ Expected model(const RowRules& rules, const RowMeeting& x) {
     return {x.node == x.base ? RowDecision::kNothing : RowDecision::kNode, x.node, false};
   }
   if (!x.broker && !x.node) return {};
-  if (!x.broker || !x.node) return model_of_deletion(rules.table, x);
+  if (!x.broker || !x.node) return model_of_deletion(rules, x);
   Row result = *x.broker;
   Losses losses;
   std::vector<std::size_t> rest;
@@ -199,7 +218,7 @@ Expected model(const RowRules& rules, const RowMeeting& x) {
     if (!model_of_column(rule, x, i, {&result, &losses})) rest.push_back(i);
   }
   if (!model_of_rest(rules.table, x, rest, {&result, &losses})) {
-    return {RowDecision::kManual, x.broker, false};
+    return {RowDecision::kManual, result, losses.close};
   }
   RowDecision decision = RowDecision::kMerged;
   if (losses.master) {

@@ -1,0 +1,89 @@
+#include "broker/merge_values.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace csa {
+namespace {
+
+std::optional<std::int64_t> integer(const Value& value) {
+  const auto* const number = std::get_if<std::int64_t>(&value);
+  return number == nullptr ? std::nullopt : std::optional(*number);
+}
+
+std::optional<double> number(const Value& value) {
+  if (const auto* const whole = std::get_if<std::int64_t>(&value)) {
+    return static_cast<double>(*whole);
+  }
+  const auto* const real = std::get_if<double>(&value);
+  return real == nullptr ? std::nullopt : std::optional(*real);
+}
+
+// base: nullptr where there was no row.
+std::optional<Value> sum(const Value& broker, const Value& node, const Value* base) {
+  const Value zero = std::int64_t{0};
+  const Value& before = base == nullptr ? zero : *base;
+  const auto m = integer(broker);
+  const auto n = integer(node);
+  const auto b = integer(before);
+  if (m && n && b) {
+    std::int64_t change = 0;
+    std::int64_t result = 0;
+    if (__builtin_sub_overflow(*n, *b, &change)) return std::nullopt;
+    if (__builtin_add_overflow(*m, change, &result)) return std::nullopt;
+    return result;
+  }
+  const auto x = number(broker);
+  const auto y = number(node);
+  const auto z = number(before);
+  if (!x || !y || !z) return std::nullopt;
+  const double result = *x + (*y - *z);
+  if (!std::isfinite(result)) return std::nullopt;
+  return result;
+}
+
+std::optional<Value> extreme(const Value& broker, const Value& node, bool greatest) {
+  const auto m = integer(broker);
+  const auto n = integer(node);
+  if (m && n) return *m == *n ? broker : (*m < *n) == greatest ? node : broker;
+  const auto x = number(broker);
+  const auto y = number(node);
+  if (!x || !y) return std::nullopt;
+  if (*x == *y) return m ? broker : node;  // 1 rather than 1.0, whoever came first
+  return (*x < *y) == greatest ? node : broker;
+}
+
+// What the node put behind the base goes behind the master's.
+std::optional<Value> append(const Value& broker, const Value& node, const Value* base) {
+  if (base == nullptr) return std::nullopt;
+  if (const auto* const n = std::get_if<Text>(&node)) {
+    const auto* const b = std::get_if<Text>(base);
+    const auto* const m = std::get_if<Text>(&broker);
+    if (b == nullptr || m == nullptr || !n->utf8.starts_with(b->utf8)) return std::nullopt;
+    return Text{m->utf8 + n->utf8.substr(b->utf8.size())};
+  }
+  const auto* const n = std::get_if<Bytes>(&node);
+  const auto* const b = std::get_if<Bytes>(base);
+  const auto* const m = std::get_if<Bytes>(&broker);
+  if (n == nullptr || b == nullptr || m == nullptr || n->size() < b->size()) return std::nullopt;
+  if (!std::equal(b->begin(), b->end(), n->begin())) return std::nullopt;
+  Bytes joined = *m;
+  joined.insert(joined.end(), n->begin() + static_cast<std::ptrdiff_t>(b->size()), n->end());
+  return joined;
+}
+
+}  // namespace
+
+bool adds_up(ColumnRule rule) {
+  return rule == ColumnRule::kSum || rule == ColumnRule::kMax || rule == ColumnRule::kMin ||
+         rule == ColumnRule::kAppend;
+}
+
+std::optional<Value> merge_values(ColumnRule rule, const Value& broker, const Value& node,
+                                  const Value* base) {
+  if (rule == ColumnRule::kSum) return sum(broker, node, base);
+  if (rule == ColumnRule::kAppend) return append(broker, node, base);
+  return extreme(broker, node, rule == ColumnRule::kMax);
+}
+
+}  // namespace csa
