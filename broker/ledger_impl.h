@@ -61,10 +61,20 @@ struct Ledger::Impl {
   // Replays (ledger_replay.cc).
   [[nodiscard]] Replayed run_replay(const Replay& replay, const std::string& hostname,
                                     GroupState& state);
-  [[nodiscard]] std::optional<Replayed> known_replay(const Replay& replay,
-                                                     std::optional<std::string>& rejected);
-  [[nodiscard]] Replayed merge_entry(const ReplayEntry& entry,
-                                     const std::optional<std::string>& rejected, GroupState& state);
+  // What the outcome table says of a replay before it is merged.
+  struct ReplayFate {
+    std::optional<Replayed> known;     // to be answered as it is
+    std::optional<std::string> park;   // to be merged into the inbox, for this reason
+    std::optional<Replayed> standing;  // of its origin: stands for this one too
+    TxId name;                         // for the log and the outcome
+  };
+  [[nodiscard]] ReplayFate fate_of(const Replay& replay);
+  void look_at_origin(const Replay& replay, ReplayFate& fate);
+  [[nodiscard]] Replayed merge_entry(const ReplayEntry& entry, const ReplayFate& fate,
+                                     GroupState& state);
+  [[nodiscard]] MergeOutcome run_merge(const ReplayEntry& entry, const ReplayFate& fate,
+                                       const MergeContext& context);
+  void share_keys(const TxId& from, const TxId& to, std::uint64_t journal);
 
   std::string path;
   LedgerOptions options;

@@ -39,60 +39,123 @@ bool is_whole(const Replay& replay, const Spill& body) {
   return hasher.digest() == replay.checksum;
 }
 
+// The outcome that stands; nothing: the master has rejected the WRITE that was sent under the TxId.
+std::optional<Replayed> standing_of(const Outcome& outcome, const Replay& replay) {
+  const TxId& tx = replay.header.tx;
+  if (const auto* const replayed = std::get_if<Replayed>(&outcome.answer)) {
+    Replayed again = *replayed;
+    again.tx = tx;
+    again.offset = replay.header.size;
+    return again;
+  }
+  if (const auto* const ack = std::get_if<Ack>(&outcome.answer)) {
+    return Replayed{tx, ReplayResult::kStood, replay.header.size, ack->seq, {}, {}};
+  }
+  return std::nullopt;
+}
+
+// The same for each repeat.
+TxId name_of_stray(const Replay& replay) {
+  const TxId& tx = replay.header.tx;
+  Hasher hasher;
+  hasher.update(tx.node.value.bytes);
+  hasher.update(replay.checksum.bytes);
+  return {NodeId{hasher.digest()}, tx.counter};
+}
+
 }  // namespace
 
-// What the outcome table says of this TxId; nothing: the entry is to be merged, and parked for
-// `rejected` where the master has rejected the WRITE that was sent under it.
-std::optional<Replayed> Ledger::Impl::known_replay(const Replay& replay,
-                                                   std::optional<std::string>& rejected) {
+Ledger::Impl::ReplayFate Ledger::Impl::fate_of(const Replay& replay) {
   const TxId& tx = replay.header.tx;
+  ReplayFate fate;
+  fate.name = tx;
+  const auto answer = [&](Replayed replayed) {
+    fate.known = std::move(replayed);
+    return fate;
+  };
   const std::uint64_t floor = outcomes->floor(tx.node);
   if (tx.counter <= floor) {
-    return Replayed{tx,
-                    ReplayResult::kStood,
-                    replay.header.size,
-                    meta.position.seq,
-                    "its outcome was confirmed before and is forgotten",
-                    {}};
+    return answer({tx,
+                   ReplayResult::kStood,
+                   replay.header.size,
+                   meta.position.seq,
+                   "its outcome was confirmed before and is forgotten",
+                   {}});
   }
-  const std::optional<Outcome> known = outcomes->find(tx);
-  if (known && known->request_hash != request_hash(replay)) {
-    return no_outcome(tx, ReplayResult::kBusy,
-                      "another transaction was sent under " + to_string(tx) +
-                          " before; two programs use one replica's identity: give a copied replica"
-                          " a new one with csa-node identity --new");
+  std::optional<Outcome> found = outcomes->find(tx);
+  if (found && found->request_hash != request_hash(replay)) {
+    // Two programs with one identity. Nobody's work is lost: this one goes by another name.
+    fate.name = name_of_stray(replay);
+    found = outcomes->find(fate.name);
+    if (!found) log.warn("ledger: another transaction was sent under " + to_string(tx) + " before");
   }
-  if (known) {
-    if (const auto* const replayed = std::get_if<Replayed>(&known->answer)) {
-      Replayed again = *replayed;
-      again.offset = replay.header.size;
-      return again;
-    }
-    if (const auto* const ack = std::get_if<Ack>(&known->answer)) {
-      return Replayed{tx, ReplayResult::kStood, replay.header.size, ack->seq, {}, {}};
-    }
-    rejected = std::get<Nack>(known->answer).message;
+  if (found) {
+    if (auto standing = standing_of(*found, replay)) return answer(std::move(*standing));
+    fate.park = std::get<Nack>(found->answer).message;
   }
   const TxId before{tx.node, replay.previous};
   if (replay.previous > floor && !outcomes->find(before)) {
-    return no_outcome(tx, ReplayResult::kAgain,
-                      "the transaction before it (" + to_string(before) + ") has no outcome yet");
+    return answer(
+        no_outcome(tx, ReplayResult::kAgain,
+                   "the transaction before it (" + to_string(before) + ") has no outcome yet"));
   }
   if (replay.header.size / kJournalGrowth > options.max_changes) {
-    return no_outcome(tx, ReplayResult::kBusy,
-                      "the transaction is larger than this broker takes; raise --max-changes of"
-                      " the broker");
+    return answer(
+        no_outcome(tx, ReplayResult::kBusy,
+                   "the transaction is larger than this broker takes; raise --max-changes of"
+                   " the broker"));
   }
-  return std::nullopt;
+  if (replay.header.is_renamed() && !found) look_at_origin(replay, fate);
+  return fate;
+}
+
+// The same entry may have come from another copy of the replica.
+void Ledger::Impl::look_at_origin(const Replay& replay, ReplayFate& fate) {
+  const TxId& origin = replay.header.origin;
+  const std::optional<Outcome> found = outcomes->find(origin);
+  if (found && found->request_hash == request_hash(replay)) {
+    fate.standing = standing_of(*found, replay);
+    if (!fate.standing) fate.park = std::get<Nack>(found->answer).message;
+  } else if (!found && origin.counter <= outcomes->floor(origin.node)) {
+    fate.park = "a copy of this replica may have handed it over as " + to_string(origin) +
+                " already, and that outcome is forgotten: compare, and restore it if it is missing";
+  } else if (!found && fate.name == replay.header.tx) {
+    fate.name = origin;
+  }
+}
+
+// What `from` was told of changed keys holds for later entries of `to`'s journal too.
+void Ledger::Impl::share_keys(const TxId& from, const TxId& to, std::uint64_t journal) {
+  Statement share = db.prepare(
+      "INSERT OR IGNORE INTO main.csa_remap SELECT ?3, ?5, table_name, before, after, ?4 FROM"
+      " main.csa_remap WHERE node = ?1 AND counter = ?2");
+  share.bind_blob(1, from.node.value.bytes).bind(2, static_cast<std::int64_t>(from.counter));
+  share.bind_blob(3, to.node.value.bytes).bind(4, static_cast<std::int64_t>(to.counter));
+  share.bind(5, static_cast<std::int64_t>(journal));
+  share.run();
+}
+
+MergeOutcome Ledger::Impl::run_merge(const ReplayEntry& entry, const ReplayFate& fate,
+                                     const MergeContext& context) {
+  const JournalHeader& header = entry.header;
+  if (header.is_lost()) return keep_lost(db, entry);
+  if (fate.standing) {
+    share_keys(header.origin, header.tx, entry.first);
+    return {fate.standing->result, fate.standing->text, fate.standing->keys, 0};
+  }
+  if (fate.park) return merge->park(entry, context, *fate.park);
+  MergeOutcome done = merge->run(entry, context);
+  if (header.is_renamed()) share_keys(header.tx, header.origin, entry.first);
+  return done;
 }
 
 Replayed Ledger::Impl::run_replay(const Replay& replay, const std::string& hostname,
                                   GroupState& state) {
   const TxId& tx = replay.header.tx;
-  std::optional<std::string> rejected;
-  if (std::optional<Replayed> known = known_replay(replay, rejected)) {
-    if (is_outcome(known->result)) parts.drop(tx.node);
-    return std::move(*known);
+  ReplayFate fate = fate_of(replay);
+  if (fate.known) {
+    if (is_outcome(fate.known->result)) parts.drop(tx.node);
+    return std::move(*fate.known);
   }
   const TxId& lost = replay.header.lost;
   if (replay.header.is_lost() && outcomes->find(lost)) {
@@ -117,17 +180,20 @@ Replayed Ledger::Impl::run_replay(const Replay& replay, const std::string& hostn
   entry.header.edited_error_ms = replay.error_ms;
   // Into the log, so that a replica which becomes the master knows the entry when it comes again.
   entry.header.request_hash = request_hash(replay);
-  Replayed answer = merge_entry(entry, rejected, state);
+  Replayed answer = merge_entry(entry, fate, state);
   parts.drop(tx.node);
-  if (is_outcome(answer.result)) outcomes->add({tx, request_hash(replay), answer});
+  if (!is_outcome(answer.result)) return answer;
+  outcomes->add({fate.name, request_hash(replay), answer});
+  // The node's next entry asks for it, and so does a copy of the node for its own.
+  if (fate.name == replay.header.origin) outcomes->add({tx, request_hash(replay), answer});
   return answer;
 }
 
-Replayed Ledger::Impl::merge_entry(const ReplayEntry& entry,
-                                   const std::optional<std::string>& rejected, GroupState& state) {
+Replayed Ledger::Impl::merge_entry(const ReplayEntry& entry, const ReplayFate& fate,
+                                   GroupState& state) {
   const TxId& tx = entry.header.tx;
   const MergeContext context{state.meta, state.time};
-  std::optional<std::string> park = rejected;
+  ReplayFate now = fate;
   for (const bool last : {false, true}) {
     savepoint.run();
     capture->begin();
@@ -136,12 +202,10 @@ Replayed Ledger::Impl::merge_entry(const ReplayEntry& entry,
     const Spill* body = nullptr;
     std::optional<Rejection> failure;
     try {
-      done = entry.header.is_lost() ? keep_lost(db, entry)
-             : park                 ? merge->park(entry, context, *park)
-                                    : merge->run(entry, context);
+      done = run_merge(entry, now, context);
       failure = end_request(body, 0);
     } catch (const SqliteError& error) {
-      if (last || park || !is_about_entry(error)) throw;
+      if (last || now.park || !is_about_entry(error)) throw;
       failure = Rejection{NackCode::kSql, std::string("it cannot be merged: ") + error.what(), 0};
     }
     if (failure) {
@@ -150,13 +214,14 @@ Replayed Ledger::Impl::merge_entry(const ReplayEntry& entry,
       capture->discard();
       merge->forget();
       if (last) return no_outcome(tx, ReplayResult::kBusy, failure->message);
-      park = failure->message;
+      now.park = failure->message;
+      now.standing.reset();
       continue;
     }
     release.run();
     if (body->size() > 0) {
       EntryHeader header;
-      header.tx = tx;
+      header.tx = fate.name;
       header.time = state.time;
       header.edited = entry.header.edited;
       header.edited_error_ms = entry.header.edited_error_ms;

@@ -68,6 +68,7 @@ void fields(A& a, Ref<A, JournalHeader> m) {
   a("size", m.size);
   a("lost", m.lost);
   a("lost_hostname", m.lost_hostname);
+  a("origin", m.origin);
 }
 template <class A>
 void fields(A& a, Ref<A, KeyChange> m) {

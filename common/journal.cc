@@ -26,8 +26,8 @@ Error damaged(std::uint64_t counter, const std::string& why) {
   return {Errc::kDamaged,
           "offline change " + std::to_string(counter) + " in this replica's journal is damaged (" +
               why +
-              "). Nothing of the journal is handed over or thrown away: keep the file, and"
-              " take its rows from there by hand"};
+              "). Nothing of it is thrown away: csa-node journal shows what can be read. To go on,"
+              " move the file away, which fetches a new copy, and type in from it what is missing"};
 }
 
 std::string keys_json(const std::vector<KeyChange>& keys) {
@@ -131,6 +131,15 @@ Status Journal::prove(const Entry& entry) const {
   return Ok{};
 }
 
+Status Journal::prove_gap(std::uint64_t from, std::uint64_t to) const {
+  Statement row = db_.prepare(
+      "SELECT part_id FROM csa_journal_part WHERE part_id >= ?1 AND part_id < ?2 LIMIT 1");
+  row.bind(1, part_key(from + 1, 0));
+  row.bind(2, to == 0 ? std::numeric_limits<std::int64_t>::max() : part_key(to, 0));
+  if (!row.step()) return Ok{};
+  return damaged(unsigned_of(row.column_int(0)) >> kPartBits, "its header is missing");
+}
+
 Result<std::vector<Replay>> Journal::read(std::uint64_t after, std::uint64_t offset,
                                           std::size_t max_bytes) const {
   std::vector<Replay> parts;
@@ -153,6 +162,7 @@ Result<std::vector<Replay>> Journal::read(std::uint64_t after, std::uint64_t off
     before.bind(1, signed_of(counter));
     if (before.step()) replay.previous = unsigned_of(before.column_int(0));
     before.reset();
+    if (offset == 0) CSA_TRY(prove_gap(replay.previous, counter));
     // Parts are of one size, but for the last.
     std::uint64_t number = offset / limits::kPieceMax;
     std::uint64_t at = number * limits::kPieceMax;
@@ -165,6 +175,10 @@ Result<std::vector<Replay>> Journal::read(std::uint64_t after, std::uint64_t off
       parts.push_back(replay);
     }
     offset = 0;
+  }
+  if (parts.empty()) {
+    CSA_TRY(
+        prove_gap(unsigned_of(db_.query_int("SELECT max(entry) FROM csa_journal").value_or(0)), 0));
   }
   return parts;
 }
@@ -214,6 +228,13 @@ Status Journal::undo_entry(const Entry& entry, const Take& take) const {
   return undo_changes({entry.header.size, read, unreadable}, take);
 }
 
+std::uint64_t Journal::unmark_doubtful() const {
+  db_.exec(
+      "UPDATE csa_journal SET answered = 0 WHERE answered <> 0 AND NOT EXISTS (SELECT 1 FROM"
+      " csa_journal_outcome WHERE counter = entry AND seq = answered - 1)");
+  return static_cast<std::uint64_t>(sqlite3_changes(db_.handle()));
+}
+
 void Journal::unmark() const { db_.exec("UPDATE csa_journal SET answered = 0"); }
 
 void Journal::clear() const {
@@ -225,45 +246,37 @@ void Journal::clear() const {
   oldest.run();
 }
 
-std::uint64_t Journal::rename(const NodeId& node) const {
-  std::uint64_t counter = 0;
-  // Old counters are greater than new ones, or equal: none is overwritten before its turn.
+void Journal::rename(const NodeId& node) const {
   Statement rows = db_.prepare(
       "SELECT entry, header, checksum, answered FROM csa_journal WHERE entry > ?1"
       " ORDER BY entry LIMIT 1");
-  Statement move =
-      db_.prepare("UPDATE csa_journal SET entry = ?2, header = ?3, checksum = ?4 WHERE entry = ?1");
-  Statement move_parts = db_.prepare(
-      "UPDATE csa_journal_part SET part_id = part_id - ?1 + ?2 WHERE part_id >= ?1 AND part_id <"
-      " ?3");
-  std::uint64_t last = 0;
+  Statement change =
+      db_.prepare("UPDATE csa_journal SET header = ?2, checksum = ?3 WHERE entry = ?1");
+  std::uint64_t counter = 0;
   while (true) {
-    rows.bind(1, signed_of(last));
-    if (!rows.step()) return counter;
-    const std::uint64_t old = unsigned_of(rows.column_int(0));
+    rows.bind(1, signed_of(counter));
+    if (!rows.step()) return;
+    counter = unsigned_of(rows.column_int(0));
     Result<Entry> entry = entry_of(rows);
     rows.reset();
-    last = old;
-    ++counter;
     // What is damaged keeps its name and is found damaged when it is read.
     if (!entry || !prove(*entry)) continue;
     JournalHeader* const header = &entry->header;
+    if (!header->is_lost() && !header->is_renamed()) {
+      header->origin = header->tx;
+      if (header->request_hash.is_zero()) header->request_hash = entry->checksum;
+    }
     header->tx = {node, counter};
     JournalHasher hasher(*header);
     std::uint64_t size = 0;
     for (std::uint64_t number = 0; size < header->size; ++number) {
-      const Bytes bytes = part(old, number);
-      if (bytes.empty()) break;
+      const Bytes bytes = part(counter, number);
       hasher.update(bytes);
       size += bytes.size();
     }
-    move.bind(1, signed_of(old)).bind(2, signed_of(counter)).bind_blob(3, encode_header(*header));
-    move.bind_blob(4, hasher.digest().bytes);
-    move.run();
-    move_parts.bind(1, part_key(old, 0)).bind(2, part_key(counter, 0));
-    move_parts.bind(3, part_key(old + 1, 0));
-    if (old != counter) move_parts.run();
-    move_parts.reset();
+    change.bind(1, signed_of(counter)).bind_blob(2, encode_header(*header));
+    change.bind_blob(3, hasher.digest().bytes);
+    change.run();
   }
 }
 

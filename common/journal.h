@@ -54,13 +54,16 @@ class Journal {
   // Another history of the master may not know the outcomes: every entry is to be handed over anew.
   // Inside a transaction.
   void unmark() const;
+  // An answer without its outcome is damage: such entries are to be handed over anew, which the
+  // master knows. How many. Inside a transaction.
+  std::uint64_t unmark_doubtful() const;
   // Empties the journal; outcomes stay (the latest kOutcomesKept). Inside a transaction.
   void clear() const;
   static constexpr std::size_t kOutcomesKept = 10000;
 
-  // Gives the entries that wait the TxIds of another NodeId, from 1 on; the last counter. Inside a
-  // transaction.
-  [[nodiscard]] std::uint64_t rename(const NodeId& node) const;
+  // Gives the entries TxIds of another NodeId; counters stay, and header.origin tells the first
+  // one. Inside a transaction.
+  void rename(const NodeId& node) const;
   [[nodiscard]] std::vector<JournalOutcome> read_outcomes() const;
   // For a copy that becomes the replica: an empty journal and these outcomes.
   void replace_all(const std::vector<JournalOutcome>& outcomes) const;
@@ -73,6 +76,8 @@ class Journal {
   };
   [[nodiscard]] Result<Entry> entry_of(const Statement& row) const;
   [[nodiscard]] Status prove(const Entry& entry) const;
+  // No part lies between the entries without an entry of its own; `to` 0: behind the last one.
+  [[nodiscard]] Status prove_gap(std::uint64_t from, std::uint64_t to) const;
   [[nodiscard]] Bytes part(std::uint64_t counter, std::uint64_t number) const;
   [[nodiscard]] Status undo_entry(const Entry& entry, const Take& take) const;
 

@@ -294,6 +294,9 @@ std::optional<std::string> invalid(const JournalHeader& header) {
   if (header.lost.node.value.is_zero() != (header.lost.counter == 0)) {
     return "a lost entry has half a TxId";
   }
+  if (header.origin.node.value.is_zero() != (header.origin.counter == 0)) {
+    return "an entry has half of its first TxId";
+  }
   if (const auto why = too_long("a lost entry's hostname", header.lost_hostname)) return why;
   return header.size > 0 ? Why() : "an entry changes nothing";
 }

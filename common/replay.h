@@ -33,6 +33,10 @@ struct JournalHeader {
   TxId lost;
   std::string lost_hostname;
   [[nodiscard]] bool is_lost() const { return lost.counter != 0; }
+  // Made while the replica had another identity: the entry's first TxId, under which a copy of the
+  // replica may hand it over too (request_hash is that one's then). Counter zero: tx is the first.
+  TxId origin;
+  [[nodiscard]] bool is_renamed() const { return origin.counter != 0; }
   bool operator==(const JournalHeader&) const = default;
 };
 

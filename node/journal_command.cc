@@ -71,14 +71,28 @@ void print_change(const JournalHeader& header, const NamedChange& change, Printe
   printer.print(object, line);
 }
 
-Status print_entries(Journal& journal, Printer& printer) {
+// What is damaged is left out and told at the end.
+Status print_entries(const Database& db, Printer& printer) {
+  const Journal journal(db);
   std::uint64_t after = 0;
   std::uint64_t offset = 0;
+  std::size_t bytes = kReadBytes;
   ChangeReader reader;
+  Status damage = Ok{};
   while (true) {
-    Result<std::vector<Replay>> read = journal.read(after, offset, kReadBytes);
-    if (!read) return read.error();
-    if (read->empty()) return Ok{};
+    Result<std::vector<Replay>> read = journal.read(after, offset, bytes);
+    if (!read && std::exchange(bytes, 1) != 1) continue;  // which of them?
+    if (!read) {
+      if (damage) damage = read.error();
+      Statement next =
+          db.prepare("SELECT min(entry) FROM csa_journal WHERE entry > ?1 AND answered = 0");
+      next.bind(1, static_cast<std::int64_t>(after));
+      if (!next.step() || next.column_is_null(0)) return damage;
+      after = static_cast<std::uint64_t>(next.column_int(0));
+      offset = 0;
+      continue;
+    }
+    if (read->empty()) return damage;
     for (const Replay& part : *read) {
       if (part.offset == 0) reader = ChangeReader();
       reader.feed(part.bytes);
@@ -138,8 +152,7 @@ int journal_command(const NodeOptions& options) {
     printer.finish();
     return 0;
   }
-  Journal journal(db);
-  const Status done = print_entries(journal, printer);
+  const Status done = print_entries(db, printer);
   printer.finish();
   if (!done) return report({7, done.error().what});
   if (!printer.any())

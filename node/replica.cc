@@ -28,8 +28,23 @@ void Replica::Impl::start(ReplicaFile file) {
   data_version = read_data_version();
   trim_to = Seq{};
   if (file.meta) applier = std::make_unique<LogApplier>(db, *file.meta);
+  doubt_answers();
   journal = Journal(db).read_state();
   refresh_state();
+  if (journal.entries == 0 && identity.damage.empty() &&
+      db.query_int("SELECT EXISTS (SELECT 1 FROM csa_journal_part)") == 1) {
+    mark_damaged("entries of its journal are missing, and only their changes are there");
+  }
+}
+
+void Replica::Impl::doubt_answers() {
+  if (db.query_int("SELECT EXISTS (SELECT 1 FROM csa_journal WHERE answered <> 0)") != 1) return;
+  Transaction transaction(db);
+  const std::uint64_t doubtful = Journal(db).unmark_doubtful();
+  if (doubtful == 0) return;
+  transaction.commit();
+  log.warn("replica: " + std::to_string(doubtful) +
+           " offline changes are marked as handed over, but no outcome is kept: handed over anew");
 }
 
 void Replica::Impl::refresh_state() {
@@ -288,7 +303,8 @@ void Replica::renew_identity() {
     const SyncedCommits synced(impl_->db);
     Transaction transaction(impl_->db);
     // What waits here was made under the old name, of which nobody knows whose it is.
-    impl_->identity.counter = Journal(impl_->db).rename(impl_->identity.node);
+    Journal(impl_->db).rename(impl_->identity.node);
+    impl_->identity.counter = impl_->journal.last;
     write_identity(impl_->db, impl_->identity);
     transaction.commit();
     impl_->journal = Journal(impl_->db).read_state();

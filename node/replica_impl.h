@@ -75,6 +75,7 @@ struct Replica::Impl {
 
   void start(ReplicaFile file);
   void reload();
+  void doubt_answers();
   void refresh_state();
   [[nodiscard]] Result<Applied> apply(const std::vector<LogPiece>& pieces);
   [[nodiscard]] Result<LogApplier::Outcome> apply_in_transaction(

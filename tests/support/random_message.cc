@@ -169,6 +169,8 @@ void repair(Replay& m, std::mt19937_64& random) {
   m.header.size = m.offset + m.bytes.size() + random() % 100;
   if (m.header.lost.node.value.is_zero()) m.header.lost.counter = 0;
   if (m.header.lost.counter == 0) m.header.lost.node = NodeId{};
+  if (m.header.origin.node.value.is_zero()) m.header.origin.counter = 0;
+  if (m.header.origin.counter == 0) m.header.origin.node = NodeId{};
 }
 void repair(SnapshotChunk& m, std::mt19937_64& random) {
   m.offset %= std::uint64_t{1} << 60U;

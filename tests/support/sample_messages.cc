@@ -92,7 +92,7 @@ std::vector<Sample> sample_messages() {
       {"ack_repeated", bare},
       {"nack", Nack{kTx, NackCode::kConstraint, "UNIQUE constraint failed: item.id", 2}},
       {"replay", Replay{{kTx, position(118), 7, kTime, 250, 77, 360000, id(0x50), 2, 12345, 6,
-                         TxId{NodeId{id(0x60)}, 41}, "till-2"},
+                         TxId{NodeId{id(0x60)}, 41}, "till-2", TxId{NodeId{id(0x70)}, 40}},
                         990,
                         1000,
                         -3600000,

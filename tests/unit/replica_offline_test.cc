@@ -1,8 +1,9 @@
 // Writing without a broker on the real store, and the step back to the master's log.
 #include <doctest/doctest.h>
 
-#include "common/limits.h"
+#include "common/codec.h"
 #include "common/journal.h"
+#include "common/limits.h"
 #include "tests/support/compare.h"
 #include "tests/support/random_schema.h"
 #include "tests/support/replica_steps.h"
@@ -250,13 +251,25 @@ TEST_CASE("replica offline: a new identity renames what waits") {
   o.counter = 41;
   o.journaled("UPDATE part SET qty = 6 WHERE id = 1");
   o.journaled("UPDATE part SET qty = 8 WHERE id = 1");
+  const auto before = o.replica->read_journal(0, 0, 1 << 20).value();
+  const NodeId old = o.replica->state().node;
   o.replica->renew_identity();
+  const NodeId node = o.replica->state().node;
   const auto parts = o.replica->read_journal(0, 0, 1 << 20).value();
   REQUIRE(parts.size() == 2);
-  CHECK(parts[0].header.tx == TxId{o.replica->state().node, 1});
-  CHECK(parts[1].header.tx == TxId{o.replica->state().node, 2});
-  CHECK(parts[1].previous == 1);
-  CHECK(o.replica->state().counter >= 2);
+  CHECK(parts[0].header.tx == TxId{node, 42});
+  CHECK(parts[1].header.tx == TxId{node, 43});
+  CHECK(parts[1].header.origin == TxId{old, 43});
+  CHECK(parts[1].previous == 42);
+  CHECK(o.replica->state().counter == 43);
+  // A second change of names keeps the first one, under which others may have handed it over.
+  o.replica->renew_identity();
+  const auto again = o.replica->read_journal(0, 0, 1 << 20).value();
+  REQUIRE(again.size() == 2);
+  CHECK(again[0].header.tx == TxId{o.replica->state().node, 42});
+  CHECK(again[0].header.origin == TxId{old, 42});
+  CHECK(request_hash(again[0]) == request_hash(before[0]));
+  CHECK(again[0].bytes == before[0].bytes);
 }
 
 TEST_CASE("replica offline: a large transaction is read in parts and undone") {

@@ -1,0 +1,132 @@
+// Ledger: a replica was copied while its journal waited, both files go on, one under a new
+// identity.
+#include <doctest/doctest.h>
+
+#include <string>
+#include <vector>
+
+#include "common/change_bytes.h"
+#include "common/codec.h"
+#include "tests/support/ledger_bench.h"
+
+namespace csa::test {
+namespace {
+
+constexpr const char* kSchema = R"(
+  CREATE TABLE part (id INTEGER PRIMARY KEY, name TEXT);
+  CREATE TABLE bin (id INTEGER PRIMARY KEY, part INTEGER REFERENCES part);
+  INSERT INTO part VALUES (1, 'bolt');
+)";
+
+struct Copied : LedgerBench {
+  Copied() : LedgerBench(kSchema) {}
+  NodeId first{random_id()};
+  NodeId second{random_id()};
+  std::uint64_t ticket = 1'000'000;
+
+  // A row that SQLite numbered, in a table of an integer key and one more column.
+  Replay insert(std::uint64_t at, const std::string& name, std::int64_t id, Value value) const {
+    ChangeTable table;
+    table.name = name;
+    table.column_names = {"id", name == "part" ? "name" : "part"};
+    table.column_count = 2;
+    table.key_columns = {0};
+    RowChange row;
+    row.assigned = true;
+    row.key = {id};
+    row.new_values = {std::nullopt, std::move(value)};
+    Replay replay;
+    ChangeEncoder encoder;
+    row.table = encoder.table(table, replay.bytes);
+    encoder.append(row, replay.bytes);
+    replay.header.tx = {first, at};
+    replay.header.edited = WallTime{1000};
+    replay.header.base = ledger->meta().position;
+    replay.header.size = replay.bytes.size();
+    replay.first = 1;
+    replay.previous = at - 1;
+    seal(replay);
+    return replay;
+  }
+  static void seal(Replay& replay) {
+    JournalHasher hasher(replay.header);
+    hasher.update(replay.bytes);
+    replay.checksum = hasher.digest();
+  }
+  // As csa-node identity --new leaves it.
+  Replay renamed(Replay replay) const {
+    replay.header.origin = replay.header.tx;
+    replay.header.request_hash = replay.checksum;
+    replay.header.tx.node = second;
+    seal(replay);
+    return replay;
+  }
+  Replayed give(const Replay& replay) {
+    Replayed answer = std::get<Replayed>(run({replay, "till", ++ticket}));
+    CHECK(answer.tx == replay.header.tx);
+    return answer;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("copied replica: an entry that both copies hold is made once, in either order") {
+  for (const bool renamed_first : {false, true}) {
+    CAPTURE(renamed_first);
+    Copied c;
+    (void)c.write("INSERT INTO part VALUES (2, 'from elsewhere')");
+    const Replay own = c.insert(1, "part", 2, Text{"washer"});
+    const Replay copy = c.renamed(own);
+    const Replayed one = c.give(renamed_first ? copy : own);
+    const Replayed two = c.give(renamed_first ? own : copy);
+    CHECK(is_outcome(one.result));
+    CHECK(two.result == one.result);
+    REQUIRE(one.keys.size() == 1);
+    CHECK(two.keys == one.keys);
+    CHECK(c.count("SELECT count(*) FROM part WHERE name = 'washer'") == 1);
+    // Also after a restart, and when an answer was lost.
+    c.open();
+    CHECK(c.give(own).result == one.result);
+    CHECK(c.give(copy).result == one.result);
+    CHECK(c.count("SELECT count(*) FROM part WHERE name = 'washer'") == 1);
+    // What each of them made since speaks of the row by the number that it had there.
+    CHECK(is_outcome(c.give(c.insert(2, "bin", 1, std::int64_t{2})).result));
+    Replay later = c.insert(2, "bin", 2, std::int64_t{2});
+    later.header.tx.node = c.second;
+    Copied::seal(later);
+    CHECK(is_outcome(c.give(later).result));
+    CHECK(c.count("SELECT count(*) FROM bin WHERE part = " + std::to_string(one.keys[0].after)) ==
+          2);
+    CHECK(c.count("SELECT count(*) FROM csa_conflicts WHERE decision = 'parked'") == 0);
+    CHECK(c.replay_difference().empty());
+  }
+}
+
+TEST_CASE(
+    "copied replica: another transaction under a TxId that is taken, made once under its own") {
+  Copied c;
+  const Replay own = c.insert(1, "part", 2, Text{"washer"});
+  const Replay stray = c.insert(1, "part", 2, Text{"screw"});
+  CHECK(is_outcome(c.give(own).result));
+  CHECK(is_outcome(c.give(stray).result));
+  c.open();
+  CHECK(is_outcome(c.give(stray).result));
+  CHECK(is_outcome(c.give(own).result));
+  CHECK(is_outcome(c.give(c.insert(2, "part", 7, Text{"nut"})).result));
+  CHECK(c.count("SELECT count(*) FROM part WHERE name IN ('washer', 'screw', 'nut')") == 3);
+  CHECK(c.replay_difference().empty());
+}
+
+TEST_CASE(
+    "copied replica: the first one's outcome is forgotten, the copy's entry waits in the inbox") {
+  Copied c;
+  const Replay own = c.insert(1, "part", 2, Text{"washer"});
+  const Replay copy = c.renamed(own);
+  CHECK(is_outcome(c.give(own).result));
+  c.ledger->confirm(c.first, 1);
+  (void)c.write("INSERT INTO part VALUES (9, 'with it, the confirmation')");
+  CHECK(c.give(copy).result == ReplayResult::kParked);
+  CHECK(c.count("SELECT count(*) FROM part WHERE name = 'washer'") == 1);
+}
+
+}  // namespace csa::test
