@@ -186,7 +186,8 @@ std::optional<Fork> fork_of(const Database& live, const Position& own, const std
   const OtherHistory other{db, *meta, end};
   if (own.seq > end.seq) {
     return Fork{"the master has lost what came after " + to_string(end) + "; " + here,
-                last_common(live, end.seq, other)};
+                // Where its log does not tell: what it has beyond the end is lost all the same.
+                last_common(live, end.seq, other).value_or(end.seq)};
   }
   const std::optional<Chain> chain = other.chain(own.seq);
   if (chain && *chain != own.chain) {
