@@ -2,6 +2,8 @@
 // Reads the replica's file, so it needs neither broker nor owner.
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
 
 #include "common/journal.h"
 #include "common/named_change.h"
@@ -48,6 +50,28 @@ class Printer {
   bool any_ = false;
 };
 
+// Tables that a virtual table keeps its rows in: what an application did shows in the ones that
+// hold its rows, under the name that it knows; the rest follows from them.
+class Shadows {
+ public:
+  explicit Shadows(const Database& db) {
+    Statement rows =
+        db.prepare("SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'shadow'");
+    while (rows.step()) names_.insert(rows.column_text(0));
+  }
+  // Nothing: not to be shown.
+  [[nodiscard]] std::optional<std::string> shown_name(const std::string& table) const {
+    if (!names_.contains(table)) return table;
+    for (const std::string_view ending : {"_content", "_rowid"}) {
+      if (table.ends_with(ending)) return table.substr(0, table.size() - ending.size());
+    }
+    return std::nullopt;
+  }
+
+ private:
+  std::set<std::string> names_;
+};
+
 void print_change(const JournalHeader& header, const NamedChange& change, Printer& printer) {
   Json object = {{"tx", to_string(header.tx)},
                  {"time", to_string(header.edited)},
@@ -55,6 +79,10 @@ void print_change(const JournalHeader& header, const NamedChange& change, Printe
                  {"op", change.op},
                  {"key", object_of(change.key)}};
   std::string line = to_string(header.edited) + "  " + change.table + "  " + change.op;
+  if (header.is_lost()) {
+    object["offered"] = to_string(header.lost);
+    line += " (offered to the master, which has lost it)";
+  }
   for (const auto& [name, value] : change.key) line += "  " + name + "=" + value_text(value);
   if (change.op != "insert") object["old"] = object_of(change.before);
   if (change.op != "delete") object["new"] = object_of(change.after);
@@ -74,6 +102,7 @@ void print_change(const JournalHeader& header, const NamedChange& change, Printe
 // What is damaged is left out and told at the end.
 Status print_entries(const Database& db, Printer& printer) {
   const Journal journal(db);
+  const Shadows shadows(db);
   std::uint64_t after = 0;
   std::uint64_t offset = 0;
   std::size_t bytes = kReadBytes;
@@ -102,8 +131,11 @@ Status print_entries(const Database& db, Printer& printer) {
         if (!*change) break;
         const auto* const row = std::get_if<RowChange>(&**change);
         if (row == nullptr) continue;
-        print_change(part.header, name_change(*row, reader.tables().at(row->table), nullptr),
-                     printer);
+        NamedChange named = name_change(*row, reader.tables().at(row->table), nullptr);
+        const std::optional<std::string> name = shadows.shown_name(named.table);
+        if (!name) continue;
+        named.table = *name;
+        print_change(part.header, named, printer);
       }
       offset = part.completes() ? 0 : part.offset + part.bytes.size();
       if (part.completes()) after = part.header.tx.counter;

@@ -163,4 +163,48 @@ TEST_CASE(
   CHECK(admin_json(place, {"conflicts"}).empty());
 }
 
+TEST_CASE(
+    "csa-node journal: what waits under names the application knows, then what became of it") {
+  Place place;
+  place.create(
+      "CREATE TABLE part (id INTEGER PRIMARY KEY, name TEXT UNIQUE);"
+      "CREATE VIRTUAL TABLE note USING fts5 (text);"
+      "CREATE VIRTUAL TABLE area USING rtree (id, x0, x1);"
+      "INSERT INTO part VALUES (1, 'bolt')");
+  Ready ready;
+  std::optional<Program> broker(place.serve(ready));
+  REQUIRE(place.client("a.db")->wait_for(ClientState::kLive, kPatience));
+  broker->kill();
+  broker.reset();
+  const auto offline = [&](const std::string& sql) {
+    return run(place.node("a.db", {"exec", "--json", "--discovery-timeout", "100ms", sql}));
+  };
+  for (const char* const sql :
+       {"INSERT INTO part (name) VALUES ('nut')", "INSERT INTO note VALUES ('red')",
+        "INSERT INTO area VALUES (7, 1, 2)", "UPDATE part SET name = 'screw' WHERE id = 1"}) {
+    CHECK(json::parse(offline(sql).out)["status"] == "journaled");
+  }
+  CHECK(json::parse(offline("INSERT INTO part VALUES (1, 'twice')").out)["code"] == "constraint");
+  const Finished waiting = run(place.node("a.db", {"journal", "--json"}));
+  REQUIRE_MESSAGE(waiting.code == 0, waiting.err);
+  std::string tables;
+  for (const json& change : json::parse(waiting.out)) {
+    tables += change["table"].get<std::string>() + " " + change["op"].get<std::string>() + ", ";
+  }
+  CHECK(tables == "part insert, note insert, area insert, part update, ");
+  const json last = json::parse(waiting.out).back();
+  CHECK(last["old"]["name"] == "bolt");
+  CHECK(last["new"]["name"] == "screw");
+  CHECK(run(place.node("a.db", {"journal"})).out.find("bolt → screw") != std::string::npos);
+
+  broker.emplace(place.serve(ready));
+  const std::unique_ptr<Client> client = place.client("a.db");
+  REQUIRE(eventually([&] { return client->status().pending == 0 && client->status().seq >= 4; }));
+  CHECK(json::parse(run(place.node("a.db", {"journal", "--json"})).out).empty());
+  const json outcomes =
+      json::parse(run(place.node("a.db", {"journal", "--outcomes", "--json"})).out);
+  CHECK(outcomes.size() == 4);
+  for (const json& one : outcomes) CHECK(one["outcome"] == "applied");
+}
+
 }  // namespace csa::system_test
