@@ -50,6 +50,8 @@ BrokerMoment BrokerClock::at(const LocalTime& local) const {
     return {WallTime{anchor_->broker.ms + elapsed}, grown(anchor_->error_ms, elapsed)};
   }
   const std::int64_t elapsed = local.wall.ms - anchor_->local.wall.ms;
+  // It was measured before: a clock that stands before that (an empty battery) tells nothing.
+  if (elapsed < 0) return {anchor_->broker, kUnknownErrorMs};
   return {WallTime{anchor_->broker.ms + elapsed},
           grown(anchor_->error_ms + kRebootErrorMs, elapsed)};
 }

@@ -19,7 +19,8 @@ constexpr std::string_view kCounter = "counter";
 constexpr std::string_view kGenerationSeen = "generation_seen";
 constexpr std::string_view kEndpoint = "endpoint";
 constexpr std::string_view kDamage = "damage";
-constexpr std::string_view kClock = "clock";  // wall boot boot_ms broker error
+constexpr std::int64_t kMostMs = std::int64_t{1} << 52U;  // of clocks
+constexpr std::string_view kClock = "clock";              // wall boot boot_ms broker error
 
 Error unreadable(std::string_view key) {
   return {Errc::kDamaged, "the replica's private row \"" + std::string(key) +
@@ -48,7 +49,11 @@ std::optional<ClockAnchor> parse_clock(const std::string& text) {
   ClockAnchor clock;
   in >> clock.local.wall.ms >> clock.local.boot >> clock.local.boot_ms >> clock.broker.ms >>
       clock.error_ms;
-  if (!in) return std::nullopt;
+  const auto possible = [](std::int64_t ms) { return ms > -kMostMs && ms < kMostMs; };
+  if (!in || !possible(clock.local.wall.ms) || !possible(clock.local.boot_ms) ||
+      !possible(clock.broker.ms)) {
+    return std::nullopt;
+  }
   return clock;
 }
 

@@ -23,6 +23,7 @@ struct ReplicaState {
   std::uint64_t counter = 0;  // highest TxId counter that may be in use
   JournalState journal;
   std::optional<ClockAnchor> clock;  // the last measurement of broker's time
+  WallTime edited{INT64_MIN};        // of the journal's last entry when the replica was opened
 };
 
 struct Applied {

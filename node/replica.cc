@@ -30,6 +30,8 @@ void Replica::Impl::start(ReplicaFile file) {
   if (file.meta) applier = std::make_unique<LogApplier>(db, *file.meta);
   doubt_answers();
   journal = Journal(db).read_state();
+  const Result<std::optional<JournalHeader>> last = Journal(db).find(journal.last);
+  if (last && *last && !(*last)->is_lost()) edited = (*last)->edited;
   refresh_state();
   if (journal.entries == 0 && identity.damage.empty() &&
       db.query_int("SELECT EXISTS (SELECT 1 FROM csa_journal_part)") == 1) {
@@ -54,6 +56,7 @@ void Replica::Impl::refresh_state() {
   state.counter = identity.counter;
   state.clock = identity.clock;
   state.journal = journal;
+  state.edited = edited;
   if (!applier) return;
   state.db = applier->meta().db;
   state.position = applier->meta().position;

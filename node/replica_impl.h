@@ -71,6 +71,7 @@ struct Replica::Impl {
   Seq trim_to;
   ReplicaState state;
   JournalState journal;                   // as committed
+  WallTime edited{INT64_MIN};             // of its last entry when it was opened
   std::unique_ptr<OfflineWriter> writer;  // null: nothing was written offline yet
 
   void start(ReplicaFile file);

@@ -32,6 +32,7 @@ Session::Impl::Impl(SessionConfig config_in, const ReplicaState& replica_in, con
       writes(config.uplink.seed + 3),
       handover(config.uplink.seed + 4),
       clock(replica_in.clock) {
+  clock.not_before(replica_in.edited);
   if (config.uplink.last_good) remembered = to_string(*config.uplink.last_good);
   writes.set_identity(replica.node, replica.counter);
   see_replica(replica_in);

@@ -49,6 +49,27 @@ TEST_CASE("broker clock: stamps never go back, and say how far they were held") 
   CHECK(held.error_ms == BrokerClock::kUnknownErrorMs + 3000);
 }
 
+TEST_CASE("broker clock: after a boot in 1970 or 2200, not before what was measured, and doubted") {
+  BrokerClock first;
+  const std::int64_t now = 1'770'000'000'000;
+  first.on_pong(WallTime{now}, milliseconds{0}, local(now, 50000));
+  BrokerClock second(first.anchor());
+  const BrokerMoment early = second.stamp(local(3000, 3000, 8));
+  CHECK(early.time.ms == now);
+  CHECK(early.error_ms == BrokerClock::kUnknownErrorMs);
+  BrokerClock third(first.anchor());
+  const std::int64_t late = 7'260'000'000'000;
+  CHECK(third.stamp(local(late, 3000, 8)).error_ms > 1'000'000'000);
+  // The clock was set right in the meantime; stamps of one journal never go back.
+  BrokerClock fourth(first.anchor());
+  fourth.not_before(WallTime{late});
+  CHECK(fourth.stamp(local(now + 5000, 9000, 8)).time.ms == late);
+  fourth.on_pong(WallTime{now + 20000}, milliseconds{0}, local(now + 20000, 24000, 8));
+  const auto better =
+      fourth.correction({{WallTime{late}, 0}, 8, 9000}, local(now + 20000, 24000, 8));
+  CHECK(late + better.ms == now + 5000);
+}
+
 TEST_CASE("broker clock: a quick measurement is kept against a slow one that agrees") {
   BrokerClock clock;
   clock.on_pong(WallTime{1000000}, milliseconds{2}, local(0, 50000));

@@ -272,6 +272,15 @@ TEST_CASE("replica offline: a new identity renames what waits") {
   CHECK(again[0].bytes == before[0].bytes);
 }
 
+TEST_CASE("replica offline: opened anew, the last edit's time is told, so that none goes back") {
+  Offline o;
+  OfflineWrite late = o.call("UPDATE part SET qty = 6 WHERE id = 1");
+  late.edited = WallTime{7'260'000'000'000};
+  REQUIRE(o.replica->write_offline(late).has_value());
+  o.restart();
+  CHECK(o.replica->state().edited == WallTime{7'260'000'000'000});
+}
+
 TEST_CASE("replica offline: a large transaction is read in parts and undone") {
   Offline o;
   o.journaled(
