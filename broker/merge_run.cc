@@ -124,10 +124,9 @@ RowIdentity MergeRun::identity_of(const MergeTable& table, const Row& row, const
   return identity;
 }
 
-MergeRun::Step MergeRun::step_of(const RowChange& change, const ChangeTable& table) {
+MergeRun::Step MergeRun::blank_step(const ChangeTable& table) {
   Step step;
   step.table = schema_.table(table.name);
-  step.op = op_name(change.op);
   if (step.table == nullptr) {
     throw Parked{
         "table " + table.name +
@@ -148,6 +147,12 @@ MergeRun::Step MergeRun::step_of(const RowChange& change, const ChangeTable& tab
     throw Parked{"the key of table " + table.name + " has another column at the master now" +
                  both_shapes(table, *step.table)};
   }
+  return step;
+}
+
+MergeRun::Step MergeRun::step_of(const RowChange& change, const ChangeTable& table) {
+  Step step = blank_step(table);
+  step.op = op_name(change.op);
   const std::optional<Row> before = row_before(change, table);
   const std::optional<Row> after = row_after(change, table);
   for (std::size_t i = 0; i < table.column_count; ++i) {

@@ -79,6 +79,8 @@ class MergeRun {
   // inserts, as triggers that keep an index do, goes with that row.
   void follow_numbered(const std::set<std::string>& numbered);
   [[nodiscard]] bool is_virtual_row(const std::string& table) const;
+  // The table and its columns in the master's terms, no row yet.
+  [[nodiscard]] Step blank_step(const ChangeTable& table);
   [[nodiscard]] Step step_of(const RowChange& change, const ChangeTable& table);
   [[nodiscard]] Row mapped(const Row& row, const Step& step, const Row& rest) const;
   [[nodiscard]] RowIdentity identity_of(const MergeTable& table, const Row& row,

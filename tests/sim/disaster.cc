@@ -28,7 +28,9 @@ void Cluster::lose_master() {
   for (const auto& node : nodes_) {
     replicas.push_back(node->path());
     const Database db(node->path(), Database::Mode::kReadOnly);
-    if (db.query_int("SELECT count(*) FROM csa_meta").value_or(0) > 0) sources.push_back(node->path());
+    if (db.query_int("SELECT count(*) FROM csa_meta").value_or(0) > 0) {
+      sources.push_back(node->path());
+    }
   }
   if (sources.empty()) return;
   const std::string from = sources[world_.random(sources.size())];
