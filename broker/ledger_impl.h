@@ -66,10 +66,12 @@ struct Ledger::Impl {
     std::optional<Replayed> known;     // to be answered as it is
     std::optional<std::string> park;   // to be merged into the inbox, for this reason
     std::optional<Replayed> standing;  // of its origin: stands for this one too
+    std::optional<Ack> stood;          // of the WRITE that was sent under the TxId
     TxId name;                         // for the log and the outcome
   };
   [[nodiscard]] ReplayFate fate_of(const Replay& replay);
   void look_at_origin(const Replay& replay, ReplayFate& fate);
+  [[nodiscard]] Replayed stand(const ReplayEntry& entry, Ack ack, GroupState& state);
   [[nodiscard]] Replayed merge_entry(const ReplayEntry& entry, const ReplayFate& fate,
                                      GroupState& state);
   [[nodiscard]] MergeOutcome run_merge(const ReplayEntry& entry, const ReplayFate& fate,

@@ -89,7 +89,10 @@ Ledger::Impl::ReplayFate Ledger::Impl::fate_of(const Replay& replay) {
     found = outcomes->find(fate.name);
     if (!found) log.warn("ledger: another transaction was sent under " + to_string(tx) + " before");
   }
-  if (found) {
+  const bool was_sent = !replay.header.request_hash.is_zero() && !replay.header.is_renamed();
+  if (found && was_sent && fate.name == tx && std::holds_alternative<Ack>(found->answer)) {
+    fate.stood = std::get<Ack>(std::move(found->answer));
+  } else if (found) {
     if (auto standing = standing_of(*found, replay)) return answer(std::move(*standing));
     fate.park = std::get<Nack>(found->answer).message;
   }
@@ -99,7 +102,7 @@ Ledger::Impl::ReplayFate Ledger::Impl::fate_of(const Replay& replay) {
         no_outcome(tx, ReplayResult::kAgain,
                    "the transaction before it (" + to_string(before) + ") has no outcome yet"));
   }
-  if (replay.header.size / kJournalGrowth > options.max_changes) {
+  if (!fate.stood && replay.header.size / kJournalGrowth > options.max_changes) {
     return answer(
         no_outcome(tx, ReplayResult::kBusy,
                    "the transaction is larger than this broker takes; raise --max-changes of"
@@ -180,6 +183,11 @@ Replayed Ledger::Impl::run_replay(const Replay& replay, const std::string& hostn
   entry.header.edited_error_ms = replay.error_ms;
   // Into the log, so that a replica which becomes the master knows the entry when it comes again.
   entry.header.request_hash = request_hash(replay);
+  if (fate.stood) {
+    Replayed stands = stand(entry, std::move(*fate.stood), state);
+    parts.drop(tx.node);
+    return stands;
+  }
   Replayed answer = merge_entry(entry, fate, state);
   parts.drop(tx.node);
   if (!is_outcome(answer.result)) return answer;
@@ -187,6 +195,42 @@ Replayed Ledger::Impl::run_replay(const Replay& replay, const std::string& hostn
   // The node's next entry asks for it, and so does a copy of the node for its own.
   if (fate.name == replay.header.origin) outcomes->add({tx, request_hash(replay), answer});
   return answer;
+}
+
+// The outcome is the WRITE's and stays it; only where later entries must follow to other numbers
+// something is written, under the same TxId.
+Replayed Ledger::Impl::stand(const ReplayEntry& entry, Ack ack, GroupState& state) {
+  const TxId& tx = entry.header.tx;
+  savepoint.run();
+  capture->begin();
+  open_work.run();
+  MergeOutcome done = merge->stood(entry, *entries, ack.seq);
+  const Spill* body = nullptr;
+  const std::optional<Rejection> failure = end_request(body, 0);
+  if (failure) {
+    rollback_to.run();
+    release.run();
+    capture->discard();
+    merge->forget();
+    return no_outcome(tx, ReplayResult::kBusy, failure->message);
+  }
+  release.run();
+  if (body->size() > 0) {
+    EntryHeader header;
+    header.tx = tx;
+    header.time = state.time;
+    header.edited = entry.header.edited;
+    header.edited_error_ms = entry.header.edited_error_ms;
+    header.hostname = entry.hostname;
+    header.request_hash = entry.header.request_hash;
+    header.changes = ack.changes;
+    header.last_insert_rowid = ack.last_insert_rowid;
+    append_entry(std::move(header), *body, state);
+    // As replicas read it from the log.
+    ack.seq = state.meta.position.seq;
+    outcomes->add({tx, entry.header.request_hash, ack});
+  }
+  return Replayed{tx, done.result, entry.header.size, ack.seq, {}, std::move(done.keys)};
 }
 
 Replayed Ledger::Impl::merge_entry(const ReplayEntry& entry, const ReplayFate& fate,

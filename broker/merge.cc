@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "broker/merge_run.h"
+#include "broker/merge_stood.h"
 
 namespace csa {
 namespace {
@@ -66,6 +67,16 @@ struct Merge::Impl {
   [[nodiscard]] MergeRun attempt(const ReplayEntry& entry, const MergeContext& context) {
     return {db, edits, *schema, *keys, inbox, entry, context};
   }
+  void forget() {
+    schema = std::make_unique<MergeSchema>(db);
+    keys->forget_schema();
+    schema_version = -1;
+  }
+  void notice_schema() {
+    const std::int64_t version = db.query_int("PRAGMA main.schema_version").value_or(0);
+    if (version != schema_version) forget();
+    schema_version = version;
+  }
   // What the attempt has made is gone, from the changeset too.
   void take_back() {
     undo.run();
@@ -90,9 +101,7 @@ Merge::~Merge() = default;
 
 MergeOutcome Merge::run(const ReplayEntry& entry, const MergeContext& context) {
   Impl& impl = *impl_;
-  const std::int64_t version = impl.db.query_int("PRAGMA main.schema_version").value_or(0);
-  if (version != impl.schema_version) forget();
-  impl.schema_version = version;
+  impl.notice_schema();
   impl.schema->forget_rules();
   impl.open.run();
   MergeOutcome outcome;
@@ -122,10 +131,14 @@ MergeOutcome Merge::park(const ReplayEntry& entry, const MergeContext& context,
   return {ReplayResult::kParked, reason, {}, 0};
 }
 
-void Merge::forget() {
-  impl_->schema = std::make_unique<MergeSchema>(impl_->db);
-  impl_->keys->forget_schema();
-  impl_->schema_version = -1;
+MergeOutcome Merge::stood(const ReplayEntry& entry, LogTable& log, Seq seq) {
+  Impl& impl = *impl_;
+  impl.notice_schema();
+  impl.keys->begin(entry.header.tx, entry.first);
+  StoodKeys(*impl.schema, *impl.keys).pair(entry, log, seq);
+  return {ReplayResult::kStood, {}, impl.keys->take_changes(), 0};
 }
+
+void Merge::forget() { impl_->forget(); }
 
 }  // namespace csa

@@ -52,6 +52,9 @@ class Merge {
   // The master held the WRITE under this TxId rejected: the entry goes to the inbox whole.
   [[nodiscard]] MergeOutcome park(const ReplayEntry& entry, const MergeContext& context,
                                   const std::string& reason);
+  // The master held the WRITE under this TxId committed, as entry `seq` of its log: nothing of the
+  // entry is applied, but later entries follow to the keys of its rows there.
+  [[nodiscard]] MergeOutcome stood(const ReplayEntry& entry, LogTable& log, Seq seq);
   // Rules or schema may have changed, or a transaction was rolled back.
   void forget();
 

@@ -91,19 +91,22 @@ void MergeRun::keep_aside(const std::string& rule, const std::string& decision,
   inbox_.add(row, origin_);
 }
 
+bool is_nameless(const RowChange& change, const ChangeTable& table) {
+  if (table.without_rowid || table.declared_key.empty()) return false;
+  const std::optional<Row> row = row_after(change, table);
+  return row && std::ranges::any_of(table.declared_key, [&](std::uint32_t column) {
+           return std::holds_alternative<Null>((*row)[column]);
+         });
+}
+
 // What later entries call by the key that SQLite gave the row is not what the master calls so.
 void MergeRun::lose_key(const RowChange& change, const ChangeTable& table) {
   const MergeTable* const known = schema_.table(table.name);
-  if (known == nullptr || change.op != RowOp::kInsert || table.without_rowid) return;
-  const std::optional<Row> row = row_after(change, table);
+  if (known == nullptr || change.op != RowOp::kInsert) return;
   const auto* const rowid = std::get_if<std::int64_t>(&change.key.at(0));
-  if (!row || rowid == nullptr) return;
-  const bool nameless = !table.declared_key.empty() &&
-                        std::ranges::any_of(table.declared_key, [&](std::uint32_t column) {
-                          return std::holds_alternative<Null>((*row)[column]);
-                        });
+  if (rowid == nullptr) return;
   const bool numbered = change.assigned && numbers_rows(*known, table);
-  if (nameless || numbered) keys_.lose(known->name(), *rowid);
+  if (numbered || is_nameless(change, table)) keys_.lose(known->name(), *rowid);
 }
 
 }  // namespace csa
