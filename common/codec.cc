@@ -84,7 +84,7 @@ Result<Message> decode_body(ByteView body, ByteView payload) {
   };
   if (!reader.ok()) return failed(reader.error());
   if (!reader.at_end()) return failed("bytes behind the body's array");
-  if constexpr (std::is_same_v<std::variant_alternative_t<I, Message>, SnapshotChunk>) {
+  if constexpr (std::is_same_v<std::variant_alternative_t<I, AnyMessage>, SnapshotChunk>) {
     value.bytes.assign(payload.begin(), payload.end());
   } else if (!payload.empty()) {
     return failed("an unexpected payload");
@@ -99,7 +99,7 @@ template <std::size_t... I>
 constexpr std::array<BodyDecoder, sizeof...(I)> decoders(std::index_sequence<I...> /*all*/) {
   return {&decode_body<I>...};
 }
-constexpr auto kDecoders = decoders(std::make_index_sequence<std::variant_size_v<Message>>());
+constexpr auto kDecoders = decoders(std::make_index_sequence<std::variant_size_v<AnyMessage>>());
 
 // A bare array that is no frame: log headers, stored rows.
 template <class T>

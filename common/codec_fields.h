@@ -341,7 +341,7 @@ template <class T>
 }
 
 // Type numbers of the alternatives of Message, in their order. Never reused.
-inline constexpr std::array<std::uint8_t, std::variant_size_v<Message>> kTypes = {
+inline constexpr std::array<std::uint8_t, std::variant_size_v<AnyMessage>> kTypes = {
     1,  2,  3,  4,  5,  6,  7,           // HELLO .. PONG
     10, 11, 12, 13, 14, 15, 16, 17, 18,  // WRITE .. CONFLICT
     20, 21, 22, 23, 24, 25, 26, 27, 28,  // LOG_GET .. LAYOUT

@@ -10,7 +10,7 @@ namespace {
 
 using Why = std::optional<std::string>;
 
-constexpr std::array<std::string_view, std::variant_size_v<Message>> kNames = {
+constexpr std::array<std::string_view, std::variant_size_v<AnyMessage>> kNames = {
     "HELLO",      "WELCOME",      "REFUSED",        "REHELLO",      "GOODBYE",       "PING",
     "PONG",       "WRITE",        "MIGRATE",        "OUTCOME_GET",  "ACK",           "NACK",
     "REPLAY",     "REPLAYED",     "RULES",          "CONFLICT",     "LOG_GET",       "LOG",
@@ -202,6 +202,13 @@ struct Validity {
 };
 
 }  // namespace
+
+Message::Message() = default;
+Message::Message(const Message& other) = default;
+Message::Message(Message&& other) noexcept = default;
+Message& Message::operator=(const Message& other) = default;
+Message& Message::operator=(Message&& other) noexcept = default;
+Message::~Message() = default;
 
 std::string_view to_string(NodeState state) {
   switch (state) {

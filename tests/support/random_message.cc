@@ -191,7 +191,7 @@ void repair(M& /*any values are valid*/, std::mt19937_64& /*random*/) {}
 
 template <std::size_t I>
 Message make(std::mt19937_64& random) {
-  std::variant_alternative_t<I, Message> message;
+  std::variant_alternative_t<I, AnyMessage> message;
   Filler filler(random);
   codec::fields(filler, message);
   repair(message, random);
@@ -207,7 +207,8 @@ constexpr std::array<Maker, sizeof...(I)> makers(std::index_sequence<I...> /*all
 }  // namespace
 
 Message random_message(std::size_t index, std::mt19937_64& random) {
-  static constexpr auto kMakers = makers(std::make_index_sequence<std::variant_size_v<Message>>());
+  static constexpr auto kMakers =
+      makers(std::make_index_sequence<std::variant_size_v<AnyMessage>>());
   return kMakers.at(index)(random);
 }
 

@@ -44,7 +44,7 @@ TEST_CASE("message: every type, has a name of its own and a valid sample") {
     names.insert(name_of(one.message));
     types.insert(one.message.index());
   }
-  CHECK(types.size() == std::variant_size_v<Message>);
+  CHECK(types.size() == std::variant_size_v<AnyMessage>);
   CHECK(names.size() == types.size());
   CHECK(name_of(LogSlice{}) == "LOG");
   CHECK(name_of(SnapshotChunk{}) == "SNAPSHOT_CHUNK");
