@@ -22,8 +22,6 @@ constexpr const char* kSchema = R"(
                       node BLOB, schema_version INTEGER);
 )";
 
-std::int64_t signed_of(std::uint64_t value) { return static_cast<std::int64_t>(value); }
-
 // One bit a column that the change gave another value.
 Bytes mask_of(const RowChange& change) {
   Bytes mask((change.new_values.size() + 7) / 8, 0);

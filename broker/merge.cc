@@ -6,16 +6,7 @@
 #include "broker/merge_stood.h"
 
 namespace csa {
-namespace {
-
-std::string lower(std::string text) {
-  for (char& c : text) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return text;
-}
-
-}  // namespace
+namespace {}  // namespace
 
 MergeSchema::MergeSchema(const Database& db) : db_(db), virtuals_(db) {}
 

@@ -43,8 +43,6 @@ Bytes exact(const ConflictRow& row, const Bytes& before) {
   return encode_rows(set);
 }
 
-std::int64_t signed_of(std::uint64_t value) { return static_cast<std::int64_t>(value); }
-
 }  // namespace
 
 Inbox::Inbox(const Database& db)

@@ -15,15 +15,6 @@ constexpr std::int64_t kHighest = std::numeric_limits<std::int64_t>::max();
 // In csa_remap: the row is not in the master.
 constexpr std::int64_t kLost = std::numeric_limits<std::int64_t>::min();
 
-std::int64_t signed_of(std::uint64_t value) { return static_cast<std::int64_t>(value); }
-
-std::string lower(std::string text) {
-  for (char& c : text) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return text;
-}
-
 // The number that `value` is to a foreign key, which compares by the parent's affinity.
 std::optional<std::int64_t> number_of(const Value& value) {
   if (const auto* const number = std::get_if<std::int64_t>(&value)) return *number;

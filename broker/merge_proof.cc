@@ -7,13 +7,6 @@
 namespace csa {
 namespace {
 
-std::string lower(std::string text) {
-  for (char& c : text) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return text;
-}
-
 // The values of `columns`; nothing where one is NULL (the key then refers to nothing).
 std::optional<Bytes> values_of(const Row& row, const std::vector<std::uint32_t>& columns) {
   Bytes values;

@@ -11,13 +11,6 @@ namespace {
 
 using Visit = std::function<void(const RowChange& row, const ChangeTable& table)>;
 
-std::string lower(std::string text) {
-  for (char& c : text) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return text;
-}
-
 // What cannot be read is not there: then the counts differ.
 void feed(ChangeReader& reader, const Bytes& bytes, const Visit& visit) {
   reader.feed(bytes);

@@ -6,16 +6,7 @@
 #include "common/check.h"
 
 namespace csa {
-namespace {
-
-std::string lower(std::string text) {
-  for (char& c : text) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return text;
-}
-
-}  // namespace
+namespace {}  // namespace
 
 MergeTable::MergeTable(const Database& db, TableInfo info) : db_(db), info_(std::move(info)) {
   Statement type =

@@ -12,14 +12,11 @@
 namespace csa {
 namespace {
 
-// csa_journal_part's key is entry << kPartBits | part (schemas/tables.sql).
-constexpr int kPartBits = 20;
-
-std::int64_t signed_of(std::uint64_t value) { return static_cast<std::int64_t>(value); }
-std::uint64_t unsigned_of(std::int64_t value) { return static_cast<std::uint64_t>(value); }
+// csa_journal_part's key is entry << kEntryPartBits | part (schemas/tables.sql).
+constexpr int kEntryPartBits = 20;
 
 std::int64_t part_key(std::uint64_t counter, std::uint64_t part) {
-  return signed_of(counter << kPartBits | part);
+  return signed_of(counter << kEntryPartBits | part);
 }
 
 Error damaged(std::uint64_t counter, const std::string& why) {
@@ -70,7 +67,7 @@ void Journal::append(const JournalHeader& header, const Spill& body, JournalStat
   std::uint64_t number = 0;
   for (std::uint64_t at = 0; at < header.size; ++number) {
     const Bytes bytes = body.read(at, limits::kPieceMax);
-    CSA_CHECK(!bytes.empty() && number < (std::uint64_t{1} << kPartBits));
+    CSA_CHECK(!bytes.empty() && number < (std::uint64_t{1} << kEntryPartBits));
     hasher.update(bytes);
     insert.bind(1, part_key(counter, number)).bind_blob(2, bytes);
     insert.run();
@@ -137,7 +134,7 @@ Status Journal::prove_gap(std::uint64_t from, std::uint64_t to) const {
   row.bind(1, part_key(from + 1, 0));
   row.bind(2, to == 0 ? std::numeric_limits<std::int64_t>::max() : part_key(to, 0));
   if (!row.step()) return Ok{};
-  return damaged(unsigned_of(row.column_int(0)) >> kPartBits, "its header is missing");
+  return damaged(unsigned_of(row.column_int(0)) >> kEntryPartBits, "its header is missing");
 }
 
 Result<std::vector<Replay>> Journal::read(std::uint64_t after, std::uint64_t offset,

@@ -11,8 +11,6 @@
 namespace csa {
 namespace {
 
-// csa_log's key is seq << kPartBits | part (schemas/tables.sql).
-constexpr int kPartBits = 20;
 constexpr std::size_t kTrimParts = 256;
 constexpr std::size_t kForgottenPerEntry = 4;  // more than an entry adds
 
@@ -26,8 +24,6 @@ Error does_not_fit(Seq seq, const std::string& why) {
 Error malformed(Seq seq, const std::string& why) {
   return {Errc::kMalformed, entry_name(seq) + ": " + why};
 }
-
-std::int64_t first_part(Seq seq) { return static_cast<std::int64_t>(seq.value << kPartBits); }
 
 // Whole entry or part of one that fills the gap between `have` and its end.
 bool is_known(const LogPiece& piece, Seq applied, std::uint64_t have) {
@@ -70,7 +66,7 @@ void LogApplier::find_partial() {
     Statement parts = db_.prepare(
         "SELECT offset, length(body) FROM csa_log WHERE part_id >= ?1 AND part_id < ?2"
         " ORDER BY part_id");
-    parts.bind(1, first_part(next)).bind(2, first_part(next.next()));
+    parts.bind(1, first_log_part(next)).bind(2, first_log_part(next.next()));
     while (parts.step()) {
       any = true;
       fits = fits && static_cast<std::uint64_t>(parts.column_int(0)) == end;

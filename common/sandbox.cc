@@ -27,14 +27,6 @@ constexpr std::array<std::string_view, 8> kAskingPragmas = {
     "foreign_key_check", "foreign_key_list", "index_info", "index_list",
     "index_xinfo",       "table_info",       "table_list", "table_xinfo"};
 
-char lower(char c) { return static_cast<char>(std::tolower(static_cast<unsigned char>(c))); }
-
-std::string lower(std::string_view text) {
-  std::string result(text);
-  for (char& c : result) c = lower(c);
-  return result;
-}
-
 bool has_prefix(std::string_view name, std::string_view prefix) {
   return lower(name.substr(0, prefix.size())) == prefix;
 }
@@ -45,7 +37,7 @@ bool is_schema_table(std::string_view name) {
 }
 
 template <class List>
-bool contains(const List& list, std::string_view name) {
+bool is_in(const List& list, std::string_view name) {
   return std::find(list.begin(), list.end(), name) != list.end();
 }
 
@@ -204,7 +196,7 @@ bool Sandbox::allow_read(const Question& question) {
   }
   if (has_prefix(question.first, "pragma_")) {
     const std::string name = lower(question.first.substr(7));
-    if (contains(kReadingPragmas, name) || contains(kAskingPragmas, name)) return true;
+    if (is_in(kReadingPragmas, name) || is_in(kAskingPragmas, name)) return true;
     return refuse("pragma_" + name + " is refused: it may do more than read");
   }
   return true;
@@ -252,8 +244,8 @@ bool Sandbox::allow_schema(const Question& question) {
 bool Sandbox::allow_pragma(const Question& question) {
   const std::string name = lower(question.first);
   if (question.second.empty()) {
-    if (contains(kReadingPragmas, name) || name == "foreign_key_check") return true;
-  } else if (contains(kAskingPragmas, name)) {
+    if (is_in(kReadingPragmas, name) || name == "foreign_key_check") return true;
+  } else if (is_in(kAskingPragmas, name)) {
     return true;
   }
   const bool number = name == "user_version" || name == "application_id";

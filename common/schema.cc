@@ -7,14 +7,6 @@
 namespace csa {
 namespace {
 
-std::string lower(std::string_view text) {
-  std::string result(text);
-  for (char& c : result) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return result;
-}
-
 bool contains(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;
 }
@@ -186,8 +178,8 @@ TableClass table_class(std::string_view table) {
   const std::string name = lower(table);
   if (name.starts_with("sqlite_")) return TableClass::kSqlite;
   if (!name.starts_with("csa_")) return TableClass::kApplication;
-  constexpr std::array kShared = {"csa_conflicts", "csa_rule", "csa_remap", "csa_lost",
-                                  "csa_lost_part", "csa_touch"};
+  constexpr std::array kShared = {"csa_conflicts", "csa_rule",      "csa_remap",
+                                  "csa_lost",      "csa_lost_part", "csa_touch"};
   if (std::find(kShared.begin(), kShared.end(), name) != kShared.end()) return TableClass::kShared;
   constexpr std::array kPrivate = {"csa_private", "csa_journal", "csa_journal_part",
                                    "csa_journal_outcome"};

@@ -4,12 +4,6 @@
 #include <limits>
 
 namespace csa {
-namespace {
-
-constexpr int kBusyTimeoutMs = 5000;
-
-}  // namespace
-
 std::string quote(std::string_view identifier) {
   std::string quoted = "\"";
   for (const char c : identifier) {
@@ -17,6 +11,14 @@ std::string quote(std::string_view identifier) {
     quoted += c;
   }
   return quoted + '"';
+}
+
+std::string lower(std::string_view name) {
+  std::string result(name);
+  for (char& c : result) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return result;
 }
 
 void throw_sqlite(sqlite3* db, int code, std::string_view step) {

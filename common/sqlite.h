@@ -30,6 +30,19 @@ class SqliteError : public std::runtime_error {
 
 // "name" with quotes doubled: the one way an identifier gets into generated SQL.
 [[nodiscard]] std::string quote(std::string_view identifier);
+// A to Z made small, nothing else: SQLite takes names for equal that are equal then.
+[[nodiscard]] std::string lower(std::string_view name);
+
+// SQLite's integers have a sign: a number of 64 bits without one is stored as its bits.
+[[nodiscard]] constexpr std::int64_t signed_of(std::uint64_t value) {
+  return static_cast<std::int64_t>(value);
+}
+[[nodiscard]] constexpr std::uint64_t unsigned_of(std::int64_t value) {
+  return static_cast<std::uint64_t>(value);
+}
+
+// How long a statement waits for another program's lock on the file.
+inline constexpr int kBusyTimeoutMs = 5000;
 
 class Database;
 

@@ -14,11 +14,6 @@ namespace {
 constexpr int kPartBits = 20;
 constexpr std::string_view kSumKey = "log_bytes";  // in csa_meta
 
-std::int64_t first_part(Seq seq) {
-  CSA_CHECK(seq.value < std::uint64_t{1} << (62 - kPartBits));
-  return static_cast<std::int64_t>(seq.value << kPartBits);
-}
-
 std::optional<Id128> id_of(const Bytes& bytes) {
   Id128 id;
   if (bytes.size() != id.bytes.size()) return std::nullopt;
@@ -42,6 +37,11 @@ class OneRow {
 };
 
 }  // namespace
+
+std::int64_t first_log_part(Seq seq) {
+  CSA_CHECK(seq.value < std::uint64_t{1} << (62 - kPartBits));
+  return static_cast<std::int64_t>(seq.value << kPartBits);
+}
 
 LogTable::LogTable(const Database& db)
     : db_(db),
@@ -109,10 +109,10 @@ void LogTable::erase(std::int64_t from, std::int64_t to) {
 
 // The part that holds byte `offset`, or the last one if that ends before it; -1: no part at all.
 std::int64_t LogTable::part_at(Seq seq, std::uint64_t offset) {
-  const std::int64_t first = first_part(seq);
+  const std::int64_t first = first_log_part(seq);
   std::int64_t high = 0;
   {
-    last_.bind(1, first).bind(2, first_part(seq.next()));
+    last_.bind(1, first).bind(2, first_log_part(seq.next()));
     OneRow row(last_);
     if (!row) return -1;
     high = row->column_int(0);
@@ -147,7 +147,7 @@ std::int64_t LogTable::part_at(Seq seq, std::uint64_t offset) {
 void LogTable::append(const LogPiece& piece) {
   const std::uint64_t bytes_before = bytes();
   const Seq seq = piece.header.seq;
-  std::int64_t part = first_part(seq);
+  std::int64_t part = first_log_part(seq);
   std::uint64_t replaced = 0;
   const std::int64_t before = part_at(seq, piece.offset);
   if (before >= 0) {
@@ -157,10 +157,10 @@ void LogTable::append(const LogPiece& piece) {
     part = same ? before : before + 1;
     if (same) replaced = sum(part, part + 1);
   }
-  CSA_CHECK(part < first_part(seq.next()));
+  CSA_CHECK(part < first_log_part(seq.next()));
   insert_.bind(1, part).bind(2, static_cast<std::int64_t>(piece.offset));
   std::size_t header_size = 0;
-  if (part == first_part(seq)) {
+  if (part == first_log_part(seq)) {
     const Bytes header = encode_header(piece.header);
     header_size = header.size();
     insert_.bind_blob(3, header).bind_blob(4, piece.chain.value.bytes);
@@ -175,7 +175,7 @@ void LogTable::append(const LogPiece& piece) {
 std::optional<LogPiece> LogTable::read(Seq seq, std::uint64_t offset, std::size_t max_bytes) {
   const std::optional<Entry> found = entry(seq);
   if (!found) return std::nullopt;
-  const std::int64_t part = offset == 0 ? first_part(seq) : part_at(seq, offset);
+  const std::int64_t part = offset == 0 ? first_log_part(seq) : part_at(seq, offset);
   LogPiece piece{found->header, found->chain, offset, {}};
   std::uint64_t begin = 0;
   {
@@ -209,7 +209,7 @@ std::uint64_t LogTable::stored(Seq seq) {
 }
 
 std::optional<LogTable::Entry> LogTable::entry(Seq seq) {
-  entry_.bind(1, first_part(seq));
+  entry_.bind(1, first_log_part(seq));
   OneRow row(entry_);
   if (!row) return std::nullopt;
   Result<EntryHeader> header = decode_header(row->column_blob(0));
@@ -240,12 +240,12 @@ Seq LogTable::prune(Seq floor, Seq head, std::uint64_t keep, std::size_t parts_m
 }
 
 void LogTable::erase_from(Seq seq) {
-  erase(first_part(seq), std::numeric_limits<std::int64_t>::max());
+  erase(first_log_part(seq), std::numeric_limits<std::int64_t>::max());
 }
 
 bool LogTable::has_before(Seq floor) {
   OneRow row(oldest_);
-  return row && row->column_int(0) < first_part(floor);
+  return row && row->column_int(0) < first_log_part(floor);
 }
 
 }  // namespace csa

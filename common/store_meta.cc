@@ -9,10 +9,6 @@
 namespace csa {
 namespace {
 
-// SQLite's integers are signed; ours above 2^63 come back through the same cast.
-std::int64_t signed_of(std::uint64_t value) { return static_cast<std::int64_t>(value); }
-std::uint64_t unsigned_of(std::int64_t value) { return static_cast<std::uint64_t>(value); }
-
 std::optional<Id128> id_of(const Value& value) {
   const auto* const bytes = std::get_if<Bytes>(&value);
   Id128 id;

@@ -59,6 +59,9 @@ void write_layout(const Database& db, std::uint64_t schema_version, std::string_
 [[nodiscard]] std::optional<std::string> read_layout_json(const Database& db,
                                                           std::uint64_t version);
 
+// The key of an entry's first part in csa_log (schemas/tables.sql). REQUIRES seq < 2^42.
+[[nodiscard]] std::int64_t first_log_part(Seq seq);
+
 // csa_log. Entries beyond Meta::position.seq are parts that a replica has fetched and not applied.
 class LogTable {
  public:

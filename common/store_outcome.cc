@@ -11,9 +11,6 @@ namespace {
 // would otherwise stay in the database until its node confirms it.
 constexpr std::size_t kKeptRowsMax = 64 * limits::kKiB;
 
-std::int64_t signed_of(std::uint64_t value) { return static_cast<std::int64_t>(value); }
-std::uint64_t unsigned_of(std::int64_t value) { return static_cast<std::uint64_t>(value); }
-
 Ack ack_of(const Statement& row, const TxId& tx) {
   Ack ack;
   ack.tx = tx;

@@ -17,7 +17,6 @@
 namespace csa {
 namespace {
 
-constexpr int kBusyTimeoutMs = 5000;
 constexpr int kBackupTries = 3;
 
 std::string ready_path(const std::string& path) { return path + "-csa-ready"; }

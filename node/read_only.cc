@@ -9,8 +9,6 @@
 namespace csa {
 namespace {
 
-constexpr int kBusyTimeoutMs = 5000;
-
 // Only the owner checkpoints: two programs that do are what SQLite's WAL-reset race needs.
 void leave_wal_alone(sqlite3* db) {
   sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);

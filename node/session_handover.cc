@@ -11,7 +11,7 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr std::size_t kMarkMax = 256;  // outcomes marked by one local commit
-constexpr int kTroublesMax = 6;
+constexpr int kSetbacksMax = 6;
 constexpr int kAgainsMax = 4;  // restarts of a broker; more of them and it does not get on
 constexpr milliseconds kAgainDelay{50};
 // A part may have to wait for a long statement of somebody else.
@@ -116,7 +116,7 @@ void Handover::on_replayed(const Replayed& answer, TimePoint now) {
 }
 
 void Handover::be_patient(std::uint64_t previous, std::string text, TimePoint now) {
-  troubles_ = std::min(troubles_ + 1, kTroublesMax);
+  troubles_ = std::min(troubles_ + 1, kSetbacksMax);
   trouble_ = std::move(text);
   const milliseconds most = std::min(limits::kRetryMax, limits::kRetryMin * (1 << troubles_));
   std::uniform_int_distribution<std::int64_t> delay(most.count() / 2, most.count());
