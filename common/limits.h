@@ -59,11 +59,12 @@ static_assert(kSnapshotWindow / kChunkMax <= kPeerJobsMax && kPeerJobsMax <= kRe
 static_assert(kPeersMax * (std::size_t{3} * 6 * kShownTextMax + 512) < kFrameMax);
 
 // Node.
-inline constexpr std::size_t kStreamBufferMax = 16 * kMiB;  // UPDATEs kept while catching up
-inline constexpr std::size_t kNodeWritesMax = 10000;        // writes without an outcome
-inline constexpr std::uint64_t kCounterBlock = 1000;        // TxId counters reserved by one commit
-inline constexpr std::size_t kReplayWindow = 1 * kMiB;      // journal bytes sent, not yet answered
-inline constexpr std::size_t kReplayEntriesMax = 256;       // and entries
+inline constexpr std::size_t kStreamBufferMax = 16 * kMiB;        // UPDATEs kept while catching up
+inline constexpr std::size_t kNodeWritesMax = 10000;              // writes without an outcome
+inline constexpr std::size_t kNodeTasksMax = 2 * kNodeWritesMax;  // calls not yet taken up
+inline constexpr std::uint64_t kCounterBlock = 1000;    // TxId counters reserved by one commit
+inline constexpr std::size_t kReplayWindow = 1 * kMiB;  // journal bytes sent, not yet answered
+inline constexpr std::size_t kReplayEntriesMax = 256;   // and entries
 
 // Time.
 using std::chrono::milliseconds;

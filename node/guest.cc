@@ -19,7 +19,6 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds kAnswerGrace{2000};  // beyond the owner's own deadline
 constexpr milliseconds kSeekEach{20};
-constexpr std::size_t kTasksMax = 2 * limits::kNodeWritesMax;
 constexpr const char* kOwnerGone = "the program that owned the replica has ended";
 
 // nullptr: a question.
@@ -61,7 +60,7 @@ WriteResult told(WriteResult result, const TxId& tx) {
 Guest::Guest(Joining joining, std::unique_ptr<DoorClient> door, const Log& log)
     : joining_(std::move(joining)),
       log_(log),
-      tasks_(kTasksMax),
+      tasks_(limits::kNodeTasksMax),
       door_(std::move(door)),
       status_(door_->first_status()) {
   const BlockedSignals blocked;

@@ -10,7 +10,6 @@
 namespace csa {
 namespace {
 
-constexpr std::size_t kTasksMax = 2 * limits::kNodeWritesMax;
 constexpr std::size_t kJobsMax = 4;
 
 }  // namespace
@@ -19,7 +18,7 @@ Link::Link(LinkConfig config, std::unique_ptr<Replica> replica, const Log& log)
     : config_(std::move(config)),
       log_(log),
       replica_(std::move(replica)),
-      tasks_(kTasksMax),
+      tasks_(limits::kNodeTasksMax),
       jobs_(kJobsMax),
       session_(config_.session, replica_->state(), log_) {
   store_thread_ = std::thread([this] { run_store(); });
