@@ -67,6 +67,11 @@ struct EditIndex::Impl {
   std::set<Id128> came_back;  // in it
   Seq from{1}, to{0};         // entries that are read; none where to < from
   Edit floor;
+  // Whose the entries `headers_from` to `headers_to` are: the last of them is `writer`'s, and
+  // `other` the last that is not.
+  Seq headers_from{1}, headers_to{0};
+  NodeId writer;
+  Seq other{0};
 };
 
 void EditIndex::Impl::cover(Seq first, Seq last) {
@@ -173,6 +178,26 @@ void EditIndex::Impl::add_mark(const RowChange& change) {
 EditIndex::EditIndex(const Database& db, LogTable& log) : impl_(std::make_unique<Impl>(db, log)) {}
 EditIndex::~EditIndex() = default;
 
+bool EditIndex::others_wrote(Seq after, const NodeId& node, const Meta& head) {
+  Impl& impl = *impl_;
+  const Seq first = std::max(head.floor, after.next());
+  const Seq last = head.position.seq;
+  if (impl.headers_to < impl.headers_from || first < impl.headers_from) {
+    impl.headers_from = first;
+    impl.headers_to = Seq{first.value - 1};
+    impl.writer = NodeId{};
+    impl.other = Seq{};
+  }
+  for (; impl.headers_to < last; impl.headers_to = impl.headers_to.next()) {
+    const Seq next = impl.headers_to.next();
+    const std::optional<LogTable::Entry> entry = impl.log.entry(next);
+    const NodeId writer = entry ? entry->header.tx.node : NodeId{};
+    if (writer != impl.writer) impl.other = impl.headers_to;
+    impl.writer = writer;
+  }
+  return first <= last && (impl.writer != node || first <= impl.other);
+}
+
 EditIndex::RowEdits EditIndex::edits(const RowIdentity& row, Seq after, const Meta& head) {
   Impl& impl = *impl_;
   const Seq first = std::max(head.floor, after.next());
@@ -185,7 +210,6 @@ EditIndex::RowEdits EditIndex::edits(const RowIdentity& row, Seq after, const Me
   edits.last = older;
   impl.touches.bind_blob(1, hash_of(row).bytes).bind(2, signed_of(after.value));
   bool deleted = false;
-  bool absent = false;
   const auto raise = [](Edit& known, const Edit& edit) {
     if (is_earlier(known, edit)) known = edit;
   };
@@ -204,13 +228,13 @@ EditIndex::RowEdits EditIndex::edits(const RowIdentity& row, Seq after, const Me
     }
     if (op == TouchOp::kGone) {
       deleted = true;
-      if (!std::exchange(absent, true)) {  // else it was deleted on both sides
+      if (!std::exchange(edits.absent, true)) {  // else it was deleted on both sides
         const Result<RowSet> content = decode_rows(touch.column_blob(6));
         const bool same = touch.column_int(7) == signed_of(head.schema_version);
         if (same && content && !content->rows.empty()) edits.gone = content->rows.front();
       }
     } else if (op != TouchOp::kChanged) {
-      absent = false;
+      edits.absent = false;
       edits.gone.reset();
     }
     for (std::size_t i = 0; i < mask.size() * 8; ++i) {
@@ -263,6 +287,8 @@ void EditIndex::forget() {
   Impl& impl = *impl_;
   impl.from = Seq{1};
   impl.to = Seq{0};
+  impl.headers_from = Seq{1};
+  impl.headers_to = Seq{0};
 }
 
 }  // namespace csa

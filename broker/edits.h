@@ -42,6 +42,7 @@ class EditIndex {
     Edit last;           // the greatest (time, node), not the last in the log
     // Deleted since `after` and another row of that key since then.
     bool born = false;
+    bool absent = false;        // the last of them deleted it
     std::optional<Row> gone;    // deleted: what it was, by carried column, if nobody moved columns
     std::vector<Edit> columns;  // by carried column, as far as single ones were changed
     std::optional<Edit> whole;  // of the columns that are not in `columns`
@@ -50,6 +51,8 @@ class EditIndex {
   };
   static constexpr std::size_t kEntriesMax = 64;
 
+  // Whether an entry in (after, head] is not `node`'s. Reads headers only, each once.
+  [[nodiscard]] bool others_wrote(Seq after, const NodeId& node, const Meta& head);
   // What entries in (after, head] did to `row`. Reads what it has not seen of the log first.
   // `head` is the last entry that is in csa_log, also uncommitted.
   [[nodiscard]] RowEdits edits(const RowIdentity& row, Seq after, const Meta& head);

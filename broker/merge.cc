@@ -73,7 +73,6 @@ struct Merge::Impl {
     undo.run();
     capture.discard();
     capture.begin();
-    edits.forget();
   }
 
   const Database& db;

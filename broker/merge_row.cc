@@ -93,7 +93,8 @@ class RowMerge {
     return meeting_.base ? &(*meeting_.base)[i] : nullptr;
   }
   [[nodiscard]] bool broker_changed(std::size_t i) const {
-    return base(i) == nullptr || broker(i) != *base(i);
+    const bool edited = i < meeting_.edited.size() && meeting_.edited[i];
+    return edited || base(i) == nullptr || broker(i) != *base(i);
   }
   [[nodiscard]] bool node_changed(std::size_t i) const {
     return base(i) == nullptr || node(i) != *base(i);
@@ -223,9 +224,12 @@ class RowMerge {
     settle(i, newer(broker_edit(i), meeting_.node_edit));
   }
 
-  // The winner's version of the rest of the row is the row's, whole.
+  // The winner's version of the rest of the row is the row's, whole; also where the values agree.
   void take_rest(Side side) {
-    for (const std::size_t i : rest_) settle(i, side);
+    for (const std::size_t i : rest_) {
+      settle(i, side);
+      if (side == Side::kNode && broker_changed(i) && broker(i) == node(i)) later_[i] = true;
+    }
   }
 
   const RowRules& rules_;
@@ -243,7 +247,7 @@ class RowMerge {
 // With the rule `merge`, what others had made of the row before it was deleted comes back too.
 void come_back(const RowRules& rules, const RowMeeting& meeting, RowVerdict& verdict) {
   verdict.later.assign(meeting.node->size(), true);
-  if (rules.table != TableRule::kMerge || !meeting.gone || !meeting.base) return;
+  if (rules.table != TableRule::kMerge || !meeting.gone) return;
   if (meeting.gone->size() != meeting.node->size()) return;
   RowMeeting before = meeting;
   before.broker = meeting.gone;
@@ -316,19 +320,22 @@ std::string_view to_string(ColumnRule rule) {
 }
 
 RowVerdict decide(const RowRules& rules, const RowMeeting& meeting) {
-  const auto& [base, broker, node, node_edit, broker_edit, column_edits, born_anew, gone] = meeting;
-  if (born_anew) {
+  const std::optional<Row>& base = meeting.base;
+  const std::optional<Row>& broker = meeting.broker;
+  const std::optional<Row>& node = meeting.node;
+  if (meeting.born_anew) {
     if (!node) return {RowDecision::kNothing, broker, false, {}};  // deleted on both sides
     return {RowDecision::kBrokerWon, broker, false,
             "the row was deleted meanwhile, and its key belongs to another row now"};
   }
-  if (broker == base) {
+  const bool edited = std::ranges::find(meeting.edited, true) != meeting.edited.end();
+  if (broker == base && !edited && !meeting.deleted_anew) {
     return {node == base ? RowDecision::kNothing : RowDecision::kNode, node, false, {}};
   }
   if (!broker || !node) {
     if (!broker && !node) {
       RowVerdict verdict;
-      verdict.deleted_later = newer(broker_edit, node_edit) == Side::kNode;
+      verdict.deleted_later = newer(meeting.broker_edit, meeting.node_edit) == Side::kNode;
       return verdict;
     }
     return decide_deletion(rules, meeting);

@@ -55,6 +55,11 @@ struct RowMeeting {
   Edit node_edit;
   Edit broker_edit;                // of the row's last change at the master
   std::vector<Edit> column_edits;  // the same by column; empty: broker_edit for all
+  // Columns that other nodes gave a value since `base`, though it may be the same again; missing
+  // ones: none of them.
+  std::vector<bool> edited = {};
+  // Others have made a row of this key since `base`, and deleted it.
+  bool deleted_anew = false;
   // The master's row was deleted and its key used for another row since `base`: they are not the
   // same row, whatever their values.
   bool born_anew = false;

@@ -153,6 +153,7 @@ MergeRun::Step MergeRun::blank_step(const ChangeTable& table) {
 MergeRun::Step MergeRun::step_of(const RowChange& change, const ChangeTable& table) {
   Step step = blank_step(table);
   step.op = op_name(change.op);
+  step.assigned = change.assigned;
   const std::optional<Row> before = row_before(change, table);
   const std::optional<Row> after = row_after(change, table);
   for (std::size_t i = 0; i < table.column_count; ++i) {
@@ -192,33 +193,6 @@ MergeRun::Step MergeRun::step_of(const RowChange& change, const ChangeTable& tab
     if (step.node) (*step.node)[i] = step.broker->row[i];
   }
   return step;
-}
-
-RowMeeting MergeRun::meeting_of(const Step& step, EditIndex::RowEdits& edits) {
-  RowMeeting meeting;
-  meeting.base = step.base;
-  meeting.node = step.node;
-  if (step.broker) meeting.broker = step.broker->row;
-  meeting.node_edit = {entry_.header.edited, entry_.header.edited_error_ms, entry_.header.tx.node};
-  if (meeting.broker == meeting.base) return meeting;
-  const bool tree = part_of(step) == MergeVirtual::Part::kTree;
-  edits = edits_.edits(logged_as(step), base_, context_.meta);
-  meeting.broker_edit = edits.last;
-  meeting.column_edits = edits.columns;
-  meeting.column_edits.resize(step.table->info().carried.size(), edits.whole.value_or(edits.last));
-  // A full-text table and a tree replace a row that is changed.
-  const bool document = tree || part_of(step) == MergeVirtual::Part::kRows;
-  meeting.born_anew = !document && knows_base_ && step.base && step.broker && edits.born;
-  meeting.gone = edits.gone;
-  return meeting;
-}
-
-RowIdentity MergeRun::logged_as(const Step& step) const {
-  RowIdentity logged = step.identity();
-  if (part_of(step) == MergeVirtual::Part::kTree) {
-    logged.table = schema_.virtuals().tree_of(logged.table).rowids;
-  }
-  return logged;
 }
 
 MergeVirtual::Part MergeRun::part_of(const Step& step) const {
@@ -300,19 +274,6 @@ void MergeRun::win_whole(const EditIndex::RowEdits& edits) {
     if (overlap.among >= overlap.changed) continue;
     throw LostWhole{"it would overwrite a part of transaction " + std::to_string(seq.value)};
   }
-}
-
-// Tells the log what no changed value tells, so that whoever comes later meets the same row.
-void MergeRun::touch(const Step& step, const RowVerdict& verdict) {
-  const bool back = step.base && !step.broker && verdict.result;
-  const bool columns = std::ranges::find(verdict.later, true) != verdict.later.end();
-  if (!back && !columns && !verdict.deleted_later) return;
-  Bytes mask((verdict.later.size() + 7) / 8, 0);
-  for (std::size_t i = 0; i < verdict.later.size(); ++i) {
-    if (verdict.later[i]) mask[i / 8] = static_cast<std::uint8_t>(mask[i / 8] | (1U << (i % 8)));
-  }
-  const TouchOp gone = verdict.deleted_later ? TouchOp::kGone : TouchOp::kChanged;
-  edits_.touch(logged_as(step), back ? TouchOp::kBack : gone, mask);
 }
 
 void MergeRun::write(const Step& step, const RowVerdict& verdict) {

@@ -88,6 +88,7 @@ class MergeRun {
   void merge(const RowChange& change, const ChangeTable& table);
   [[nodiscard]] MergeVirtual::Part part_of(const Step& step) const;
   [[nodiscard]] RowMeeting meeting_of(const Step& step, EditIndex::RowEdits& edits);
+  [[nodiscard]] bool others_may_have_edited(const Step& step);
   void judge(const Step& step, const RowVerdict& verdict, const EditIndex::RowEdits& edits);
   void write(const Step& step, const RowVerdict& verdict);
   void touch(const Step& step, const RowVerdict& verdict);

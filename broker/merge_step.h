@@ -13,6 +13,7 @@ struct MergeRun::Step {
   MergeTable* table = nullptr;
   ColumnMap columns;
   std::string op;
+  bool assigned = false;  // SQLite gave the row its number
   std::optional<Row> base, node;  // by the master's columns, keys as they are there
   std::optional<RowIdentity> before, after;
   std::optional<MergeTable::Found> broker;

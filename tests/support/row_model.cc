@@ -90,6 +90,11 @@ struct Losses {
   std::optional<bool> close = false;
 };
 
+// Others gave it no value since the base, not even the same again.
+bool is_untouched(const RowMeeting& x, std::size_t i) {
+  return x.base && (*x.broker)[i] == (*x.base)[i] && (i >= x.edited.size() || !x.edited[i]);
+}
+
 // One column that both sides changed to different values and that the later or a named side wins.
 Value contested(const Value& m, const Value& n, bool node_wins, Losses& losses) {
   if (m == n) return m;
@@ -105,8 +110,7 @@ Expected model_of_deletion(const RowRules& rules, const RowMeeting& x) {
     RowMeeting before = x;
     before.broker = x.gone;
     before.gone.reset();
-    const bool told = x.gone && x.base && before.broker != before.base;
-    return {RowDecision::kNodeWon, told ? model(rules, before).result : x.node, false};
+    return {RowDecision::kNodeWon, x.gone ? model(rules, before).result : x.node, false};
   }
   if (rule == TableRule::kManual) return {RowDecision::kManual, x.broker, false};
   bool node_wins = rule == TableRule::kNode;
@@ -129,8 +133,8 @@ bool model_of_column(ColumnRule rule, const RowMeeting& x, std::size_t i,
   const std::optional<Value> b = x.base ? std::optional((*x.base)[i]) : std::nullopt;
   Value& result = (*to.first)[i];
   if (rule == ColumnRule::kTable) return false;
-  if (b && (m == *b || n == *b)) {
-    result = m == *b ? n : m;
+  if (b && (is_untouched(x, i) || n == *b)) {
+    result = n == *b ? m : n;
     return true;
   }
   if (m == n && !counts(rule)) return true;
@@ -164,7 +168,7 @@ bool model_of_rest(TableRule rule, const RowMeeting& x, const std::vector<std::s
   const auto all = [&](auto same) { return std::ranges::all_of(rest, same); };
   if (all([&](std::size_t i) { return m[i] == n[i]; })) return true;
   if (x.base && all([&](std::size_t i) { return n[i] == (*x.base)[i]; })) return true;
-  if (x.base && all([&](std::size_t i) { return m[i] == (*x.base)[i]; })) {
+  if (all([&](std::size_t i) { return is_untouched(x, i); })) {
     for (const std::size_t i : rest) (*to.first)[i] = n[i];
     return true;
   }
@@ -173,7 +177,7 @@ bool model_of_rest(TableRule rule, const RowMeeting& x, const std::vector<std::s
   if (rule == TableRule::kMerge) {
     for (const std::size_t i : rest) {
       if (m[i] == n[i] || (x.base && n[i] == (*x.base)[i])) continue;
-      if (x.base && m[i] == (*x.base)[i]) {
+      if (is_untouched(x, i)) {
         (*to.first)[i] = n[i];
         continue;
       }
@@ -205,7 +209,8 @@ Expected model(const RowRules& rules, const RowMeeting& x) {
   if (x.born_anew) {
     return {x.node ? RowDecision::kBrokerWon : RowDecision::kNothing, x.broker, false};
   }
-  if (x.broker == x.base) {
+  const bool touched = x.deleted_anew || std::ranges::count(x.edited, true) > 0;
+  if (x.broker == x.base && !touched) {
     return {x.node == x.base ? RowDecision::kNothing : RowDecision::kNode, x.node, false};
   }
   if (!x.broker && !x.node) return {};

@@ -116,7 +116,16 @@ RowMeeting random_meeting(Dice& dice) {
     for (std::size_t i = 0; i < kColumns; ++i) meeting.column_edits.push_back(random_edit(dice));
   }
   meeting.born_anew = meeting.base && dice.one_in(10);
-  if (meeting.base && !meeting.broker && dice.one_in(2)) meeting.gone = edited(meeting.base, dice);
+  if (meeting.base && meeting.broker && dice.one_in(2)) {
+    for (std::size_t i = 0; i < kColumns; ++i) meeting.edited.push_back(dice.one_in(3));
+    if (dice.one_in(4)) meeting.broker = meeting.base;
+  }
+  meeting.deleted_anew = !meeting.base && !meeting.broker && dice.one_in(2);
+  const bool deleted = !meeting.broker && (meeting.base || meeting.deleted_anew);
+  if (deleted && dice.one_in(2)) {
+    const Maybe gone = edited(std::optional(meeting.base.value_or(Row(kColumns, Null{}))), dice);
+    if (gone) meeting.gone = gone;
+  }
   return meeting;
 }
 
@@ -141,7 +150,9 @@ std::string text_of(const RowRules& rules, const RowMeeting& x) {
   std::string text = "rule " + std::string(to_string(rules.table));
   for (const ColumnRule rule : rules.columns) text += " " + std::string(to_string(rule));
   return text + "\nbase " + text_of(x.base) + "\nmaster " + text_of(x.broker) + "\nnode " +
-         text_of(x.node) + (x.born_anew ? "\nborn anew" : "");
+         text_of(x.node) + (x.born_anew ? "\nborn anew" : "") +
+         (x.deleted_anew ? "\ndeleted anew" : "") + "\ngone " + text_of(x.gone) + "\nedited " +
+         std::to_string(std::ranges::count(x.edited, true));
 }
 
 }  // namespace

@@ -1,0 +1,76 @@
+// What others have done to the row that a change of the entry is about, as the log tells it; and
+// what is told to the log for those that come later.
+#include <algorithm>
+#include <utility>
+
+#include "broker/merge_step.h"
+
+namespace csa {
+
+RowMeeting MergeRun::meeting_of(const Step& step, EditIndex::RowEdits& edits) {
+  RowMeeting meeting;
+  meeting.base = step.base;
+  meeting.node = step.node;
+  if (step.broker) meeting.broker = step.broker->row;
+  meeting.node_edit = {entry_.header.edited, entry_.header.edited_error_ms, entry_.header.tx.node};
+  const bool same = meeting.broker == meeting.base;
+  if (same && !others_may_have_edited(step)) return meeting;
+  edits = edits_.edits(logged_as(step), base_, context_.meta);
+  const NodeId& node = meeting.node_edit.node;
+  const auto is_others = [&node](const Edit& edit) {
+    return edit.node != node && edit.node != NodeId{};
+  };
+  // Without a row there is nothing to lose to but a deletion.
+  const bool met = edits.known && is_others(edits.last) && (meeting.base || edits.absent);
+  if (same && !met) return meeting;
+  meeting.broker_edit = edits.last;
+  meeting.column_edits = edits.columns;
+  meeting.column_edits.resize(step.table->info().carried.size(), edits.whole.value_or(edits.last));
+  if (knows_base_) {
+    for (std::size_t i = 0; i < meeting.column_edits.size(); ++i) {
+      meeting.edited.push_back(step.columns.known[i] && is_others(meeting.column_edits[i]));
+    }
+  }
+  meeting.gone = edits.gone;
+  if (same) {
+    meeting.deleted_anew = !meeting.base;
+    return meeting;
+  }
+  // A full-text table and a tree replace a row that is changed.
+  const MergeVirtual::Part part = part_of(step);
+  const bool replaced = part == MergeVirtual::Part::kTree || part == MergeVirtual::Part::kRows;
+  meeting.born_anew = !replaced && knows_base_ && step.base && step.broker && edits.born;
+  return meeting;
+}
+
+// The row is what the node's edit was made on; others may have changed it and put it back, or come
+// to the same value as an earlier edit of the node.
+bool MergeRun::others_may_have_edited(const Step& step) {
+  const bool opaque = step.table->is_shadow() && part_of(step) != MergeVirtual::Part::kRows;
+  const bool numbered = !step.base && step.assigned;
+  if (!knows_base_ || opaque || numbered) return false;
+  return edits_.others_wrote(base_, entry_.header.tx.node, context_.meta);
+}
+
+RowIdentity MergeRun::logged_as(const Step& step) const {
+  RowIdentity logged = step.identity();
+  if (part_of(step) == MergeVirtual::Part::kTree) {
+    logged.table = schema_.virtuals().tree_of(logged.table).rowids;
+  }
+  return logged;
+}
+
+// Tells the log what no changed value tells, so that whoever comes later meets the same row.
+void MergeRun::touch(const Step& step, const RowVerdict& verdict) {
+  const bool back = step.base && !step.broker && verdict.result;
+  const bool columns = std::ranges::find(verdict.later, true) != verdict.later.end();
+  if (!back && !columns && !verdict.deleted_later) return;
+  Bytes mask((verdict.later.size() + 7) / 8, 0);
+  for (std::size_t i = 0; i < verdict.later.size(); ++i) {
+    if (verdict.later[i]) mask[i / 8] = static_cast<std::uint8_t>(mask[i / 8] | (1U << (i % 8)));
+  }
+  const TouchOp gone = verdict.deleted_later ? TouchOp::kGone : TouchOp::kChanged;
+  edits_.touch(logged_as(step), back ? TouchOp::kBack : gone, mask);
+}
+
+}  // namespace csa
