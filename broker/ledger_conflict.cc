@@ -161,14 +161,15 @@ class Restore {
     const Row before = mapped(base, Row(names_.size(), Null{}));
     for (std::size_t i = 0; i < row.size(); ++i) {
       rule_.bind(1, table_.name()).bind(2, names_[i]);
-      const std::optional<ColumnRule> rule =
-          rule_.step() ? parse_column_rule(rule_.column_text(0)) : std::nullopt;
+      const ColumnRule rule =
+          rule_.step() ? parse_column_rule(rule_.column_text(0)).value_or(ColumnRule::kTable)
+                       : ColumnRule::kTable;
       rule_.reset();
-      if (!rule || !adds_up(*rule)) continue;
+      if (!adds_up(rule)) continue;
       const Value mine = std::exchange(row[i], found.row[i]);
       if (ran || mine == before[i]) continue;
       const Value* const old = base.empty() ? nullptr : &before[i];
-      row[i] = merge_values(*rule, found.row[i], mine, old).value_or(mine);
+      row[i] = merge_values(rule, found.row[i], mine, old).value_or(mine);
     }
   }
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "common/limits.h"
+#include "common/value_json.h"
 
 namespace csa {
 namespace {
@@ -23,11 +24,12 @@ std::optional<std::int64_t> number_of(const Value& value) {
     if (std::trunc(*real) != *real || std::abs(*real) > kExact) return std::nullopt;
     return static_cast<std::int64_t>(*real);
   }
-  const auto* const text = std::get_if<Text>(&value);
-  if (text == nullptr) return std::nullopt;
+  std::string text;
+  if (const auto* const utf8 = std::get_if<Text>(&value)) text = utf8->utf8;
+  if (const auto* const utf16 = std::get_if<Text16>(&value)) text = to_utf8(utf16->units);
   std::int64_t number = 0;
-  const char* const end = text->utf8.data() + text->utf8.size();
-  const auto [stop, failed] = std::from_chars(text->utf8.data(), end, number);
+  const char* const end = text.data() + text.size();
+  const auto [stop, failed] = std::from_chars(text.data(), end, number);
   if (failed != std::errc() || stop != end) return std::nullopt;
   return number;
 }
@@ -38,6 +40,9 @@ void put_number(std::int64_t number, Value& value) {
     value = static_cast<double>(number);
   } else if (std::holds_alternative<Text>(value)) {
     value = Text{std::to_string(number)};
+  } else if (std::holds_alternative<Text16>(value)) {
+    const std::string text = std::to_string(number);
+    value = Text16{std::u16string(text.begin(), text.end())};
   } else {
     value = number;
   }

@@ -6,9 +6,8 @@
 #include "common/check.h"
 
 namespace csa {
-namespace {}  // namespace
-
-MergeTable::MergeTable(const Database& db, TableInfo info) : db_(db), info_(std::move(info)) {
+MergeTable::MergeTable(const Database& db, TableInfo info)
+    : db_(db), info_(std::move(info)), utf16_(is_utf16(db)) {
   Statement type =
       db_.prepare("SELECT type = 'shadow' FROM pragma_table_list(?1) WHERE schema = 'main'");
   type.bind(1, name());
@@ -122,7 +121,7 @@ std::optional<MergeTable::Found> MergeTable::find(const RowIdentity& row) {
   if (statement.step()) {
     found.emplace();
     const int count = static_cast<int>(info_.carried.size());
-    for (int i = 0; i < count; ++i) found->row.push_back(statement.column_value(i + 1));
+    for (int i = 0; i < count; ++i) found->row.push_back(statement.column_stored(i + 1, utf16_));
     if (info_.change_table.without_rowid) {
       for (const std::uint32_t column : info_.change_table.key_columns) {
         found->key.push_back(found->row[column]);

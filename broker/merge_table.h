@@ -64,6 +64,7 @@ class MergeTable {
 
   const Database& db_;
   const TableInfo info_;
+  const bool utf16_;
   bool shadow_ = false;
   std::vector<MergeReference> references_;
   Statement find_physical_, find_declared_, find_rowid_, max_rowid_, remove_;

@@ -54,22 +54,31 @@ std::optional<Value> extreme(const Value& broker, const Value& node, bool greate
 }
 
 // What the node put behind the base goes behind the master's.
+template <class Sequence>
+std::optional<Sequence> joined(Sequence broker, const Sequence& node, const Sequence& base) {
+  if (node.size() < base.size() || !std::equal(base.begin(), base.end(), node.begin())) {
+    return std::nullopt;
+  }
+  broker.insert(broker.end(), node.begin() + static_cast<std::ptrdiff_t>(base.size()), node.end());
+  return broker;
+}
+
 std::optional<Value> append(const Value& broker, const Value& node, const Value* base) {
   if (base == nullptr) return std::nullopt;
+  if (node.index() != base->index() || node.index() != broker.index()) return std::nullopt;
   if (const auto* const n = std::get_if<Text>(&node)) {
-    const auto* const b = std::get_if<Text>(base);
-    const auto* const m = std::get_if<Text>(&broker);
-    if (b == nullptr || m == nullptr || !n->utf8.starts_with(b->utf8)) return std::nullopt;
-    return Text{m->utf8 + n->utf8.substr(b->utf8.size())};
+    const auto longer = joined(std::get<Text>(broker).utf8, n->utf8, std::get<Text>(*base).utf8);
+    return longer ? std::optional<Value>(Text{*longer}) : std::nullopt;
+  }
+  if (const auto* const n = std::get_if<Text16>(&node)) {
+    const auto longer =
+        joined(std::get<Text16>(broker).units, n->units, std::get<Text16>(*base).units);
+    return longer ? std::optional<Value>(Text16{*longer}) : std::nullopt;
   }
   const auto* const n = std::get_if<Bytes>(&node);
-  const auto* const b = std::get_if<Bytes>(base);
-  const auto* const m = std::get_if<Bytes>(&broker);
-  if (n == nullptr || b == nullptr || m == nullptr || n->size() < b->size()) return std::nullopt;
-  if (!std::equal(b->begin(), b->end(), n->begin())) return std::nullopt;
-  Bytes joined = *m;
-  joined.insert(joined.end(), n->begin() + static_cast<std::ptrdiff_t>(b->size()), n->end());
-  return joined;
+  if (n == nullptr) return std::nullopt;
+  const auto longer = joined(std::get<Bytes>(broker), *n, std::get<Bytes>(*base));
+  return longer ? std::optional<Value>(*longer) : std::nullopt;
 }
 
 }  // namespace

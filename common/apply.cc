@@ -28,7 +28,7 @@ struct Applier::Impl {
     db.exec("PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON");
     sqlite3_db_config(db.handle(), SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, nullptr);
     sqlite3_db_config(db.handle(), SQLITE_DBCONFIG_DEFENSIVE, 0, nullptr);
-    utf16 = db.query_text("PRAGMA encoding").value_or("").starts_with("UTF-16");
+    utf16 = is_utf16(db);
   }
 
   AppliedTable* table(const ChangeTable& wanted);

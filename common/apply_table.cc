@@ -25,14 +25,6 @@ class Binder {
   int next_ = 1;
 };
 
-Value stored_value(const Statement& row, int column, bool utf16) {
-  sqlite3_value* const value = sqlite3_column_value(row.handle(), column);
-  if (!utf16 || sqlite3_value_type(value) != SQLITE_TEXT) return row.column_value(column);
-  const auto* const units = static_cast<const char16_t*>(sqlite3_value_text16(value));
-  if (units == nullptr) throw std::bad_alloc();
-  return Text16{std::u16string(units, static_cast<std::size_t>(sqlite3_value_bytes16(value)) / 2)};
-}
-
 }  // namespace
 
 std::string describe(const Value& value) {
@@ -131,7 +123,7 @@ std::optional<Row> AppliedTable::read(const Row& key) {
   if (!read_.step()) return std::nullopt;
   Row row;
   for (std::size_t i = 0; i < roles_.size(); ++i) {
-    row.push_back(stored_value(read_, static_cast<int>(i), utf16_));
+    row.push_back(read_.column_stored(static_cast<int>(i), utf16_));
   }
   read_.reset();
   return row;

@@ -24,7 +24,7 @@ Capture::Impl::Impl(const Database& database, Options capture_options)
     : db(database),
       options(std::move(capture_options)),
       body(options.spill_directory, options.memory_max),
-      utf16(database.query_text("PRAGMA encoding").value_or("").starts_with("UTF-16")),
+      utf16(is_utf16(database)),
       schema_version_statement(database.prepare("PRAGMA main.schema_version")) {}
 
 void Capture::Impl::fail(std::string what) {

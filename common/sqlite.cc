@@ -169,7 +169,19 @@ Value Statement::column_value(int column) const {
   return value_of(sqlite3_column_value(stmt_.get(), column));
 }
 
+Value Statement::column_stored(int column, bool utf16) const {
+  sqlite3_value* const value = sqlite3_column_value(stmt_.get(), column);
+  if (!utf16 || sqlite3_value_type(value) != SQLITE_TEXT) return value_of(value);
+  const auto* const units = static_cast<const char16_t*>(sqlite3_value_text16(value));
+  if (units == nullptr) throw std::bad_alloc();
+  return Text16{std::u16string(units, static_cast<std::size_t>(sqlite3_value_bytes16(value)) / 2)};
+}
+
 int Statement::column_count() const { return sqlite3_column_count(stmt_.get()); }
+
+bool is_utf16(const Database& db) {
+  return db.query_text("PRAGMA encoding").value_or("").starts_with("UTF-16");
+}
 
 Database::Database(const std::string& path, Mode mode) {
   int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;

@@ -75,6 +75,8 @@ class Statement {
   [[nodiscard]] Bytes column_blob(int column) const;
   [[nodiscard]] bool column_is_null(int column) const;
   [[nodiscard]] Value column_value(int column) const;
+  // The same as changes carry it; `utf16`: is_utf16() of the database.
+  [[nodiscard]] Value column_stored(int column, bool utf16) const;
   [[nodiscard]] int column_count() const;
   [[nodiscard]] sqlite3_stmt* handle() const { return stmt_.get(); }
   explicit operator bool() const { return stmt_ != nullptr; }
@@ -135,6 +137,8 @@ class Transaction {
 
 // The value of a sqlite3_value (a column, a hook's value, a function's argument), copied.
 [[nodiscard]] Value value_of(sqlite3_value* value);
+// Its text is stored, and carried by changes, as Text16.
+[[nodiscard]] bool is_utf16(const Database& db);
 // Throws SqliteError{code} with "step: message of db".
 [[noreturn]] void throw_sqlite(sqlite3* db, int code, std::string_view step);
 

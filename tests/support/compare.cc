@@ -10,18 +10,6 @@
 namespace csa::test {
 namespace {
 
-bool is_utf16(const Database& db) {
-  return db.query_text("PRAGMA encoding").value_or("").starts_with("UTF-16");
-}
-
-// Unlike Statement::column_value, text of a UTF-16 database comes as it lies there.
-Value exact_value(const Statement& row, int column, bool utf16) {
-  sqlite3_value* const value = sqlite3_column_value(row.handle(), column);
-  if (!utf16 || sqlite3_value_type(value) != SQLITE_TEXT) return row.column_value(column);
-  const auto* const units = static_cast<const char16_t*>(sqlite3_value_text16(value));
-  return Text16{std::u16string(units, static_cast<std::size_t>(sqlite3_value_bytes16(value)) / 2)};
-}
-
 bool same(const Value& a, const Value& b) {
   const auto* const left = std::get_if<double>(&a);
   const auto* const right = std::get_if<double>(&b);
@@ -43,8 +31,8 @@ std::string compare_rows(const Database& a, const Database& b, const std::string
     if (left_row != right_row) return place + ": only in the " + (left_row ? "first" : "second");
     if (!left_row) return {};
     for (int i = 0; i < left.column_count(); ++i) {
-      const Value value = exact_value(left, i, left16);
-      const Value other = exact_value(right, i, right16);
+      const Value value = left.column_stored(i, left16);
+      const Value other = right.column_stored(i, right16);
       if (same(value, other)) continue;
       return place + ", column " + sqlite3_column_name(left.handle(), i) + ": " + describe(value) +
              " (class " + std::to_string(value.index()) + ") and " + describe(other) + " (class " +
