@@ -109,6 +109,7 @@ Ledger::Impl::Impl(const std::string& database_path, LedgerOptions ledger_option
   open_flush = statement("SAVEPOINT f");
   close_flush = statement("RELEASE f");
   page_count = statement("PRAGMA main.page_count");
+  lost_by_tx = prepare_find_lost(db);
   page_size = static_cast<std::uint64_t>(db.query_int("PRAGMA main.page_size").value_or(0));
   // The first own commit is where noticing others begins.
   Transaction transaction(db);
@@ -378,7 +379,7 @@ void Ledger::close() {
   set(impl.db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0);
   for (Statement* const statement :
        {&impl.savepoint, &impl.release, &impl.rollback_to, &impl.open_work, &impl.close_work,
-        &impl.open_flush, &impl.close_flush, &impl.page_count}) {
+        &impl.open_flush, &impl.close_flush, &impl.page_count, &impl.lost_by_tx}) {
     *statement = Statement();
   }
   impl.merge.reset();

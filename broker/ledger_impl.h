@@ -3,10 +3,13 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
+#include <utility>
 
 #include "broker/ledger.h"
 #include "broker/ledger_group.h"
+#include "broker/lost_transactions.h"
 #include "broker/merge.h"
 #include "broker/replay_parts.h"
 #include "broker/wal_watch.h"
@@ -50,9 +53,6 @@ struct Ledger::Impl {
   [[nodiscard]] std::variant<CallEffect, Rejection> run_conflict(const Conflict& request,
                                                                  const GroupState& state,
                                                                  EditTime& edited);
-  [[nodiscard]] std::variant<CallEffect, Rejection> recover(std::int64_t id,
-                                                            const GroupState& state,
-                                                            EditTime& edited);
   [[nodiscard]] std::optional<Rejection> end_request(const Spill*& body, std::uint32_t statement);
   [[nodiscard]] bool refused_early(const WriteJob& job, const GroupState& state, Answer& answer);
   void append_entry(EntryHeader header, const Spill& body, GroupState& state);
@@ -65,9 +65,10 @@ struct Ledger::Impl {
   struct ReplayFate {
     std::optional<Replayed> known;     // to be answered as it is
     std::optional<std::string> park;   // to be merged into the inbox, for this reason
-    std::optional<Replayed> standing;  // of its origin: stands for this one too
-    std::optional<Ack> stood;          // of the WRITE that was sent under the TxId
-    TxId name;                         // for the log and the outcome
+    std::optional<Replayed> standing;  // of `keys_of`: stands for this one too
+    TxId keys_of;
+    std::optional<Ack> stood;  // of the WRITE that was sent under the TxId
+    TxId name;                 // for the log and the outcome
   };
   [[nodiscard]] ReplayFate fate_of(const Replay& replay);
   void look_at_origin(const Replay& replay, ReplayFate& fate);
@@ -76,6 +77,19 @@ struct Ledger::Impl {
                                      GroupState& state);
   [[nodiscard]] MergeOutcome run_merge(const ReplayEntry& entry, const ReplayFate& fate,
                                        const MergeContext& context);
+  // What a lost history held (ledger_lost.cc).
+  [[nodiscard]] std::variant<CallEffect, Rejection> recover(std::int64_t id,
+                                                            const GroupState& state,
+                                                            EditTime& edited);
+  [[nodiscard]] std::optional<KnownLost> was_recovered(const TxId& tx, const Id128& hash);
+  void look_at_recovered(const Replay& replay, ReplayFate& fate);
+  // That transaction is there now, by its own node. REQUIRES: a transaction is open.
+  void settle_brought(const TxId& tx, const Id128& hash);
+  [[nodiscard]] bool log_holds(const TxId& tx);
+  enum class Held : std::uint8_t { kNo, kYes, kUnknown };
+  // Whether this history has what `header` says the lost one had.
+  [[nodiscard]] Held holds_lost(const JournalHeader& header);
+
   void share_keys(const TxId& from, const TxId& to, std::uint64_t journal);
 
   std::string path;
@@ -93,6 +107,9 @@ struct Ledger::Impl {
   ReplayParts parts;
   Statement savepoint, release, rollback_to, open_work, close_work, open_flush, close_flush;
   Statement page_count;
+  Statement lost_by_tx;
+  std::set<std::pair<NodeId, std::uint64_t>> logged;  // TxIds of committed entries ...
+  Seq logged_to;                                      // ... to this one
   std::uint64_t page_size = 0;
   Meta meta;
   bool guilt_lasts = false;  // of the job that run_job returned false for

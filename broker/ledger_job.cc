@@ -6,7 +6,6 @@
 #include "broker/ledger_impl.h"
 #include "broker/ledger_migrate.h"
 #include "broker/ledger_rules.h"
-#include "broker/lost_transactions.h"
 #include "common/codec.h"
 #include "common/limits.h"
 #include "common/schema.h"
@@ -51,6 +50,13 @@ std::optional<Answer> Ledger::Impl::known_answer(const TxId& tx, const Id128& ha
                         " again"});
   }
   std::optional<Outcome> known = outcomes->find(tx);
+  if (!known && was_recovered(tx, hash)) {
+    Ack ack;
+    ack.tx = tx;
+    ack.seq = meta.position.seq;
+    ack.repeated = true;
+    return ack;
+  }
   if (!known) return std::nullopt;
   if (known->request_hash != hash) {
     return nack_of(tx, {NackCode::kMismatch,
@@ -173,19 +179,6 @@ std::variant<CallEffect, Rejection> Ledger::Impl::run_conflict(const Conflict& r
   return settle_conflict(db, request, options.rows_max);
 }
 
-std::variant<CallEffect, Rejection> Ledger::Impl::recover(std::int64_t id, const GroupState& state,
-                                                          EditTime& edited) {
-  const auto merge_lost = [&](const ReplayEntry& entry) {
-    return merge->run(entry, MergeContext{state.meta, state.time});
-  };
-  std::variant<Recovered, Rejection> done =
-      recover_lost(db, id, options.spill_directory, merge_lost);
-  if (auto* const rejection = std::get_if<Rejection>(&done)) return std::move(*rejection);
-  auto& recovered = std::get<Recovered>(done);
-  edited = {std::min(recovered.edited, state.time), recovered.edited_error_ms};
-  return std::move(recovered.effect);
-}
-
 std::variant<CallEffect, Rejection> Ledger::Impl::run_request(const WriteJob& job,
                                                               const GroupState& state,
                                                               const Spill*& body,
@@ -208,6 +201,7 @@ std::variant<CallEffect, Rejection> Ledger::Impl::run_request(const WriteJob& jo
       }
     }
     if (std::holds_alternative<Rejection>(done)) return done;
+    settle_brought(tx_of(job.request), hash_of(job.request));
     if (std::optional<Rejection> late = end_request(body, statement)) return std::move(*late);
   } catch (const SqliteError& error) {
     return rejection_of(error, statement);

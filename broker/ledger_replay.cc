@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "broker/ledger_impl.h"
-#include "broker/lost_transactions.h"
 #include "common/codec.h"
 #include "common/limits.h"
 
@@ -12,6 +11,9 @@ namespace {
 
 // A journal carries full rows before and after, so its entries are larger than the log's.
 constexpr std::uint64_t kJournalGrowth = 4;
+
+constexpr const char* kDoubt =
+    "its own node has been here since, and may have brought it; compare, then recover or forget it";
 
 Replayed no_outcome(const TxId& tx, ReplayResult result, std::string why) {
   return Replayed{tx, result, 0, {}, std::move(why), {}};
@@ -89,7 +91,8 @@ Ledger::Impl::ReplayFate Ledger::Impl::fate_of(const Replay& replay) {
     found = outcomes->find(fate.name);
     if (!found) log.warn("ledger: another transaction was sent under " + to_string(tx) + " before");
   }
-  const bool was_sent = !replay.header.request_hash.is_zero() && !replay.header.is_renamed();
+  const bool was_sent = !replay.header.request_hash.is_zero() && !replay.header.is_renamed() &&
+                        !replay.header.is_lost();
   if (found && was_sent && fate.name == tx && std::holds_alternative<Ack>(found->answer)) {
     fate.stood = std::get<Ack>(std::move(found->answer));
   } else if (found) {
@@ -108,7 +111,9 @@ Ledger::Impl::ReplayFate Ledger::Impl::fate_of(const Replay& replay) {
                    "the transaction is larger than this broker takes; raise --max-changes of"
                    " the broker"));
   }
-  if (replay.header.is_renamed() && !found) look_at_origin(replay, fate);
+  if (found || replay.header.is_lost()) return fate;
+  look_at_recovered(replay, fate);
+  if (replay.header.is_renamed() && !fate.standing) look_at_origin(replay, fate);
   return fate;
 }
 
@@ -118,6 +123,7 @@ void Ledger::Impl::look_at_origin(const Replay& replay, ReplayFate& fate) {
   const std::optional<Outcome> found = outcomes->find(origin);
   if (found && found->request_hash == request_hash(replay)) {
     fate.standing = standing_of(*found, replay);
+    fate.keys_of = origin;
     if (!fate.standing) fate.park = std::get<Nack>(found->answer).message;
   } else if (!found && origin.counter <= outcomes->floor(origin.node)) {
     fate.park = "a copy of this replica may have handed it over as " + to_string(origin) +
@@ -141,9 +147,12 @@ void Ledger::Impl::share_keys(const TxId& from, const TxId& to, std::uint64_t jo
 MergeOutcome Ledger::Impl::run_merge(const ReplayEntry& entry, const ReplayFate& fate,
                                      const MergeContext& context) {
   const JournalHeader& header = entry.header;
-  if (header.is_lost()) return keep_lost(db, entry);
+  if (header.is_lost()) {
+    const bool unknown = holds_lost(header) == Held::kUnknown;
+    return keep_lost(db, entry, unknown ? kDoubt : "");
+  }
   if (fate.standing) {
-    share_keys(header.origin, header.tx, entry.first);
+    share_keys(fate.keys_of, header.tx, entry.first);
     return {fate.standing->result, fate.standing->text, fate.standing->keys, 0};
   }
   if (fate.park) return merge->park(entry, context, *fate.park);
@@ -161,7 +170,7 @@ Replayed Ledger::Impl::run_replay(const Replay& replay, const std::string& hostn
     return std::move(*fate.known);
   }
   const TxId& lost = replay.header.lost;
-  if (replay.header.is_lost() && outcomes->find(lost)) {
+  if (replay.header.is_lost() && holds_lost(replay.header) == Held::kYes) {
     Replayed had{tx, ReplayResult::kOffered, replay.header.size, meta.position.seq, {}, {}};
     had.text = "the master has " + to_string(lost);
     parts.drop(tx.node);
@@ -247,6 +256,7 @@ Replayed Ledger::Impl::merge_entry(const ReplayEntry& entry, const ReplayFate& f
     std::optional<Rejection> failure;
     try {
       done = run_merge(entry, now, context);
+      settle_brought(fate.name, entry.header.request_hash);
       failure = end_request(body, 0);
     } catch (const SqliteError& error) {
       if (last || now.park || !is_about_entry(error)) throw;

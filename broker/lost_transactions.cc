@@ -14,6 +14,15 @@ namespace {
 // csa_lost_part's key is id << kPartBits | part (schemas/tables.sql).
 constexpr int kPartBits = 20;
 
+// csa_lost.state.
+constexpr const char* kLost = "lost";
+constexpr const char* kDoubtful = "doubtful";
+constexpr const char* kRecovered = "recovered";
+constexpr const char* kForgotten = "forgotten";
+constexpr const char* kBrought = "brought";
+
+bool waits(const std::string& state) { return state == kLost || state == kDoubtful; }
+
 Rejection rejected(std::string why) { return {NackCode::kSql, std::move(why), 0, true}; }
 
 std::string name_of(std::int64_t id) { return "lost transaction " + std::to_string(id); }
@@ -38,17 +47,24 @@ Result<std::string> tables_of(const Spill& body) {
   return nlohmann::json(rows).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
+// The lost history is the journal, and its Seqs are the counters.
+TxId entry_of(const JournalHeader& lost) {
+  return {NodeId{lost.base.epoch.id}, lost.base.seq.value + 1};
+}
+
 struct Kept {
   std::string state;
+  std::string outcome;
   std::string hostname;
   Bytes header;
 };
 
 std::optional<Kept> find(const Database& db, std::int64_t id) {
-  Statement row = db.prepare("SELECT state, hostname, header FROM main.csa_lost WHERE id = ?1");
+  Statement row =
+      db.prepare("SELECT state, outcome, hostname, header FROM main.csa_lost WHERE id = ?1");
   row.bind(1, id);
   if (!row.step()) return std::nullopt;
-  return Kept{row.column_text(0), row.column_text(1), row.column_blob(2)};
+  return Kept{row.column_text(0), row.column_text(1), row.column_text(2), row.column_blob(3)};
 }
 
 void settle(const Database& db, std::int64_t id, std::string_view state, const std::string& text) {
@@ -84,13 +100,14 @@ CallEffect show(const Database& db, std::int64_t from, std::size_t rows_max) {
 // Why it cannot be settled any more; nothing: it can.
 std::optional<Rejection> settled(const std::optional<Kept>& kept, std::int64_t id) {
   if (!kept) return rejected("there is no " + name_of(id) + "; csa-admin recover lists them");
-  if (kept->state == "recovered") return rejected(name_of(id) + " was recovered already");
+  if (kept->state == kRecovered) return rejected(name_of(id) + " was recovered already");
+  if (kept->state == kBrought) return rejected(name_of(id) + ": " + kept->outcome);
   return std::nullopt;
 }
 
 }  // namespace
 
-MergeOutcome keep_lost(const Database& db, const ReplayEntry& entry) {
+MergeOutcome keep_lost(const Database& db, const ReplayEntry& entry, const std::string& doubt) {
   const JournalHeader& header = entry.header;
   {
     Statement known = db.prepare("SELECT 1 FROM main.csa_lost WHERE node = ?1 AND counter = ?2");
@@ -102,13 +119,14 @@ MergeOutcome keep_lost(const Database& db, const ReplayEntry& entry) {
   if (!tables) return {ReplayResult::kParked, tables.error().what, {}, 0};
   Statement insert = db.prepare(
       "INSERT INTO main.csa_lost (node, counter, epoch, seq, time, hostname, offered_by, tables,"
-      " state, outcome, header) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'lost', '', ?9)");
+      " state, outcome, header) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?10, ?11, ?9)");
   insert.bind_blob(1, header.lost.node.value.bytes);
   insert.bind(2, static_cast<std::int64_t>(header.lost.counter));
   insert.bind_blob(3, header.base.epoch.id.bytes);
   insert.bind(4, static_cast<std::int64_t>(header.base.seq.value + 1));
   insert.bind(5, to_string(header.edited)).bind(6, header.lost_hostname).bind(7, entry.hostname);
   insert.bind(8, *tables).bind_blob(9, encode_header(header));
+  insert.bind(10, std::string_view(doubt.empty() ? kLost : kDoubtful)).bind(11, doubt);
   insert.run();
   const std::int64_t id = sqlite3_last_insert_rowid(db.handle());
   Statement part = db.prepare("INSERT INTO main.csa_lost_part VALUES (?1, ?2)");
@@ -122,12 +140,37 @@ MergeOutcome keep_lost(const Database& db, const ReplayEntry& entry) {
   return {ReplayResult::kOffered, "", {}, 0};
 }
 
+Statement prepare_find_lost(const Database& db) {
+  return db.prepare(
+      "SELECT id, state, outcome, header FROM main.csa_lost WHERE node = ?1 AND counter = ?2");
+}
+
+std::optional<KnownLost> find_lost(Statement& by_tx, const TxId& tx, const Id128& hash) {
+  by_tx.reset();
+  by_tx.bind_blob(1, tx.node.value.bytes).bind(2, static_cast<std::int64_t>(tx.counter));
+  std::optional<KnownLost> found;
+  if (by_tx.step()) {
+    const Result<JournalHeader> header = decode_journal_header(by_tx.column_blob(3));
+    // Of one that is not the same the TxId alone is: two programs went by one identity.
+    if (header && (header->request_hash.is_zero() || header->request_hash == hash)) {
+      found = KnownLost{by_tx.column_int(0), by_tx.column_text(1), by_tx.column_text(2),
+                        entry_of(*header)};
+    }
+  }
+  by_tx.reset();
+  return found;
+}
+
+void mark_brought(const Database& db, std::int64_t id) {
+  settle(db, id, kBrought, "its own node has brought it again since");
+}
+
 std::variant<Recovered, Rejection> recover_lost(const Database& db, std::int64_t id,
                                                 const std::string& spill_folder,
                                                 const MergeLost& merge) {
   const std::optional<Kept> kept = find(db, id);
   if (auto why = settled(kept, id)) return std::move(*why);
-  if (kept->state != "lost") return rejected(name_of(id) + " was thrown away");
+  if (!waits(kept->state)) return rejected(name_of(id) + " was thrown away");
   const Result<JournalHeader> header = decode_journal_header(kept->header);
   if (!header) return rejected(name_of(id) + " cannot be read: " + header.error().what);
   Spill body(spill_folder, limits::kCaptureMemory);
@@ -140,11 +183,10 @@ std::variant<Recovered, Rejection> recover_lost(const Database& db, std::int64_t
   }
   if (body.size() != header->size) return rejected(name_of(id) + " is not whole any more");
   ReplayEntry entry{*header, 1, kept->hostname, body};
-  // The lost history is the journal, and its Seqs are the counters.
-  entry.header.tx = {NodeId{header->base.epoch.id}, header->base.seq.value + 1};
+  entry.header.tx = entry_of(*header);
   const MergeOutcome done = merge(entry);
   const std::string result(to_string(done.result));
-  settle(db, id, "recovered", done.text.empty() ? result : result + ": " + done.text);
+  settle(db, id, kRecovered, done.text.empty() ? result : result + ": " + done.text);
   Recovered recovered{{}, header->edited, header->edited_error_ms};
   recovered.effect.changes = done.rows;
   recovered.effect.columns = {"id", "outcome", "reason"};
@@ -157,7 +199,7 @@ std::variant<CallEffect, Rejection> settle_lost(const Database& db, const Confli
   if (request.verb == ConflictVerb::kShowLost) return show(db, request.id, rows_max);
   const std::optional<Kept> kept = find(db, request.id);
   if (auto why = settled(kept, request.id)) return std::move(*why);
-  if (kept->state == "lost") settle(db, request.id, "forgotten", "");
+  if (waits(kept->state)) settle(db, request.id, kForgotten, "");
   return CallEffect{};
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <optional>
 #include <string>
 #include <variant>
 
@@ -14,9 +15,25 @@
 
 namespace csa {
 
-// Puts it into csa_lost, once. kParked where its changes cannot be read. REQUIRES: a transaction is
-// open; entry.header.is_lost().
-[[nodiscard]] MergeOutcome keep_lost(const Database& db, const ReplayEntry& entry);
+// Puts it into csa_lost, once. kParked where its changes cannot be read. `doubt`: why nobody can
+// tell whether the master has it after all; empty: it has not. REQUIRES: a transaction is open;
+// entry.header.is_lost().
+[[nodiscard]] MergeOutcome keep_lost(const Database& db, const ReplayEntry& entry,
+                                     const std::string& doubt);
+
+// One that is in csa_lost.
+struct KnownLost {
+  std::int64_t id = 0;
+  std::string state, outcome;
+  TxId as_entry;  // that a recovered one is merged as
+};
+// For find_lost().
+[[nodiscard]] Statement prepare_find_lost(const Database& db);
+// What was committed under `tx` in a lost history, if `hash` is that request's.
+[[nodiscard]] std::optional<KnownLost> find_lost(Statement& by_tx, const TxId& tx,
+                                                 const Id128& hash);
+// Its own node has brought it again. REQUIRES: a transaction is open.
+void mark_brought(const Database& db, std::int64_t id);
 
 // What became of a recovered one.
 struct Recovered {

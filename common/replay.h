@@ -24,7 +24,9 @@ struct JournalHeader {
   // and a hash that names that boot. On return in the same boot the edit's time is known exactly.
   std::uint64_t boot = 0;
   std::int64_t boot_ms = 0;
-  Id128 request_hash;  // of the WRITE that was sent under this TxId before; zero: none was
+  // Of the WRITE that was sent under this TxId before; zero: none was. Of a lost entry: as the lost
+  // history's log has it.
+  Id128 request_hash;
   std::int64_t changes = 0;
   std::optional<std::int64_t> last_insert_rowid;
   std::uint64_t size = 0;  // bytes of the changeset (of the journal's kind, see changeset.h)

@@ -215,6 +215,7 @@ class Salvage {
     header.changes = entry.changes;
     header.size = size;
     header.lost = entry.tx;
+    header.request_hash = entry.request_hash;
     header.lost_hostname = entry.hostname;
     return header;
   }

@@ -132,8 +132,8 @@ CREATE TABLE csa_lost (
   hostname TEXT NOT NULL,       -- of whoever wrote it
   offered_by TEXT NOT NULL,     -- hostname
   tables TEXT NOT NULL,         -- JSON object: changed rows a table
-  state TEXT NOT NULL,          -- lost recovered forgotten
-  outcome TEXT NOT NULL,        -- what became of a recovered one; '' before
+  state TEXT NOT NULL,          -- lost doubtful recovered forgotten brought
+  outcome TEXT NOT NULL,        -- what became of a recovered one; why; or ''
   header BLOB NOT NULL,         -- as in csa_journal
   UNIQUE (node, counter)
 ) STRICT;

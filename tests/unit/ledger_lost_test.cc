@@ -90,5 +90,97 @@ TEST_CASE("lost transaction: changes that nobody can read, parked and not kept")
   CHECK(b.text("SELECT stock FROM part") == "10");
 }
 
+// What the node's journal holds is brought by the node and offered by another, which has it from
+// the lost history's log.
+struct Both {
+  MergeBench b{kStock, 2};
+  Replay own;
+  Replay offer;
+
+  Both() {
+    b.edit(b.nodes[0], "INSERT INTO part (name, stock) VALUES ('washer', 4)", 10);
+    own = b.nodes[0].replica->read_journal(0, 0, limits::kMiB).value().at(0);
+    offer = own;
+    offer.header.tx = {b.nodes[1].replica->state().node, 1};
+    offer.header.lost = own.header.tx;
+    offer.header.lost_hostname = "till";
+    offer.header.request_hash = request_hash(own);
+    offer.header.base.epoch = {0, random_id()};
+    offer.first = 1;
+    offer.previous = 0;
+    JournalHasher hasher(offer.header);
+    hasher.update(offer.bytes);
+    offer.checksum = hasher.digest();
+  }
+  [[nodiscard]] std::string washers() const {
+    return b.text("SELECT count(*) FROM part WHERE name = 'washer'");
+  }
+  [[nodiscard]] std::string state() const { return b.text("SELECT state FROM csa_lost"); }
+};
+
+TEST_CASE("lost transaction: offered, then brought by its own node, it is there once") {
+  Both t;
+  CHECK(replay(t.b, t.offer).result == ReplayResult::kOffered);
+  CHECK(t.state() == "lost");
+  CHECK(replay(t.b, t.own).result == ReplayResult::kApplied);
+  CHECK(t.state() == "brought");
+  const WriteAnswer refused = settle(t.b, 1, ConflictVerb::kRecover);
+  REQUIRE(std::holds_alternative<Nack>(refused));
+  CHECK(std::get<Nack>(refused).message.find("its own node") != std::string::npos);
+  CHECK(t.washers() == "1");
+}
+
+TEST_CASE("lost transaction: recovered, then brought by its own node, it is there once") {
+  Both t;
+  t.b.master.write("INSERT INTO part (name, stock) VALUES ('rod', 1)");
+  CHECK(replay(t.b, t.offer).result == ReplayResult::kOffered);
+  REQUIRE(std::holds_alternative<Ack>(settle(t.b, 1, ConflictVerb::kRecover)));
+  // Its later work follows to the number that the row was given.
+  t.b.edit(t.b.nodes[0], "UPDATE part SET stock = 3 WHERE name = 'washer'", 20);
+  for (const Replayed& outcome : t.b.hand_over(t.b.nodes[0])) {
+    CHECK(outcome.result == ReplayResult::kApplied);
+  }
+  CHECK(t.washers() == "1");
+  CHECK(t.b.text("SELECT group_concat(id || name || stock, ' ') FROM part") ==
+        "1bolt10 2rod1 3washer3");
+  CHECK(t.b.catch_up(t.b.nodes[0]) == "");
+}
+
+TEST_CASE("lost transaction: brought by its own node and forgotten, then offered, it is not kept") {
+  Both t;
+  CHECK(replay(t.b, t.own).result == ReplayResult::kApplied);
+  t.b.master.ledger->confirm(t.own.header.tx.node, t.own.header.tx.counter);
+  t.b.master.write("UPDATE part SET stock = 5 WHERE id = 1");
+  REQUIRE(t.b.text("SELECT count(*) FROM csa_outcome WHERE replay > 0") == "0");
+  CHECK(replay(t.b, t.offer).result == ReplayResult::kOffered);
+  CHECK(t.b.text("SELECT count(*) FROM csa_lost") == "0");
+}
+
+TEST_CASE("lost transaction: its node was here and the log tells no more, a person must compare") {
+  Both t;
+  t.b.master.options.log_keep = 1000;
+  t.b.master.open();
+  t.b.master.ledger->confirm(t.own.header.tx.node, t.own.header.tx.counter + 5);
+  for (int i = 0; i < 20; ++i) t.b.master.write("UPDATE part SET stock = stock + 1 WHERE id = 1");
+  REQUIRE(t.b.master.ledger->meta().floor > Seq{1});
+  CHECK(replay(t.b, t.offer).result == ReplayResult::kOffered);
+  CHECK(t.state() == "doubtful");
+  CHECK(std::holds_alternative<Ack>(settle(t.b, 1, ConflictVerb::kRecover)));
+  CHECK(t.washers() == "1");
+}
+
+TEST_CASE("lost transaction: another one under the same TxId, both are there") {
+  Both t;
+  t.offer.header.request_hash = random_id();
+  JournalHasher hasher(t.offer.header);
+  hasher.update(t.offer.bytes);
+  t.offer.checksum = hasher.digest();
+  CHECK(replay(t.b, t.offer).result == ReplayResult::kOffered);
+  CHECK(replay(t.b, t.own).result == ReplayResult::kApplied);
+  CHECK(t.state() == "lost");
+  CHECK(std::holds_alternative<Ack>(settle(t.b, 1, ConflictVerb::kRecover)));
+  CHECK(t.washers() == "2");
+}
+
 }  // namespace
 }  // namespace csa

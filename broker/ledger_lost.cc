@@ -1,0 +1,88 @@
+// What a lost history held and replicas offer back, where its own node brings the same transaction
+// by itself, before or after: it takes effect once.
+#include <algorithm>
+#include <array>
+
+#include "broker/ledger_impl.h"
+#include "common/codec.h"
+
+namespace csa {
+namespace {
+
+ReplayResult result_of(const std::string& outcome) {
+  constexpr std::array kResults = {ReplayResult::kMerged, ReplayResult::kSuperseded,
+                                   ReplayResult::kSplit, ReplayResult::kParked};
+  for (const ReplayResult result : kResults) {
+    if (outcome.starts_with(to_string(result))) return result;
+  }
+  return ReplayResult::kApplied;
+}
+
+}  // namespace
+
+std::variant<CallEffect, Rejection> Ledger::Impl::recover(std::int64_t id, const GroupState& state,
+                                                          EditTime& edited) {
+  const auto merge_lost = [&](const ReplayEntry& entry) {
+    return merge->run(entry, MergeContext{state.meta, state.time});
+  };
+  std::variant<Recovered, Rejection> done =
+      recover_lost(db, id, options.spill_directory, merge_lost);
+  if (auto* const rejection = std::get_if<Rejection>(&done)) return std::move(*rejection);
+  auto& recovered = std::get<Recovered>(done);
+  edited = {std::min(recovered.edited, state.time), recovered.edited_error_ms};
+  return std::move(recovered.effect);
+}
+
+std::optional<KnownLost> Ledger::Impl::was_recovered(const TxId& tx, const Id128& hash) {
+  std::optional<KnownLost> found = find_lost(lost_by_tx, tx, hash);
+  if (found && found->state != "recovered") found.reset();
+  return found;
+}
+
+void Ledger::Impl::look_at_recovered(const Replay& replay, ReplayFate& fate) {
+  const JournalHeader& header = replay.header;
+  std::optional<KnownLost> found = was_recovered(header.tx, request_hash(replay));
+  if (!found && header.is_renamed()) {
+    found = was_recovered(header.origin, request_hash(replay));
+  }
+  if (!found) return;
+  fate.standing = Replayed{header.tx,
+                           result_of(found->outcome),
+                           header.size,
+                           meta.position.seq,
+                           "another replica had it, and it was recovered from there",
+                           {}};
+  fate.keys_of = found->as_entry;
+}
+
+void Ledger::Impl::settle_brought(const TxId& tx, const Id128& hash) {
+  const std::optional<KnownLost> found = find_lost(lost_by_tx, tx, hash);
+  if (found && (found->state == "lost" || found->state == "doubtful")) mark_brought(db, found->id);
+}
+
+// The outcome of what a node has confirmed is forgotten; the log may still tell of it.
+bool Ledger::Impl::log_holds(const TxId& tx) {
+  for (Seq seq = std::max(logged_to.next(), meta.floor); seq <= meta.position.seq;
+       seq = seq.next()) {
+    if (const auto entry = entries->entry(seq)) {
+      logged.insert({entry->header.tx.node, entry->header.tx.counter});
+    }
+  }
+  logged_to = meta.position.seq;
+  return logged.contains({tx.node, tx.counter});
+}
+
+Ledger::Impl::Held Ledger::Impl::holds_lost(const JournalHeader& header) {
+  const TxId& tx = header.lost;
+  if (outcomes->find(tx)) return Held::kYes;
+  if (tx.counter > outcomes->floor(tx.node)) return Held::kNo;
+  if (log_holds(tx)) return Held::kYes;
+  for (const EpochRecord& record : read_epochs(db)) {
+    if (record.epoch.generation <= header.base.epoch.generation) continue;
+    // Here the histories part: does the log tell all since?
+    return meta.floor <= record.parent.seq.next() ? Held::kNo : Held::kUnknown;
+  }
+  return Held::kUnknown;
+}
+
+}  // namespace csa
