@@ -60,7 +60,7 @@ struct EditIndex::Impl {
   const Database& db;
   LogTable& log;
   std::optional<Database> index;
-  Statement mark, unmark;
+  std::optional<TouchMarks> marks;
   Statement add_touch, add_entry, touches, changed, among;
   Seq reading{0};             // entry
   std::int64_t n = 0;         // of its touches
@@ -175,6 +175,17 @@ void EditIndex::Impl::add_mark(const RowChange& change) {
   if (touched >= TouchOp::kChanged && touched <= TouchOp::kBack) store(row, touched, *mask, {});
 }
 
+TouchMarks::TouchMarks(const Database& db)
+    : insert_(db, "INSERT INTO main.csa_touch VALUES (?1, ?2, ?3)"),
+      erase_(db, "DELETE FROM main.csa_touch WHERE key_hash = ?1") {}
+
+void TouchMarks::add(const RowIdentity& row, TouchOp op, const Bytes& mask) {
+  const Id128 hash = hash_of(row);
+  insert_.bind_blob(1, hash.bytes).bind(2, static_cast<std::int64_t>(op)).bind_blob(3, mask);
+  insert_.run();
+  erase_.bind_blob(1, hash.bytes).run();
+}
+
 EditIndex::EditIndex(const Database& db, LogTable& log) : impl_(std::make_unique<Impl>(db, log)) {}
 EditIndex::~EditIndex() = default;
 
@@ -198,7 +209,8 @@ bool EditIndex::others_wrote(Seq after, const NodeId& node, const Meta& head) {
   return first <= last && (impl.writer != node || first <= impl.other);
 }
 
-EditIndex::RowEdits EditIndex::edits(const RowIdentity& row, Seq after, const Meta& head) {
+EditIndex::RowEdits EditIndex::edits(const RowIdentity& row, Seq after, const Meta& head,
+                                     const NodeId& node) {
   Impl& impl = *impl_;
   const Seq first = std::max(head.floor, after.next());
   impl.cover(first, head.position.seq);
@@ -220,6 +232,8 @@ EditIndex::RowEdits EditIndex::edits(const RowIdentity& row, Seq after, const Me
     const Bytes mask = touch.column_blob(2);
     edits.known = true;
     raise(edits.last, edit);
+    const bool changes = std::ranges::any_of(mask, [](std::uint8_t bits) { return bits != 0; });
+    if (edit.node != node && (changes || op == TouchOp::kBorn)) edits.by_others = true;
     if (op == TouchOp::kBorn) {
       // Without a deletion before it, it is the row that the journal has inserted too.
       edits.born = edits.born || deleted || !edits.all_known;
@@ -272,15 +286,8 @@ EditIndex::Overlap EditIndex::overlap(Seq seq, const std::vector<Id128>& rows) {
 }
 
 void EditIndex::touch(const RowIdentity& row, TouchOp op, const Bytes& mask) {
-  Impl& impl = *impl_;
-  if (!impl.mark) {
-    impl.mark = impl.db.prepare("INSERT INTO main.csa_touch VALUES (?1, ?2, ?3)");
-    impl.unmark = impl.db.prepare("DELETE FROM main.csa_touch WHERE key_hash = ?1");
-  }
-  impl.mark.bind_blob(1, hash_of(row).bytes).bind(2, static_cast<std::int64_t>(op));
-  impl.mark.bind_blob(3, mask);
-  impl.mark.run();
-  impl.unmark.bind_blob(1, hash_of(row).bytes).run();
+  if (!impl_->marks) impl_->marks.emplace(impl_->db);
+  impl_->marks->add(row, op, mask);
 }
 
 void EditIndex::forget() {

@@ -29,6 +29,17 @@ enum class TouchOp : std::uint8_t {
   kBack = 4,  // with values of its own in the columns of the mask
 };
 
+// Writes to csa_touch.
+class TouchMarks {
+ public:
+  explicit TouchMarks(const Database& db);  // must outlive this
+  // REQUIRES: a transaction is open, whose log entry this is for; kBack comes before the row.
+  void add(const RowIdentity& row, TouchOp op, const Bytes& mask);
+
+ private:
+  Statement insert_, erase_;
+};
+
 class EditIndex {
  public:
   // `db` is the ledger's connection and outlives this; entries of an open transaction are seen too.
@@ -43,6 +54,7 @@ class EditIndex {
     // Deleted since `after` and another row of that key since then.
     bool born = false;
     bool absent = false;        // the last of them deleted it
+    bool by_others = false;     // others than `node` changed it, whatever of that is left
     std::optional<Row> gone;    // deleted: what it was, by carried column, if nobody moved columns
     std::vector<Edit> columns;  // by carried column, as far as single ones were changed
     std::optional<Edit> whole;  // of the columns that are not in `columns`
@@ -54,15 +66,16 @@ class EditIndex {
   // Whether an entry in (after, head] is not `node`'s. Reads headers only, each once.
   [[nodiscard]] bool others_wrote(Seq after, const NodeId& node, const Meta& head);
   // What entries in (after, head] did to `row`. Reads what it has not seen of the log first.
-  // `head` is the last entry that is in csa_log, also uncommitted.
-  [[nodiscard]] RowEdits edits(const RowIdentity& row, Seq after, const Meta& head);
+  // `head` is the last entry that is in csa_log, also uncommitted; `node` is who asks.
+  [[nodiscard]] RowEdits edits(const RowIdentity& row, Seq after, const Meta& head,
+                               const NodeId& node);
   // How many rows entry `seq` changed, and how many of them have an identity hash in `rows`.
   struct Overlap {
     std::uint64_t changed = 0;
     std::uint64_t among = 0;
   };
   [[nodiscard]] Overlap overlap(Seq seq, const std::vector<Id128>& rows);
-  // Writes to csa_touch. REQUIRES: a transaction is open, whose log entry this is for.
+  // As TouchMarks::add().
   void touch(const RowIdentity& row, TouchOp op, const Bytes& mask);
   // After a rollback, or a new Epoch: what was read may be wrong.
   void forget();

@@ -3,6 +3,7 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
+#include "broker/edits.h"
 #include "broker/ledger_rules.h"
 #include "broker/merge_inbox.h"
 #include "broker/merge_table.h"
@@ -80,7 +81,8 @@ std::optional<Kept> find(const Database& db, std::int64_t id) {
 class Restore {
  public:
   Restore(const Database& db, const Kept& kept, MergeTable& table, MergeVirtual& virtuals)
-      : kept_(kept),
+      : db_(db),
+        kept_(kept),
         table_(table),
         virtuals_(virtuals),
         document_(virtuals.part_of(table.name()) == MergeVirtual::Part::kRows),
@@ -182,6 +184,7 @@ class Restore {
       const std::optional<std::int64_t> rowid =
           hidden ? std::optional(std::get<std::int64_t>(identity.key.at(0))) : std::nullopt;
       const Row row = mapped(loser, Row(names_.size(), Null{}));
+      if (!base.empty()) come_back(identity);
       if (document_) {
         virtuals_.insert(table_.name(), row);
       } else {
@@ -204,8 +207,18 @@ class Restore {
     return std::nullopt;
   }
 
-  const Kept& kept_;   // must outlive this
-  MergeTable& table_;  // must outlive this
+  // The row that was deleted, and none that has got its key: so it is for journals from before.
+  void come_back(RowIdentity row) {
+    if (virtuals_.part_of(table_.name()) == MergeVirtual::Part::kTree) {
+      row.table = virtuals_.tree_of(row.table).rowids;
+    }
+    const Bytes all((names_.size() + 7) / 8, 0xFF);
+    TouchMarks(db_).add(row, TouchOp::kBack, all);
+  }
+
+  const Database& db_;  // must outlive this
+  const Kept& kept_;    // must outlive this
+  MergeTable& table_;   // must outlive this
   MergeVirtual& virtuals_;
   const bool document_;  // of a full-text table, to be written through that
   const std::vector<std::string> names_;

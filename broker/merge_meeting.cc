@@ -13,15 +13,16 @@ RowMeeting MergeRun::meeting_of(const Step& step, EditIndex::RowEdits& edits) {
   meeting.node = step.node;
   if (step.broker) meeting.broker = step.broker->row;
   meeting.node_edit = {entry_.header.edited, entry_.header.edited_error_ms, entry_.header.tx.node};
+  const NodeId& node = meeting.node_edit.node;
   const bool same = meeting.broker == meeting.base;
   if (same && !others_may_have_edited(step)) return meeting;
-  edits = edits_.edits(logged_as(step), base_, context_.meta);
-  const NodeId& node = meeting.node_edit.node;
+  edits = edits_.edits(logged_as(step), base_, context_.meta, node);
   const auto is_others = [&node](const Edit& edit) {
     return edit.node != node && edit.node != NodeId{};
   };
   // Without a row there is nothing to lose to but a deletion.
-  const bool met = edits.known && is_others(edits.last) && (meeting.base || edits.absent);
+  const bool met =
+      edits.known && (edits.by_others || is_others(edits.last)) && (meeting.base || edits.absent);
   if (same && !met) return meeting;
   meeting.broker_edit = edits.last;
   meeting.column_edits = edits.columns;
@@ -32,6 +33,7 @@ RowMeeting MergeRun::meeting_of(const Step& step, EditIndex::RowEdits& edits) {
     }
   }
   meeting.gone = edits.gone;
+  meeting.changed = knows_base_ && edits.by_others;
   if (same) {
     meeting.deleted_anew = !meeting.base;
     return meeting;
@@ -61,8 +63,9 @@ RowIdentity MergeRun::logged_as(const Step& step) const {
 }
 
 // Tells the log what no changed value tells, so that whoever comes later meets the same row.
-void MergeRun::touch(const Step& step, const RowVerdict& verdict) {
-  const bool back = step.base && !step.broker && verdict.result;
+void MergeRun::touch(const Step& step, const RowMeeting& meeting, const RowVerdict& verdict) {
+  const bool gone_before = meeting.base || meeting.deleted_anew;
+  const bool back = gone_before && !meeting.broker && verdict.result;
   const bool columns = std::ranges::find(verdict.later, true) != verdict.later.end();
   if (!back && !columns && !verdict.deleted_later) return;
   Bytes mask((verdict.later.size() + 7) / 8, 0);

@@ -328,7 +328,8 @@ RowVerdict decide(const RowRules& rules, const RowMeeting& meeting) {
     return {RowDecision::kBrokerWon, broker, false,
             "the row was deleted meanwhile, and its key belongs to another row now"};
   }
-  const bool edited = std::ranges::find(meeting.edited, true) != meeting.edited.end();
+  const bool edited =
+      std::ranges::find(meeting.edited, true) != meeting.edited.end() || (meeting.changed && !node);
   if (broker == base && !edited && !meeting.deleted_anew) {
     return {node == base ? RowDecision::kNothing : RowDecision::kNode, node, false, {}};
   }

@@ -58,6 +58,8 @@ struct RowMeeting {
   // Columns that other nodes gave a value since `base`, though it may be the same again; missing
   // ones: none of them.
   std::vector<bool> edited = {};
+  // Others have changed the row since `base`, whatever of that is left.
+  bool changed = false;
   // Others have made a row of this key since `base`, and deleted it.
   bool deleted_anew = false;
   // The master's row was deleted and its key used for another row since `base`: they are not the

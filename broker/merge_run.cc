@@ -185,6 +185,11 @@ MergeRun::Step MergeRun::step_of(const RowChange& change, const ChangeTable& tab
       step.rowid = std::get<std::int64_t>(step.after->key.at(0));
     }
     if (step.table->info().change_table.without_rowid) step.rowid.reset();
+    if (unlike_any && !step.broker && before && step.before->by_rowid) {
+      // It comes back as what it was, or others who knew it would bring it once more.
+      const auto rowid = std::get<std::int64_t>(step.before->key.at(0));
+      if (!step.table->has_rowid(rowid)) step.rowid = rowid;
+    }
   }
   // Columns that only the master has are nobody's edit.
   for (std::size_t i = 0; step.broker && i < blank.size(); ++i) {
@@ -229,7 +234,7 @@ void MergeRun::merge(const RowChange& change, const ChangeTable& table) {
                  " belongs to meanwhile; make the change again"};
   }
   judge(step, verdict, edits);
-  touch(step, verdict);
+  touch(step, meeting, verdict);
   write(step, verdict);
 }
 
@@ -309,7 +314,13 @@ void MergeRun::write_row(const Step& step, const RowVerdict& verdict) {
   }
   const Row& row = *verdict.result;
   if (!step.broker) {
-    table.insert(row, step.columns.known, step.rowid);
+    std::optional<std::int64_t> rowid = step.rowid;
+    if (!rowid && step.unkeyed) {
+      // Its name from now on: not that of a row which was deleted since the node's copy.
+      rowid = table.next_rowid();
+      if (rowid) rowid = std::max(*rowid, *step.unkeyed);
+    }
+    table.insert(row, step.columns.known, rowid);
     if (step.unkeyed) {
       keys_.record(table.name(), *step.unkeyed, sqlite3_last_insert_rowid(db_.handle()));
     }

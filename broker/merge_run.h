@@ -91,7 +91,7 @@ class MergeRun {
   [[nodiscard]] bool others_may_have_edited(const Step& step);
   void judge(const Step& step, const RowVerdict& verdict, const EditIndex::RowEdits& edits);
   void write(const Step& step, const RowVerdict& verdict);
-  void touch(const Step& step, const RowVerdict& verdict);
+  void touch(const Step& step, const RowMeeting& meeting, const RowVerdict& verdict);
   [[nodiscard]] RowIdentity logged_as(const Step& step) const;
   void write_row(const Step& step, const RowVerdict& verdict);
   void write_document(const Step& step, const RowVerdict& verdict);

@@ -209,7 +209,8 @@ Expected model(const RowRules& rules, const RowMeeting& x) {
   if (x.born_anew) {
     return {x.node ? RowDecision::kBrokerWon : RowDecision::kNothing, x.broker, false};
   }
-  const bool touched = x.deleted_anew || std::ranges::count(x.edited, true) > 0;
+  const bool touched =
+      x.deleted_anew || (x.changed && !x.node) || std::ranges::count(x.edited, true) > 0;
   if (x.broker == x.base && !touched) {
     return {x.node == x.base ? RowDecision::kNothing : RowDecision::kNode, x.node, false};
   }

@@ -244,6 +244,23 @@ TEST_CASE("merge: a row that came back is the same row to whoever edited it befo
   for (MergeBench::Node& node : b.nodes) CHECK(b.catch_up(node) == "");
 }
 
+TEST_CASE("merge: a row that was restored is the same row to whoever edited it before") {
+  MergeBench b(kSchema, 3);
+  b.edit(b.nodes[0], "UPDATE part SET a = 'first' WHERE id = 1", 5);
+  b.edit(b.nodes[1], "DELETE FROM part WHERE id = 1", 7);
+  b.edit(b.nodes[2], "UPDATE part SET a = 'second' WHERE id = 1", 8);
+  (void)b.hand_over(b.nodes[0]);
+  (void)b.hand_over(b.nodes[1]);
+  REQUIRE(b.text("SELECT count(*) FROM part WHERE id = 1") == "0");
+  restore(b, std::stoll(b.text("SELECT id FROM csa_conflicts WHERE broker LIKE '%first%'")));
+  CHECK(b.text("SELECT a FROM part WHERE id = 1") == "first");
+  set_rules(b, {{"part", "", "node"}});
+  CHECK(b.hand_over(b.nodes[2])[0].result == ReplayResult::kApplied);
+  CHECK(b.text("SELECT a FROM part WHERE id = 1") == "second");
+  CHECK(b.text("SELECT count(*) FROM csa_touch") == "0");
+  for (MergeBench::Node& node : b.nodes) CHECK(b.catch_up(node) == "");
+}
+
 TEST_CASE("merge: a key that was deleted and given to another row is another row") {
   MergeBench b(kSchema, 1);
   b.edit(b.nodes[0], "UPDATE part SET a = 'old' WHERE id = 1", 1'000'000'000'000'000);
