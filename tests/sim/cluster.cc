@@ -6,6 +6,7 @@
 #include "broker/opening.h"
 #include "common/limits.h"
 #include "common/sqlite.h"
+#include "tests/support/edit_story.h"
 
 namespace csa::sim {
 namespace {
@@ -39,7 +40,8 @@ Cluster::Cluster(std::uint64_t seed, std::string folder)
 void Cluster::create_master() {
   const Randomness randomness{[this] { return world_.random_id(); },
                               [this] { return world_.wall(); }};
-  const Result<Meta> meta = create({master_, "csa", "sim"}, {kSchema}, randomness);
+  const Result<Meta> meta = create({master_, "csa", "sim"},
+                                   {std::string(kSchema) + test::EditStory::schema()}, randomness);
   if (!meta) throw Violation("create: " + meta.error().what);
   // A transfer wins or loses whole: the sum holds, whoever comes back in which order.
   Database(master_, Database::Mode::kReadWrite)
@@ -75,8 +77,11 @@ void Cluster::prepare() {
     nodes_.back()->on_open = [this](SimNode& node) { liveness_->opens(node); };
     nodes_.back()->on_ask_copy = [this](SimNode& node) { liveness_->asks_copy(node); };
     nodes_.back()->start();
-    schedule_writes(*nodes_.back());
   }
+}
+
+void Cluster::begin_faults() {
+  for (const auto& node : nodes_) schedule_writes(*node);
   // A share of the runs has a quiet network, others are rough in one way or in all.
   World& w = world_;
   if (w.chance(0.7)) w.faults.drop = 0.02 * static_cast<double>(w.random(4));
@@ -235,6 +240,8 @@ RunReport Cluster::run() {
   RunReport report;
   try {
     prepare();
+    if (world_.chance(0.6)) tell_offline_story();
+    begin_faults();
     while (world_.now() < faults_end_) {
       if (!world_.step(faults_end_)) break;
     }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -14,6 +15,11 @@
 #include "tests/sim/sim_broker.h"
 #include "tests/sim/sim_node.h"
 #include "tests/sim/world.h"
+
+namespace csa::test {
+class EditStory;
+struct StoryEdit;
+}  // namespace csa::test
 
 namespace csa::sim {
 
@@ -34,11 +40,20 @@ class Cluster {
  private:
   void create_master();
   void prepare();
+  void begin_faults();
   void schedule_writes(SimNode& node);
   [[nodiscard]] std::string random_sql(const std::string& tag);
   void schedule_fault();
   void one_fault();
   void heal_and_settle();
+  // offline_story.cc
+  void tell_offline_story();
+  void set_story_rules(const test::EditStory& story);
+  void make_edit(SimNode& node, const test::StoryEdit& edit);
+  void come_back();
+  void check_story(const test::EditStory& story) const;
+  void run_until(const std::function<bool()>& done, Duration within, const char* what);
+  [[nodiscard]] milliseconds any_hours(std::int64_t hours);  // -hours to hours
   // disaster.cc
   void back_up();
   void lose_master();

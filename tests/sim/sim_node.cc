@@ -218,7 +218,8 @@ Session& SimNode::session() {
   using std::chrono::duration_cast;
   const std::int64_t boot_ms =
       duration_cast<milliseconds>(world_.now().time_since_epoch()).count() + 1000 * party_;
-  session_->set_local_time({world_.wall(), static_cast<std::uint64_t>(party_) + 1, boot_ms});
+  const WallTime wall{world_.wall().ms + wrong_by_.count()};
+  session_->set_local_time({wall, static_cast<std::uint64_t>(party_) + 1, boot_ms});
   return *session_;
 }
 

@@ -51,6 +51,14 @@ void World::cut(int a, int b, bool both_ways) {
   ++counts[both_ways ? "partition" : "one-way partition"];
 }
 
+void World::mend(int a, int b) {
+  for (const auto& pair : {std::pair(a, b), std::pair(b, a)}) {
+    if (cuts_.erase(pair) == 0) continue;
+    disturb(a);
+    disturb(b);
+  }
+}
+
 void World::heal() {
   for (const auto& [from, to] : cuts_) {
     disturb(from);

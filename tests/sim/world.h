@@ -46,6 +46,7 @@ class World {
   // Parties are numbers; the broker is 0. A message goes only if the pair is not cut.
   Faults faults;
   void cut(int a, int b, bool both_ways);
+  void mend(int a, int b);
   void heal();
   [[nodiscard]] bool connected(int from, int to) const;
   void send(int from, int to, std::function<void()> deliver);

@@ -1,0 +1,141 @@
+// Nodes part, edit the same rows and others under wrong clocks, and come back in any order over a
+// bad network, while they and the broker crash. Whatever happened on the way, the rows are what the
+// rules say of who edited what when (tests/support/edit_story.h).
+#include <algorithm>
+#include <numeric>
+
+#include "tests/sim/cluster.h"
+#include "tests/support/edit_story.h"
+
+namespace csa::sim {
+namespace {
+
+using std::chrono::seconds;
+using test::EditStory;
+using test::StoryEdit;
+
+constexpr seconds kParting{60};
+constexpr seconds kReturn{30};
+constexpr std::int64_t kHour = 3'600'000;
+
+}  // namespace
+
+void Cluster::run_until(const std::function<bool()>& done, Duration within, const char* what) {
+  const TimePoint end = world_.now() + within;
+  while (!done()) {
+    if (world_.now() >= end) throw Violation(std::string("it did not happen in time: ") + what);
+    const TimePoint slice = world_.now() + milliseconds{20};
+    while (world_.step(slice)) {
+    }
+  }
+}
+
+void Cluster::tell_offline_story() {
+  const EditStory story(world_.random(UINT32_MAX), nodes_.size());
+  set_story_rules(story);
+  for (const auto& node : nodes_) node->set_clock(any_hours(5));
+  run_until([this] { return settled(); }, kParting, "all nodes live");
+  for (const auto& node : nodes_) world_.cut(kBrokerParty, node->party(), true);
+  const auto alone = [](const auto& node) {
+    return node->running() && node->view().state == NodeState::kStandalone;
+  };
+  run_until([&] { return std::ranges::all_of(nodes_, alone); }, kParting, "all nodes standalone");
+  world_.note("offline story: " + story.told());
+  for (const StoryEdit& edit : story.edits()) {
+    SimNode& node = *nodes_.at(edit.node);
+    if (world_.chance(0.1)) {
+      node.crash();
+      checkers_.replica_restarted(node.party());
+      node.start();
+      run_until([&] { return alone(nodes_.at(edit.node)); }, kParting, "a node standalone again");
+    }
+    if (world_.chance(0.2)) node.set_clock(any_hours(3));
+    make_edit(node, edit);
+    ++world_.counts["story edit"];
+  }
+  come_back();
+  heal_and_settle();
+  check_story(story);
+  ++world_.counts["offline story"];
+}
+
+milliseconds Cluster::any_hours(std::int64_t hours) {
+  const auto span = static_cast<std::uint64_t>(2 * hours * kHour);
+  return milliseconds{static_cast<std::int64_t>(world_.random(span)) - hours * kHour};
+}
+
+void Cluster::set_story_rules(const EditStory& story) {
+  const Rules rules{TxId{NodeId{world_.random_id()}, 1}, story.rules(), false};
+  run_until([this] { return broker_->running(); }, kParting, "the broker up");
+  const CommitResult result = broker_->ledger().commit({{rules, "desk", 1}});
+  if (const auto* const nack = std::get_if<Nack>(&result.outcomes.at(0).answer)) {
+    throw Violation("rules: " + nack->message);
+  }
+  checkers_.master_at(result.head, result.pieces);
+  broker_->crash();  // the hub has not heard of it
+  broker_->start();
+}
+
+// Clearly later than the one before: what is meant is not the rules' answer to a tie.
+void Cluster::make_edit(SimNode& node, const StoryEdit& edit) {
+  const TimePoint due = world_.now() + milliseconds{1000 + world_.random(2000)};
+  run_until([&] { return world_.now() >= due; }, kParting, "the time of an edit");
+  bool journaled = false;
+  Write write;
+  write.sql = edit.sql;
+  node.write(write, seconds{20}, [&](const WriteDone& done) {
+    if (done.status != WriteStatus::kJournaled) {
+      throw Violation("an offline edit was not journaled: " + done.message + done.nack.message);
+    }
+    journaled = true;
+  });
+  run_until([&] { return journaled; }, kParting, "an offline edit");
+}
+
+void Cluster::come_back() {
+  world_.faults = {0.05, 0.05, 0.1, 0.2, milliseconds{400}};
+  broker_->crash_probability = 0.02;
+  std::vector<std::size_t> order(nodes_.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::ranges::shuffle(order, world_.engine());
+  milliseconds at{0};
+  for (const std::size_t i : order) {
+    at += milliseconds{world_.random(4000)};
+    world_.after(at, [this, i] {
+      world_.note("node " + nodes_[i]->name() + " is connected again");
+      world_.mend(kBrokerParty, nodes_[i]->party());
+    });
+  }
+  const TimePoint end = world_.now() + kReturn;
+  while (world_.now() < end) {
+    const TimePoint slice = world_.now() + milliseconds{50 + world_.random(500)};
+    while (world_.step(slice)) {
+    }
+    if (!broker_->running()) broker_->start();
+    SimNode& node = *nodes_[world_.random(nodes_.size())];
+    if (!node.running()) {
+      node.start();
+    } else if (world_.chance(0.1)) {
+      node.crash();
+      checkers_.replica_restarted(node.party());
+    }
+  }
+}
+
+void Cluster::check_story(const EditStory& story) const {
+  const std::string expected = story.expected();
+  const auto check = [&](const std::string& who, const std::string& path) {
+    const Database db(path, Database::Mode::kReadOnly);
+    const std::string found = EditStory::found(db);
+    if (found != expected) {
+      throw Violation("offline story: " + who + " has\n" + found + "but the rules say\n" +
+                      expected);
+    }
+    const std::string missing = story.missing(db);
+    if (!missing.empty()) throw Violation("offline story: " + who + ": " + missing);
+  };
+  check("the master", master_);
+  for (const auto& node : nodes_) check("node " + node->name(), node->path());
+}
+
+}  // namespace csa::sim
