@@ -6,8 +6,6 @@
 #include "broker/merge_stood.h"
 
 namespace csa {
-namespace {}  // namespace
-
 MergeSchema::MergeSchema(const Database& db) : db_(db), virtuals_(db) {}
 
 MergeTable* MergeSchema::table(const std::string& name) {

@@ -101,12 +101,22 @@ bool ForeignKeyProof::exists(const std::string& table, const std::vector<std::st
   return found;
 }
 
+bool ForeignKeyProof::has_parent(std::size_t key) {
+  const auto [known, fresh] = has_parent_.try_emplace(key, false);
+  if (fresh) known->second = table_info(db_, keys_[key].parent).has_value();
+  return known->second;
+}
+
 std::optional<std::string> ForeignKeyProof::broken() {
   const auto shown = [](const std::string& table, const std::vector<std::string>& columns) {
     return table + " (" + joined(columns) + ")";
   };
   for (const Question& question : parents_wanted_) {
     const Key& key = keys_[question.key];
+    if (!has_parent(question.key)) {
+      return "a row of " + shown(key.child, key.child_columns) + " refers to table " + key.parent +
+             ", which is not there (any more)";
+    }
     if (exists(key.parent, key.parent_columns, question.values)) continue;
     return "FOREIGN KEY constraint failed: a row of " + shown(key.child, key.child_columns) +
            " refers to a row of " + shown(key.parent, key.parent_columns) +

@@ -40,11 +40,13 @@ class ForeignKeyProof {
   };
   [[nodiscard]] std::size_t number_of(Key key);
   void find_children();
+  [[nodiscard]] bool has_parent(std::size_t key);
   [[nodiscard]] bool exists(const std::string& table, const std::vector<std::string>& columns,
                             const Bytes& values);
 
   const Database& db_;
   std::vector<Key> keys_;
+  std::map<std::size_t, bool> has_parent_;                            // of keys_
   std::optional<std::multimap<std::string, std::size_t>> by_parent_;  // lower-case name, key
   std::set<Question> parents_wanted_;  // of children that were written
   std::set<Question> keys_gone_;       // of parents that were deleted or changed

@@ -1,0 +1,227 @@
+// What breaks a constraint at the master: parked whole with the reason, what touches its rows with
+// it, and the queue goes on.
+#include <doctest/doctest.h>
+
+#include <string>
+#include <vector>
+
+#include "tests/support/merge_bench.h"
+
+namespace csa {
+namespace {
+
+using test::MergeBench;
+using Fate = std::vector<ReplayResult>;
+
+constexpr ReplayResult kApplied = ReplayResult::kApplied;
+constexpr ReplayResult kMerged = ReplayResult::kMerged;
+constexpr ReplayResult kSplit = ReplayResult::kSplit;
+constexpr ReplayResult kParked = ReplayResult::kParked;
+
+constexpr const char* kShop = R"(
+  CREATE TABLE item (id INTEGER PRIMARY KEY, code TEXT UNIQUE, name TEXT,
+                     stock INTEGER CHECK (stock >= 0));
+  CREATE TABLE line (id INTEGER PRIMARY KEY, item INTEGER NOT NULL REFERENCES item ON DELETE CASCADE,
+                     pieces INTEGER);
+  CREATE TABLE note (text TEXT);
+  INSERT INTO item VALUES (1, 'bolt', 'bolt', 10), (2, 'nut', 'nut', 10), (3, 'rod', 'rod', 10);
+)";
+
+void set_rules(MergeBench& b, std::vector<RuleSetting> settings) {
+  const Rules rules{TxId{b.master.node, ++b.master.counter}, std::move(settings), false};
+  REQUIRE(std::holds_alternative<Ack>(b.master.run({rules, "desk", 1})));
+}
+
+// The refusal; empty: restored.
+std::string restore(MergeBench& b, const std::string& where) {
+  const std::string id =
+      b.text("SELECT id FROM csa_conflicts WHERE state = 'open' AND " + where + " ORDER BY id");
+  REQUIRE(id != "-");
+  const Conflict request{TxId{b.master.node, ++b.master.counter}, std::stoll(id),
+                         ConflictVerb::kRestore};
+  const WriteAnswer done = b.master.run({request, "desk", 9});
+  const auto* const nack = std::get_if<Nack>(&done);
+  return nack == nullptr ? std::string() : nack->message;
+}
+
+// One node edits while it is away, the master too; what became of the node's transactions.
+struct Away {
+  explicit Away(const std::string& schema = kShop) : b(schema, 0) {}
+  Fate run(const std::vector<std::string>& node, const std::vector<std::string>& master) {
+    if (b.nodes.empty()) b.add_node();
+    std::int64_t at = 0;
+    for (const std::string& sql : node) b.edit(b.nodes[0], sql, ++at);
+    for (const std::string& sql : master) {
+      const WriteAnswer done = b.master.write(sql);
+      const auto* const nack = std::get_if<Nack>(&done);
+      REQUIRE_MESSAGE(nack == nullptr, nack->message);
+    }
+    Fate fate;
+    for (const Replayed& outcome : b.hand_over(b.nodes[0])) {
+      fate.push_back(outcome.result);
+      reasons.push_back(outcome.text);
+    }
+    CHECK(b.catch_up(b.nodes[0]) == "");
+    CHECK(b.text("PRAGMA foreign_key_check") == "-");
+    CHECK(b.text("PRAGMA integrity_check") == "ok");
+    return fate;
+  }
+  void reason(std::size_t entry, const std::string& word) const {
+    CHECK_MESSAGE(reasons.at(entry).find(word) != std::string::npos, reasons.at(entry));
+  }
+  MergeBench b;
+  std::vector<std::string> reasons;
+};
+
+}  // namespace
+
+TEST_CASE("merge: a value that is taken by now, parked whole, later edits of its rows with it") {
+  Away away;
+  const Fate fate =
+      away.run({"INSERT INTO item VALUES (7, 'washer', 'mine', 1);"
+                "UPDATE item SET name = 'nut M5' WHERE id = 2",
+                "UPDATE item SET stock = 99 WHERE id = 7", "INSERT INTO line VALUES (NULL, 7, 3)",
+                "UPDATE item SET stock = 8 WHERE id = 2;"
+                "UPDATE item SET stock = 7 WHERE id = 3",
+                "UPDATE item SET stock = 6 WHERE id = 3", "UPDATE item SET stock = 5 WHERE id = 1",
+                "INSERT INTO note VALUES ('on we go')"},
+               {"INSERT INTO item VALUES (8, 'washer', 'theirs', 1)"});
+  CHECK(fate == Fate{kParked, kParked, kParked, kParked, kParked, kApplied, kApplied});
+  away.reason(0, "UNIQUE constraint failed: item.code");
+  away.reason(1, "earlier offline change");
+  away.reason(2, "FOREIGN KEY");
+  CHECK(away.b.text("SELECT group_concat(id || name || stock, ' ') FROM item") ==
+        "1bolt5 2nut10 3rod10 8theirs1");
+  CHECK(away.b.text("SELECT count(*) FROM line") == "0");
+  // Put back: refused as long as it does not fit, with the reason.
+  const std::string why = restore(away.b, "table_name = 'item' AND op = 'insert'");
+  CHECK_MESSAGE(why.find("item.code") != std::string::npos, why);
+  CHECK(away.b.text("SELECT count(*) FROM item WHERE name = 'mine'") == "0");
+  away.b.master.write("UPDATE item SET code = 'washer 8' WHERE id = 8");
+  CHECK(restore(away.b, "table_name = 'item' AND op = 'insert'") == "");
+  CHECK(away.b.text("SELECT name || stock FROM item WHERE id = 7") == "mine99");
+  CHECK(restore(away.b, "table_name = 'line'") == "");
+  CHECK(away.b.text("SELECT pieces FROM line WHERE item = 7") == "3");
+  CHECK(away.b.catch_up(away.b.nodes[0]) == "");
+}
+
+TEST_CASE("merge: what is counted on both sides breaks a check, the second is parked whole") {
+  Away away;
+  set_rules(away.b, {{"item", "stock", "sum"}});
+  const Fate fate = away.run({"UPDATE item SET stock = stock - 6 WHERE id = 1;"
+                              "INSERT INTO line VALUES (NULL, 1, 6)",
+                              "UPDATE item SET stock = stock - 1 WHERE id = 2"},
+                             {"UPDATE item SET stock = stock - 6 WHERE id = 1"});
+  CHECK(fate == Fate{kParked, kApplied});
+  away.reason(0, "CHECK constraint failed");
+  CHECK(away.b.text("SELECT group_concat(stock) FROM item") == "4,9,10");
+  CHECK(away.b.text("SELECT count(*) FROM line") == "0");
+  // What was taken is still to be taken when there is enough again.
+  CHECK(restore(away.b, "table_name = 'item'").find("CHECK") != std::string::npos);
+  away.b.master.write("UPDATE item SET stock = stock + 10 WHERE id = 1");
+  CHECK(restore(away.b, "table_name = 'item'") == "");
+  CHECK(away.b.text("SELECT stock FROM item WHERE id = 1") == "8");
+}
+
+TEST_CASE("merge: a child of a row that others deleted, parked; its own transaction with it") {
+  Away away;
+  const Fate fate =
+      away.run({"INSERT INTO line VALUES (NULL, 1, 6); INSERT INTO note VALUES ('sold')",
+                "INSERT INTO line VALUES (NULL, 2, 1)"},
+               {"DELETE FROM item WHERE id = 1"});
+  CHECK(fate == Fate{kParked, kApplied});
+  away.reason(0, "refers to a row of item (id) that is not there");
+  CHECK(away.b.text("SELECT group_concat(item) FROM line") == "2");
+  CHECK(away.b.text("SELECT count(*) FROM note") == "0");
+  CHECK(restore(away.b, "table_name = 'line'").find("FOREIGN KEY") != std::string::npos);
+}
+
+TEST_CASE(
+    "merge: a row is deleted that has got children meanwhile, parked; nobody's child is lost") {
+  Away away;
+  const Fate fate =
+      away.run({"DELETE FROM item WHERE id = 1"}, {"INSERT INTO line VALUES (NULL, 1, 6)"});
+  CHECK(fate == Fate{kParked});
+  away.reason(0, "still refer to it");
+  CHECK(away.b.text("SELECT count(*) FROM item WHERE id = 1") == "1");
+  CHECK(away.b.text("SELECT count(*) FROM line") == "1");
+}
+
+TEST_CASE("merge: a deletion that cascaded at the node deletes the same rows at the master") {
+  Away away;
+  away.b.master.write("INSERT INTO line VALUES (1, 1, 6), (2, 1, 7), (3, 2, 8)");
+  const Fate fate = away.run({"DELETE FROM item WHERE id = 1"}, {"UPDATE note SET text = 'x'"});
+  CHECK(fate == Fate{kApplied});
+  CHECK(away.b.text("SELECT group_concat(id) FROM line") == "3");
+}
+
+TEST_CASE("merge: triggers have done their work at the node and do it once, whoever wins") {
+  Away away(R"(
+    CREATE TABLE part (id INTEGER PRIMARY KEY, name TEXT, n INTEGER);
+    CREATE TABLE total (id INTEGER PRIMARY KEY, n INTEGER);
+    CREATE TABLE trail (id INTEGER PRIMARY KEY, what TEXT);
+    CREATE TRIGGER part_added AFTER INSERT ON part BEGIN
+      UPDATE total SET n = n + new.n; INSERT INTO trail (what) VALUES ('added ' || new.name); END;
+    CREATE TRIGGER part_changed AFTER UPDATE ON part BEGIN
+      UPDATE total SET n = n + new.n - old.n;
+      INSERT INTO trail (what) VALUES ('changed ' || new.name); END;
+    CREATE TRIGGER part_never BEFORE DELETE ON part WHEN old.id = 1 BEGIN
+      SELECT raise(ABORT, 'not this one'); END;
+    INSERT INTO total VALUES (1, 0);
+    INSERT INTO part VALUES (1, 'bolt', 10), (2, 'nut', 20);
+  )");
+  set_rules(away.b, {{"total", "n", "sum"}, {"part", "n", "sum"}});
+  const Fate fate = away.run(
+      {"INSERT INTO part (name, n) VALUES ('rod', 5)", "UPDATE part SET n = n - 1 WHERE id = 1",
+       "DELETE FROM part WHERE id = 2"},
+      {"INSERT INTO part (name, n) VALUES ('pin', 7)", "UPDATE part SET n = n - 2 WHERE id = 1"});
+  CHECK(fate == Fate{kMerged, kMerged, kApplied});
+  CHECK(away.b.text("SELECT n FROM total") == "39");
+  CHECK(
+      away.b.text("SELECT group_concat(name || n, ' ') FROM (SELECT * FROM part ORDER BY name)") ==
+      "bolt7 pin7 rod5");
+  CHECK(
+      away.b.text("SELECT group_concat(what, '; ') FROM (SELECT what FROM trail ORDER BY what)") ==
+      "added bolt; added nut; added pin; added rod; changed bolt; changed bolt");
+}
+
+TEST_CASE("merge: of one transaction a row wins and another loses, reported as split") {
+  Away away;
+  const Fate fate = away.run({"UPDATE item SET name = 'mine' WHERE id IN (1, 2)"},
+                             {"UPDATE item SET name = 'theirs' WHERE id = 1"});
+  CHECK(fate == Fate{kSplit});
+  CHECK(away.b.text("SELECT group_concat(name) FROM item") == "theirs,mine,rod");
+  CHECK(away.b.text("SELECT count(*) FROM csa_conflicts") == "1");
+}
+
+TEST_CASE("merge: two tables, one of them atomic, lose whole; what follows on their rows too") {
+  Away away;
+  set_rules(away.b, {{"item", "", "atomic"}});
+  const Fate fate = away.run(
+      {"UPDATE item SET name = 'mine' WHERE id IN (1, 2);"
+       "INSERT INTO line VALUES (5, 2, 1)",
+       "UPDATE line SET pieces = 2 WHERE id = 5", "UPDATE item SET stock = 3 WHERE id = 3"},
+      {"UPDATE item SET name = 'theirs' WHERE id = 1"});
+  CHECK(fate == Fate{ReplayResult::kSuperseded, kParked, kApplied});
+  CHECK(away.b.text("SELECT group_concat(name) FROM item") == "theirs,nut,rod");
+  CHECK(away.b.text("SELECT count(*) FROM line") == "0");
+  CHECK(away.b.text("SELECT count(*) FROM csa_conflicts WHERE state = 'open'") == "4");
+}
+
+TEST_CASE("merge: a child of a table that is not there any more, parked with its name") {
+  Away away(
+      "CREATE TABLE shelf (id INTEGER PRIMARY KEY, name TEXT);"
+      "CREATE TABLE box (id INTEGER PRIMARY KEY, shelf INTEGER REFERENCES shelf);"
+      "CREATE TABLE note (text TEXT);"
+      "INSERT INTO shelf VALUES (1, 'A'); INSERT INTO box VALUES (1, NULL)");
+  away.b.add_node();
+  const WriteAnswer moved = away.b.master.run(away.b.master.migration("DROP TABLE shelf"));
+  CHECK(std::holds_alternative<Ack>(moved));
+  const Fate fate =
+      away.run({"UPDATE box SET shelf = 1", "INSERT INTO note VALUES ('on we go')"}, {});
+  CHECK(fate == Fate{kParked, kApplied});
+  away.reason(0, "shelf");
+  CHECK(away.b.text("SELECT shelf FROM box") == "-");
+}
+
+}  // namespace csa
