@@ -1,16 +1,24 @@
 #include "broker/edits.h"
 
 #include <algorithm>
+#include <limits>
+#include <map>
 #include <optional>
 #include <set>
 #include <utility>
 
+#include "broker/merge_table.h"
 #include "common/change_bytes.h"
 #include "common/codec.h"
 #include "common/limits.h"
 
 namespace csa {
 namespace {
+
+// In the index alone: the row got another key; content is its other name.
+constexpr TouchOp kMovedAway{16};
+constexpr TouchOp kMovedHere{17};
+bool is_move(TouchOp op) { return op == kMovedAway || op == kMovedHere; }
 
 constexpr const char* kSchema = R"(
   PRAGMA journal_mode=OFF;
@@ -23,17 +31,19 @@ constexpr const char* kSchema = R"(
 )";
 
 // One bit a column that the change gave another value.
-Bytes mask_of(const RowChange& change) {
-  Bytes mask((change.new_values.size() + 7) / 8, 0);
+Bytes mask_of(const RowChange& change, const ChangeTable& table) {
+  Bytes mask((table.column_count + 7) / 8, 0);
+  const auto set = [&mask](std::size_t column) {
+    if (column / 8 >= mask.size()) return;
+    mask[column / 8] = static_cast<std::uint8_t>(mask[column / 8] | (1U << (column % 8)));
+  };
   for (std::size_t i = 0; i < change.new_values.size(); ++i) {
-    if (!change.new_values[i]) continue;
-    mask[i / 8] = static_cast<std::uint8_t>(mask[i / 8] | (1U << (i % 8)));
+    if (change.new_values[i]) set(i);
+  }
+  for (std::size_t k = 0; change.new_key && k < table.key_columns.size(); ++k) {
+    if (change.key[k] != (*change.new_key)[k]) set(table.key_columns[k]);
   }
   return mask;
-}
-
-bool has_bit(const Bytes& mask, std::size_t column) {
-  return column / 8 < mask.size() && ((std::uint32_t{mask[column / 8]} >> (column % 8)) & 1U) != 0;
 }
 
 Edit edit_of(const Statement& row, int first) {
@@ -46,6 +56,44 @@ Edit edit_of(const Statement& row, int first) {
   return edit;
 }
 
+struct Place {
+  Id128 row;
+  Seq seq;
+  std::int64_t n = 0;
+};
+
+Touch touch_of(const Statement& row, std::uint64_t schema_version) {
+  Touch touch;
+  touch.seq = Seq{static_cast<std::uint64_t>(row.column_int(0))};
+  touch.op = static_cast<TouchOp>(row.column_int(1));
+  touch.mask = row.column_blob(2);
+  touch.edit = edit_of(row, 3);
+  const bool same = row.column_int(7) == signed_of(schema_version) || is_move(touch.op);
+  if (Result<RowSet> content = decode_rows(row.column_blob(6));
+      same && content && !content->rows.empty()) {
+    touch.content = std::move(content->rows.front());
+  }
+  touch.n = row.column_int(8);
+  return touch;
+}
+
+Row content_of(const RowIdentity& name) {
+  Row content = name.key;
+  content.emplace_back(std::int64_t{name.by_rowid ? 1 : 0});
+  return content;
+}
+
+// Who reads the index, since when.
+struct Asker {
+  NodeId node;
+  Seq after;
+  std::uint64_t schema_version = 0;
+  bool all_known = false;
+  Edit older;
+};
+// How many changes of its key by one node a row is followed back over.
+constexpr int kRenamedMax = 64;
+
 }  // namespace
 
 struct EditIndex::Impl {
@@ -56,16 +104,23 @@ struct EditIndex::Impl {
   void add(const RowChange& change, const ChangeTable& table);
   void add_mark(const RowChange& change);
   void store(const Id128& row, TouchOp op, const Bytes& mask, const std::optional<Row>& content);
+  [[nodiscard]] const std::vector<KeyFold>& folds_of(const std::string& table);
+  [[nodiscard]] std::optional<RowIdentity> name_of(const std::optional<Row>& content,
+                                                   const std::string& table);
+  [[nodiscard]] std::optional<RowIdentity> read_row(const Asked& asked, const Asker& asker,
+                                                    RowHistory& history,
+                                                    std::optional<RowIdentity>& moved);
 
   const Database& db;
   LogTable& log;
   std::optional<Database> index;
   std::optional<TouchMarks> marks;
   Statement add_touch, add_entry, touches, changed, among;
-  Seq reading{0};             // entry
-  std::int64_t n = 0;         // of its touches
-  std::set<Id128> came_back;  // in it
-  Seq from{1}, to{0};         // entries that are read; none where to < from
+  Seq reading{0};                                     // entry
+  std::int64_t n = 0;                                 // of its touches
+  std::set<Id128> came_back;                          // in it
+  std::map<std::string, std::vector<KeyFold>> folds;  // by table
+  Seq from{1}, to{0};                                 // entries that are read; none where to < from
   Edit floor;
   // Whose the entries `headers_from` to `headers_to` are: the last of them is `writer`'s, and
   // `other` the last that is not.
@@ -84,9 +139,10 @@ void EditIndex::Impl::cover(Seq first, Seq last) {
     add_touch = index->prepare("INSERT INTO touch VALUES (?1, ?2, ?3, ?4, ?5, ?6)");
     add_entry = index->prepare("INSERT INTO entry VALUES (?1, ?2, ?3, ?4, ?5, ?6)");
     touches = index->prepare(
-        "SELECT t.seq, t.op, t.mask, e.edited, e.error, e.node, t.content, e.schema_version FROM "
+        "SELECT t.seq, t.op, t.mask, e.edited, e.error, e.node, t.content, e.schema_version, t.n "
+        "FROM "
         "touch t JOIN entry e USING"
-        " (seq) WHERE t.row = ?1 AND t.seq > ?2 ORDER BY t.seq, t.n");
+        " (seq) WHERE t.row = ?1 AND (t.seq, t.n) > (?2, ?3) ORDER BY t.seq, t.n");
     changed = index->prepare("SELECT changed FROM entry WHERE seq = ?1");
     among = index->prepare("SELECT 1 FROM touch WHERE row = ?1 AND seq = ?2 LIMIT 1");
     from = first;
@@ -118,6 +174,8 @@ void EditIndex::Impl::read_entry(Seq seq) {
       if (!change || !*change) break;
       if (const auto* const row = std::get_if<RowChange>(&**change)) {
         add(*row, reader.tables().at(row->table));
+      } else if (std::holds_alternative<SchemaStatement>(**change)) {
+        folds.clear();
       }
     }
   }
@@ -143,18 +201,43 @@ void EditIndex::Impl::store(const Id128& row, TouchOp op, const Bytes& mask,
 void EditIndex::Impl::add(const RowChange& change, const ChangeTable& table) {
   if (table.name == kTouchTable) return add_mark(change);
   if (table_class(table.name) != TableClass::kApplication) return;
-  const std::optional<RowIdentity> before = identity_before(change, table);
-  const std::optional<RowIdentity> after = identity_after(change, table);
+  std::optional<RowIdentity> before = identity_before(change, table);
+  std::optional<RowIdentity> after = identity_after(change, table);
+  for (std::optional<RowIdentity>* const row : {&before, &after}) {
+    if (*row && !(*row)->by_rowid) (*row)->folds = folds_of(table.name);
+  }
   if (before && after && hash_of(*before) == hash_of(*after)) {
-    return store(hash_of(*before), TouchOp::kChanged, mask_of(change), {});
+    return store(hash_of(*before), TouchOp::kChanged, mask_of(change, table), {});
   }
-  const bool whole = change.op == RowOp::kDelete;
-  if (before) {
-    store(hash_of(*before), TouchOp::kGone, {}, whole ? row_before(change, table) : std::nullopt);
+  if (before && after) {
+    const Bytes mask = mask_of(change, table);
+    store(hash_of(*before), kMovedAway, mask, content_of(*after));
+    return store(hash_of(*after), kMovedHere, mask, content_of(*before));
   }
+  if (before) store(hash_of(*before), TouchOp::kGone, {}, row_before(change, table));
   if (after && !came_back.contains(hash_of(*after))) {
     store(hash_of(*after), TouchOp::kBorn, {}, {});
   }
+}
+
+const std::vector<KeyFold>& EditIndex::Impl::folds_of(const std::string& table) {
+  const auto [known, fresh] = folds.try_emplace(table);
+  if (fresh) {
+    if (const std::optional<TableInfo> info = table_info(db, table)) {
+      known->second = key_folds(db, *info);
+    }
+  }
+  return known->second;
+}
+
+// What content_of() told.
+std::optional<RowIdentity> EditIndex::Impl::name_of(const std::optional<Row>& content,
+                                                    const std::string& table) {
+  if (!content || content->empty()) return std::nullopt;
+  RowIdentity name{table, *content, content->back() == Value(std::int64_t{1})};
+  name.key.pop_back();
+  if (!name.by_rowid) name.folds = folds_of(table);
+  return name;
 }
 
 void EditIndex::Impl::add_mark(const RowChange& change) {
@@ -173,17 +256,6 @@ void EditIndex::Impl::add_mark(const RowChange& change) {
   const auto touched = static_cast<TouchOp>(*op);
   if (touched == TouchOp::kBack) came_back.insert(row);
   if (touched >= TouchOp::kChanged && touched <= TouchOp::kBack) store(row, touched, *mask, {});
-}
-
-TouchMarks::TouchMarks(const Database& db)
-    : insert_(db, "INSERT INTO main.csa_touch VALUES (?1, ?2, ?3)"),
-      erase_(db, "DELETE FROM main.csa_touch WHERE key_hash = ?1") {}
-
-void TouchMarks::add(const RowIdentity& row, TouchOp op, const Bytes& mask) {
-  const Id128 hash = hash_of(row);
-  insert_.bind_blob(1, hash.bytes).bind(2, static_cast<std::int64_t>(op)).bind_blob(3, mask);
-  insert_.run();
-  erase_.bind_blob(1, hash.bytes).run();
 }
 
 EditIndex::EditIndex(const Database& db, LogTable& log) : impl_(std::make_unique<Impl>(db, log)) {}
@@ -209,65 +281,67 @@ bool EditIndex::others_wrote(Seq after, const NodeId& node, const Meta& head) {
   return first <= last && (impl.writer != node || first <= impl.other);
 }
 
-EditIndex::RowEdits EditIndex::edits(const RowIdentity& row, Seq after, const Meta& head,
-                                     const NodeId& node) {
+// Returns instead what the row was called before, where who asks has changed that to the asked key.
+std::optional<RowIdentity> EditIndex::Impl::read_row(const Asked& asked, const Asker& asker,
+                                                     RowHistory& history,
+                                                     std::optional<RowIdentity>& moved) {
+  const Id128 name = hash_of(asked.row);
+  std::optional<Place> place = Place{name, asker.after, std::numeric_limits<std::int64_t>::max()};
+  for (bool arrives = false; place;) {
+    touches.bind_blob(1, place->row.bytes).bind(2, signed_of(place->seq.value)).bind(3, place->n);
+    const bool first_name = place->row == name && !arrives;
+    place.reset();
+    while (!place && touches.step()) {
+      Touch touch = touch_of(touches, asker.schema_version);
+      const bool own = touch.edit.node == asker.node;
+      const bool arrived = std::exchange(arrives, false);
+      if (is_move(touch.op)) {
+        std::optional<RowIdentity> called = name_of(touch.content, asked.row.table);
+        touch.content.reset();
+        if (touch.op == kMovedHere) {
+          if (!arrived && own && first_name && !asked.was_its_key && called) {
+            touches.reset();
+            return called;
+          }
+          touch.op = arrived ? TouchOp::kChanged : TouchOp::kBorn;
+          history.add(touch);
+          continue;
+        }
+        const bool back = !called || hash_of(*called) == name;
+        arrives = back || !own || asked.was_its_key;
+        // For who has moved the row, what its old name means after that is another one.
+        if (!arrives) history = RowHistory(asker.all_known, asker.older, asker.node);
+        moved = back || !arrives ? std::nullopt : std::move(called);
+        place = Place{moved ? hash_of(*moved) : name, touch.seq, touch.n};
+        continue;
+      }
+      history.add(touch);
+    }
+    touches.reset();
+  }
+  return std::nullopt;
+}
+
+EditIndex::RowEdits EditIndex::edits(Asked asked, Seq after, const Meta& head, const NodeId& node) {
   Impl& impl = *impl_;
   const Seq first = std::max(head.floor, after.next());
   impl.cover(first, head.position.seq);
-  RowEdits edits;
-  edits.all_known = after.next() >= head.floor;
   // What is older than the log was edited before its oldest entry was committed; what was not
   // changed since `after` is older than any edit of whoever knew it.
-  const Edit older = edits.all_known ? Edit{} : impl.floor;
-  edits.last = older;
-  impl.touches.bind_blob(1, hash_of(row).bytes).bind(2, signed_of(after.value));
-  bool deleted = false;
-  const auto raise = [](Edit& known, const Edit& edit) {
-    if (is_earlier(known, edit)) known = edit;
-  };
-  while (impl.touches.step()) {
-    const Statement& touch = impl.touches;
-    const Edit edit = edit_of(touch, 3);
-    const auto op = static_cast<TouchOp>(touch.column_int(1));
-    const Bytes mask = touch.column_blob(2);
-    edits.known = true;
-    raise(edits.last, edit);
-    const bool changes = std::ranges::any_of(mask, [](std::uint8_t bits) { return bits != 0; });
-    if (edit.node != node && (changes || op == TouchOp::kBorn)) edits.by_others = true;
-    if (op == TouchOp::kBorn) {
-      // Without a deletion before it, it is the row that the journal has inserted too.
-      edits.born = edits.born || deleted || !edits.all_known;
-      edits.columns.clear();
-      edits.whole = edits.last;
+  const bool all_known = after.next() >= head.floor;
+  const Asker asker{node, after, head.schema_version, all_known, all_known ? Edit{} : impl.floor};
+  for (int i = 0; i < kRenamedMax; ++i) {
+    RowHistory history(all_known, asker.older, node);
+    std::optional<RowIdentity> moved;
+    std::optional<RowIdentity> before = impl.read_row(asked, asker, history, moved);
+    if (!before) {
+      RowEdits edits = history.take(impl.floor);
+      edits.moved = std::move(moved);
+      return edits;
     }
-    if (op == TouchOp::kGone) {
-      deleted = true;
-      if (!std::exchange(edits.absent, true)) {  // else it was deleted on both sides
-        const Result<RowSet> content = decode_rows(touch.column_blob(6));
-        const bool same = touch.column_int(7) == signed_of(head.schema_version);
-        if (same && content && !content->rows.empty()) edits.gone = content->rows.front();
-      }
-    } else if (op != TouchOp::kChanged) {
-      edits.absent = false;
-      edits.gone.reset();
-    }
-    for (std::size_t i = 0; i < mask.size() * 8; ++i) {
-      if (!has_bit(mask, i)) continue;
-      if (edits.columns.size() <= i) edits.columns.resize(i + 1, edits.whole.value_or(older));
-      raise(edits.columns[i], edit);
-    }
-    const Seq seq{static_cast<std::uint64_t>(touch.column_int(0))};
-    const bool seen = !edits.entries.empty() && edits.entries.back() == seq;
-    if (seen) continue;
-    if (edits.entries.size() < kEntriesMax) {
-      edits.entries.push_back(seq);
-    } else {
-      edits.all_known = false;
-    }
+    asked = {std::move(*before), true};
   }
-  if (!edits.known) edits.last = impl.floor;
-  if (!edits.whole) edits.whole = edits.known ? older : impl.floor;
-  return edits;
+  return RowHistory(false, impl.floor, node).take(impl.floor);
 }
 
 EditIndex::Overlap EditIndex::overlap(Seq seq, const std::vector<Id128>& rows) {
@@ -296,6 +370,7 @@ void EditIndex::forget() {
   impl.to = Seq{0};
   impl.headers_from = Seq{1};
   impl.headers_to = Seq{0};
+  impl.folds.clear();
 }
 
 }  // namespace csa

@@ -143,9 +143,7 @@ class Restore {
     };
     for (const Row& version : versions) {
       if (version.empty() || columns.empty()) continue;
-      const Row row = mapped(version, Row(names_.size(), Null{}));
-      RowIdentity identity{keys.name, {}, false};
-      for (const std::uint32_t column : columns) identity.key.push_back(row[column]);
+      const RowIdentity identity = table_.identity(mapped(version, Row(names_.size(), Null{})), {});
       if (fits(identity)) return identity;
     }
     const auto json = nlohmann::json::parse(kept_.key, nullptr, false);

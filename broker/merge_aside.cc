@@ -51,8 +51,11 @@ void MergeRun::keep_aside(const std::string& rule, const std::string& decision,
       row.base = row_before(change, table);
       row.node = row_after(change, table);
     };
+    std::optional<RowIdentity> renamed;
     try {
-      row = conflict_of(step_of(change, table));
+      const Step step = step_of(change, table);
+      row = conflict_of(step);
+      if (step.before) renamed = step.after;
     } catch (const Parked&) {
       by_own_names();
     } catch (const SqliteError& error) {
@@ -64,6 +67,7 @@ void MergeRun::keep_aside(const std::string& rule, const std::string& decision,
     row.decision = decision;
     row.reason = reason;
     inbox_.add(row, origin_);
+    if (renamed) schema_.renamed().note(origin_.tx.node, origin_.journal, *renamed, row.identity);
     lose_key(change, table);
   };
   bool any = false;

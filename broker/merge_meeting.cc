@@ -7,16 +7,28 @@
 
 namespace csa {
 
-RowMeeting MergeRun::meeting_of(const Step& step, EditIndex::RowEdits& edits) {
+RowMeeting MergeRun::meeting_of(Step& step, EditIndex::RowEdits& edits) {
   RowMeeting meeting;
-  meeting.base = step.base;
-  meeting.node = step.node;
-  if (step.broker) meeting.broker = step.broker->row;
   meeting.node_edit = {entry_.header.edited, entry_.header.edited_error_ms, entry_.header.tx.node};
   const NodeId& node = meeting.node_edit.node;
-  const bool same = meeting.broker == meeting.base;
+  const auto set_rows = [&] {
+    meeting.base = step.base;
+    meeting.node = step.node;
+    meeting.broker.reset();
+    if (step.broker) meeting.broker = step.broker->row;
+    return meeting.broker == meeting.base;
+  };
+  bool same = set_rows();
   if (same && !others_may_have_edited(step)) return meeting;
-  edits = edits_.edits(logged_as(step), base_, context_.meta, node);
+  edits = edits_.edits({logged_as(step), step.renamed.has_value()}, base_, context_.meta, node);
+  const std::optional<MergeTable::Found> moved =
+      edits.moved ? step.table->find(*edits.moved) : std::nullopt;
+  if (moved || (edits.moved && step.before)) {
+    step.now = edits.moved;
+    step.broker = moved;
+    fill_unknown(step);
+    same = set_rows();
+  }
   const auto is_others = [&node](const Edit& edit) {
     return edit.node != node && edit.node != NodeId{};
   };
@@ -49,7 +61,8 @@ RowMeeting MergeRun::meeting_of(const Step& step, EditIndex::RowEdits& edits) {
 // to the same value as an earlier edit of the node.
 bool MergeRun::others_may_have_edited(const Step& step) {
   const bool opaque = step.table->is_shadow() && part_of(step) != MergeVirtual::Part::kRows;
-  const bool numbered = !step.base && step.assigned;
+  const bool by_rowid = step.table->keyed_by_rowid() || step.identity().by_rowid;
+  const bool numbered = !step.base && step.assigned && by_rowid;
   if (!knows_base_ || opaque || numbered) return false;
   return edits_.others_wrote(base_, entry_.header.tx.node, context_.meta);
 }

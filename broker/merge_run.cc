@@ -104,24 +104,20 @@ Row MergeRun::mapped(const Row& row, const Step& step, const Row& rest) const {
   return result;
 }
 
-RowIdentity MergeRun::identity_of(const MergeTable& table, const Row& row, const Row& physical) {
-  const ChangeTable& keys = table.info().change_table;
-  RowIdentity identity{keys.name, {}, false};
-  for (const std::uint32_t column : keys.declared_key) {
-    if (std::holds_alternative<Null>(row[column])) {
-      identity.by_rowid = true;
-      identity.key.clear();
-      break;
-    }
-    identity.key.push_back(row[column]);
+RowIdentity MergeRun::identity_of(const MergeTable& table, const Row& row, Row physical) {
+  auto* const rowid = std::get_if<std::int64_t>(&physical.at(0));
+  const bool by_rowid = table.info().change_table.key_columns.empty() && table.has_null_key(row);
+  if (by_rowid && rowid != nullptr) *rowid = keys_.follow(table.name(), *rowid);
+  return table.identity(row, physical);
+}
+
+// Columns that only the master has are nobody's edit.
+void MergeRun::fill_unknown(Step& step) {
+  for (std::size_t i = 0; step.broker && i < step.columns.known.size(); ++i) {
+    if (step.columns.known[i]) continue;
+    if (step.base) (*step.base)[i] = step.broker->row[i];
+    if (step.node) (*step.node)[i] = step.broker->row[i];
   }
-  if (!keys.declared_key.empty() && !identity.by_rowid) return identity;
-  if (!keys.key_columns.empty()) {
-    for (const std::uint32_t column : keys.key_columns) identity.key.push_back(row[column]);
-  } else if (const auto* const rowid = std::get_if<std::int64_t>(&physical.at(0))) {
-    identity.key.emplace_back(keys_.follow(keys.name, *rowid));
-  }
-  return identity;
 }
 
 MergeRun::Step MergeRun::blank_step(const ChangeTable& table) {
@@ -168,7 +164,13 @@ MergeRun::Step MergeRun::step_of(const RowChange& change, const ChangeTable& tab
     step.base = mapped(*before, step, blank);
     keys_.follow(*step.table, *step.base);
     step.before = identity_of(*step.table, *step.base, change.key);
-    step.broker = step.table->find(*step.before);
+    const TxId& tx = origin_.tx;
+    step.renamed = schema_.renamed().find(schema_, tx.node, origin_.journal, hash_of(*step.before));
+    step.broker = step.table->find(step.identity());
+    if (step.renamed && !step.broker) {
+      step.broker = step.table->find(*step.before);
+      if (step.broker) step.renamed.reset();  // it has got that key since
+    }
   }
   if (after) {
     step.node = mapped(*after, step, blank);
@@ -191,12 +193,7 @@ MergeRun::Step MergeRun::step_of(const RowChange& change, const ChangeTable& tab
       if (!step.table->has_rowid(rowid)) step.rowid = rowid;
     }
   }
-  // Columns that only the master has are nobody's edit.
-  for (std::size_t i = 0; step.broker && i < blank.size(); ++i) {
-    if (step.columns.known[i]) continue;
-    if (step.base) (*step.base)[i] = step.broker->row[i];
-    if (step.node) (*step.node)[i] = step.broker->row[i];
-  }
+  fill_unknown(step);
   return step;
 }
 
@@ -225,7 +222,6 @@ void MergeRun::merge(const RowChange& change, const ChangeTable& table) {
   }
   EditIndex::RowEdits edits;
   const RowMeeting meeting = meeting_of(step, edits);
-  if (atomic_) rows_.push_back(row);
   const RowVerdict verdict = decide(schema_.rules(*step.table).row, meeting);
   const bool opaque = step.table->is_shadow() && part_of(step) != MergeVirtual::Part::kRows;
   if (opaque && verdict.decision != RowDecision::kNode &&
@@ -235,7 +231,21 @@ void MergeRun::merge(const RowChange& change, const ChangeTable& table) {
   }
   judge(step, verdict, edits);
   touch(step, meeting, verdict);
+  note_renamed(step, verdict);
   write(step, verdict);
+}
+
+// The node's later entries go by the key that it gave, whether the master did so or not.
+void MergeRun::note_renamed(const Step& step, const RowVerdict& verdict) {
+  if (!step.before || !step.after) return;
+  if (!step.renamed && hash_of(*step.before) == hash_of(*step.after)) return;
+  bool agrees = verdict.result.has_value();
+  if (agrees && step.broker) {
+    const RowIdentity becomes = step.table->identity(*verdict.result, step.broker->key);
+    agrees = hash_of(becomes) == hash_of(*step.after);
+  }
+  schema_.renamed().note(origin_.tx.node, origin_.journal, *step.after,
+                         agrees ? *step.after : step.asked());
 }
 
 // What the verdict means for the entry, and the inbox.

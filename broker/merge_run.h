@@ -14,6 +14,7 @@
 #include "broker/merge_inbox.h"
 #include "broker/merge_keys.h"
 #include "broker/merge_proof.h"
+#include "broker/merge_renamed.h"
 #include "broker/merge_table.h"
 #include "broker/merge_virtual.h"
 
@@ -32,12 +33,14 @@ class MergeSchema {
   [[nodiscard]] const Rules& rules(const MergeTable& table);
   void forget_rules() { rules_.clear(); }
   [[nodiscard]] MergeVirtual& virtuals() { return virtuals_; }
+  [[nodiscard]] RenamedRows& renamed() { return renamed_; }
 
  private:
   const Database& db_;
   std::map<std::string, std::unique_ptr<MergeTable>> tables_;
   std::map<std::string, Rules> rules_;
   MergeVirtual virtuals_;
+  RenamedRows renamed_;
 };
 
 class MergeRun {
@@ -83,11 +86,13 @@ class MergeRun {
   [[nodiscard]] Step blank_step(const ChangeTable& table);
   [[nodiscard]] Step step_of(const RowChange& change, const ChangeTable& table);
   [[nodiscard]] Row mapped(const Row& row, const Step& step, const Row& rest) const;
-  [[nodiscard]] RowIdentity identity_of(const MergeTable& table, const Row& row,
-                                        const Row& physical);
+  // The row's name, with its rowid as it is at the master.
+  [[nodiscard]] RowIdentity identity_of(const MergeTable& table, const Row& row, Row physical);
+  static void fill_unknown(Step& step);
+  void note_renamed(const Step& step, const RowVerdict& verdict);
   void merge(const RowChange& change, const ChangeTable& table);
   [[nodiscard]] MergeVirtual::Part part_of(const Step& step) const;
-  [[nodiscard]] RowMeeting meeting_of(const Step& step, EditIndex::RowEdits& edits);
+  [[nodiscard]] RowMeeting meeting_of(Step& step, EditIndex::RowEdits& edits);
   [[nodiscard]] bool others_may_have_edited(const Step& step);
   void judge(const Step& step, const RowVerdict& verdict, const EditIndex::RowEdits& edits);
   void write(const Step& step, const RowVerdict& verdict);
@@ -113,8 +118,7 @@ class MergeRun {
   ForeignKeyProof proof_;
   std::map<std::string, TreeRows> trees_;  // by name of the tree
   bool trees_told_ = false;
-  bool atomic_ = false;      // a table of the entry wants all or nothing
-  std::vector<Id128> rows_;  // of the entry, where it is atomic
+  bool atomic_ = false;  // a table of the entry wants all or nothing
   bool written_ = false;
   bool merged_ = false;
   bool lost_ = false;   // rows of the node

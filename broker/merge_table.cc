@@ -7,7 +7,7 @@
 
 namespace csa {
 MergeTable::MergeTable(const Database& db, TableInfo info)
-    : db_(db), info_(std::move(info)), utf16_(is_utf16(db)) {
+    : db_(db), info_(std::move(info)), utf16_(is_utf16(db)), folds_(key_folds(db, info_)) {
   Statement type =
       db_.prepare("SELECT type = 'shadow' FROM pragma_table_list(?1) WHERE schema = 'main'");
   type.bind(1, name());
@@ -107,6 +107,25 @@ void MergeTable::bind_key(Statement& statement, const Row& key, int first) const
   for (const Value& value : key) statement.bind(first++, value);
 }
 
+RowIdentity MergeTable::identity(const Row& row, const Row& physical) const {
+  const ChangeTable& keys = info_.change_table;
+  RowIdentity identity{keys.name, {}, false, folds_};
+  for (const std::uint32_t column : keys.declared_key) {
+    if (std::holds_alternative<Null>(row[column])) {
+      identity = {keys.name, {}, true};
+      break;
+    }
+    identity.key.push_back(row[column]);
+  }
+  if (!keys.declared_key.empty() && !identity.by_rowid) return identity;
+  if (!keys.key_columns.empty()) {
+    for (const std::uint32_t column : keys.key_columns) identity.key.push_back(row[column]);
+  } else {
+    identity.key = physical;
+  }
+  return identity;
+}
+
 std::optional<MergeTable::Found> MergeTable::find(const RowIdentity& row) {
   const bool declared = !info_.change_table.declared_key.empty() && !row.by_rowid;
   Statement& statement = declared ? find_declared_ : find_physical_;
@@ -134,6 +153,24 @@ std::optional<MergeTable::Found> MergeTable::find(const RowIdentity& row) {
   // Under the rowid of a row whose key has a NULL may lie one whose key has none.
   if (found && row.by_rowid && !has_null_key(found->row)) found.reset();
   return found;
+}
+
+std::vector<KeyFold> key_folds(const Database& db, const TableInfo& info) {
+  std::vector<KeyFold> folds;
+  const ChangeTable& keys = info.change_table;
+  for (const std::uint32_t column :
+       keys.declared_key.empty() ? keys.key_columns : keys.declared_key) {
+    const char* collation = nullptr;
+    const std::string& name = info.columns[info.carried[column]].name;
+    const int code =
+        sqlite3_table_column_metadata(db.handle(), "main", keys.name.c_str(), name.c_str(), nullptr,
+                                      &collation, nullptr, nullptr, nullptr);
+    const std::string known = code == SQLITE_OK && collation != nullptr ? lower(collation) : "";
+    folds.push_back(known == "nocase"  ? KeyFold::kNoCase
+                    : known == "rtrim" ? KeyFold::kTrailingSpace
+                                       : KeyFold::kExact);
+  }
+  return folds;
 }
 
 bool MergeTable::has_null_key(const Row& row) const {

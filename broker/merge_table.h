@@ -43,6 +43,8 @@ class MergeTable {
     Row key;  // physical
     Row row;  // by carried column
   };
+  // The row's name; `physical` is its key in this database.
+  [[nodiscard]] RowIdentity identity(const Row& row, const Row& physical) const;
   [[nodiscard]] std::optional<Found> find(const RowIdentity& row);
   // A value of the declared key is NULL, or none is declared: the rowid tells which row it is.
   [[nodiscard]] bool has_null_key(const Row& row) const;
@@ -66,10 +68,14 @@ class MergeTable {
   const TableInfo info_;
   const bool utf16_;
   bool shadow_ = false;
+  std::vector<KeyFold> folds_;
   std::vector<MergeReference> references_;
   Statement find_physical_, find_declared_, find_rowid_, max_rowid_, remove_;
   std::map<std::vector<bool>, Statement> inserts_, updates_;
 };
+
+// Of the values by which rows of this table are told apart.
+[[nodiscard]] std::vector<KeyFold> key_folds(const Database& db, const TableInfo& info);
 
 // A journal's table on the master's.
 struct ColumnMap {

@@ -1,5 +1,9 @@
 #include "broker/row_identity.h"
 
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
 #include "common/change_bytes.h"
 
 namespace csa {
@@ -40,6 +44,26 @@ RowIdentity identity(const Values& values, const Values& unchanged, const Row& k
   return row;
 }
 
+// One for all values that SQLite takes for equal.
+Value folded(Value value, KeyFold fold) {
+  if (auto* const text = std::get_if<Text>(&value)) {
+    std::string& utf8 = text->utf8;
+    if (fold == KeyFold::kNoCase) {
+      std::ranges::transform(utf8, utf8.begin(), [](char c) {
+        return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+      });
+    }
+    if (fold == KeyFold::kTrailingSpace) utf8.erase(utf8.find_last_not_of(' ') + 1);
+  }
+  if (const auto* const real = std::get_if<double>(&value)) {
+    constexpr double kLimit = 9223372036854775808.0;
+    if (*real >= -kLimit && *real < kLimit && *real == std::floor(*real)) {
+      return static_cast<std::int64_t>(*real);
+    }
+  }
+  return value;
+}
+
 const Row& key_after(const RowChange& change) {
   return change.new_key ? *change.new_key : change.key;
 }
@@ -50,7 +74,9 @@ Id128 hash_of(const RowIdentity& row) {
   Bytes bytes;
   append_string(row.table, bytes);
   bytes.push_back(row.by_rowid ? 1 : 0);
-  for (const Value& value : row.key) append_value(value, bytes);
+  for (std::size_t i = 0; i < row.key.size(); ++i) {
+    append_value(folded(row.key[i], i < row.folds.size() ? row.folds[i] : KeyFold::kExact), bytes);
+  }
   return hash128(bytes);
 }
 

@@ -1,22 +1,28 @@
 // Which row a change speaks of, across all copies. Pure.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "common/changeset.h"
 #include "common/types.h"
 
 namespace csa {
 
+// What a collation takes for equal. Reals and integers of one value are equal in any.
+enum class KeyFold : std::uint8_t { kExact, kNoCase, kTrailingSpace };
+
 // A row across all copies: table, and the declared key's values in key order, or the rowid where
 // the table declares none or a value of it is NULL.
 struct RowIdentity {
   std::string table;
   Row key;
-  bool by_rowid = false;  // though the table declares a key: a value of it is NULL
+  bool by_rowid = false;            // though the table declares a key: a value of it is NULL
+  std::vector<KeyFold> folds = {};  // of the key's values; missing ones: kExact
 };
-// The same for equal identities; as csa_conflicts.key_hash.
+// The same for identities that are equal as SQLite compares keys; as csa_conflicts.key_hash.
 [[nodiscard]] Id128 hash_of(const RowIdentity& row);
 
 // The whole row before (or after) a change that carries full rows, the physical key in its columns;

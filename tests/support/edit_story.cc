@@ -37,19 +37,19 @@ std::string put(std::string text, const std::string& mark, const std::string& by
 
 std::string quoted(const std::string& text) { return "'" + text + "'"; }
 
-StoryRow first_row() { return {"a", "b", "w", 100, 50, 50}; }
+StoryRow first_row(const std::string& key) { return {key, "a", "b", "w", 100, 50, 50}; }
 
-std::string insert_sql(const StoryTable& table, const std::string& key, const StoryRow& row) {
-  return "INSERT INTO " + std::string(table.name) + " VALUES (" + put(table.values, "#", key) +
+std::string insert_sql(const StoryTable& table, const StoryRow& row) {
+  return "INSERT INTO " + std::string(table.name) + " VALUES (" + put(table.values, "#", row.key) +
          ", " + quoted(row.a) + ", " + quoted(row.b) + ", " + quoted(row.w) + ", " +
          std::to_string(row.n) + ", " + std::to_string(row.hi) + ", " + std::to_string(row.lo) +
          ");";
 }
 
-std::string line(const std::string& table, const std::string& key, const StoryRow& row) {
-  if (table == kDocuments) return table + " " + key + " " + row.a + "\n";
-  return table + " " + key + " " + row.a + " " + row.b + " " + row.w + " " + std::to_string(row.n) +
-         " " + std::to_string(row.hi) + " " + std::to_string(row.lo) + "\n";
+std::string line(const std::string& table, const StoryRow& row) {
+  if (table == kDocuments) return table + " " + row.key + " " + row.a + "\n";
+  return table + " " + row.key + " " + row.a + " " + row.b + " " + row.w + " " +
+         std::to_string(row.n) + " " + std::to_string(row.hi) + " " + std::to_string(row.lo) + "\n";
 }
 
 }  // namespace
@@ -70,7 +70,7 @@ const std::string& EditStory::schema() {
         sql += "INSERT INTO story_doc (rowid, a) VALUES (" + key.second + ", 'a');";
       }
       for (const StoryTable& table : kTables) {
-        if (table.name == key.first) sql += insert_sql(table, key.second, row);
+        if (table.name == key.first) sql += insert_sql(table, row);
       }
     }
     return sql;
@@ -81,8 +81,8 @@ const std::string& EditStory::schema() {
 EditStory::Rows EditStory::first_rows() {
   Rows rows;
   for (const char* const key : {"1", "2"}) {
-    for (const StoryTable& table : kTables) rows[{table.name, key}] = first_row();
-    rows[{kDocuments, key}].a = "a";
+    for (const StoryTable& table : kTables) rows[{table.name, key}] = first_row(key);
+    rows[{kDocuments, key}] = {key, "a", {}, {}};
   }
   return rows;
 }
@@ -125,16 +125,17 @@ struct EditStory::Author {
     const Key key{edit.table, edit.key};
     const auto known = rows.find(key);
     if (known == rows.end()) {
-      edit.image = rows[key] = {own, own, own, k, 1, 1};
-      edit.a = edit.b = edit.w = true;
+      edit.image = rows[key] = {edit.key, own, own, own, k, 1, 1};
+      edit.key_changed = edit.a = edit.b = edit.w = true;
       edit.added = k;
       edit.own = own;
-      edit.sql = insert_sql(table, edit.key, *edit.image);
+      edit.sql = insert_sql(table, *edit.image);
       return;
     }
     StoryRow& row = known->second;
+    const std::string before = row.key;
     std::string set;
-    switch (roll(deletes ? 6 : 4)) {
+    switch (deletes ? roll(6) : roll(9) / 2) {
       case 0:
         set = "a = " + quoted(row.a = edit.own = own);
         edit.a = true;
@@ -154,6 +155,14 @@ struct EditStory::Author {
         edit.added = -k;
         set = "n = n - " + count;
         break;
+      case 4:
+        if (!deletes) {
+          row.key = edit.own = "5" + own.substr(own.size() - 4);
+          edit.key_changed = true;
+          set = std::string(table.shown) + " = " + quoted(row.key);
+          break;
+        }
+        [[fallthrough]];
       default:
         deleted.insert(key);
         rows.erase(known);
@@ -161,7 +170,7 @@ struct EditStory::Author {
         return;
     }
     edit.image = row;
-    edit.sql = "UPDATE " + edit.table + " SET " + set + " WHERE " + put(table.where, "#", edit.key);
+    edit.sql = "UPDATE " + edit.table + " SET " + set + " WHERE " + put(table.where, "#", before);
   }
 
   void write_document(StoryEdit& edit, const std::string& own) {
@@ -170,6 +179,7 @@ struct EditStory::Author {
     if (roll(3) == 0) edit.key = "7";
     const bool fresh = !rows.contains({edit.table, edit.key});
     StoryRow& row = rows[{edit.table, edit.key}];
+    row.key = edit.key;
     row.a = edit.own = own;
     edit.a = true;
     edit.image = row;
@@ -235,12 +245,13 @@ std::optional<StoryRow> EditStory::outcome(const std::vector<const StoryEdit*>& 
   std::optional<StoryRow> row = before;
   for (const StoryEdit* const edit : of_row) {
     if (!edit->image) continue;
-    if (!row) row = StoryRow{{}, {}, {}, 0, edit->image->hi, edit->image->lo};
+    if (!row) row = StoryRow{edit->image->key, {}, {}, {}, 0, edit->image->hi, edit->image->lo};
     row->n += edit->added;
     row->hi = std::max(row->hi, edit->image->hi);
     row->lo = std::min(row->lo, edit->image->lo);
     if (edit->w) row->w = edit->image->w;
-    const bool whole = !by_column_ && (edit->a || edit->b);
+    const bool whole = !by_column_ && (edit->a || edit->b || edit->key_changed);
+    if (edit->key_changed || whole) row->key = edit->image->key;
     if (edit->a || whole) row->a = edit->image->a;
     if (edit->b || whole) row->b = edit->image->b;
   }
@@ -268,7 +279,9 @@ std::string EditStory::expected() const {
     }
   }
   std::string text;
-  for (const auto& [key, row] : rows) text += line(key.first, key.second, row);
+  Rows sorted;
+  for (const auto& [key, row] : rows) sorted[{key.first, row.key}] = row;
+  for (const auto& [key, row] : sorted) text += line(key.first, row);
   return text + families;
 }
 
@@ -278,20 +291,22 @@ std::string EditStory::found(const Database& db) {
     Statement each = db.prepare("SELECT " + std::string(table.shown) +
                                 ", a, b, w, n, hi, lo FROM " + table.name);
     while (each.step()) {
-      rows.push_back({{table.name, each.column_text(0)},
-                      {each.column_text(1), each.column_text(2), each.column_text(3),
-                       each.column_int(4), each.column_int(5), each.column_int(6)}});
+      rows.push_back(
+          {{table.name, each.column_text(0)},
+           {each.column_text(0), each.column_text(1), each.column_text(2), each.column_text(3),
+            each.column_int(4), each.column_int(5), each.column_int(6)}});
     }
   }
   Statement documents = db.prepare("SELECT rowid, a FROM story_doc");
   while (documents.step()) {
     StoryRow row;
+    row.key = documents.column_text(0);
     row.a = documents.column_text(1);
     rows.push_back({{kDocuments, documents.column_text(0)}, row});
   }
   std::ranges::sort(rows, {}, [](const auto& one) { return one.first; });
   std::string text;
-  for (const auto& [key, row] : rows) text += line(key.first, key.second, row);
+  for (const auto& [key, row] : rows) text += line(key.first, row);
   Statement families = db.prepare(
       "SELECT a.who, c.who FROM story_auto a LEFT JOIN story_child c ON c.parent = a.id"
       " ORDER BY a.who, c.who");
@@ -305,13 +320,15 @@ std::string EditStory::found(const Database& db) {
 bool EditStory::is_overwritten(const StoryEdit& edit) const {
   bool a = !edit.a;
   bool b = !edit.b;
+  bool key = !edit.key_changed || edit.a;
   for (const StoryEdit& later : edits_) {
     if (later.at <= edit.at || later.node != edit.node) continue;
     if (later.table != edit.table || later.key != edit.key) continue;
     a = a || later.a || !later.image;
     b = b || later.b || !later.image;
+    key = key || later.key_changed || !later.image;
   }
-  return a && b;
+  return a && b && key;
 }
 
 std::string EditStory::missing(const Database& db) const {

@@ -15,9 +15,9 @@
 
 namespace csa::test {
 
-// The columns that each of the story's tables has behind its key; of a document `a` alone.
+// The columns of each of the story's tables; of a document `key` and `a` alone.
 struct StoryRow {
-  std::string a, b, w;
+  std::string key, a, b, w;
   std::int64_t n = 0, hi = 0, lo = 0;
 };
 
@@ -25,10 +25,10 @@ struct StoryEdit {
   std::int64_t at = 0;   // ascending, none twice
   std::size_t node = 0;  // 0, 1, ...
   std::string sql;
-  std::string own;  // the text that it writes, nobody else's; empty: none
-  std::string table, key;
+  std::string own;                // the text that it writes, nobody else's; empty: none
+  std::string table, key;         // that the row had first
   std::optional<StoryRow> image;  // the row at the node afterwards; nothing: it was deleted
-  bool a = false, b = false, w = false;
+  bool key_changed = false, a = false, b = false, w = false;
   std::int64_t added = 0;  // to n
 };
 

@@ -21,8 +21,8 @@ constexpr ReplayResult kParked = ReplayResult::kParked;
 constexpr const char* kShop = R"(
   CREATE TABLE item (id INTEGER PRIMARY KEY, code TEXT UNIQUE, name TEXT,
                      stock INTEGER CHECK (stock >= 0));
-  CREATE TABLE line (id INTEGER PRIMARY KEY, item INTEGER NOT NULL REFERENCES item ON DELETE CASCADE,
-                     pieces INTEGER);
+  CREATE TABLE line (id INTEGER PRIMARY KEY,
+                     item INTEGER NOT NULL REFERENCES item ON DELETE CASCADE, pieces INTEGER);
   CREATE TABLE note (text TEXT);
   INSERT INTO item VALUES (1, 'bolt', 'bolt', 10), (2, 'nut', 'nut', 10), (3, 'rod', 'rod', 10);
 )";

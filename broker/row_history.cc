@@ -1,0 +1,65 @@
+#include "broker/row_history.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace csa {
+namespace {
+
+bool has_bit(const Bytes& mask, std::size_t column) {
+  return column / 8 < mask.size() && ((std::uint32_t{mask[column / 8]} >> (column % 8)) & 1U) != 0;
+}
+
+void raise(Edit& known, const Edit& edit) {
+  if (is_earlier(known, edit)) known = edit;
+}
+
+}  // namespace
+
+RowHistory::RowHistory(bool all_known, const Edit& older, const NodeId& node)
+    : older_(older), node_(node), all_since_(all_known) {
+  edits_.all_known = all_known;
+  edits_.last = older;
+}
+
+void RowHistory::add(const Touch& touch) {
+  edits_.known = true;
+  raise(edits_.last, touch.edit);
+  const bool changes = std::ranges::any_of(touch.mask, [](std::uint8_t bits) { return bits != 0; });
+  if (touch.edit.node != node_ && (changes || touch.op == TouchOp::kBorn)) {
+    edits_.by_others = true;
+  }
+  if (touch.op == TouchOp::kBorn) {
+    // Without a deletion before it, it is the row that the journal has inserted too.
+    edits_.born = edits_.born || deleted_ || !all_since_;
+    edits_.columns.clear();
+    edits_.whole = edits_.last;
+  }
+  if (touch.op == TouchOp::kGone) {
+    deleted_ = deleted_ || touch.edit.node != node_;
+    // Else it was deleted on both sides.
+    if (!std::exchange(edits_.absent, true)) edits_.gone = touch.content;
+  } else if (touch.op != TouchOp::kChanged) {
+    edits_.absent = false;
+    edits_.gone.reset();
+  }
+  for (std::size_t i = 0; i < touch.mask.size() * 8; ++i) {
+    if (!has_bit(touch.mask, i)) continue;
+    if (edits_.columns.size() <= i) edits_.columns.resize(i + 1, edits_.whole.value_or(older_));
+    raise(edits_.columns[i], touch.edit);
+  }
+  if (!edits_.entries.empty() && edits_.entries.back() == touch.seq) return;
+  if (edits_.entries.size() < RowEdits::kEntriesMax) {
+    edits_.entries.push_back(touch.seq);
+  } else {
+    edits_.all_known = false;
+  }
+}
+
+RowEdits RowHistory::take(const Edit& floor) {
+  if (!edits_.known) edits_.last = floor;
+  if (!edits_.whole) edits_.whole = edits_.known ? older_ : floor;
+  return std::move(edits_);
+}
+
+}  // namespace csa
