@@ -138,7 +138,7 @@ Status Journal::prove_gap(std::uint64_t from, std::uint64_t to) const {
 }
 
 Result<std::vector<Replay>> Journal::read(std::uint64_t after, std::uint64_t offset,
-                                          std::size_t max_bytes) const {
+                                          std::size_t max_bytes, bool gaps) const {
   std::vector<Replay> parts;
   std::size_t bytes = 0;
   const auto first = unsigned_of(db_.query_int("SELECT min(entry) FROM csa_journal").value_or(0));
@@ -159,7 +159,7 @@ Result<std::vector<Replay>> Journal::read(std::uint64_t after, std::uint64_t off
     before.bind(1, signed_of(counter));
     if (before.step()) replay.previous = unsigned_of(before.column_int(0));
     before.reset();
-    if (offset == 0) CSA_TRY(prove_gap(replay.previous, counter));
+    if (offset == 0 && !gaps) CSA_TRY(prove_gap(replay.previous, counter));
     // Parts are of one size, but for the last.
     std::uint64_t number = offset / limits::kPieceMax;
     std::uint64_t at = number * limits::kPieceMax;

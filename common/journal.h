@@ -42,9 +42,10 @@ class Journal {
   [[nodiscard]] Result<std::optional<JournalHeader>> find(std::uint64_t counter) const;
   // What to send next: entries without an answer behind counter `after`, the first of them from
   // byte `offset` on, in parts of at most kPieceMax, at most `max_bytes` together but one part at
-  // least. kDamaged: an entry's bytes are not what was written; the sentence names it.
+  // least. kDamaged: an entry's bytes are not what was written, or one is missing before it; the
+  // sentence names it. `gaps`: what is missing is no error.
   [[nodiscard]] Result<std::vector<Replay>> read(std::uint64_t after, std::uint64_t offset,
-                                                 std::size_t max_bytes) const;
+                                                 std::size_t max_bytes, bool gaps = false) const;
   // The entry has its outcome; kept until clear(). Idempotent. Inside a transaction.
   void mark_answered(const Replayed& answer, JournalState& state) const;
   // The inverse of every change, newest first, to `take` until it fails. Memory is bounded by a few

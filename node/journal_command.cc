@@ -113,6 +113,9 @@ Status print_entries(const Database& db, Printer& printer) {
     if (!read && std::exchange(bytes, 1) != 1) continue;  // which of them?
     if (!read) {
       if (damage) damage = read.error();
+      read = journal.read(after, offset, bytes, true);  // one is missing, this one is there
+    }
+    if (!read) {
       Statement next =
           db.prepare("SELECT min(entry) FROM csa_journal WHERE entry > ?1 AND answered = 0");
       next.bind(1, static_cast<std::int64_t>(after));
