@@ -9,6 +9,7 @@
 #include "node/backend.h"
 #include "node/guest.h"
 #include "node/joining.h"
+#include "node/known_outcome.h"
 #include "node/owner_lock.h"
 #include "node/read_only.h"
 #include "node/results.h"
@@ -179,6 +180,10 @@ WriteResult Client::outcome(std::string_view tx, milliseconds timeout) {
                                        "'" + std::string(tx) + "' is no TX: NODE:N is expected");
     result.code = "sql";
     return result;
+  }
+  // What was made offline only this replica knows.
+  if (std::optional<WriteResult> known = known_outcome(impl_->options_.replica, *id)) {
+    return std::move(*known);
   }
   return submit_and_wait(*impl_->backend_, OutcomeGet{*id}, timeout);
 }

@@ -140,8 +140,13 @@ struct WriteResult {
   std::vector<std::string> columns;  // of RETURNING or SELECT
   std::vector<Row> rows;
   std::uint64_t pending = 0;  // kJournaled: offline transactions that wait, this one included
-  std::string code;           // kRejected: constraint, sql, forbidden, limit, timeout, busy, expect
+  // kRejected: constraint, sql, forbidden, limit, timeout, busy, expect; conflict: it was journaled
+  // and lost, and lies in the inbox
+  std::string code;
   std::string message;
+  // Of a journaled transaction that was handed over, when Client::outcome() asks: applied, merged,
+  // superseded, split, parked, stood, offered; `message` says why.
+  std::string outcome;
   std::uint32_t statement = 0;  // kRejected: which statement of the call, from 0
 };
 
@@ -213,7 +218,8 @@ class Client {
   // stay. Rules that hold already are committed without effect, so that every installation may call
   // it at start. The result's rows are all rules after it. Needs a broker.
   [[nodiscard]] WriteResult set_rules(std::string_view rules, WriteOptions options = {});
-  // What became of a write, by WriteResult::tx; asks the broker. kUnknown: it has none.
+  // What became of a write, by WriteResult::tx: what this replica knows, else the broker is asked.
+  // kUnknown: it has none.
   [[nodiscard]] WriteResult outcome(std::string_view tx, std::chrono::milliseconds timeout);
 
   [[nodiscard]] ClientStatus status();

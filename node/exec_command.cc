@@ -2,6 +2,8 @@
 #include <iostream>
 
 #include "node/commands.h"
+#include "node/known_outcome.h"
+#include "node/owner_lock.h"
 
 namespace csa {
 namespace {
@@ -51,6 +53,12 @@ int exec_command(const NodeOptions& options) {
 }
 
 int outcome_command(const NodeOptions& options) {
+  std::string path = options.client.replica;
+  if (path.empty()) path = default_replica_path(options.client.group);
+  const std::optional<TxId> tx = parse_tx_id(options.tx);
+  if (const auto known = tx ? known_outcome(path, *tx) : std::nullopt) {
+    return finish(options, *known);  // needs no broker
+  }
   OpenedClient opened = join(options);
   if (!opened.client) return report(opened.failure);
   const WriteResult result = opened.client->outcome(options.tx, options.timeout);

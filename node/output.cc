@@ -139,6 +139,7 @@ std::string exec_json(const WriteResult& r) {
   switch (r.status) {
     case WriteResult::Status::kCommitted:
       json = {{"status", "committed"}, {"seq", r.seq}, {"changes", r.changes}};
+      if (!r.outcome.empty()) json = {{"status", "committed"}, {"seq", r.seq}};
       break;
     case WriteResult::Status::kJournaled:
       json = {{"status", "journaled"}, {"pending", r.pending}, {"changes", r.changes}};
@@ -157,7 +158,11 @@ std::string exec_json(const WriteResult& r) {
       json = {{"status", "unknown"}, {"tx", r.tx}, {"message", r.message}};
       return to_line(json);
   }
-  if (r.status == WriteResult::Status::kCommitted || r.status == WriteResult::Status::kJournaled) {
+  if (!r.outcome.empty()) {
+    json["outcome"] = r.outcome;
+    json["reason"] = r.message;
+  } else if (r.status == WriteResult::Status::kCommitted ||
+             r.status == WriteResult::Status::kJournaled) {
     json["last_insert_rowid"] = nullptr;
     if (r.last_insert_rowid) json["last_insert_rowid"] = *r.last_insert_rowid;
     if (!r.visible) json["visible"] = false;
@@ -178,6 +183,12 @@ std::string exec_json(const WriteResult& r) {
 }
 
 std::string exec_sentence(const WriteResult& r) {
+  if (!r.outcome.empty()) {
+    std::string text = "made offline; " + r.outcome + ", seq " + std::to_string(r.seq);
+    if (!r.message.empty()) text += ": " + r.message;
+    if (r.status == WriteResult::Status::kRejected) text += "; see csa-admin conflicts list";
+    return text;
+  }
   switch (r.status) {
     case WriteResult::Status::kCommitted: {
       std::string text = std::to_string(r.changes) + (r.changes == 1 ? " row" : " rows") +

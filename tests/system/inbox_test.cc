@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 
 #include "common/sqlite.h"
@@ -196,6 +197,22 @@ TEST_CASE(
   CHECK(last["old"]["name"] == "bolt");
   CHECK(last["new"]["name"] == "screw");
   CHECK(run(place.node("a.db", {"journal"})).out.find("bolt → screw") != std::string::npos);
+  // Of a journal that lacks one, the others are shown, and that.
+  for (const std::string file : {".db", ".db-wal"}) {
+    const std::string from = place.file("a" + file);
+    if (std::filesystem::exists(from)) std::filesystem::copy(from, place.file("b" + file));
+  }
+  {
+    const Database damaged(place.file("b.db"), Database::Mode::kReadWrite);
+    damaged.exec(
+        "DELETE FROM csa_journal WHERE entry ="
+        " (SELECT entry FROM csa_journal ORDER BY entry LIMIT 1 OFFSET 1)");
+  }
+  const Finished rest = run(place.node("b.db", {"journal", "--json"}));
+  CHECK(rest.code == 7);
+  CHECK(rest.err.find("header is missing") != std::string::npos);
+  CHECK(json::parse(rest.out).size() == 3);
+  CHECK(json::parse(rest.out).back() == last);
 
   broker.emplace(place.serve(ready));
   const std::unique_ptr<Client> client = place.client("a.db");
@@ -205,6 +222,51 @@ TEST_CASE(
       json::parse(run(place.node("a.db", {"journal", "--outcomes", "--json"})).out);
   CHECK(outcomes.size() == 4);
   for (const json& one : outcomes) CHECK(one["outcome"] == "applied");
+}
+
+TEST_CASE("csa-node outcome: of an offline write, journaled, then what became of it, no broker") {
+  Place place;
+  place.create(
+      "CREATE TABLE part (id INTEGER PRIMARY KEY, name TEXT UNIQUE);"
+      "INSERT INTO part VALUES (1, 'bolt')");
+  Ready ready;
+  std::optional<Program> broker(place.serve(ready));
+  REQUIRE(place.client("a.db")->wait_for(ClientState::kLive, kPatience));
+  CHECK(run(place.node("b.db", {"exec", "INSERT INTO part VALUES (2, 'nut')"})).code == 0);
+  const auto stop = [&] {
+    broker->kill();
+    broker.reset();
+  };
+  stop();
+  std::vector<std::string> txs;
+  for (const char* const sql :
+       {"INSERT INTO part VALUES (3, 'pin')", "INSERT INTO part VALUES (4, 'nut')"}) {
+    const Finished done =
+        run(place.node("a.db", {"exec", "--json", "--discovery-timeout", "100ms", sql}));
+    txs.push_back(json::parse(done.out)["tx"]);
+  }
+  const auto outcome = [&](std::size_t i, int code) {
+    const Finished done = run(place.node("a.db", {"outcome", "--json", txs[i]}));
+    CHECK_MESSAGE(done.code == code, done.err);
+    return json::parse(done.out);
+  };
+  CHECK(outcome(0, 0)["status"] == "journaled");
+  CHECK(outcome(1, 0)["pending"] == 2);
+  broker.emplace(place.serve(ready));
+  {
+    const std::unique_ptr<Client> client = place.client("a.db");
+    REQUIRE(eventually([&] { return client->status().pending == 0; }));
+    REQUIRE(client->wait_for(ClientState::kLive, kPatience));
+    CHECK(client->outcome(txs[1], kPatience).outcome == "parked");
+  }
+  stop();
+  CHECK(outcome(0, 0)["outcome"] == "applied");
+  const json lost = outcome(1, 5);
+  CHECK(lost["code"] == "conflict");
+  CHECK(lost["outcome"] == "parked");
+  CHECK(lost["reason"].get<std::string>().find("UNIQUE") != std::string::npos);
+  const Finished told = run(place.node("a.db", {"outcome", txs[1]}));
+  CHECK(told.err.find("csa-admin conflicts list") != std::string::npos);
 }
 
 }  // namespace csa::system_test

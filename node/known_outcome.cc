@@ -1,0 +1,72 @@
+#include "node/known_outcome.h"
+
+#include <utility>
+
+#include "common/journal.h"
+#include "common/sqlite.h"
+#include "common/store_meta.h"
+#include "node/read_only.h"
+#include "node/results.h"
+
+namespace csa {
+namespace {
+
+// What a transaction of the journal came to at the master.
+std::optional<WriteResult> find_decided(const Database& db, const TxId& tx) {
+  Statement row =
+      db.prepare("SELECT result, seq, text FROM csa_journal_outcome WHERE counter = ?1");
+  row.bind(1, signed_of(tx.counter));
+  if (!row.step()) return std::nullopt;
+  WriteResult result;
+  result.outcome = row.column_text(0);
+  result.seq = unsigned_of(row.column_int(1));
+  result.message = row.column_text(2);
+  const bool has_effect = result.outcome != to_string(ReplayResult::kSuperseded) &&
+                          result.outcome != to_string(ReplayResult::kParked) &&
+                          result.outcome != to_string(ReplayResult::kOffered);
+  result.status = has_effect ? WriteResult::Status::kCommitted : WriteResult::Status::kRejected;
+  if (!has_effect) result.code = "conflict";
+  return result;
+}
+
+std::optional<WriteResult> find_waiting(const Database& db, const TxId& tx) {
+  const Journal journal(db);
+  const Result<std::optional<JournalHeader>> entry = journal.find(tx.counter);
+  if (!entry || !*entry) return std::nullopt;
+  WriteResult result;
+  result.status = WriteResult::Status::kJournaled;
+  result.changes = (*entry)->changes;
+  result.last_insert_rowid = (*entry)->last_insert_rowid;
+  result.pending =
+      unsigned_of(db.query_int("SELECT count(*) FROM csa_journal WHERE answered = 0").value_or(0));
+  return result;
+}
+
+std::optional<WriteResult> find(const Database& db, const NodeId& node, const TxId& tx) {
+  if (tx.node == node) {
+    if (std::optional<WriteResult> decided = find_decided(db, tx)) return decided;
+    if (std::optional<WriteResult> waiting = find_waiting(db, tx)) return waiting;
+  }
+  const std::optional<Outcome> known = OutcomeTable(db).find(tx);
+  const auto* const ack = known ? std::get_if<Ack>(&known->answer) : nullptr;
+  if (ack == nullptr) return std::nullopt;
+  return to_result(*ack, true);
+}
+
+}  // namespace
+
+std::optional<WriteResult> known_outcome(const std::string& replica, const TxId& tx) {
+  const Result<ReplicaGlance> glance = glance_at_replica(replica);
+  if (!glance || !glance->db) return std::nullopt;
+  try {
+    const Database db(replica, Database::Mode::kReadOnly);
+    sqlite3_db_config(db.handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+    std::optional<WriteResult> result = find(db, glance->node, tx);
+    if (result) result->tx = to_string(tx);
+    return result;
+  } catch (const SqliteError&) {
+    return std::nullopt;  // the broker can tell
+  }
+}
+
+}  // namespace csa
