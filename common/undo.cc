@@ -27,6 +27,7 @@ Status undo_changes(const StoredChanges& changes, const TakeChange& take) {
   std::vector<Start> starts;
   ChangeReader reader;
   for (std::uint64_t offset = 0; offset < changes.size;) {
+    reader.feed({});  // keeps the rest alone
     starts.push_back({reader, offset});
     const Bytes bytes = changes.read(offset);
     if (bytes.empty()) return changes.unreadable("a part is missing");

@@ -24,9 +24,7 @@ std::string folder_of(const std::string& path) {
 
 void configure(const Database& db) {
   // Somebody was told that it is kept: it is on the disk before that.
-  db.exec(
-      "PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA wal_autocheckpoint=0;"
-      "PRAGMA temp_store=MEMORY");
+  db.exec("PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA wal_autocheckpoint=0");
   set(db, SQLITE_DBCONFIG_DEFENSIVE, 1);
   set(db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0);
   set(db, SQLITE_DBCONFIG_ENABLE_FTS3_TOKENIZER, 0);
