@@ -83,14 +83,6 @@ Row content_of(const RowIdentity& name) {
   return content;
 }
 
-// Who reads the index, since when.
-struct Asker {
-  NodeId node;
-  Seq after;
-  std::uint64_t schema_version = 0;
-  bool all_known = false;
-  Edit older;
-};
 // How many changes of its key by one node a row is followed back over.
 constexpr int kRenamedMax = 64;
 
@@ -107,7 +99,7 @@ struct EditIndex::Impl {
   [[nodiscard]] const std::vector<KeyFold>& folds_of(const std::string& table);
   [[nodiscard]] std::optional<RowIdentity> name_of(const std::optional<Row>& content,
                                                    const std::string& table);
-  [[nodiscard]] std::optional<RowIdentity> read_row(const Asked& asked, const Asker& asker,
+  [[nodiscard]] std::optional<RowIdentity> read_row(const Asked& asked, const HistoryAsker& asker,
                                                     RowHistory& history,
                                                     std::optional<RowIdentity>& moved);
 
@@ -120,7 +112,8 @@ struct EditIndex::Impl {
   std::int64_t n = 0;                                 // of its touches
   std::set<Id128> came_back;                          // in it
   std::map<std::string, std::vector<KeyFold>> folds;  // by table
-  Seq from{1}, to{0};                                 // entries that are read; none where to < from
+  LongHistories histories;
+  Seq from{1}, to{0};  // entries that are read; none where to < from
   Edit floor;
   // Whose the entries `headers_from` to `headers_to` are: the last of them is `writer`'s, and
   // `other` the last that is not.
@@ -145,6 +138,7 @@ void EditIndex::Impl::cover(Seq first, Seq last) {
         " (seq) WHERE t.row = ?1 AND (t.seq, t.n) > (?2, ?3) ORDER BY t.seq, t.n");
     changed = index->prepare("SELECT changed FROM entry WHERE seq = ?1");
     among = index->prepare("SELECT 1 FROM touch WHERE row = ?1 AND seq = ?2 LIMIT 1");
+    histories.clear();
     from = first;
     to = Seq{first.value - 1};
     floor = Edit{};
@@ -282,11 +276,17 @@ bool EditIndex::others_wrote(Seq after, const NodeId& node, const Meta& head) {
 }
 
 // Returns instead what the row was called before, where who asks has changed that to the asked key.
-std::optional<RowIdentity> EditIndex::Impl::read_row(const Asked& asked, const Asker& asker,
+std::optional<RowIdentity> EditIndex::Impl::read_row(const Asked& asked, const HistoryAsker& asker,
                                                      RowHistory& history,
                                                      std::optional<RowIdentity>& moved) {
   const Id128 name = hash_of(asked.row);
-  std::optional<Place> place = Place{name, asker.after, std::numeric_limits<std::int64_t>::max()};
+  const LongHistories::Kept* const kept = asked.was_its_key ? nullptr : histories.find(name, asker);
+  if (kept != nullptr) history = kept->history;
+  Place last = kept != nullptr ? Place{name, kept->seq, kept->n}
+                               : Place{name, asker.after, std::numeric_limits<std::int64_t>::max()};
+  std::size_t read = 0;
+  bool moves = asked.was_its_key;
+  std::optional<Place> place = last;
   for (bool arrives = false; place;) {
     touches.bind_blob(1, place->row.bytes).bind(2, signed_of(place->seq.value)).bind(3, place->n);
     const bool first_name = place->row == name && !arrives;
@@ -295,6 +295,9 @@ std::optional<RowIdentity> EditIndex::Impl::read_row(const Asked& asked, const A
       Touch touch = touch_of(touches, asker.schema_version);
       const bool own = touch.edit.node == asker.node;
       const bool arrived = std::exchange(arrives, false);
+      last = {name, touch.seq, touch.n};
+      ++read;
+      moves = moves || is_move(touch.op);
       if (is_move(touch.op)) {
         std::optional<RowIdentity> called = name_of(touch.content, asked.row.table);
         touch.content.reset();
@@ -310,7 +313,7 @@ std::optional<RowIdentity> EditIndex::Impl::read_row(const Asked& asked, const A
         const bool back = !called || hash_of(*called) == name;
         arrives = back || !own || asked.was_its_key;
         // For who has moved the row, what its old name means after that is another one.
-        if (!arrives) history = RowHistory(asker.all_known, asker.older, asker.node);
+        if (!arrives) history = RowHistory(asker);
         moved = back || !arrives ? std::nullopt : std::move(called);
         place = Place{moved ? hash_of(*moved) : name, touch.seq, touch.n};
         continue;
@@ -319,6 +322,7 @@ std::optional<RowIdentity> EditIndex::Impl::read_row(const Asked& asked, const A
     }
     touches.reset();
   }
+  if (!moves && read > 0) histories.keep(name, {asker, history, last.seq, last.n}, read);
   return std::nullopt;
 }
 
@@ -329,9 +333,10 @@ EditIndex::RowEdits EditIndex::edits(Asked asked, Seq after, const Meta& head, c
   // What is older than the log was edited before its oldest entry was committed; what was not
   // changed since `after` is older than any edit of whoever knew it.
   const bool all_known = after.next() >= head.floor;
-  const Asker asker{node, after, head.schema_version, all_known, all_known ? Edit{} : impl.floor};
+  const HistoryAsker asker{node, after, head.schema_version, all_known,
+                           all_known ? Edit{} : impl.floor};
   for (int i = 0; i < kRenamedMax; ++i) {
-    RowHistory history(all_known, asker.older, node);
+    RowHistory history(asker);
     std::optional<RowIdentity> moved;
     std::optional<RowIdentity> before = impl.read_row(asked, asker, history, moved);
     if (!before) {
@@ -341,7 +346,7 @@ EditIndex::RowEdits EditIndex::edits(Asked asked, Seq after, const Meta& head, c
     }
     asked = {std::move(*before), true};
   }
-  return RowHistory(false, impl.floor, node).take(impl.floor);
+  return RowHistory({node, after, head.schema_version, false, impl.floor}).take(impl.floor);
 }
 
 EditIndex::Overlap EditIndex::overlap(Seq seq, const std::vector<Id128>& rows) {
@@ -366,6 +371,7 @@ void EditIndex::touch(const RowIdentity& row, TouchOp op, const Bytes& mask) {
 
 void EditIndex::forget() {
   Impl& impl = *impl_;
+  impl.histories.clear();
   impl.from = Seq{1};
   impl.to = Seq{0};
   impl.headers_from = Seq{1};

@@ -41,6 +41,7 @@ struct Edit {
   WallTime time;
   std::uint32_t error_ms = 0;
   NodeId node;
+  bool operator==(const Edit&) const = default;
 };
 
 // By (time, NodeId).

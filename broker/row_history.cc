@@ -10,16 +10,19 @@ bool has_bit(const Bytes& mask, std::size_t column) {
   return column / 8 < mask.size() && ((std::uint32_t{mask[column / 8]} >> (column % 8)) & 1U) != 0;
 }
 
+constexpr std::size_t kLong = 16;       // touches
+constexpr std::size_t kKeptMax = 4096;  // rows
+
 void raise(Edit& known, const Edit& edit) {
   if (is_earlier(known, edit)) known = edit;
 }
 
 }  // namespace
 
-RowHistory::RowHistory(bool all_known, const Edit& older, const NodeId& node)
-    : older_(older), node_(node), all_since_(all_known) {
-  edits_.all_known = all_known;
-  edits_.last = older;
+RowHistory::RowHistory(const HistoryAsker& asker)
+    : older_(asker.older), node_(asker.node), all_since_(asker.all_known) {
+  edits_.all_known = asker.all_known;
+  edits_.last = asker.older;
 }
 
 void RowHistory::add(const Touch& touch) {
@@ -60,6 +63,19 @@ RowEdits RowHistory::take(const Edit& floor) {
   if (!edits_.known) edits_.last = floor;
   if (!edits_.whole) edits_.whole = edits_.known ? older_ : floor;
   return std::move(edits_);
+}
+
+const LongHistories::Kept* LongHistories::find(const Id128& row, const HistoryAsker& asker) const {
+  const auto kept = kept_.find({asker.node, row});
+  return kept == kept_.end() || kept->second.asker != asker ? nullptr : &kept->second;
+}
+
+void LongHistories::keep(const Id128& row, Kept kept, std::size_t read) {
+  const std::pair key(kept.asker.node, row);
+  const auto known = kept_.find(key);
+  if (known == kept_.end() && read < kLong) return;
+  if (known == kept_.end() && kept_.size() >= kKeptMax) kept_.clear();
+  kept_.insert_or_assign(key, std::move(kept));
 }
 
 }  // namespace csa

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "broker/merge_row.h"
@@ -41,11 +43,20 @@ struct Touch {
   std::optional<Row> content;  // where the columns are still those
 };
 
+// Who asks, and what he knew the row by.
+struct HistoryAsker {
+  NodeId node;
+  Seq after;
+  std::uint64_t schema_version = 0;
+  bool all_known = false;  // the log reaches back to `after`
+  Edit older;              // than the first touch, if that is known
+  bool operator==(const HistoryAsker&) const = default;
+};
+
 // Touches of one row, in their order, into what they come to.
 class RowHistory {
  public:
-  // `older`: than the first touch, if that is known; `node`: who asks.
-  RowHistory(bool all_known, const Edit& older, const NodeId& node);
+  explicit RowHistory(const HistoryAsker& asker);
   void add(const Touch& touch);
   // `floor`: of what is not in the log any more.
   [[nodiscard]] RowEdits take(const Edit& floor);
@@ -56,6 +67,26 @@ class RowHistory {
   RowEdits edits_;
   bool all_since_;
   bool deleted_ = false;
+};
+
+// Histories of rows that were touched many times, with where they end: a row that every transaction
+// of a long journal changes is not read from its first touch on for each of them.
+class LongHistories {
+ public:
+  struct Kept {
+    HistoryAsker asker;
+    RowHistory history;
+    Seq seq;  // of the last touch in it, the n-th of that entry
+    std::int64_t n = 0;
+  };
+  // nullptr: none for this asker. Valid until the next call of keep() or clear().
+  [[nodiscard]] const Kept* find(const Id128& row, const HistoryAsker& asker) const;
+  // `read`: how many touches that took; few are not worth it.
+  void keep(const Id128& row, Kept kept, std::size_t read);
+  void clear() { kept_.clear(); }
+
+ private:
+  std::map<std::pair<NodeId, Id128>, Kept> kept_;
 };
 
 }  // namespace csa
