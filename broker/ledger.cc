@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "broker/ledger_impl.h"
+#include "broker/ledger_rules.h"
 #include "common/limits.h"
 #include "common/schema.h"
 
@@ -54,10 +55,11 @@ std::string spill_folder(const LedgerOptions& options, const std::string& databa
 
 enum class GroupKind : std::uint8_t { kWrites, kMigration, kReplays };
 
-GroupKind kind_of(const WriteJob& job) {
+GroupKind kind_of(const Database& db, const WriteJob& job) {
   if (std::holds_alternative<Migrate>(job.request)) return GroupKind::kMigration;
   const auto* const conflict = std::get_if<Conflict>(&job.request);
-  const bool recovers = conflict != nullptr && conflict->verb == ConflictVerb::kRecover;
+  const bool recovers = conflict != nullptr &&
+                        (conflict->verb == ConflictVerb::kRecover || restores_whole(db, *conflict));
   return recovers || std::holds_alternative<Replay>(job.request) ? GroupKind::kReplays
                                                                  : GroupKind::kWrites;
 }
@@ -139,8 +141,8 @@ CommitResult Ledger::Impl::commit(const std::vector<WriteJob>& jobs) {
   while (begin < jobs.size()) {
     std::size_t end = begin + 1;
     // A migration is a group of its own, replays are among themselves.
-    while (kind_of(jobs[begin]) != GroupKind::kMigration && end < jobs.size() &&
-           kind_of(jobs[end]) == kind_of(jobs[begin])) {
+    while (kind_of(db, jobs[begin]) != GroupKind::kMigration && end < jobs.size() &&
+           kind_of(db, jobs[end]) == kind_of(db, jobs[begin])) {
       ++end;
     }
     commit_range(batch, begin, end, result);
@@ -165,7 +167,7 @@ CommitResult Ledger::Impl::commit(const std::vector<WriteJob>& jobs) {
 // committed by itself, the guilty one answered, and the rest goes on: nothing runs more than twice.
 void Ledger::Impl::commit_range(Batch& batch, std::size_t begin, std::size_t end,
                                 CommitResult& result) {
-  const RulesOff off(db, kind_of(batch.jobs[begin]));
+  const RulesOff off(db, kind_of(db, batch.jobs[begin]));
   std::size_t stop = end;
   while (begin < end) {
     std::optional<std::size_t> guilty;

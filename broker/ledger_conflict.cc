@@ -1,17 +1,7 @@
 // The inbox's part of ledger_rules.h.
-#include <algorithm>
 #include <array>
-#include <nlohmann/json.hpp>
 
-#include "broker/edits.h"
 #include "broker/ledger_rules.h"
-#include "broker/merge_inbox.h"
-#include "broker/merge_table.h"
-#include "broker/merge_values.h"
-#include "broker/merge_virtual.h"
-#include "common/check.h"
-#include "common/codec.h"
-#include "common/limits.h"
 #include "common/undefended.h"
 
 namespace csa {
@@ -22,11 +12,19 @@ using Done = std::variant<CallEffect, Rejection>;
 constexpr std::array kShown = {"id",        "seq",   "time",   "node",     "hostname",
                                "table",     "key",   "op",     "rule",     "decision",
                                "reason",    "base",  "broker", "node_row", "broker_time",
-                               "node_time", "close", "state"};
+                               "node_time", "close", "state",  "counter",  "bundle"};
 constexpr std::size_t kWideFrom = 11;  // base, broker, node_row
 constexpr std::size_t kWideTo = 13;
 
+constexpr std::size_t kToldMax = 1000;
+
 Rejection rejected(std::string why) { return {NackCode::kSql, std::move(why), 0, true}; }
+
+std::string name_of(std::int64_t id) { return "conflict " + std::to_string(id); }
+
+std::string missing(std::int64_t id) {
+  return "there is no " + name_of(id) + "; csa-admin conflicts lists them";
+}
 
 std::size_t size_of(const Value& value) {
   const auto* const text = std::get_if<Text>(&value);
@@ -44,7 +42,8 @@ CallEffect show(const Database& db, std::int64_t from, std::size_t rows_max) {
   effect.columns.assign(kShown.begin(), kShown.end());
   Statement rows = db.prepare(
       "SELECT id, seq, time, node, hostname, table_name, key, op, rule, decision, reason, base,"
-      " broker, node_row, broker_time, node_time, close, state FROM main.csa_conflicts"
+      " broker, node_row, broker_time, node_time, close, state, counter, bundle FROM "
+      "main.csa_conflicts"
       " WHERE id >= ?1 ORDER BY id");
   rows.bind(1, from);
   std::size_t bytes = 0;
@@ -62,210 +61,85 @@ CallEffect show(const Database& db, std::int64_t from, std::size_t rows_max) {
   return effect;
 }
 
-struct Kept {
-  std::string table, key, rule, decision, state;
-  Bytes hash, rows;
-};
-
-std::optional<Kept> find(const Database& db, std::int64_t id) {
-  Statement row = db.prepare(
-      "SELECT table_name, key, rule, decision, state, key_hash, rows FROM main.csa_conflicts"
-      " WHERE id = ?1");
-  row.bind(1, id);
-  if (!row.step()) return std::nullopt;
-  return Kept{row.column_text(0), row.column_text(1), row.column_text(2), row.column_text(3),
-              row.column_text(4), row.column_blob(5), row.column_blob(6)};
+Rejection unfit(const std::string& name, const std::string& why) {
+  return rejected(name + " cannot be restored: " + why);
 }
 
-// Puts the loser's version of one row back.
-class Restore {
- public:
-  Restore(const Database& db, const Kept& kept, MergeTable& table, MergeVirtual& virtuals)
-      : db_(db),
-        kept_(kept),
-        table_(table),
-        virtuals_(virtuals),
-        document_(virtuals.part_of(table.name()) == MergeVirtual::Part::kRows),
-        names_(table.column_names()),
-        rule_(db,
-              "SELECT rule FROM main.csa_rule WHERE table_name = ?1 COLLATE NOCASE AND"
-              " column_name = ?2 COLLATE NOCASE") {}
-
-  // Nothing: done, changes() tells how much.
-  [[nodiscard]] std::optional<std::string> run() {
-    Result<RowSet> versions = decode_rows(kept_.rows);
-    if (!versions || versions->rows.size() != 3) return "its rows cannot be read";
-    if (const std::optional<std::string> why = map(versions->columns)) return why;
-    // In the order of their keeping: base, master, node.
-    const Row& loser = versions->rows[kept_.decision == "node" ? 1 : 2];
-    const std::optional<RowIdentity> identity = identity_of(versions->rows);
-    if (!identity) return "the table's key is another one now";
-    const std::optional<MergeTable::Found> found = table_.find(*identity);
-    if (loser.empty()) {
-      if (!found) return std::nullopt;
-      if (document_) {
-        virtuals_.remove(table_.name(), std::get<std::int64_t>(found->key.at(0)));
-      } else {
-        table_.remove(found->key);
-      }
-      changes_ = 1;
-      return std::nullopt;
-    }
-    if (loser.size() != to_.size()) return "its rows cannot be read";
-    return write(loser, *identity, found, versions->rows[0]);
+// One row of [id] each that was restored, one of [nil, table, before, after] each that got another
+// number.
+CallEffect told(const RestoredWhole& restored) {
+  CallEffect effect;
+  effect.changes = restored.rows;
+  effect.columns = {"id", "table", "before", "after"};
+  for (const std::int64_t id : restored.ids) effect.rows.push_back({id, Null{}, Null{}, Null{}});
+  for (const KeyChange& key : restored.keys) {
+    effect.rows.push_back({Null{}, Text{key.table}, key.before, key.after});
   }
-  [[nodiscard]] std::int64_t changes() const { return changes_; }
+  if (effect.rows.size() > kToldMax) effect.rows.resize(kToldMax);
+  return effect;
+}
 
- private:
-  // Kept columns onto the present ones.
-  std::optional<std::string> map(const std::vector<std::string>& columns) {
-    for (const std::string& name : columns) {
-      const auto place = std::ranges::find(names_, name);
-      if (place == names_.end()) {
-        return "column " + name + " is not in table " + kept_.table + " any more";
-      }
-      to_.push_back(static_cast<std::size_t>(place - names_.begin()));
-    }
-    return std::nullopt;
+Done restore_alone(const RestorePlace& place, const KeptConflict& kept, const std::string& name) {
+  const Database& db = place.db;
+  MergeVirtual virtuals(db);
+  std::optional<TableInfo> info = virtuals.tree_info(kept.table);
+  if (!info) info = table_info(db, kept.table);
+  if (!info) return unfit(name, "table " + kept.table + " is not there any more");
+  // Documents are read from their shadow table.
+  std::optional<Undefended> undefended(std::in_place, db);
+  MergeTable table(db, std::move(*info));
+  undefended.reset();
+  if (table.is_shadow() && virtuals.part_of(kept.table) != MergeVirtual::Part::kRows) {
+    return rejected(name + " is inside the virtual table of " + kept.table +
+                    ": write it anew through that table");
   }
-
-  Row mapped(const Row& version, Row onto) const {
-    for (std::size_t i = 0; i < version.size() && i < to_.size(); ++i) onto[to_[i]] = version[i];
-    return onto;
-  }
-
-  // The key is kept as a hash; the version that has it names the row.
-  [[nodiscard]] std::optional<RowIdentity> identity_of(const std::vector<Row>& versions) const {
-    const ChangeTable& keys = table_.info().change_table;
-    const auto& columns = keys.declared_key.empty() ? keys.key_columns : keys.declared_key;
-    const auto fits = [this](const RowIdentity& row) {
-      return std::ranges::equal(hash_of(row).bytes, kept_.hash);
-    };
-    for (const Row& version : versions) {
-      if (version.empty() || columns.empty()) continue;
-      const RowIdentity identity = table_.identity(mapped(version, Row(names_.size(), Null{})), {});
-      if (fits(identity)) return identity;
-    }
-    const auto json = nlohmann::json::parse(kept_.key, nullptr, false);
-    if (!json.is_object() || json.size() != 1 || !json.begin()->is_number_integer()) return {};
-    for (const bool by_rowid : {false, true}) {
-      RowIdentity identity{keys.name, {json.begin()->get<std::int64_t>()}, by_rowid};
-      if (fits(identity)) return identity;
-    }
-    return std::nullopt;
-  }
-
-  // Columns that add up did not lose; of a transaction that did not run they are added now.
-  void keep_counted(Row& row, const MergeTable::Found& found, const Row& base) {
-    const bool ran = kept_.decision != "parked" && kept_.rule != kAtomicRule;
-    const Row before = mapped(base, Row(names_.size(), Null{}));
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      rule_.bind(1, table_.name()).bind(2, names_[i]);
-      const ColumnRule rule =
-          rule_.step() ? parse_column_rule(rule_.column_text(0)).value_or(ColumnRule::kTable)
-                       : ColumnRule::kTable;
-      rule_.reset();
-      if (!adds_up(rule)) continue;
-      const Value mine = std::exchange(row[i], found.row[i]);
-      if (ran || mine == before[i]) continue;
-      const Value* const old = base.empty() ? nullptr : &before[i];
-      row[i] = merge_values(rule, found.row[i], mine, old).value_or(mine);
-    }
-  }
-
-  std::optional<std::string> write(const Row& loser, const RowIdentity& identity,
-                                   const std::optional<MergeTable::Found>& found, const Row& base) {
-    if (!found) {
-      std::vector<bool> known(names_.size(), false);
-      for (const std::size_t column : to_) known[column] = true;
-      const bool hidden = table_.keyed_by_rowid() && !table_.rowid_column();
-      const std::optional<std::int64_t> rowid =
-          hidden ? std::optional(std::get<std::int64_t>(identity.key.at(0))) : std::nullopt;
-      const Row row = mapped(loser, Row(names_.size(), Null{}));
-      if (!base.empty()) come_back(identity);
-      if (document_) {
-        virtuals_.insert(table_.name(), row);
-      } else {
-        table_.insert(row, known, rowid);
-      }
-      changes_ = 1;
-      return std::nullopt;
-    }
-    Row row = mapped(loser, found->row);
-    keep_counted(row, *found, base);
-    std::vector<bool> changed(names_.size(), false);
-    for (std::size_t i = 0; i < row.size(); ++i) changed[i] = row[i] != found->row[i];
-    if (std::ranges::find(changed, true) == changed.end()) return std::nullopt;
-    if (document_) {
-      virtuals_.update(table_.name(), std::get<std::int64_t>(found->key.at(0)), row);
-    } else {
-      table_.update(found->key, row, changed);
-    }
-    changes_ = 1;
-    return std::nullopt;
-  }
-
-  // The row that was deleted, and none that has got its key: so it is for journals from before.
-  void come_back(RowIdentity row) {
-    if (virtuals_.part_of(table_.name()) == MergeVirtual::Part::kTree) {
-      row.table = virtuals_.tree_of(row.table).rowids;
-    }
-    const Bytes all((names_.size() + 7) / 8, 0xFF);
-    TouchMarks(db_).add(row, TouchOp::kBack, all);
-  }
-
-  const Database& db_;  // must outlive this
-  const Kept& kept_;    // must outlive this
-  MergeTable& table_;   // must outlive this
-  MergeVirtual& virtuals_;
-  const bool document_;  // of a full-text table, to be written through that
-  const std::vector<std::string> names_;
-  Statement rule_;
-  std::vector<std::size_t> to_;
-  std::int64_t changes_ = 0;
-};
-
-void set_state(const Database& db, std::int64_t id, std::string_view state) {
-  Statement set = db.prepare("UPDATE main.csa_conflicts SET state = ?2 WHERE id = ?1");
-  set.bind(1, id).bind(2, state).run();
+  std::variant<std::int64_t, std::string> done = restore_row(place, kept, table, virtuals);
+  if (const auto* const why = std::get_if<std::string>(&done)) return unfit(name, *why);
+  set_conflict_state(db, kept.id, "restored");
+  return told({{kept.id}, std::get<std::int64_t>(done), {}});
 }
 
 }  // namespace
 
+bool restores_whole(const Database& db, const Conflict& request) {
+  if (request.verb != ConflictVerb::kRestore) return false;
+  const std::optional<KeptConflict> kept = find_conflict(db, request.id);
+  return kept && kept->is_whole();
+}
+
 Done settle_conflict(const Database& db, const Conflict& request, std::size_t rows_max) {
   if (request.verb == ConflictVerb::kShow) return show(db, request.id, rows_max);
-  const std::string name = "conflict " + std::to_string(request.id);
-  const std::optional<Kept> kept = find(db, request.id);
-  if (!kept) return rejected("there is no " + name + "; csa-admin conflicts lists them");
-  CallEffect effect;
-  if (request.verb == ConflictVerb::kDismiss) {
-    if (kept->state == "restored") return rejected(name + " was restored already");
-    if (kept->state != "dismissed") set_state(db, request.id, "dismissed");
-    return effect;
+  const std::optional<KeptConflict> kept = find_conflict(db, request.id);
+  if (!kept) return rejected(missing(request.id));
+  if (kept->state == "restored") return rejected(name_of(request.id) + " was restored already");
+  if (kept->state != "dismissed") set_conflict_state(db, request.id, "dismissed");
+  return CallEffect{};
+}
+
+Done restore_conflict(const RestorePlace& place, const Conflict& request,
+                      const WholeRestore& whole) {
+  const std::string name = name_of(request.id);
+  const std::optional<KeptConflict> kept = find_conflict(place.db, request.id);
+  if (!kept) return rejected(missing(request.id));
+  const bool all = kept->is_whole() && request.verb == ConflictVerb::kRestore;
+  if (kept->state == "restored") {
+    // With the others of its transaction: whoever goes through the list is not stopped there.
+    if (all && bundle_size(place.db, *kept) > 1) return CallEffect{};
+    return rejected(name + " was restored already");
   }
-  if (kept->state == "restored") return rejected(name + " was restored already");
   if (kept->decision == "remapped" || kept->decision == "merged") {
     return rejected(name + " lost nothing that could be restored; dismiss it");
   }
-  MergeVirtual virtuals(db);
-  std::optional<TableInfo> info = virtuals.tree_info(kept->table);
-  if (!info) info = table_info(db, kept->table);
-  if (!info) return rejected(name + ": table " + kept->table + " is not there any more");
-  std::optional<Undefended> undefended(std::in_place,
-                                       db);  // documents are read from their shadow table
-  MergeTable table(db, std::move(*info));
-  undefended.reset();
-  if (table.is_shadow() && virtuals.part_of(kept->table) != MergeVirtual::Part::kRows) {
-    return rejected(name + " is inside the virtual table of " + kept->table +
-                    ": write it anew through that table");
+  if (!all) return restore_alone(place, *kept, name);
+  std::variant<RestoredWhole, std::string> done = whole(*kept);
+  if (const auto* const why = std::get_if<std::string>(&done)) {
+    const bool many = bundle_size(place.db, *kept) > 1;
+    return unfit(name,
+                 *why + (many ? "; it is one of several rows of a transaction, which come back"
+                                " together: mend that, or restore single ones with --row"
+                              : ""));
   }
-  Restore restore(db, *kept, table, virtuals);
-  if (const std::optional<std::string> why = restore.run()) {
-    return rejected(name + " cannot be restored: " + *why);
-  }
-  effect.changes = restore.changes();
-  set_state(db, request.id, "restored");
-  return effect;
+  return told(std::get<RestoredWhole>(done));
 }
 
 }  // namespace csa

@@ -81,6 +81,8 @@ struct Ledger::Impl {
   [[nodiscard]] std::variant<CallEffect, Rejection> recover(std::int64_t id,
                                                             const GroupState& state,
                                                             EditTime& edited);
+  [[nodiscard]] std::variant<CallEffect, Rejection> restore(const Conflict& request,
+                                                            const GroupState& state);
   [[nodiscard]] std::optional<KnownLost> was_recovered(const TxId& tx, const Id128& hash);
   void look_at_recovered(const Replay& replay, ReplayFate& fate);
   // That transaction is there now, by its own node. REQUIRES: a transaction is open.

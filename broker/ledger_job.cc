@@ -171,8 +171,10 @@ std::variant<CallEffect, Rejection> Ledger::Impl::run_conflict(const Conflict& r
     case ConflictVerb::kShowLost:
     case ConflictVerb::kForgetLost:
       return settle_lost(db, request, options.rows_max);
-    case ConflictVerb::kShow:
     case ConflictVerb::kRestore:
+    case ConflictVerb::kRestoreRow:
+      return restore(request, state);
+    case ConflictVerb::kShow:
     case ConflictVerb::kDismiss:
       break;
   }

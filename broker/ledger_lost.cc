@@ -4,6 +4,7 @@
 #include <array>
 
 #include "broker/ledger_impl.h"
+#include "broker/ledger_rules.h"
 #include "common/codec.h"
 
 namespace csa {
@@ -31,6 +32,14 @@ std::variant<CallEffect, Rejection> Ledger::Impl::recover(std::int64_t id, const
   auto& recovered = std::get<Recovered>(done);
   edited = {std::min(recovered.edited, state.time), recovered.edited_error_ms};
   return std::move(recovered.effect);
+}
+
+std::variant<CallEffect, Rejection> Ledger::Impl::restore(const Conflict& request,
+                                                          const GroupState& state) {
+  const MergeContext context{state.meta, state.time};
+  return restore_conflict({db, *edits, state.meta}, request, [&](const KeptConflict& conflict) {
+    return restore_whole(db, conflict, options.spill_directory, context, *merge);
+  });
 }
 
 std::optional<KnownLost> Ledger::Impl::was_recovered(const TxId& tx, const Id128& hash) {

@@ -136,8 +136,8 @@ void Ledger::Impl::look_at_origin(const Replay& replay, ReplayFate& fate) {
 // What `from` was told of changed keys holds for later entries of `to`'s journal too.
 void Ledger::Impl::share_keys(const TxId& from, const TxId& to, std::uint64_t journal) {
   Statement share = db.prepare(
-      "INSERT OR IGNORE INTO main.csa_remap SELECT ?3, ?5, table_name, before, after, ?4 FROM"
-      " main.csa_remap WHERE node = ?1 AND counter = ?2");
+      "INSERT OR IGNORE INTO main.csa_remap SELECT ?3, ?5, table_name, before, after, ?4,"
+      " lost FROM main.csa_remap WHERE node = ?1 AND counter = ?2");
   share.bind_blob(1, from.node.value.bytes).bind(2, static_cast<std::int64_t>(from.counter));
   share.bind_blob(3, to.node.value.bytes).bind(4, static_cast<std::int64_t>(to.counter));
   share.bind(5, static_cast<std::int64_t>(journal));

@@ -4,11 +4,14 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <variant>
 #include <vector>
 
+#include "broker/restore_row.h"
+#include "broker/restore_whole.h"
 #include "common/call_runner.h"
 #include "common/message.h"
 #include "common/sqlite.h"
@@ -20,10 +23,21 @@ namespace csa {
 [[nodiscard]] std::variant<CallEffect, Rejection> set_rules(const Database& db,
                                                             const Rules& request);
 
-// Restores, dismisses or shows. A restored row is written with triggers, foreign keys and CHECKs
-// on. Throws SqliteError where the row no longer fits. REQUIRES: as above.
+// Dismisses or shows. Throws SqliteError. REQUIRES: as above.
 [[nodiscard]] std::variant<CallEffect, Rejection> settle_conflict(const Database& db,
                                                                   const Conflict& request,
                                                                   std::size_t rows_max);
+
+// kRestore and kRestoreRow. A row that lost by itself, or alone of its transaction (kRestoreRow),
+// is written with triggers, foreign keys and CHECKs on, as any write; one of a transaction that was
+// kept whole comes back with all of it, by `whole`. The effect's rows tell which, and changed
+// numbers. Throws SqliteError where a row breaks a constraint. REQUIRES: as above.
+using WholeRestore =
+    std::function<std::variant<RestoredWhole, std::string>(const KeptConflict& conflict)>;
+[[nodiscard]] std::variant<CallEffect, Rejection> restore_conflict(const RestorePlace& place,
+                                                                   const Conflict& request,
+                                                                   const WholeRestore& whole);
+// Whether that is so for `request`: then it is merged, without triggers and foreign keys.
+[[nodiscard]] bool restores_whole(const Database& db, const Conflict& request);
 
 }  // namespace csa

@@ -119,6 +119,32 @@ MergeOutcome Merge::park(const ReplayEntry& entry, const MergeContext& context,
   return {ReplayResult::kParked, reason, {}, 0};
 }
 
+std::variant<MergeOutcome, std::string> Merge::restore(const ReplayEntry& entry,
+                                                       MergeContext context) {
+  Impl& impl = *impl_;
+  impl.notice_schema();
+  impl.schema->forget_rules();
+  context.restoring = true;
+  impl.open.run();
+  std::variant<MergeOutcome, std::string> done;
+  try {
+    MergeOutcome outcome = impl.attempt(entry, context).apply();
+    // Nobody will ask for its numbers again.
+    impl.keys->begin(entry.header.tx, entry.first + 1);
+    done = std::move(outcome);
+  } catch (const MergeRun::Parked& unfit) {
+    impl.take_back();
+    done = unfit.reason;
+  }
+  impl.close.run();
+  return done;
+}
+
+void Merge::bring_back(const TxId& tx, std::uint64_t journal, const std::string& table,
+                       std::int64_t kept, std::int64_t now) {
+  impl_->keys->bring_back(tx, journal, table, kept, now);
+}
+
 MergeOutcome Merge::stood(const ReplayEntry& entry, LogTable& log, Seq seq) {
   Impl& impl = *impl_;
   impl.notice_schema();

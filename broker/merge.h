@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "broker/edits.h"
@@ -27,6 +28,7 @@ struct ReplayEntry {
 struct MergeContext {
   const Meta& meta;  // the master before this entry; its log entry will be meta.position.seq.next()
   WallTime time;     // of the commit
+  bool restoring = false;
 };
 
 struct MergeOutcome {
@@ -55,6 +57,14 @@ class Merge {
   // The master held the WRITE under this TxId committed, as entry `seq` of its log: nothing of the
   // entry is applied, but later entries follow to the keys of its rows there.
   [[nodiscard]] MergeOutcome stood(const ReplayEntry& entry, LogTable& log, Seq seq);
+  // An entry of rows that the inbox has kept (base and node) is made after all: row by row as by
+  // the rule `merge`, but nothing of others is overwritten. Otherwise nothing is written, and the
+  // reason is the answer. REQUIRES: as run(); its TxId and `first` are nobody's.
+  [[nodiscard]] std::variant<MergeOutcome, std::string> restore(const ReplayEntry& entry,
+                                                                MergeContext context);
+  // The row that the journal of `tx` has lost as `kept` is in the master now, as `now`.
+  void bring_back(const TxId& tx, std::uint64_t journal, const std::string& table,
+                  std::int64_t kept, std::int64_t now);
   // Rules or schema may have changed, or a transaction was rolled back.
   void forget();
 

@@ -33,52 +33,118 @@ ConflictRow MergeRun::conflict_of(const Step& step) const {
   return row;
 }
 
+// A row of the entry, with its numbers as it would have got them.
+MergeRun::Step MergeRun::numbered_step(const RowChange& change, const ChangeTable& table) {
+  Step step = step_of(change, table);
+  if (!change.assigned || !numbers_rows(*step.table, table)) return step;
+  // Of two rows that SQLite numbered neither is the other.
+  if (step.broker && keys_.reassign(*step.table, std::get<std::int64_t>(change.key.at(0)))) {
+    step = step_of(change, table);
+  }
+  step.broker.reset();
+  return step;
+}
+
+// It fits no table of the master.
+ConflictRow MergeRun::by_own_names(const RowChange& change, const ChangeTable& table) {
+  ConflictRow row;
+  row.identity =
+      identity_before(change, table)
+          .value_or(
+              identity_after(change, table).value_or(RowIdentity{table.name, change.key, true}));
+  row.columns = table.column_names;
+  const bool declared = !table.declared_key.empty() && !row.identity.by_rowid;
+  for (const std::uint32_t column : declared ? table.declared_key : table.key_columns) {
+    row.key_columns.push_back(column < row.columns.size() ? row.columns[column] : "?");
+  }
+  if (row.key_columns.empty()) row.key_columns.emplace_back("rowid");
+  row.op = op_name(change.op);
+  row.base = row_before(change, table);
+  row.node = row_after(change, table);
+  MergeTable* const known = schema_.table(table.name);
+  if (known == nullptr || is_virtual_row(table.name)) return row;
+  // What the master has of it, as far as the columns are still called so.
+  const std::optional<MergeTable::Found> found = known->find(row.identity);
+  if (!found) return row;
+  const std::vector<std::string> names = known->column_names();
+  row.broker.emplace(row.columns.size(), Null{});
+  for (std::size_t i = 0; i < row.columns.size(); ++i) {
+    const auto place = std::ranges::find_if(
+        names, [&](const std::string& name) { return lower(name) == lower(row.columns[i]); });
+    if (place == names.end()) continue;
+    (*row.broker)[i] = found->row[static_cast<std::size_t>(place - names.begin())];
+  }
+  return row;
+}
+
+ConflictRow MergeRun::kept_row(const RowChange& change, const ChangeTable& table) {
+  try {
+    const Step step = numbered_step(change, table);
+    ConflictRow row = conflict_of(step);
+    row.numbered = change.assigned && numbers_rows(*step.table, table);
+    if (step.before) row.renamed = step.after;
+    return row;
+  } catch (const Parked&) {
+    return by_own_names(change, table);
+  } catch (const SqliteError& error) {
+    // What the master has there lies in an index of the application's that is broken itself.
+    if (error.code() != SQLITE_CORRUPT_VTAB) throw;
+    return by_own_names(change, table);
+  }
+}
+
+void MergeRun::each_kept(const Visit& visit) {
+  each([&](const Change& change, const std::vector<ChangeTable>& tables) {
+    const auto* const row = std::get_if<RowChange>(&change);
+    if (row == nullptr) return;
+    const MergeVirtual::Part part = schema_.virtuals().part_of(tables.at(row->table).name);
+    if (part != MergeVirtual::Part::kDerived) visit(change, tables);
+  });
+}
+
+// Earlier entries that were kept with rows that this one speaks of are restored with it.
+void MergeRun::join_bundle() {
+  const NodeId& node = origin_.tx.node;
+  std::set<std::uint64_t> met{origin_.tx.counter};
+  const auto meet = [&](const RowIdentity& row) {
+    const auto bundle = inbox_.bundle_of(node, origin_.journal, hash_of(row));
+    if (bundle) met.insert(*bundle);
+  };
+  each_kept([&](const Change& change, const std::vector<ChangeTable>& tables) {
+    const auto& row = std::get<RowChange>(change);
+    meet(kept_row(row, tables.at(row.table)).identity);
+    for (const KeyChanges::Lost& lost : keys_.take_lost()) meet({lost.table, {lost.rowid}});
+  });
+  origin_.bundle = *met.begin();
+  for (const std::uint64_t other : met) {
+    if (other != origin_.bundle) inbox_.join(node, origin_.journal, other, origin_.bundle);
+  }
+}
+
 void MergeRun::keep_aside(const std::string& rule, const std::string& decision,
                           const std::string& reason) {
-  const auto keep = [&](const RowChange& change, const ChangeTable& table) {
-    ConflictRow row;
-    const auto by_own_names = [&] {
-      // It fits no table of the master: by the journal's own names.
-      row.identity = identity_before(change, table)
-                         .value_or(identity_after(change, table)
-                                       .value_or(RowIdentity{table.name, change.key, true}));
-      row.columns = table.column_names;
-      for (const std::uint32_t column : table.key_columns) {
-        row.key_columns.push_back(column < row.columns.size() ? row.columns[column] : "?");
-      }
-      if (row.key_columns.empty()) row.key_columns.emplace_back("rowid");
-      row.op = op_name(change.op);
-      row.base = row_before(change, table);
-      row.node = row_after(change, table);
-    };
-    std::optional<RowIdentity> renamed;
-    try {
-      const Step step = step_of(change, table);
-      row = conflict_of(step);
-      if (step.before) renamed = step.after;
-    } catch (const Parked&) {
-      by_own_names();
-    } catch (const SqliteError& error) {
-      // What the master has there lies in an index of the application's that is broken itself.
-      if (error.code() != SQLITE_CORRUPT_VTAB) throw;
-      by_own_names();
-    }
-    row.rule = rule;
-    row.decision = decision;
-    row.reason = reason;
-    inbox_.add(row, origin_);
-    if (renamed) schema_.renamed().note(origin_.tx.node, origin_.journal, *renamed, row.identity);
-    lose_key(change, table);
-  };
   bool any = false;
   try {
-    each([&](const Change& change, const std::vector<ChangeTable>& tables) {
-      const auto* const row = std::get_if<RowChange>(&change);
-      if (row == nullptr) return;
-      const std::string& name = tables.at(row->table).name;
-      if (schema_.virtuals().part_of(name) == MergeVirtual::Part::kDerived) return;
+    look_ahead();
+  } catch (const Parked&) {
+    // Its rows keep the numbers that they have at the node.
+  }
+  try {
+    join_bundle();
+    each_kept([&](const Change& change, const std::vector<ChangeTable>& tables) {
+      const auto& change_of_row = std::get<RowChange>(change);
+      const ChangeTable& table = tables.at(change_of_row.table);
+      ConflictRow row = kept_row(change_of_row, table);
+      row.rule = rule;
+      row.decision = decision;
+      row.reason = reason;
+      inbox_.add(row, origin_);
+      if (row.renamed) {
+        schema_.renamed().note(origin_.tx.node, origin_.journal, *row.renamed, row.identity);
+      }
+      lose_key(change_of_row, table);
+      (void)keys_.take_lost();
       any = true;
-      keep(*row, tables.at(row->table));
     });
   } catch (const Parked& rest) {
     any = false;

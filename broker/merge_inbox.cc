@@ -28,19 +28,21 @@ void bind_row(Statement& statement, int position, const std::vector<std::string>
 }
 
 // The three versions exactly; a row that is not there has no values.
-Bytes exact(const ConflictRow& row, const Bytes& before) {
-  if (Result<RowSet> known = decode_rows(before); known && known->rows.size() == 3) {
-    if (known->columns == row.columns) {
-      known->rows[2] = row.node.value_or(Row{});
-      return encode_rows(*known);
-    }
-  }
-
+Bytes exact(const ConflictRow& row) {
   RowSet set{row.columns, {}};
   for (const std::optional<Row>* const version : {&row.base, &row.broker, &row.node}) {
     set.rows.push_back(version->value_or(Row{}));
   }
   return encode_rows(set);
+}
+
+// The same with the node's latest version; nothing: what is known is of other columns, or
+// unreadable, and stays beside it.
+std::optional<Bytes> with_latest(const ConflictRow& row, const Bytes& before) {
+  Result<RowSet> known = decode_rows(before);
+  if (!known || known->rows.size() != 3 || known->columns != row.columns) return std::nullopt;
+  known->rows[2] = row.node.value_or(Row{});
+  return encode_rows(*known);
 }
 
 }  // namespace
@@ -49,8 +51,9 @@ Inbox::Inbox(const Database& db)
     : insert_(db,
               "INSERT INTO csa_conflicts (seq, time, node, counter, journal, hostname, table_name,"
               " key, key_hash, op, rule, decision, reason, base, broker, node_row, rows,"
-              " broker_time, node_time, close, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,"
-              " ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, 'open')"),
+              " broker_time, node_time, close, bundle, numbered, state) VALUES (?1, ?2, ?3, ?4, "
+              "?5, ?6, ?7, ?8, ?9,"
+              " ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, 'open')"),
       same_(db,
             "SELECT id, rows FROM csa_conflicts WHERE node = ?1 AND journal = ?2 AND key_hash = ?3 "
             "AND"
@@ -61,14 +64,25 @@ Inbox::Inbox(const Database& db)
               " 'parked' THEN reason ELSE ?6 END, node_row = ?7, rows = ?8, node_time = ?9"
               " WHERE id = ?1"),
       held_(db,
-            "SELECT 1 FROM csa_conflicts WHERE node = ?1 AND journal = ?2 AND key_hash = ?3 AND"
-            " (decision = 'parked' OR rule = 'atomic') LIMIT 1") {}
+            "SELECT bundle FROM csa_conflicts WHERE node = ?1 AND journal = ?2 AND key_hash = ?3"
+            " AND (decision = 'parked' OR rule = 'atomic') AND state <> 'restored' LIMIT 1"),
+      join_(db,
+            "UPDATE csa_conflicts SET bundle = ?4 WHERE node = ?1 AND journal = ?2 AND bundle ="
+            " ?3") {}
 
-bool Inbox::is_held(const NodeId& node, std::uint64_t journal, const Id128& row) {
+std::optional<std::uint64_t> Inbox::bundle_of(const NodeId& node, std::uint64_t journal,
+                                              const Id128& row) {
   held_.bind_blob(1, node.value.bytes).bind(2, signed_of(journal)).bind_blob(3, row.bytes);
-  const bool held = held_.step();
+  std::optional<std::uint64_t> bundle;
+  if (held_.step()) bundle = static_cast<std::uint64_t>(held_.column_int(0));
   held_.reset();
-  return held;
+  return bundle;
+}
+
+void Inbox::join(const NodeId& node, std::uint64_t journal, std::uint64_t from, std::uint64_t to) {
+  join_.bind_blob(1, node.value.bytes).bind(2, signed_of(journal));
+  join_.bind(3, signed_of(from)).bind(4, signed_of(to));
+  join_.run();
 }
 
 void Inbox::add(const ConflictRow& row, const ConflictOrigin& origin) {
@@ -78,17 +92,17 @@ void Inbox::add(const ConflictRow& row, const ConflictOrigin& origin) {
   // What the node did to a row that is here already replaces its version of before. A version of
   // the master that it overwrites is always one more that is lost.
   std::optional<std::int64_t> known;
-  Bytes before;
+  std::optional<Bytes> versions;
   if (row.decision != "node" && same_.step()) {
     known = same_.column_int(0);
-    before = same_.column_blob(1);
+    versions = with_latest(row, same_.column_blob(1));
   }
   same_.reset();
-  if (known) {
+  if (known && versions) {
     update_.bind(1, *known).bind(2, signed_of(origin.seq.value)).bind(3, to_string(origin.now));
     update_.bind(4, signed_of(origin.tx.counter)).bind(5, row.op).bind(6, row.reason);
     bind_row(update_, 7, row.columns, row.node);
-    update_.bind_blob(8, exact(row, before)).bind(9, to_string(origin.edited));
+    update_.bind_blob(8, *versions).bind(9, to_string(origin.edited));
     update_.run();
     return;
   }
@@ -101,13 +115,15 @@ void Inbox::add(const ConflictRow& row, const ConflictOrigin& origin) {
   bind_row(insert_, 14, row.columns, row.base);
   bind_row(insert_, 15, row.columns, row.broker);
   bind_row(insert_, 16, row.columns, row.node);
-  insert_.bind_blob(17, exact(row, {}));
+  insert_.bind_blob(17, exact(row));
   if (row.broker_edit && row.broker_edit->time.ms != 0) {
     insert_.bind(18, to_string(row.broker_edit->time));
   } else {
     insert_.bind_null(18);
   }
   insert_.bind(19, to_string(origin.edited)).bind(20, std::int64_t{row.close ? 1 : 0});
+  insert_.bind(21, signed_of(origin.bundle != 0 ? origin.bundle : origin.tx.counter));
+  insert_.bind(22, std::int64_t{row.numbered ? 1 : 0});
   insert_.run();
 }
 

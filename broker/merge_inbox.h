@@ -24,6 +24,8 @@ struct ConflictRow {
   std::optional<Row> base, broker, node;
   std::optional<Edit> broker_edit;
   bool close = false;
+  bool numbered = false;               // inserted, and SQLite gave it its number
+  std::optional<RowIdentity> renamed;  // by the node
 };
 
 // Whose entry it is, and where it is decided.
@@ -34,6 +36,7 @@ struct ConflictOrigin {
   WallTime edited;
   Seq seq;
   WallTime now;
+  std::uint64_t bundle = 0;  // see csa_conflicts; 0: by itself
 };
 
 class Inbox {
@@ -43,12 +46,15 @@ class Inbox {
   // A row that this journal has lost in the same way before, and that is open still, is told its
   // latest version rather than added again.
   void add(const ConflictRow& row, const ConflictOrigin& origin);
-  // Whether an earlier entry of this journal left this row parked, so that what follows must wait
-  // with it.
-  [[nodiscard]] bool is_held(const NodeId& node, std::uint64_t journal, const Id128& row);
+  // Whether an earlier entry of this journal was kept whole with this row in it, so that what
+  // follows must wait with it: the bundle of that one.
+  [[nodiscard]] std::optional<std::uint64_t> bundle_of(const NodeId& node, std::uint64_t journal,
+                                                       const Id128& row);
+  // Two bundles of a journal become one.
+  void join(const NodeId& node, std::uint64_t journal, std::uint64_t from, std::uint64_t to);
 
  private:
-  Statement insert_, same_, update_, held_;
+  Statement insert_, same_, update_, held_, join_;
 };
 
 // The rule's name for entries that lost whole: rows of such are held like parked ones.

@@ -13,8 +13,6 @@ namespace csa {
 namespace {
 
 constexpr std::int64_t kHighest = std::numeric_limits<std::int64_t>::max();
-// In csa_remap: the row is not in the master.
-constexpr std::int64_t kLost = std::numeric_limits<std::int64_t>::min();
 
 // The number that `value` is to a foreign key, which compares by the parent's affinity.
 std::optional<std::int64_t> number_of(const Value& value) {
@@ -53,23 +51,26 @@ void put_number(std::int64_t number, Value& value) {
 KeyChanges::KeyChanges(const Database& db)
     : db_(db),
       find_(db,
-            "SELECT after FROM csa_remap WHERE node = ?1 AND journal = ?2 AND table_name = ?3 AND"
-            " before = ?4"),
+            "SELECT after, lost FROM csa_remap WHERE node = ?1 AND journal = ?2 AND table_name = ?3"
+            " AND before = ?4"),
       given_(db,
              "SELECT after FROM csa_remap WHERE node = ?1 AND journal = ?2 AND table_name = ?3 AND"
              " before = ?4 AND counter = ?5"),
-      insert_(db, "INSERT OR REPLACE INTO csa_remap VALUES (?1, ?2, ?3, ?4, ?5, ?6)"),
+      insert_(db, "INSERT OR REPLACE INTO csa_remap VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"),
       forget_(db, "DELETE FROM csa_remap WHERE node = ?1 AND journal <> ?2"),
       remove_(db,
               "DELETE FROM csa_remap WHERE node = ?1 AND journal = ?2 AND table_name = ?3 AND"
-              " before = ?4") {}
+              " before = ?4"),
+      highest_lost_(db,
+                    "SELECT after FROM csa_remap WHERE node = ?1 AND journal = ?2 AND table_name ="
+                    " ?3 AND lost <> 0 ORDER BY after DESC LIMIT 1") {}
 
 void KeyChanges::begin(const TxId& tx, std::uint64_t journal) {
   tx_ = tx;
   journal_ = journal;
   ahead_.clear();
   changes_.clear();
-  lost_.reset();
+  lost_.clear();
   forget_.bind_blob(1, tx.node.value.bytes).bind(2, signed_of(journal));
   forget_.run();
   Statement any = db_.prepare("SELECT 1 FROM csa_remap WHERE node = ?1 LIMIT 1");
@@ -91,6 +92,10 @@ KeyChanges::Ahead& KeyChanges::ahead_of(MergeTable& table) {
   Ahead& ahead = ahead_[lower(table.name())];
   if (!std::exchange(ahead.settled, true)) {
     ahead.free = table.next_rowid();
+    const std::int64_t lost = highest_lost(table.name());
+    if (ahead.free && lost >= *ahead.free) {
+      ahead.free = lost == kHighest ? std::nullopt : std::optional(lost + 1);
+    }
     ahead.next = ahead.free.value_or(kHighest);
     if (ahead.highest >= ahead.next) ahead.next = ahead.highest;
     if (ahead.next == ahead.highest && ahead.next != kHighest) ++ahead.next;
@@ -128,14 +133,40 @@ bool KeyChanges::fresh_one(MergeTable& table, std::int64_t rowid) {
 
 void KeyChanges::record(const std::string& table, std::int64_t rowid, std::int64_t at_master) {
   if (rowid == at_master) return forget(table, rowid);
+  store(table, rowid, at_master, false);
+}
+
+void KeyChanges::store(const std::string& table, std::int64_t rowid, std::int64_t at_master,
+                       bool lost) {
   insert_.bind_blob(1, tx_.node.value.bytes).bind(2, signed_of(journal_));
   insert_.bind(3, lower(table)).bind(4, rowid).bind(5, at_master);
-  insert_.bind(6, signed_of(tx_.counter));
+  insert_.bind(6, signed_of(tx_.counter)).bind(7, std::int64_t{lost ? 1 : 0});
   insert_.run();
   any_ = true;
 }
 
-void KeyChanges::lose(const std::string& table, std::int64_t rowid) { record(table, rowid, kLost); }
+void KeyChanges::lose(const std::string& table, std::int64_t rowid) {
+  store(table, rowid, given(table, rowid).value_or(rowid), true);
+}
+
+void KeyChanges::bring_back(const TxId& tx, std::uint64_t journal, const std::string& table,
+                            std::int64_t kept, std::int64_t now) {
+  Statement back = db_.prepare(
+      "UPDATE csa_remap SET after = ?5, lost = 0 WHERE node = ?1 AND journal = ?2 AND table_name ="
+      " ?3 AND after = ?4 AND lost <> 0");
+  back.bind_blob(1, tx.node.value.bytes).bind(2, signed_of(journal));
+  back.bind(3, lower(table)).bind(4, kept).bind(5, now).run();
+}
+
+std::int64_t KeyChanges::highest_lost(const std::string& table) {
+  std::int64_t highest = std::numeric_limits<std::int64_t>::min();
+  if (!any_) return highest;
+  highest_lost_.bind_blob(1, tx_.node.value.bytes).bind(2, signed_of(journal_));
+  highest_lost_.bind(3, lower(table));
+  if (highest_lost_.step()) highest = highest_lost_.column_int(0);
+  highest_lost_.reset();
+  return highest;
+}
 
 void KeyChanges::forget(const std::string& table, std::int64_t rowid) {
   if (!any_) return;
@@ -164,11 +195,14 @@ std::int64_t KeyChanges::follow(const std::string& table, std::int64_t rowid) {
   find_.bind_blob(1, tx_.node.value.bytes).bind(2, signed_of(journal_));
   find_.bind(3, lower(table)).bind(4, rowid);
   std::int64_t after = rowid;
-  if (find_.step()) after = find_.column_int(0);
+  bool lost = false;
+  if (find_.step()) {
+    after = find_.column_int(0);
+    lost = find_.column_int(1) != 0;
+  }
   find_.reset();
-  if (after != kLost) return after;
-  lost_ = table;
-  return rowid;
+  if (lost) lost_.push_back({table, after});
+  return after;
 }
 
 const MergeTable* KeyChanges::parent(const std::string& name) {

@@ -44,14 +44,23 @@ class KeyChanges {
   // As give(), for what is no key: a row whose rowid nobody sees.
   void record(const std::string& table, std::int64_t rowid, std::int64_t at_master);
   // The row that SQLite gave `rowid` to is not in the master: whatever names it must wait with it.
+  // In the inbox it is called by what assign() has given, which this journal gives to no other.
   void lose(const std::string& table, std::int64_t rowid);
+  // The row that the journal has lost as `kept` is in the master now: later entries follow to
+  // `now`.
+  void bring_back(const TxId& tx, std::uint64_t journal, const std::string& table,
+                  std::int64_t kept, std::int64_t now);
   // Where `rowid` of `table` (by the node) is now.
   [[nodiscard]] std::int64_t follow(const std::string& table, std::int64_t rowid);
   // The row by the node, with its own key and its references as they are at the master: also
   // references to columns that refer to such a key themselves, and keys held as text or real.
   void follow(const MergeTable& table, Row& row);
-  // The table of a row that was followed since the last call and is not in the master (lose()).
-  [[nodiscard]] std::optional<std::string> take_lost() { return std::exchange(lost_, {}); }
+  // Rows that were followed since the last call and are not in the master (lose()).
+  struct Lost {
+    std::string table;
+    std::int64_t rowid = 0;  // as the inbox calls it
+  };
+  [[nodiscard]] std::vector<Lost> take_lost() { return std::exchange(lost_, {}); }
 
   // The schema may have changed.
   void forget_schema();
@@ -73,13 +82,15 @@ class KeyChanges {
   [[nodiscard]] Ahead& ahead_of(MergeTable& table);
   [[nodiscard]] bool fresh_one(MergeTable& table, std::int64_t rowid);
   void forget(const std::string& table, std::int64_t rowid);
+  void store(const std::string& table, std::int64_t rowid, std::int64_t at_master, bool lost);
+  [[nodiscard]] std::int64_t highest_lost(const std::string& table);
   [[nodiscard]] const Roots& roots_of(const MergeTable& table);
   void add_roots(const MergeTable& table, const std::string& column,
                  std::vector<std::string>& found, std::set<Column>& seen);
   [[nodiscard]] const MergeTable* parent(const std::string& name);
 
   const Database& db_;
-  Statement find_, given_, insert_, forget_, remove_;
+  Statement find_, given_, insert_, forget_, remove_, highest_lost_;
   TxId tx_;
   std::uint64_t journal_ = 0;
   bool any_ = false;  // of this journal
@@ -87,7 +98,7 @@ class KeyChanges {
   std::map<std::string, Roots> roots_;
   std::map<std::string, std::unique_ptr<MergeTable>> parents_;
   std::vector<KeyChange> changes_;
-  std::optional<std::string> lost_;
+  std::vector<Lost> lost_;
 };
 
 }  // namespace csa

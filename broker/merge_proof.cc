@@ -107,6 +107,15 @@ bool ForeignKeyProof::has_parent(std::size_t key) {
   return known->second;
 }
 
+std::optional<std::string> ForeignKeyProof::children_of(const MergeTable& table, const Row& row) {
+  on_change(table, row, {});
+  for (const Question& question : std::exchange(keys_gone_, {})) {
+    const Key& key = keys_[question.key];
+    if (exists(key.child, key.child_columns, question.values)) return key.child;
+  }
+  return std::nullopt;
+}
+
 std::optional<std::string> ForeignKeyProof::broken() {
   const auto shown = [](const std::string& table, const std::vector<std::string>& columns) {
     return table + " (" + joined(columns) + ")";

@@ -22,6 +22,8 @@ class ForeignKeyProof {
   // A row of `table` was written: nothing before, nothing after.
   void on_change(const MergeTable& table, const std::optional<Row>& before,
                  const std::optional<Row>& after);
+  // A table with rows that refer to this one.
+  [[nodiscard]] std::optional<std::string> children_of(const MergeTable& table, const Row& row);
   // What is broken, as a sentence; nothing: all holds.
   [[nodiscard]] std::optional<std::string> broken();
 

@@ -211,18 +211,17 @@ void MergeRun::merge(const RowChange& change, const ChangeTable& table) {
     }
     step = step_of(change, table);
   }
-  if (const std::optional<std::string> lost = keys_.take_lost()) {
-    throw Parked{"it names a row of " + *lost +
+  if (const std::vector<KeyChanges::Lost> lost = keys_.take_lost(); !lost.empty()) {
+    throw Parked{"it names a row of " + lost.front().table +
                  " that an earlier offline change has made, and that waits in the inbox"};
   }
-  const Id128 row = hash_of(step.identity());
-  if (inbox_.is_held(origin_.tx.node, origin_.journal, row)) {
+  if (inbox_.bundle_of(origin_.tx.node, origin_.journal, hash_of(step.identity()))) {
     throw Parked{"an earlier offline change of the same row of " + table.name +
                  " waits in the inbox"};
   }
   EditIndex::RowEdits edits;
   const RowMeeting meeting = meeting_of(step, edits);
-  const RowVerdict verdict = decide(schema_.rules(*step.table).row, meeting);
+  const RowVerdict verdict = decide(rules_of(step), meeting);
   const bool opaque = step.table->is_shadow() && part_of(step) != MergeVirtual::Part::kRows;
   if (opaque && verdict.decision != RowDecision::kNode &&
       verdict.decision != RowDecision::kNothing) {
@@ -248,12 +247,26 @@ void MergeRun::note_renamed(const Step& step, const RowVerdict& verdict) {
                          agrees ? *step.after : step.asked());
 }
 
+// Of a transaction that is restored nothing may be lost again, whatever the rule.
+RowRules MergeRun::rules_of(const Step& step) {
+  RowRules rules = schema_.rules(*step.table).row;
+  if (context_.restoring) rules.table = TableRule::kMerge;
+  return rules;
+}
+
 // What the verdict means for the entry, and the inbox.
 void MergeRun::judge(const Step& step, const RowVerdict& verdict,
                      const EditIndex::RowEdits& edits) {
   merged_ = merged_ || verdict.decision == RowDecision::kMerged;
   if (!is_conflict(verdict.decision)) return;
-  if (reason_.empty()) reason_ = step.table->name() + ": " + verdict.reason;
+  if (context_.restoring) {
+    throw Parked{"a row of table " + step.table->name() +
+                 " was changed by others too, and this would undo that"};
+  }
+  const bool loses = verdict.decision != RowDecision::kNodeWon;
+  if (reason_.empty() || (loses && !lost_)) {
+    reason_ = step.table->name() + ": " + verdict.reason;
+  }
   if (verdict.decision == RowDecision::kNodeWon) {
     won_ = true;
     if (atomic_) win_whole(edits);

@@ -92,6 +92,7 @@ class MergeRun {
   void note_renamed(const Step& step, const RowVerdict& verdict);
   void merge(const RowChange& change, const ChangeTable& table);
   [[nodiscard]] MergeVirtual::Part part_of(const Step& step) const;
+  [[nodiscard]] RowRules rules_of(const Step& step);
   [[nodiscard]] RowMeeting meeting_of(Step& step, EditIndex::RowEdits& edits);
   [[nodiscard]] bool others_may_have_edited(const Step& step);
   void judge(const Step& step, const RowVerdict& verdict, const EditIndex::RowEdits& edits);
@@ -103,6 +104,11 @@ class MergeRun {
   void win_whole(const EditIndex::RowEdits& edits);
   void lose_key(const RowChange& change, const ChangeTable& table);
   [[nodiscard]] ConflictRow conflict_of(const Step& step) const;
+  [[nodiscard]] ConflictRow kept_row(const RowChange& change, const ChangeTable& table);
+  [[nodiscard]] ConflictRow by_own_names(const RowChange& change, const ChangeTable& table);
+  [[nodiscard]] Step numbered_step(const RowChange& change, const ChangeTable& table);
+  void each_kept(const Visit& visit);
+  void join_bundle();
   [[nodiscard]] MergeOutcome outcome();
 
   const Database& db_;
@@ -112,7 +118,7 @@ class MergeRun {
   Inbox& inbox_;
   const ReplayEntry& entry_;
   const MergeContext& context_;
-  const ConflictOrigin origin_;
+  ConflictOrigin origin_;
   const bool knows_base_;  // it is of this history
   const Seq base_;         // of the master, that the node's row versions come from; 0: not known
   ForeignKeyProof proof_;

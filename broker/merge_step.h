@@ -13,7 +13,7 @@ struct MergeRun::Step {
   MergeTable* table = nullptr;
   ColumnMap columns;
   std::string op;
-  bool assigned = false;  // SQLite gave the row its number
+  bool assigned = false;          // SQLite gave the row its number
   std::optional<Row> base, node;  // by the master's columns, keys as they are there
   std::optional<RowIdentity> before, after;
   std::optional<RowIdentity> renamed;  // what the row was before a change of key that did not win
@@ -22,9 +22,7 @@ struct MergeRun::Step {
   std::optional<std::int64_t> rowid;  // of an insert, where the rowid tells which row it is
   // The rowid at the node of a row whose declared key has a NULL.
   std::optional<std::int64_t> unkeyed;
-  [[nodiscard]] const RowIdentity& identity() const {
-    return now ? *now : asked();
-  }
+  [[nodiscard]] const RowIdentity& identity() const { return now ? *now : asked(); }
   // What the log is asked for.
   [[nodiscard]] const RowIdentity& asked() const {
     return renamed ? *renamed : before ? *before : *after;

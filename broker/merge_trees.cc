@@ -32,7 +32,7 @@ bool MergeRun::is_told(const std::string& table) const {
 // Not where a tree had other columns when the entry was made, and not where it would take too much
 // memory: then its shadow tables are applied as they are, or not at all.
 void MergeRun::tell_trees() {
-  if (std::exchange(trees_told_, true)) return;
+  if (std::exchange(trees_told_, true) || context_.restoring) return;
   MergeVirtual& virtuals = schema_.virtuals();
   if (!virtuals.has_trees() || entry_.header.schema_version != context_.meta.schema_version) return;
   std::map<std::string, RTreeRows> found;

@@ -152,7 +152,7 @@ struct Validity {
   }
   Why operator()(const Conflict& m) const {
     if (m.tx.counter == 0) return "tx has counter 0";
-    return known(m.verb, ConflictVerb::kForgetLost) ? Why() : "unknown verb";
+    return known(m.verb, ConflictVerb::kRestoreRow) ? Why() : "unknown verb";
   }
   Why operator()(const LogSlice& m) const { return bad_pieces(m.pieces, m.head); }
   Why operator()(const SnapshotChunk& m) const {

@@ -202,11 +202,10 @@ struct Rules {
   bool operator==(const Rules&) const = default;
 };
 
-// Of the inbox. kRestore: the loser's row becomes the row, as a new write. kDismiss: it is looked
-// at. kShow: the Ack's rows are the inbox's from `id` on, as many as it can carry. Of csa_lost, by
-// its id: kShowLost as kShow; kRecover: the transaction is merged now, as if its node had been
-// offline, and the Ack's one row says what became of it; kForgetLost: nobody wants it any more.
-// Wire values, never reused.
+// Of the inbox. kRestore: the loser's row becomes the row, with all of a transaction kept whole (the
+// Ack's rows: ids, changed numbers); kRestoreRow: alone. kDismiss: it is looked at. kShow: the Ack's
+// rows are the inbox's from `id` on. Of csa_lost: kShowLost as kShow; kRecover: merged now, and the
+// Ack's row tells the outcome; kForgetLost: nobody wants it. Wire values, never reused.
 enum class ConflictVerb : std::uint8_t {
   kRestore = 1,
   kDismiss = 2,
@@ -214,6 +213,7 @@ enum class ConflictVerb : std::uint8_t {
   kShowLost = 4,
   kRecover = 5,
   kForgetLost = 6,
+  kRestoreRow = 7,
 };
 
 struct Conflict {

@@ -66,7 +66,9 @@ class Finder {
     constexpr std::string_view kPrefix = "csa_";
     const bool prefixed = sqlite3_strnicmp(object.name.c_str(), kPrefix.data(),
                                            static_cast<int>(kPrefix.size())) == 0;
-    if (!prefixed || table_class(object.name) != TableClass::kApplication) return;
+    // An index of csa's is called like its table.
+    const std::string& table = object.type == "index" ? object.table : object.name;
+    if (!prefixed || table_class(table) != TableClass::kApplication) return;
     add(object.type + " " + object.name, "names that begin with csa_ belong to csa itself",
         "rename it");
   }

@@ -97,6 +97,9 @@ CREATE TABLE csa_conflicts (
   broker_time TEXT,             -- last edit of the master's row, as far as the log knows
   node_time TEXT NOT NULL,
   close INTEGER NOT NULL,       -- 1: decided by less than the clocks' error
+  bundle INTEGER NOT NULL,      -- of a transaction kept whole, and later ones of its journal that
+                                -- touch its rows: the first one's counter; they are restored together
+  numbered INTEGER NOT NULL,    -- 1: SQLite chose the row's number, which is free to be another
   state TEXT NOT NULL,          -- open restored dismissed
   UNIQUE (node, journal, key_hash, id)
 ) STRICT;
@@ -109,8 +112,10 @@ CREATE TABLE csa_remap (
   before INTEGER NOT NULL,
   after INTEGER NOT NULL,
   counter INTEGER NOT NULL,     -- of the entry that inserted the row
+  lost INTEGER NOT NULL,        -- 1: the row waits in the inbox, where it is called `after`
   PRIMARY KEY (node, journal, table_name, before)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX csa_remap_lost ON csa_remap (node, journal, table_name, after) WHERE lost <> 0;
 
 -- Shared, and always empty: a merge writes and deletes a row, so that the log tells of an edit that
 -- changed no value, or that a row came back (broker/edits.h).

@@ -24,6 +24,7 @@ struct AdminFlags {
   Duration timeout = std::chrono::seconds{60};
   std::string file;
   std::string place, rule;
+  bool row_alone = false;
   std::int64_t conflict = 0;
   std::vector<std::string> lost;
 };
@@ -258,10 +259,15 @@ void add_settling(CLI::App& app, AdminFlags& flags, Work& work) {
   of_one("show", "its three versions side by side", [](Peer& p, const AdminFlags& f) {
     return show_conflicts(p, settle_flags(f), f.conflict);
   });
-  of_one("restore", "write the loser's row anew (from the broker's computer)",
+  of_one("restore",
+         "write the loser's row anew; of a transaction that was kept whole, all of it (from the"
+         " broker's computer)",
          [](Peer& p, const AdminFlags& f) {
-           return settle_conflict(p, settle_flags(f), f.conflict, ConflictVerb::kRestore);
+           return settle_conflict(p, settle_flags(f), f.conflict,
+                                  f.row_alone ? ConflictVerb::kRestoreRow : ConflictVerb::kRestore);
          });
+  conflicts->get_subcommand("restore")->add_flag(
+      "--row", flags.row_alone, "that row alone, without the rest of its transaction");
   of_one("dismiss", "mark it as looked at (from the broker's computer)",
          [](Peer& p, const AdminFlags& f) {
            return settle_conflict(p, settle_flags(f), f.conflict, ConflictVerb::kDismiss);

@@ -171,15 +171,53 @@ int show_conflicts(Peer& peer, const SettleFlags& flags, std::optional<std::int6
   return 0;
 }
 
+namespace {
+
+// What an ACK of a restoring tells: the others of the transaction, and changed numbers.
+struct Settled {
+  Json with = Json::array();
+  Json keys = Json::array();
+};
+
+Settled settled_by(const Ack& ack, std::int64_t id) {
+  Settled settled;
+  for (const Row& row : ack.rows) {
+    if (row.size() != 4) continue;
+    const Json other = value_json(row[0]);
+    if (other.is_null()) {
+      settled.keys.push_back({{"table", value_json(row[1])},
+                              {"before", value_json(row[2])},
+                              {"after", value_json(row[3])}});
+    } else if (other != id) {
+      settled.with.push_back(other);
+    }
+  }
+  return settled;
+}
+
+}  // namespace
+
 int settle_conflict(Peer& peer, const SettleFlags& flags, std::int64_t id, ConflictVerb verb) {
   const Asked asked = ask(peer, Conflict{TxId{peer.node(), 1}, id, verb}, flags.timeout);
   if (asked.code != 0) return asked.code;
-  const char* const state = verb == ConflictVerb::kRestore ? "restored" : "dismissed";
+  const char* const state = verb == ConflictVerb::kDismiss ? "dismissed" : "restored";
+  const Settled settled = settled_by(asked.ack, id);
   if (flags.json) {
-    std::cout << to_line(Json{{"id", id}, {"seq", asked.ack.seq.value}, {"state", state}})
+    std::cout << to_line(Json{{"id", id},
+                              {"seq", asked.ack.seq.value},
+                              {"state", state},
+                              {"with", settled.with},
+                              {"keys", settled.keys}})
               << std::endl;
-  } else {
-    std::cout << "conflict " << id << " " << state << ", seq " << asked.ack.seq.value << std::endl;
+    return 0;
+  }
+  std::string with;
+  for (const Json& other : settled.with) with += (with.empty() ? " with " : ", ") + text_of(other);
+  std::cout << "conflict " << id << " " << state << with << ", seq " << asked.ack.seq.value
+            << std::endl;
+  for (const Json& key : settled.keys) {
+    std::cout << "  " << text_of(key["table"]) << " " << text_of(key["before"]) << " is now "
+              << text_of(key["after"]) << std::endl;
   }
   return 0;
 }

@@ -156,8 +156,8 @@ void set_rules(MergeBench& b, std::vector<RuleSetting> settings) {
   REQUIRE(std::holds_alternative<Ack>(b.master.run({rules, "desk", 1})));
 }
 
-void restore(MergeBench& b, std::int64_t id) {
-  const Conflict request{TxId{b.master.node, ++b.master.counter}, id, ConflictVerb::kRestore};
+void restore(MergeBench& b, std::int64_t id, ConflictVerb verb = ConflictVerb::kRestore) {
+  const Conflict request{TxId{b.master.node, ++b.master.counter}, id, verb};
   const WriteAnswer done = b.master.run({request, "desk", 9});
   const auto* const nack = std::get_if<Nack>(&done);
   CHECK_MESSAGE(nack == nullptr, nack->message);
@@ -180,7 +180,7 @@ TEST_CASE("merge: manual leaves the row to a person, and counts on both sides al
   CHECK(b.catch_up(b.nodes[0]) == "");
 }
 
-TEST_CASE("merge: a parked transaction that is restored is counted then") {
+TEST_CASE("merge: a row of a parked transaction that is restored alone is counted then") {
   MergeBench b(
       "CREATE TABLE part (id INTEGER PRIMARY KEY, a TEXT, n INTEGER);"
       "CREATE TABLE tag (name TEXT UNIQUE, who TEXT);"
@@ -193,7 +193,8 @@ TEST_CASE("merge: a parked transaction that is restored is counted then") {
   b.master.write("UPDATE part SET n = n - 4");
   CHECK(b.hand_over(b.nodes[0])[0].result == ReplayResult::kParked);
   CHECK(b.text("SELECT n FROM part") == "96");
-  restore(b, std::stoll(b.text("SELECT id FROM csa_conflicts WHERE table_name = 'part'")));
+  restore(b, std::stoll(b.text("SELECT id FROM csa_conflicts WHERE table_name = 'part'")),
+          ConflictVerb::kRestoreRow);
   CHECK(b.text("SELECT n FROM part") == "93");
 }
 

@@ -89,7 +89,7 @@ TEST_CASE("message: a write or answer beyond its limits, is invalid") {
   CHECK(catches<Rules>([](Rules& m) { m.rules.resize(limits::kRuleSettingsMax + 1); }));
   CHECK(catches<Rules>([](Rules& m) { m.rules.at(0).rule.resize(limits::kRuleNameMax + 1); }));
   CHECK(catches<Conflict>([](Conflict& m) { m.tx.counter = 0; }));
-  CHECK(catches<Conflict>([](Conflict& m) { m.verb = static_cast<ConflictVerb>(7); }));
+  CHECK(catches<Conflict>([](Conflict& m) { m.verb = static_cast<ConflictVerb>(8); }));
   CHECK(catches<Ack>([](Ack& m) { m.rows_lost = true; }));
   CHECK(catches<Ack>([](Ack& m) { m.rows.at(1).pop_back(); }));
   CHECK(catches<Ack>([](Ack& m) { m.rows.at(1).at(1) = Bytes(limits::kRowsMax); }));

@@ -1,0 +1,140 @@
+#include "broker/kept_conflict.h"
+
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+
+#include "broker/merge_inbox.h"
+#include "common/codec.h"
+
+namespace csa {
+namespace {
+
+// What of `version` is known by the table's columns.
+Row placed(const Row& version, const std::vector<std::optional<std::size_t>>& places,
+           std::size_t columns) {
+  Row row(columns, Null{});
+  for (std::size_t i = 0; i < version.size() && i < places.size(); ++i) {
+    if (places[i]) row[*places[i]] = version[i];
+  }
+  return row;
+}
+
+Statement of_bundle(const Database& db, const KeptConflict& conflict, const std::string& what,
+                    const std::string& more) {
+  Statement rows = db.prepare("SELECT " + what +
+                              " FROM main.csa_conflicts WHERE node = ?1 AND journal = ?2 AND bundle"
+                              " = ?3 AND (decision = 'parked' OR rule = 'atomic') " +
+                              more);
+  rows.bind_blob(1, conflict.tx.node.value.bytes);
+  rows.bind(2, static_cast<std::int64_t>(conflict.journal));
+  rows.bind(3, static_cast<std::int64_t>(conflict.bundle));
+  return rows;
+}
+
+}  // namespace
+
+bool KeptConflict::is_whole() const { return decision == "parked" || rule == kAtomicRule; }
+
+std::optional<KeptConflict::Versions> KeptConflict::versions() const {
+  Result<RowSet> set = decode_rows(rows);
+  if (!set || set->rows.size() != 3) return std::nullopt;
+  for (const Row& row : set->rows) {
+    if (!row.empty() && row.size() != set->columns.size()) return std::nullopt;
+  }
+  return Versions{std::move(set->columns), std::move(set->rows[0]), std::move(set->rows[1]),
+                  std::move(set->rows[2])};
+}
+
+std::optional<std::int64_t> KeptConflict::number() const {
+  const auto json = nlohmann::json::parse(key, nullptr, false);
+  if (!json.is_object() || json.size() != 1 || !json.begin()->is_number_integer()) return {};
+  return json.begin()->get<std::int64_t>();
+}
+
+std::optional<KeptConflict> find_conflict(const Database& db, std::int64_t id) {
+  Statement row = db.prepare(
+      "SELECT seq, node, counter, journal, bundle, numbered, table_name, key, rule, decision, "
+      "state,"
+      " key_hash, rows FROM main.csa_conflicts WHERE id = ?1");
+  row.bind(1, id);
+  if (!row.step()) return std::nullopt;
+  KeptConflict found;
+  found.id = id;
+  const auto number = [&row](int column) {
+    return static_cast<std::uint64_t>(row.column_int(column));
+  };
+  found.seq = Seq{number(0)};
+  const Bytes node = row.column_blob(1);
+  std::copy_n(node.begin(), std::min(node.size(), found.tx.node.value.bytes.size()),
+              found.tx.node.value.bytes.begin());
+  found.tx.counter = number(2);
+  found.journal = number(3);
+  found.bundle = number(4);
+  found.numbered = row.column_int(5) != 0;
+  found.table = row.column_text(6);
+  found.key = row.column_text(7);
+  found.rule = row.column_text(8);
+  found.decision = row.column_text(9);
+  found.state = row.column_text(10);
+  found.hash = row.column_blob(11);
+  found.rows = row.column_blob(12);
+  return found;
+}
+
+std::vector<std::int64_t> bundle_of(const Database& db, const KeptConflict& conflict) {
+  Statement rows = of_bundle(db, conflict, "id", "AND state <> 'restored' ORDER BY id");
+  std::vector<std::int64_t> ids;
+  while (rows.step()) ids.push_back(rows.column_int(0));
+  return ids;
+}
+
+std::int64_t bundle_size(const Database& db, const KeptConflict& conflict) {
+  Statement count = of_bundle(db, conflict, "count(*)", "");
+  return count.step() ? count.column_int(0) : 0;
+}
+
+void set_conflict_state(const Database& db, std::int64_t id, std::string_view state) {
+  Statement set = db.prepare("UPDATE main.csa_conflicts SET state = ?2 WHERE id = ?1");
+  set.bind(1, id).bind(2, state).run();
+}
+
+std::vector<std::optional<std::size_t>> places_of(const std::vector<std::string>& columns,
+                                                  const MergeTable& table) {
+  const std::vector<std::string> names = table.column_names();
+  std::vector<std::optional<std::size_t>> places;
+  for (const std::string& column : columns) {
+    const auto place = std::ranges::find_if(
+        names, [&](const std::string& name) { return lower(name) == lower(column); });
+    places.push_back(place == names.end()
+                         ? std::nullopt
+                         : std::optional(static_cast<std::size_t>(place - names.begin())));
+  }
+  return places;
+}
+
+std::optional<RowIdentity> identity_of(const KeptConflict& conflict,
+                                       const KeptConflict::Versions& versions,
+                                       const MergeTable& table) {
+  const ChangeTable& keys = table.info().change_table;
+  const auto& columns = keys.declared_key.empty() ? keys.key_columns : keys.declared_key;
+  const auto fits = [&conflict](const RowIdentity& row) {
+    return std::ranges::equal(hash_of(row).bytes, conflict.hash);
+  };
+  const auto places = places_of(versions.columns, table);
+  for (const Row* const version : {&versions.base, &versions.broker, &versions.node}) {
+    if (version->empty() || columns.empty()) continue;
+    const RowIdentity identity =
+        table.identity(placed(*version, places, table.column_names().size()), {});
+    if (fits(identity)) return identity;
+  }
+  const std::optional<std::int64_t> number = conflict.number();
+  if (!number) return std::nullopt;
+  for (const bool by_rowid : {false, true}) {
+    RowIdentity identity{keys.name, {*number}, by_rowid};
+    if (fits(identity)) return identity;
+  }
+  return std::nullopt;
+}
+
+}  // namespace csa

@@ -1,0 +1,58 @@
+// A row of the inbox as it is restored or dismissed. Belongs to the ledger's thread; throws
+// SqliteError.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "broker/merge_table.h"
+#include "broker/row_identity.h"
+#include "common/bytes.h"
+#include "common/sqlite.h"
+#include "common/types.h"
+
+namespace csa {
+
+struct KeptConflict {
+  std::int64_t id = 0;
+  Seq seq;  // of the log entry that decided it
+  TxId tx;
+  std::uint64_t journal = 0;
+  std::uint64_t bundle = 0;
+  bool numbered = false;
+  std::string table, key, rule, decision, state;
+  Bytes hash, rows;
+  // Its transaction was kept whole: parked, or lost all or nothing.
+  [[nodiscard]] bool is_whole() const;
+  // By the table's columns of that time; a row that was not there has no values.
+  struct Versions {
+    std::vector<std::string> columns;
+    Row base, broker, node;
+  };
+  [[nodiscard]] std::optional<Versions> versions() const;
+  // Of a row whose key is one integer.
+  [[nodiscard]] std::optional<std::int64_t> number() const;
+};
+
+[[nodiscard]] std::optional<KeptConflict> find_conflict(const Database& db, std::int64_t id);
+// Those that are to be restored with it, itself among them, in the order of their keeping; only
+// open ones.
+[[nodiscard]] std::vector<std::int64_t> bundle_of(const Database& db, const KeptConflict& conflict);
+// How many there are, whatever their state.
+[[nodiscard]] std::int64_t bundle_size(const Database& db, const KeptConflict& conflict);
+// Moved on from "open" by a person.
+void set_conflict_state(const Database& db, std::int64_t id, std::string_view state);
+
+// A version's values in the columns of `table`, by name; nullopt where one has no place.
+[[nodiscard]] std::vector<std::optional<std::size_t>> places_of(
+    const std::vector<std::string>& columns, const MergeTable& table);
+// Which row it is: the inbox keeps a hash of that, and a version that has it names it. Nothing: the
+// table has another key now.
+[[nodiscard]] std::optional<RowIdentity> identity_of(const KeptConflict& conflict,
+                                                     const KeptConflict::Versions& versions,
+                                                     const MergeTable& table);
+
+}  // namespace csa

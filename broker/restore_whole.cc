@@ -1,0 +1,160 @@
+#include "broker/restore_whole.h"
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "common/changeset.h"
+#include "common/limits.h"
+#include "common/random.h"
+#include "common/undefended.h"
+
+namespace csa {
+namespace {
+
+using Versions = KeptConflict::Versions;
+
+// Why it cannot be restored.
+struct Unfit {
+  std::string why;
+};
+
+// Rows of the inbox as changes of a journal.
+class Encoder {
+ public:
+  Encoder(const Database& db, Spill& body) : db_(db), body_(body), virtuals_(db) {}
+
+  // Throws Unfit.
+  void add(const KeptConflict& conflict) {
+    std::optional<Versions> versions = conflict.versions();
+    if (!versions) throw Unfit{"its rows cannot be read"};
+    if (versions->base.empty() && versions->node.empty()) return;  // made and deleted again
+    MergeTable& table = table_of(conflict.table);
+    const std::optional<RowIdentity> identity = identity_of(conflict, *versions, table);
+    if (!identity) throw Unfit{"the key of table " + conflict.table + " is another one now"};
+    const ChangeTable shape = shape_of(table, *versions);
+    Bytes bytes;
+    RowChange change = change_of(*versions, shape, *identity);
+    change.assigned = conflict.numbered;
+    change.table = encoder_.table(shape, bytes);
+    encoder_.append(change, bytes);
+    body_.append(bytes);
+  }
+
+ private:
+  MergeTable& table_of(const std::string& name) {
+    const auto [known, fresh] = tables_.try_emplace(name);
+    if (!fresh) return *known->second;
+    const Undefended undefended(db_);  // documents are read from their shadow table
+    std::optional<TableInfo> info = virtuals_.tree_info(name);
+    if (!info) info = table_info(db_, name);
+    if (!info) throw Unfit{"table " + name + " is not there any more"};
+    known->second = std::make_unique<MergeTable>(db_, std::move(*info));
+    return *known->second;
+  }
+
+  // The table with the columns that it had when the rows were kept.
+  static ChangeTable shape_of(const MergeTable& table, const Versions& versions) {
+    ChangeTable shape = table.info().change_table;
+    const auto places = places_of(versions.columns, table);
+    const auto kept = [&](std::vector<std::uint32_t>& columns) {
+      for (std::uint32_t& column : columns) {
+        const auto place = std::ranges::find(places, std::optional<std::size_t>(column));
+        if (place == places.end()) {
+          throw Unfit{"the key of table " + table.name() + " is another one now"};
+        }
+        column = static_cast<std::uint32_t>(place - places.begin());
+      }
+    };
+    kept(shape.key_columns);
+    kept(shape.declared_key);
+    shape.column_count = static_cast<std::uint32_t>(versions.columns.size());
+    shape.column_names = versions.columns;
+    return shape;
+  }
+
+  static Row key_of(const Row& row, const ChangeTable& shape, const RowIdentity& identity) {
+    Row key;
+    for (const std::uint32_t column : shape.key_columns) key.push_back(row[column]);
+    if (!key.empty()) return key;
+    const bool by_rowid = identity.by_rowid || shape.declared_key.empty();
+    return by_rowid ? identity.key : Row{std::int64_t{0}};
+  }
+
+  static std::vector<std::optional<Value>> values_of(const Row& row, const ChangeTable& shape) {
+    std::vector<std::optional<Value>> values(row.begin(), row.end());
+    for (const std::uint32_t column : shape.key_columns) values[column].reset();
+    return values;
+  }
+
+  static RowChange change_of(const Versions& versions, const ChangeTable& shape,
+                             const RowIdentity& identity) {
+    RowChange change;
+    const bool inserts = versions.base.empty();
+    change.op = inserts ? RowOp::kInsert : versions.node.empty() ? RowOp::kDelete : RowOp::kUpdate;
+    change.key = key_of(inserts ? versions.node : versions.base, shape, identity);
+    if (!inserts) change.old_values = values_of(versions.base, shape);
+    if (!versions.node.empty()) change.new_values = values_of(versions.node, shape);
+    if (change.op == RowOp::kUpdate) {
+      Row key = key_of(versions.node, shape, identity);
+      if (key != change.key) change.new_key = std::move(key);
+    }
+    return change;
+  }
+
+  const Database& db_;  // must outlive this
+  Spill& body_;         // must outlive this
+  MergeVirtual virtuals_;
+  ChangeEncoder encoder_;
+  std::map<std::string, std::unique_ptr<MergeTable>> tables_;
+};
+
+// Later entries of the journal follow to the numbers that its rows have now.
+void bring_back(const KeptConflict& conflict, const std::vector<KeyChange>& keys, Merge& merge) {
+  const std::optional<Versions> versions = conflict.versions();
+  if (!conflict.numbered || !versions) return;
+  const std::optional<std::int64_t> kept = conflict.number();
+  if (!kept) return;
+  const auto moved = std::ranges::find_if(keys, [&](const KeyChange& key) {
+    return lower(key.table) == lower(conflict.table) && key.before == *kept;
+  });
+  merge.bring_back(conflict.tx, conflict.journal, conflict.table, *kept,
+                   moved == keys.end() ? *kept : moved->after);
+}
+
+}  // namespace
+
+std::variant<RestoredWhole, std::string> restore_whole(const Database& db,
+                                                       const KeptConflict& conflict,
+                                                       const std::string& spill_folder,
+                                                       const MergeContext& context, Merge& merge) {
+  RestoredWhole restored;
+  restored.ids = bundle_of(db, conflict);
+  Spill body(spill_folder, limits::kCaptureMemory);
+  try {
+    Encoder encoder(db, body);
+    for (const std::int64_t id : restored.ids) {
+      if (const auto kept = find_conflict(db, id)) encoder.add(*kept);
+    }
+  } catch (const Unfit& unfit) {
+    return unfit.why;
+  }
+  ReplayEntry entry{{}, 1, {}, body};
+  entry.header.tx = {NodeId{random_id()}, 1};
+  entry.header.edited = context.time;
+  entry.header.size = body.size();
+  std::variant<MergeOutcome, std::string> merged = merge.restore(entry, context);
+  if (auto* const why = std::get_if<std::string>(&merged)) return std::move(*why);
+  auto& outcome = std::get<MergeOutcome>(merged);
+  restored.rows = outcome.rows;
+  restored.keys = std::move(outcome.keys);
+  for (const std::int64_t id : restored.ids) {
+    if (const auto kept = find_conflict(db, id)) bring_back(*kept, restored.keys, merge);
+    set_conflict_state(db, id, "restored");
+  }
+  return restored;
+}
+
+}  // namespace csa
