@@ -11,6 +11,7 @@ RowMeeting MergeRun::meeting_of(Step& step, EditIndex::RowEdits& edits) {
   RowMeeting meeting;
   meeting.node_edit = {entry_.header.edited, entry_.header.edited_error_ms, entry_.header.tx.node};
   const NodeId& node = meeting.node_edit.node;
+  meeting.atomic = atomic_;
   const auto set_rows = [&] {
     meeting.base = step.base;
     meeting.node = step.node;
