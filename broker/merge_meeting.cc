@@ -62,10 +62,8 @@ RowMeeting MergeRun::meeting_of(Step& step, EditIndex::RowEdits& edits) {
 // to the same value as an earlier edit of the node.
 bool MergeRun::others_may_have_edited(const Step& step) {
   const bool opaque = step.table->is_shadow() && part_of(step) != MergeVirtual::Part::kRows;
-  const bool by_rowid = step.table->keyed_by_rowid() || step.identity().by_rowid;
-  const bool numbered = !step.base && step.assigned && by_rowid;
-  if (!knows_base_ || opaque || numbered) return false;
-  return edits_.others_wrote(base_, entry_.header.tx.node, context_.meta);
+  if (!knows_base_ || opaque) return false;
+  return edits_.others_wrote(base_, entry_.header.tx.node, context_.meta) && !is_new(step);
 }
 
 RowIdentity MergeRun::logged_as(const Step& step) const {
