@@ -1,4 +1,5 @@
-// Rows that a row of the entry names by their rowid: whether the journal has made them itself.
+// Rows that a row of the entry names by their rowid: whether the journal has made them itself, and
+// whether they are still the ones that it means.
 #include <algorithm>
 
 #include "broker/merge_step.h"
@@ -54,6 +55,27 @@ bool MergeRun::is_new(const Step& step) {
     if (rowid != nullptr) made_[table.name()].add(*rowid, *rowid);
   }
   return made;
+}
+
+// A reference that is written means the row that the node knew by that rowid.
+void MergeRun::prove_parents(const Step& step, const RowVerdict& verdict) {
+  const MergeTable& table = *step.table;
+  if (!verdict.result || table.references().empty() || !knows_base_) return;
+  if (!edits_.others_wrote(base_, entry_.header.tx.node, context_.meta)) return;
+  for (const MergeReference& reference : table.references()) {
+    const bool written = std::ranges::any_of(reference.columns, [&](std::uint32_t column) {
+      return !step.broker || step.broker->row[column] != (*verdict.result)[column];
+    });
+    const auto parent = written ? parent_of(*verdict.result, reference) : std::nullopt;
+    if (!parent || has_made(*parent)) continue;
+    const EditIndex::RowEdits edits = edits_of(*parent);
+    const bool moved = edits.moved && parent->table->has_rowid(parent->rowid);
+    if (!moved && (!edits.born || edits.absent)) continue;
+    throw Parked{"a row of " + table.name() + " refers to a row of " + parent->table->name() +
+                 " that " + (moved ? "got another key" : "was deleted") +
+                 " meanwhile, and its key " + std::to_string(parent->rowid) +
+                 " belongs to another row now"};
+  }
 }
 
 }  // namespace csa

@@ -104,6 +104,7 @@ class MergeRun {
   [[nodiscard]] std::optional<Parent> parent_of(const Row& row, const MergeReference& reference);
   [[nodiscard]] EditIndex::RowEdits edits_of(const Parent& parent) const;
   [[nodiscard]] bool has_made(const Parent& parent) const;
+  void prove_parents(const Step& step, const RowVerdict& verdict);
   void judge(const Step& step, const RowVerdict& verdict, const EditIndex::RowEdits& edits);
   void write(const Step& step, const RowVerdict& verdict);
   void touch(const Step& step, const RowMeeting& meeting, const RowVerdict& verdict);

@@ -82,4 +82,28 @@ TEST_CASE("merge: rows whose key names a row of the node's own, new as that one 
   all_equal(b);
 }
 
+TEST_CASE("merge: a child of a row whose key is another row's now, parked with that reason") {
+  MergeBench b(
+      "CREATE TABLE parent (id INTEGER PRIMARY KEY, tag TEXT);"
+      "CREATE TABLE child (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES parent);"
+      "INSERT INTO parent VALUES (1, 'first'), (2, 'last'); INSERT INTO child VALUES (1, 1)",
+      1);
+  b.edit(b.nodes[0], "INSERT INTO child (parent) VALUES (2)", 1);
+  b.edit(b.nodes[0], "UPDATE child SET parent = 2 WHERE id = 1", 2);
+  b.edit(b.nodes[0], "INSERT INTO child (parent) VALUES (1)", 3);
+  b.edit(b.nodes[0],
+         "INSERT INTO parent (tag) VALUES ('mine');"
+         "INSERT INTO child (parent) VALUES (last_insert_rowid())",
+         4);
+  b.master.write("DELETE FROM parent WHERE id = 2");
+  b.master.write("INSERT INTO parent (tag) VALUES ('stranger')");
+  const ReplayResult parked = ReplayResult::kParked;
+  CHECK(hand_over(b, 0) == Fate{parked, parked, kApplied, kApplied});
+  CHECK(b.text("SELECT count(*) FROM csa_conflicts WHERE reason LIKE"
+               " '%was deleted meanwhile, and its key 2 belongs to another row now'") == "2");
+  CHECK(b.text("SELECT group_concat(tag) FROM (SELECT tag FROM child c JOIN parent p ON p.id ="
+               " c.parent ORDER BY c.id)") == "first,first,mine");
+  all_equal(b);
+}
+
 }  // namespace csa
