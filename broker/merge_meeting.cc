@@ -11,6 +11,7 @@ RowMeeting MergeRun::meeting_of(Step& step, EditIndex::RowEdits& edits) {
   RowMeeting meeting;
   meeting.node_edit = {entry_.header.edited, entry_.header.edited_error_ms, entry_.header.tx.node};
   const NodeId& node = meeting.node_edit.node;
+  meeting.atomic = atomic_;
   const auto set_rows = [&] {
     meeting.base = step.base;
     meeting.node = step.node;
@@ -62,10 +63,8 @@ RowMeeting MergeRun::meeting_of(Step& step, EditIndex::RowEdits& edits) {
 // to the same value as an earlier edit of the node.
 bool MergeRun::others_may_have_edited(const Step& step) {
   const bool opaque = step.table->is_shadow() && part_of(step) != MergeVirtual::Part::kRows;
-  const bool by_rowid = step.table->keyed_by_rowid() || step.identity().by_rowid;
-  const bool numbered = !step.base && step.assigned && by_rowid;
-  if (!knows_base_ || opaque || numbered) return false;
-  return edits_.others_wrote(base_, entry_.header.tx.node, context_.meta);
+  if (!knows_base_ || opaque) return false;
+  return edits_.others_wrote(base_, entry_.header.tx.node, context_.meta) && !is_new(step);
 }
 
 RowIdentity MergeRun::logged_as(const Step& step) const {

@@ -99,6 +99,11 @@ class RowMerge {
   [[nodiscard]] bool node_changed(std::size_t i) const {
     return base(i) == nullptr || node(i) != *base(i);
   }
+  // One side's edit of it loses. Two equal edits are one, but not to a transaction that stands on
+  // having made it.
+  [[nodiscard]] bool is_contested(std::size_t i) const {
+    return broker(i) != node(i) || (meeting_.atomic && node_changed(i) && broker_changed(i));
+  }
   [[nodiscard]] const Edit& broker_edit(std::size_t i) const {
     return i < meeting_.column_edits.size() ? meeting_.column_edits[i] : meeting_.broker_edit;
   }
@@ -110,14 +115,14 @@ class RowMerge {
   }
 
   bool merge_column(std::size_t i, ColumnRule rule) {
-    const bool counts = rule == ColumnRule::kSum;
     if (!node_changed(i)) return true;
     if (!broker_changed(i)) {
       result_[i] = node(i);
       return true;
     }
     // Two equal sums are two changes all the same.
-    if (!counts && rule != ColumnRule::kAppend && broker(i) == node(i)) {
+    const bool counts = rule == ColumnRule::kSum || rule == ColumnRule::kAppend;
+    if (!counts && (adds_up(rule) ? broker(i) == node(i) : !is_contested(i))) {
       if (rule == ColumnRule::kNewest) agree(i);
       return true;
     }
@@ -161,10 +166,11 @@ class RowMerge {
     return last;
   }
 
-  // Somebody's value of this column is lost.
+  // Somebody's edit of this column is lost.
   void settle(std::size_t i, Side side) {
-    if (broker(i) == node(i)) return;
+    if (!is_contested(i)) return;
     if (side == Side::kNode) {
+      if (broker(i) == node(i)) later_[i] = true;
       result_[i] = node(i);
       broker_lost_ = true;
       reason_ = "the node's edit wins";
@@ -181,7 +187,7 @@ class RowMerge {
     for (const std::size_t i : rest_) {
       by_broker = by_broker || broker_changed(i);
       by_node = by_node || node_changed(i);
-      differ = differ || broker(i) != node(i);
+      differ = differ || is_contested(i);
     }
     const bool timed = rules_.table == TableRule::kNewest || rules_.table == TableRule::kMerge;
     for (const std::size_t i : rest_) {
@@ -215,7 +221,7 @@ class RowMerge {
   }
 
   void merge_by_column(std::size_t i) {
-    if (!node_changed(i) || broker(i) == node(i)) return;
+    if (!node_changed(i) || !is_contested(i)) return;
     if (!broker_changed(i)) {
       result_[i] = node(i);
       return;
@@ -295,6 +301,24 @@ RowVerdict decide_deletion(const RowRules& rules, const RowMeeting& meeting) {
   return verdict;
 }
 
+// Both sides deleted it.
+RowVerdict decide_deletions(const RowRules& rules, const RowMeeting& meeting) {
+  RowVerdict verdict;
+  const Side later = newer(meeting.broker_edit, meeting.node_edit);
+  verdict.deleted_later = later == Side::kNode;
+  if (!meeting.atomic) return verdict;
+  verdict.reason = "both sides deleted the row";
+  if (rules.table == TableRule::kManual) {
+    verdict.decision = RowDecision::kManual;
+    return verdict;
+  }
+  const bool timed = rules.table == TableRule::kNewest || rules.table == TableRule::kMerge;
+  verdict.close = timed && is_close(meeting.broker_edit, meeting.node_edit);
+  const bool node_wins = timed ? later == Side::kNode : rules.table == TableRule::kNode;
+  verdict.decision = node_wins ? RowDecision::kNodeWon : RowDecision::kBrokerWon;
+  return verdict;
+}
+
 }  // namespace
 
 std::optional<TableRule> parse_table_rule(std::string_view name) {
@@ -324,7 +348,8 @@ RowVerdict decide(const RowRules& rules, const RowMeeting& meeting) {
   const std::optional<Row>& broker = meeting.broker;
   const std::optional<Row>& node = meeting.node;
   if (meeting.born_anew) {
-    if (!node) return {RowDecision::kNothing, broker, false, {}};  // deleted on both sides
+    // Deleted on both sides.
+    if (!node && !meeting.atomic) return {RowDecision::kNothing, broker, false, {}};
     return {RowDecision::kBrokerWon, broker, false,
             "the row was deleted meanwhile, and its key belongs to another row now"};
   }
@@ -334,12 +359,7 @@ RowVerdict decide(const RowRules& rules, const RowMeeting& meeting) {
     return {node == base ? RowDecision::kNothing : RowDecision::kNode, node, false, {}};
   }
   if (!broker || !node) {
-    if (!broker && !node) {
-      RowVerdict verdict;
-      verdict.deleted_later = newer(meeting.broker_edit, meeting.node_edit) == Side::kNode;
-      return verdict;
-    }
-    return decide_deletion(rules, meeting);
+    return broker || node ? decide_deletion(rules, meeting) : decide_deletions(rules, meeting);
   }
   CSA_CHECK(broker->size() == node->size() && (!base || base->size() == node->size()));
   return RowMerge(rules, meeting).run();

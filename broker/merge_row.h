@@ -68,6 +68,10 @@ struct RowMeeting {
   bool born_anew = false;
   // Where the master's row was deleted since `base`: what it was then, if that is known.
   std::optional<Row> gone;
+  // The node's edit is part of a transaction that wins or loses whole: where both sides came to the
+  // same, one of them loses all the same, for the rest of its transaction stands on it. Columns
+  // that add up lose nothing.
+  bool atomic = false;
 };
 
 enum class RowDecision : std::uint8_t {
@@ -84,8 +88,8 @@ struct RowVerdict {
   std::optional<Row> result;  // the row from now on; nothing: no row
   bool close = false;         // decided by less than the two clocks' errors
   std::string reason;         // a sentence for conflicts
-  // Columns that both sides gave the same value, the node later, or where the row came back: those
-  // that are the node's now. Their last edit is the node's, though no value may tell it.
+  // Columns that both sides gave the same value, the node winning, or where the row came back:
+  // those that are the node's now. Their last edit is the node's, though no value may tell it.
   std::vector<bool> later = {};
   bool deleted_later = false;  // both sides deleted it, the node later
 };

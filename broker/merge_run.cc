@@ -228,6 +228,7 @@ void MergeRun::merge(const RowChange& change, const ChangeTable& table) {
     throw Parked{"others have changed the full-text or spatial index " + table.name +
                  " belongs to meanwhile; make the change again"};
   }
+  prove_parents(step, verdict);
   judge(step, verdict, edits);
   touch(step, meeting, verdict);
   note_renamed(step, verdict);

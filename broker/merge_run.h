@@ -12,6 +12,7 @@
 
 #include "broker/merge.h"
 #include "broker/merge_inbox.h"
+#include "broker/merge_key_runs.h"
 #include "broker/merge_keys.h"
 #include "broker/merge_proof.h"
 #include "broker/merge_renamed.h"
@@ -95,6 +96,16 @@ class MergeRun {
   [[nodiscard]] RowRules rules_of(const Step& step);
   [[nodiscard]] RowMeeting meeting_of(Step& step, EditIndex::RowEdits& edits);
   [[nodiscard]] bool others_may_have_edited(const Step& step);
+  [[nodiscard]] bool is_new(const Step& step);
+  // The row that a reference of `row` names by its rowid.
+  struct Parent {
+    MergeTable* table = nullptr;
+    std::int64_t rowid = 0;
+  };
+  [[nodiscard]] std::optional<Parent> parent_of(const Row& row, const MergeReference& reference);
+  [[nodiscard]] EditIndex::RowEdits edits_of(const Parent& parent) const;
+  [[nodiscard]] bool has_made(const Parent& parent) const;
+  void prove_parents(const Step& step, const RowVerdict& verdict);
   void judge(const Step& step, const RowVerdict& verdict, const EditIndex::RowEdits& edits);
   void write(const Step& step, const RowVerdict& verdict);
   void touch(const Step& step, const RowMeeting& meeting, const RowVerdict& verdict);
@@ -124,7 +135,8 @@ class MergeRun {
   ForeignKeyProof proof_;
   std::map<std::string, TreeRows> trees_;  // by name of the tree
   bool trees_told_ = false;
-  bool atomic_ = false;  // a table of the entry wants all or nothing
+  std::map<std::string, KeyRuns> made_;  // rowids of rows that are new with this entry, by table
+  bool atomic_ = false;                  // a table of the entry wants all or nothing
   bool written_ = false;
   bool merged_ = false;
   bool lost_ = false;   // rows of the node

@@ -26,20 +26,26 @@ RowHistory::RowHistory(const HistoryAsker& asker)
 }
 
 void RowHistory::add(const Touch& touch) {
+  const bool own = touch.edit.node == node_;
+  if (touch.op == TouchOp::kBorn && own) {
+    // A row of his, not the one that had the key before: that would have come back (kBack).
+    edits_ = {};
+    edits_.all_known = all_since_ = true;
+    deleted_ = false;
+  }
   edits_.known = true;
   raise(edits_.last, touch.edit);
   const bool changes = std::ranges::any_of(touch.mask, [](std::uint8_t bits) { return bits != 0; });
-  if (touch.edit.node != node_ && (changes || touch.op == TouchOp::kBorn)) {
-    edits_.by_others = true;
-  }
+  if (!own && (changes || touch.op == TouchOp::kBorn)) edits_.by_others = true;
   if (touch.op == TouchOp::kBorn) {
     // Without a deletion before it, it is the row that the journal has inserted too.
     edits_.born = edits_.born || deleted_ || !all_since_;
+    edits_.own = own;
     edits_.columns.clear();
     edits_.whole = edits_.last;
   }
   if (touch.op == TouchOp::kGone) {
-    deleted_ = deleted_ || touch.edit.node != node_;
+    deleted_ = deleted_ || !own;
     // Else it was deleted on both sides.
     if (!std::exchange(edits_.absent, true)) edits_.gone = touch.content;
   } else if (touch.op != TouchOp::kChanged) {

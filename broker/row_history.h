@@ -23,6 +23,8 @@ struct RowEdits {
   // Deleted since `after` and another row of that key since then.
   bool born = false;
   bool absent = false;  // the last of them deleted it
+  // Who asks has made the row since `after`; the rest is about it, not about what had that key.
+  bool own = false;
   // Others gave the row another key: this; the rest is about the row under that name.
   std::optional<RowIdentity> moved;
   bool by_others = false;     // others than `node` changed it, whatever of that is left

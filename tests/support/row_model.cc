@@ -95,11 +95,30 @@ bool is_untouched(const RowMeeting& x, std::size_t i) {
   return x.base && (*x.broker)[i] == (*x.base)[i] && (i >= x.edited.size() || !x.edited[i]);
 }
 
-// One column that both sides changed to different values and that the later or a named side wins.
-Value contested(const Value& m, const Value& n, bool node_wins, Losses& losses) {
-  if (m == n) return m;
+// Nobody loses this column. A transaction that wins or loses whole has not made what others made.
+bool is_agreed(const RowMeeting& x, std::size_t i) {
+  if ((*x.broker)[i] != (*x.node)[i]) return false;
+  const bool by_node = !x.base || (*x.node)[i] != (*x.base)[i];
+  return !(x.atomic && by_node && !is_untouched(x, i));
+}
+
+// One column that the later or a named side wins.
+Value contested(const RowMeeting& x, std::size_t i, bool node_wins, Losses& losses) {
+  if (is_agreed(x, i)) return (*x.broker)[i];
   (node_wins ? losses.master : losses.node) = true;
-  return node_wins ? n : m;
+  return node_wins ? (*x.node)[i] : (*x.broker)[i];
+}
+
+// Both sides deleted the row: to a transaction that wins or loses whole, only one of them did.
+Expected model_of_deletions(TableRule rule, const RowMeeting& x) {
+  if (!x.atomic) return {};
+  if (rule == TableRule::kManual) return {RowDecision::kManual, {}, false};
+  if (rule == TableRule::kBroker) return {RowDecision::kBrokerWon, {}, false};
+  if (rule == TableRule::kNode) return {RowDecision::kNodeWon, {}, false};
+  const bool node_wins = node_is_later(x.broker_edit, x.node_edit);
+  return {node_wins ? RowDecision::kNodeWon : RowDecision::kBrokerWon,
+          {},
+          inside_errors(x.broker_edit, x.node_edit)};
 }
 
 Expected model_of_deletion(const RowRules& rules, const RowMeeting& x) {
@@ -137,16 +156,17 @@ bool model_of_column(ColumnRule rule, const RowMeeting& x, std::size_t i,
     result = n == *b ? m : n;
     return true;
   }
-  if (m == n && !counts(rule)) return true;
+  const bool extreme = rule == ColumnRule::kMax || rule == ColumnRule::kMin;
+  if (extreme ? m == n : !counts(rule) && is_agreed(x, i)) return true;
   const Edit& edit = x.column_edits.empty() ? x.broker_edit : x.column_edits[i];
   switch (rule) {
     case ColumnRule::kNewest:
       to.second->close = either(to.second->close, inside_errors(edit, x.node_edit));
-      result = contested(m, n, node_is_later(edit, x.node_edit), *to.second);
+      result = contested(x, i, node_is_later(edit, x.node_edit), *to.second);
       return true;
     case ColumnRule::kBroker:
     case ColumnRule::kNode:
-      result = contested(m, n, rule == ColumnRule::kNode, *to.second);
+      result = contested(x, i, rule == ColumnRule::kNode, *to.second);
       return true;
     case ColumnRule::kTable:
     case ColumnRule::kSum:
@@ -163,10 +183,9 @@ bool model_of_column(ColumnRule rule, const RowMeeting& x, std::size_t i,
 // Of the columns that no rule of their own settled. False: for a person.
 bool model_of_rest(TableRule rule, const RowMeeting& x, const std::vector<std::size_t>& rest,
                    std::pair<Row*, Losses*> to) {
-  const Row& m = *x.broker;
   const Row& n = *x.node;
   const auto all = [&](auto same) { return std::ranges::all_of(rest, same); };
-  if (all([&](std::size_t i) { return m[i] == n[i]; })) return true;
+  if (all([&](std::size_t i) { return is_agreed(x, i); })) return true;
   if (x.base && all([&](std::size_t i) { return n[i] == (*x.base)[i]; })) return true;
   if (all([&](std::size_t i) { return is_untouched(x, i); })) {
     for (const std::size_t i : rest) (*to.first)[i] = n[i];
@@ -176,14 +195,14 @@ bool model_of_rest(TableRule rule, const RowMeeting& x, const std::vector<std::s
   Losses& losses = *to.second;
   if (rule == TableRule::kMerge) {
     for (const std::size_t i : rest) {
-      if (m[i] == n[i] || (x.base && n[i] == (*x.base)[i])) continue;
+      if (is_agreed(x, i) || (x.base && n[i] == (*x.base)[i])) continue;
       if (is_untouched(x, i)) {
         (*to.first)[i] = n[i];
         continue;
       }
       const Edit& edit = x.column_edits.empty() ? x.broker_edit : x.column_edits[i];
       losses.close = either(losses.close, inside_errors(edit, x.node_edit));
-      (*to.first)[i] = contested(m[i], n[i], node_is_later(edit, x.node_edit), losses);
+      (*to.first)[i] = contested(x, i, node_is_later(edit, x.node_edit), losses);
     }
     return true;
   }
@@ -199,7 +218,7 @@ bool model_of_rest(TableRule rule, const RowMeeting& x, const std::vector<std::s
     node_wins = node_is_later(last, x.node_edit);
     losses.close = either(losses.close, inside_errors(last, x.node_edit));
   }
-  for (const std::size_t i : rest) (*to.first)[i] = contested(m[i], n[i], node_wins, losses);
+  for (const std::size_t i : rest) (*to.first)[i] = contested(x, i, node_wins, losses);
   return true;
 }
 
@@ -207,14 +226,15 @@ bool model_of_rest(TableRule rule, const RowMeeting& x, const std::vector<std::s
 
 Expected model(const RowRules& rules, const RowMeeting& x) {
   if (x.born_anew) {
-    return {x.node ? RowDecision::kBrokerWon : RowDecision::kNothing, x.broker, false};
+    const bool lost = x.node || x.atomic;
+    return {lost ? RowDecision::kBrokerWon : RowDecision::kNothing, x.broker, false};
   }
   const bool touched =
       x.deleted_anew || (x.changed && !x.node) || std::ranges::count(x.edited, true) > 0;
   if (x.broker == x.base && !touched) {
     return {x.node == x.base ? RowDecision::kNothing : RowDecision::kNode, x.node, false};
   }
-  if (!x.broker && !x.node) return {};
+  if (!x.broker && !x.node) return model_of_deletions(rules.table, x);
   if (!x.broker || !x.node) return model_of_deletion(rules, x);
   Row result = *x.broker;
   Losses losses;

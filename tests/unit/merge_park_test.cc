@@ -208,6 +208,45 @@ TEST_CASE("merge: two tables, one of them atomic, lose whole; what follows on th
   CHECK(away.b.text("SELECT count(*) FROM csa_conflicts WHERE state = 'open'") == "4");
 }
 
+TEST_CASE("merge: atomic, both sides gave a row the same value, one of them loses whole") {
+  constexpr const char* kAccounts =
+      "CREATE TABLE account (no TEXT PRIMARY KEY, n INTEGER);"
+      "INSERT INTO account VALUES ('x', 100), ('y', 100), ('z', 100)";
+  const auto transfer = [](const std::string& from, const std::string& to) {
+    return "UPDATE account SET n = n - 10 WHERE no = '" + from +
+           "'; UPDATE account SET n = n + 10 WHERE no = '" + to + "'";
+  };
+  for (const std::string rule : {"newest", "merge", "broker", "node", "manual"}) {
+    CAPTURE(rule);
+    Away away(kAccounts);
+    set_rules(away.b, {{"account", "", "atomic"}, {"account", "", rule}});
+    const Fate fate = away.run({transfer("x", "y")}, {transfer("x", "z")});
+    CHECK(fate == Fate{ReplayResult::kSuperseded});
+    CHECK(away.b.text("SELECT group_concat(n) FROM account") == "90,100,110");
+    CHECK(away.b.text("SELECT count(*) FROM csa_conflicts WHERE state = 'open'") == "2");
+  }
+  // What adds up is lost on neither side.
+  Away away(kAccounts);
+  set_rules(away.b, {{"account", "", "atomic"}, {"account", "n", "sum"}});
+  CHECK(away.run({transfer("x", "y")}, {transfer("x", "z")}) == Fate{kMerged});
+  CHECK(away.b.text("SELECT group_concat(n) FROM account") == "80,110,110");
+}
+
+TEST_CASE("merge: atomic, both sides deleted a row, one of them loses whole") {
+  for (const std::string rule : {"newest", "merge", "broker", "node", "manual"}) {
+    CAPTURE(rule);
+    Away away(
+        "CREATE TABLE job (id INTEGER PRIMARY KEY); INSERT INTO job VALUES (1), (2);"
+        "CREATE TABLE done (job INTEGER, who TEXT)");
+    set_rules(away.b, {{"job", "", "atomic"}, {"job", "", rule}});
+    const Fate fate =
+        away.run({"INSERT INTO done VALUES (1, 'node'); DELETE FROM job WHERE id = 1"},
+                 {"INSERT INTO done VALUES (1, 'master'); DELETE FROM job WHERE id = 1"});
+    CHECK(fate == Fate{ReplayResult::kSuperseded});
+    CHECK(away.b.text("SELECT group_concat(who) FROM done") == "master");
+  }
+}
+
 TEST_CASE("merge: a child of a table that is not there any more, parked with its name") {
   Away away(
       "CREATE TABLE shelf (id INTEGER PRIMARY KEY, name TEXT);"

@@ -121,6 +121,7 @@ RowMeeting random_meeting(Dice& dice) {
     if (dice.one_in(4)) meeting.broker = meeting.base;
   }
   meeting.changed = dice.one_in(4);
+  meeting.atomic = dice.one_in(4);
   meeting.deleted_anew = !meeting.base && !meeting.broker && dice.one_in(2);
   const bool deleted = !meeting.broker && (meeting.base || meeting.deleted_anew);
   if (deleted && dice.one_in(2)) {
