@@ -4,6 +4,7 @@
 
 #include "broker/merge_inbox.h"
 #include "broker/merge_row.h"
+#include "broker/merge_virtual.h"
 #include "broker/stored_rules.h"
 #include "common/limits.h"
 #include "common/schema.h"
@@ -25,16 +26,20 @@ bool same_name(std::string_view a, std::string_view b) {
   return std::ranges::equal(a, b, {}, lower, lower);
 }
 
-// The name as the schema spells it; nothing: no such table of the application.
-std::optional<std::string> spelled(const Database& db, const std::string& table) {
+// As the schema spells the name; kind as pragma_table_list says it.
+struct NamedTable {
+  std::string name, kind;
+};
+
+std::optional<NamedTable> spelled(const Database& db, const std::string& table) {
   Statement find = db.prepare(
-      "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND"
+      "SELECT name, type FROM pragma_table_list WHERE schema = 'main' AND type <> 'view' AND"
       " name = ?1 COLLATE NOCASE");
   find.bind(1, table);
   if (!find.step()) return std::nullopt;
   const std::string name = find.column_text(0);
   if (table_class(name) != TableClass::kApplication) return std::nullopt;
-  return name;
+  return NamedTable{name, find.column_text(1)};
 }
 
 bool is_key(const TableInfo& info, std::uint32_t carried) {
@@ -77,19 +82,49 @@ std::optional<std::string> bad_column(const TableInfo& info, RuleSetting& one) {
   return where + ": table " + one.table + " has no such column that is stored";
 }
 
-std::optional<std::string> bad_setting(const Database& db, RuleSetting& one) {
-  const std::optional<std::string> name = spelled(db, one.table);
-  if (!name) return "there is no table " + one.table + " of the application";
-  one.table = *name;
-  const std::optional<TableInfo> info = table_info(db, *name);
-  if (!info) return "table " + *name + " has no rows of its own to merge";
-  if (!one.column.empty()) return bad_column(*info, one);
+std::optional<std::string> bad_table_rule(const RuleSetting& one) {
   if (one.rule == kAtomicRule || one.rule == kRowwiseRule || parse_table_rule(one.rule)) {
     return std::nullopt;
   }
   return one.table + ": '" + one.rule +
          "' is no rule of a table; there are newest, merge, broker, node, manual, and atomic or"
          " rowwise";
+}
+
+// Virtual tables replace a row that is changed: which of its columns were meant, no log tells.
+std::optional<std::string> bad_virtual(const Database& db, RuleSetting& one) {
+  const MergeVirtual virtuals(db);
+  const std::optional<TableInfo> tree = virtuals.tree_info(one.table);
+  const std::string documents = one.table + std::string(kDocumentsEnding);
+  if (!tree && virtuals.part_of(documents) != MergeVirtual::Part::kRows) {
+    return "virtual table " + one.table +
+           " has no rows of its own to merge; where it indexes another table, set that one's rules";
+  }
+  if (one.column.empty() && parse_table_rule(one.rule) != TableRule::kMerge) {
+    return bad_table_rule(one);
+  }
+  const std::optional<ColumnRule> column = parse_column_rule(one.rule);
+  if (tree && !one.column.empty() && (one.rule == kNoColumnRule || (column && counts(*column)))) {
+    return bad_column(*tree, one);
+  }
+  return one.table +
+         " is a virtual table, in which every change replaces the whole row; there are newest,"
+         " broker, node, manual, and atomic or rowwise" +
+         (tree ? ", and for columns sum, max, min and table" : "");
+}
+
+std::optional<std::string> bad_setting(const Database& db, RuleSetting& one) {
+  const std::optional<NamedTable> table = spelled(db, one.table);
+  if (!table) return "there is no table " + one.table + " of the application";
+  one.table = table->name;
+  if (table->kind == "virtual") return bad_virtual(db, one);
+  if (table->kind == "shadow") {
+    return one.table + " is inside a virtual table; set the rules of that one";
+  }
+  if (one.column.empty()) return bad_table_rule(one);
+  const std::optional<TableInfo> info = table_info(db, one.table);
+  if (!info) return "table " + one.table + " has no rows of its own to merge";
+  return bad_column(*info, one);
 }
 
 // `one` is valid and spelled as the schema does, or takes away what is stored.

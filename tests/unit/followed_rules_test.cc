@@ -161,6 +161,16 @@ TEST_CASE("followed rules: a table of its own rules takes a dropped one's name, 
                         "ALTER TABLE part RENAME COLUMN qty TO price") == "part.price sum");
 }
 
+TEST_CASE("followed rules: virtual tables are renamed and dropped") {
+  Bench bench(
+      "CREATE VIRTUAL TABLE page USING fts5 (body); CREATE VIRTUAL TABLE area USING rtree (id, a, "
+      "b);"
+      "CREATE VIRTUAL TABLE gone USING fts4 (body)",
+      {{"page", "", "manual"}, {"area", "b", "max"}, {"gone", "", "node"}});
+  CHECK(bench.migrate("ALTER TABLE page RENAME TO sheet; ALTER TABLE area RENAME TO place;"
+                      "DROP TABLE gone") == "place.b max, sheet manual");
+}
+
 TEST_CASE("followed rules: a migration that fails leaves them as they are") {
   Bench bench;
   (void)bench.b.master.nack(
