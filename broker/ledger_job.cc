@@ -23,6 +23,13 @@ std::string shortened(std::string text) {
   return text + "…";
 }
 
+// What a migration made of the rules of merging.
+void tell_rules(const Log& log, const std::vector<Row>& sentences) {
+  for (const Row& row : sentences) {
+    log.warn("ledger: migration: " + std::get<Text>(row.at(0)).utf8);
+  }
+}
+
 // Ends the sandbox's deadline with the statements that it is for.
 class Running {
  public:
@@ -149,6 +156,7 @@ bool Ledger::Impl::run_job(const WriteJob& job, GroupState& state, Answer& answe
     header.last_insert_rowid = effect.last_insert_rowid;
     append_entry(std::move(header), *body, state);
   }
+  if (schema) tell_rules(log, effect.rows);
   Ack ack;
   ack.tx = tx;
   ack.seq = state.meta.position.seq;

@@ -47,6 +47,7 @@ Migration::Failure Migration::run_all(const Migrate& migrate) {
   --index_;
   if (Failure failure = prove_shareable()) return failure;
   if (Failure failure = prove_foreign_keys(violations)) return failure;
+  settle_rules();
   capture_.begin_statement();
   capture_.schema_statement(std::string(kFingerprintRemark) + to_string(schema_fingerprint(db_)),
                             true);
@@ -69,8 +70,22 @@ Migration::Failure Migration::run_one(Statement& statement) {
   // CREATE ... IF NOT EXISTS of something that is there has done nothing.
   const bool happened =
       seen.file_number || before != db_.query_int("PRAGMA main.schema_version").value_or(0);
-  if (seen.schema && happened) record(seen, sql);
+  if (seen.schema && happened) {
+    record(seen, sql);
+    rules_.look();
+  }
   return std::nullopt;
+}
+
+// Their rows travel in the migration's own entry: on no copy are they ever those of another schema.
+void Migration::settle_rules() {
+  std::size_t bytes = 0;
+  for (std::string& sentence : rules_.settle()) {
+    bytes += 16 + sentence.size();
+    if (bytes > limits_.rows_max) break;
+    effect_.columns = {"rule"};
+    effect_.rows.push_back({Text{std::move(sentence)}});
+  }
 }
 
 void Migration::record(const Sandbox::Seen& seen, const std::string& sql) {

@@ -1,5 +1,6 @@
 // Runs the statements of one migration: row changes are captured, schema statements are put into
-// the changeset as text. Belongs to the ledger's thread; leaves rolling back to the caller.
+// the changeset as text, the rules of merging are brought along. Belongs to the ledger's thread;
+// leaves rolling back to the caller.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +8,7 @@
 #include <string>
 #include <variant>
 
+#include "broker/followed_rules.h"
 #include "common/call_runner.h"
 
 namespace csa {
@@ -15,16 +17,18 @@ class Migration {
  public:
   // All must outlive this.
   Migration(const Database& db, Sandbox& sandbox, Capture& capture, CallLimits limits)
-      : db_(db), sandbox_(sandbox), capture_(capture), limits_(limits) {}
+      : db_(db), sandbox_(sandbox), capture_(capture), limits_(limits), rules_(db) {}
 
   // REQUIRES: a savepoint is open, capture has begun, foreign keys are off, the sandbox has the
-  // deadline. Ends with the remark that proves the schema.
+  // deadline. Ends with the remark that proves the schema. The effect's rows are sentences, what
+  // became of rules whose tables or columns have other names, or are gone.
   [[nodiscard]] std::variant<CallEffect, Rejection> run(const Migrate& migrate);
 
  private:
   using Failure = std::optional<Rejection>;
   [[nodiscard]] Failure run_all(const Migrate& migrate);
   [[nodiscard]] Failure run_one(Statement& statement);
+  void settle_rules();
   void record(const Sandbox::Seen& seen, const std::string& sql);
   [[nodiscard]] Failure prove_shareable();
   [[nodiscard]] Failure prove_foreign_keys(std::optional<std::int64_t> before);
@@ -37,6 +41,7 @@ class Migration {
   Sandbox& sandbox_;
   Capture& capture_;
   CallLimits limits_;
+  FollowedRules rules_;
   CallEffect effect_;
   std::uint32_t index_ = 0;
 };

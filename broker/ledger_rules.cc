@@ -1,47 +1,45 @@
 #include "broker/ledger_rules.h"
 
 #include <algorithm>
-#include <set>
-#include <tuple>
 
 #include "broker/merge_inbox.h"
 #include "broker/merge_row.h"
+#include "broker/merge_virtual.h"
+#include "broker/stored_rules.h"
 #include "common/limits.h"
 #include "common/schema.h"
 
 namespace csa {
 namespace {
 
-using Stored = std::tuple<std::string, std::string, std::string>;  // table, column, rule
+bool takes_away(const RuleSetting& one) {
+  return one.rule == (one.column.empty() ? kRowwiseRule : kNoColumnRule);
+}
 
-// Takes a column's own rule, or the atomic mark of a table, away.
-constexpr std::string_view kNoColumnRule = "table";
-constexpr std::string_view kRowwise = "rowwise";
+bool is_stored(const StoredRules& rules, const RuleSetting& one) {
+  return std::ranges::any_of(
+      rules, [&](const RuleSetting& stored) { return slot_of(stored) == slot_of(one); });
+}
 
 bool same_name(std::string_view a, std::string_view b) {
   const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
   return std::ranges::equal(a, b, {}, lower, lower);
 }
 
-std::set<Stored> read_rules(const Database& db) {
-  std::set<Stored> rules;
-  Statement rows = db.prepare("SELECT table_name, column_name, rule FROM main.csa_rule");
-  while (rows.step()) {
-    rules.emplace(rows.column_text(0), rows.column_text(1), rows.column_text(2));
-  }
-  return rules;
-}
+// As the schema spells the name; kind as pragma_table_list says it.
+struct NamedTable {
+  std::string name, kind;
+};
 
-// The name as the schema spells it; nothing: no such table of the application.
-std::optional<std::string> spelled(const Database& db, const std::string& table) {
+std::optional<NamedTable> spelled(const Database& db, const std::string& table) {
   Statement find = db.prepare(
-      "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND"
+      "SELECT name, type FROM pragma_table_list WHERE schema = 'main' AND type <> 'view' AND"
       " name = ?1 COLLATE NOCASE");
   find.bind(1, table);
   if (!find.step()) return std::nullopt;
   const std::string name = find.column_text(0);
   if (table_class(name) != TableClass::kApplication) return std::nullopt;
-  return name;
+  return NamedTable{name, find.column_text(1)};
 }
 
 bool is_key(const TableInfo& info, std::uint32_t carried) {
@@ -84,14 +82,8 @@ std::optional<std::string> bad_column(const TableInfo& info, RuleSetting& one) {
   return where + ": table " + one.table + " has no such column that is stored";
 }
 
-std::optional<std::string> bad_setting(const Database& db, RuleSetting& one) {
-  const std::optional<std::string> name = spelled(db, one.table);
-  if (!name) return "there is no table " + one.table + " of the application";
-  one.table = *name;
-  const std::optional<TableInfo> info = table_info(db, *name);
-  if (!info) return "table " + *name + " has no rows of its own to merge";
-  if (!one.column.empty()) return bad_column(*info, one);
-  if (one.rule == kAtomicRule || one.rule == kRowwise || parse_table_rule(one.rule)) {
+std::optional<std::string> bad_table_rule(const RuleSetting& one) {
+  if (one.rule == kAtomicRule || one.rule == kRowwiseRule || parse_table_rule(one.rule)) {
     return std::nullopt;
   }
   return one.table + ": '" + one.rule +
@@ -99,49 +91,59 @@ std::optional<std::string> bad_setting(const Database& db, RuleSetting& one) {
          " rowwise";
 }
 
-// `one` is valid and spelled as the schema does.
-void place(std::set<Stored>& rules, const RuleSetting& one) {
-  const bool whole = one.rule == kAtomicRule || one.rule == kRowwise;
-  std::erase_if(rules, [&](const Stored& stored) {
-    const auto& [table, column, rule] = stored;
-    if (!same_name(table, one.table) || !same_name(column, one.column)) return false;
-    return !one.column.empty() || whole == (rule == kAtomicRule);
-  });
-  const bool none = one.rule == kRowwise || (!one.column.empty() && one.rule == kNoColumnRule);
-  if (!none) rules.emplace(one.table, one.column, one.rule);
+// Virtual tables replace a row that is changed: which of its columns were meant, no log tells.
+std::optional<std::string> bad_virtual(const Database& db, RuleSetting& one) {
+  const MergeVirtual virtuals(db);
+  const std::optional<TableInfo> tree = virtuals.tree_info(one.table);
+  const std::string documents = one.table + std::string(kDocumentsEnding);
+  if (!tree && virtuals.part_of(documents) != MergeVirtual::Part::kRows) {
+    return "virtual table " + one.table +
+           " has no rows of its own to merge; where it indexes another table, set that one's rules";
+  }
+  if (one.column.empty() && parse_table_rule(one.rule) != TableRule::kMerge) {
+    return bad_table_rule(one);
+  }
+  const std::optional<ColumnRule> column = parse_column_rule(one.rule);
+  if (tree && !one.column.empty() && (one.rule == kNoColumnRule || (column && counts(*column)))) {
+    return bad_column(*tree, one);
+  }
+  return one.table +
+         " is a virtual table, in which every change replaces the whole row; there are newest,"
+         " broker, node, manual, and atomic or rowwise" +
+         (tree ? ", and for columns sum, max, min and table" : "");
 }
 
-std::int64_t write_difference(const Database& db, const std::set<Stored>& before,
-                              const std::set<Stored>& after) {
-  const auto each = [&](const std::set<Stored>& from, const std::set<Stored>& without,
-                        const char* sql) {
-    Statement statement = db.prepare(sql);
-    std::int64_t count = 0;
-    for (const Stored& one : from) {
-      if (without.contains(one)) continue;
-      const auto& [table, column, rule] = one;
-      statement.bind(1, table).bind(2, column).bind(3, rule).run();
-      ++count;
-    }
-    return count;
-  };
-  const std::int64_t gone =
-      each(before, after,
-           "DELETE FROM main.csa_rule WHERE table_name = ?1 AND column_name = ?2 AND rule = ?3");
-  const std::int64_t made = each(after, before, "INSERT INTO main.csa_rule VALUES (?1, ?2, ?3)");
-  return gone + made;
+std::optional<std::string> bad_setting(const Database& db, RuleSetting& one) {
+  const std::optional<NamedTable> table = spelled(db, one.table);
+  if (!table) return "there is no table " + one.table + " of the application";
+  one.table = table->name;
+  if (table->kind == "virtual") return bad_virtual(db, one);
+  if (table->kind == "shadow") {
+    return one.table + " is inside a virtual table; set the rules of that one";
+  }
+  if (one.column.empty()) return bad_table_rule(one);
+  const std::optional<TableInfo> info = table_info(db, one.table);
+  if (!info) return "table " + one.table + " has no rows of its own to merge";
+  return bad_column(*info, one);
+}
+
+// `one` is valid and spelled as the schema does, or takes away what is stored.
+void place(StoredRules& rules, const RuleSetting& one) {
+  std::erase_if(rules, [&](const RuleSetting& stored) { return slot_of(stored) == slot_of(one); });
+  if (!takes_away(one)) rules.insert(one);
 }
 
 }  // namespace
 
 std::variant<CallEffect, Rejection> set_rules(const Database& db, const Rules& request) {
-  const std::set<Stored> before = read_rules(db);
-  std::set<Stored> after = request.replace ? std::set<Stored>() : before;
+  const StoredRules before = read_rules(db);
+  StoredRules after = request.replace ? StoredRules() : before;
   std::uint32_t index = 0;
   for (RuleSetting one : request.rules) {
-    if (const std::optional<std::string> why = bad_setting(db, one)) {
-      return Rejection{NackCode::kSql, *why + "; no rule was changed", index, true};
-    }
+    // What is stored can go, whatever became of its table.
+    const bool removes = takes_away(one) && is_stored(after, one);
+    const std::optional<std::string> why = removes ? std::nullopt : bad_setting(db, one);
+    if (why) return Rejection{NackCode::kSql, *why + "; no rule was changed", index, true};
     place(after, one);
     ++index;
   }
@@ -152,7 +154,7 @@ std::variant<CallEffect, Rejection> set_rules(const Database& db, const Rules& r
                      0, true};
   }
   CallEffect effect;
-  effect.changes = write_difference(db, before, after);
+  effect.changes = write_rules(db, before, after);
   effect.columns = {"table", "column", "rule"};
   std::size_t bytes = 0;
   for (const auto& [table, column, rule] : after) {

@@ -4,8 +4,19 @@
 
 #include "broker/merge_run.h"
 #include "broker/merge_stood.h"
+#include "broker/stored_rules.h"
 
 namespace csa {
+namespace {
+
+// Rules speak of a full-text table, not of the shadow table that holds its documents.
+std::string ruled_name(const MergeVirtual& virtuals, const std::string& table) {
+  if (virtuals.part_of(table) != MergeVirtual::Part::kRows) return table;
+  return table.substr(0, table.size() - kDocumentsEnding.size());
+}
+
+}  // namespace
+
 MergeSchema::MergeSchema(const Database& db) : db_(db), virtuals_(db), renamed_(db) {}
 
 MergeTable* MergeSchema::table(const std::string& name) {
@@ -27,7 +38,7 @@ const MergeSchema::Rules& MergeSchema::rules(const MergeTable& table) {
   rules.row.columns.assign(names.size(), ColumnRule::kTable);
   Statement rows =
       db_.prepare("SELECT column_name, rule FROM csa_rule WHERE table_name = ?1 COLLATE NOCASE");
-  rows.bind(1, table.name());
+  rows.bind(1, ruled_name(virtuals_, table.name()));
   while (rows.step()) {
     const std::string column = lower(rows.column_text(0));
     const std::string rule = rows.column_text(1);

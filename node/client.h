@@ -210,7 +210,8 @@ class Client {
                   std::function<void(WriteResult)> done);
   // Brings the shared schema to `version` (nothing: the next one) by the statements of `sql`, on
   // the master and every replica. Reached already: committed without effect, so that every
-  // installation may call it at start.
+  // installation may call it at start. Rules of merging follow what it renames; where one has
+  // another name now, or went with what was dropped, the result's rows say so, a sentence each.
   [[nodiscard]] WriteResult migrate(std::string_view sql, std::optional<std::uint64_t> version,
                                     WriteOptions options = {});
   // By which rules offline work is merged, a line each: "TABLE RULE", "TABLE.COLUMN RULE", "TABLE

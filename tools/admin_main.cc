@@ -9,6 +9,7 @@
 #include "common/limits.h"
 #include "common/rules_text.h"
 #include "common/system_clock.h"
+#include "common/value_json.h"
 #include "tools/backup.h"
 #include "tools/peer.h"
 #include "tools/settle.h"
@@ -99,6 +100,21 @@ int ask(Peer& peer, const AdminFlags& flags, AdminVerb verb) {
   return 0;
 }
 
+void print_migrated(const Ack& ack, bool json) {
+  Json rules = Json::array();
+  for (const Row& row : ack.rows) {
+    for (const Value& sentence : row) rules.push_back(value_json(sentence));
+  }
+  if (json) {
+    Json done{{"seq", ack.seq.value}, {"schema_version", ack.schema_version}};
+    if (!rules.empty()) done["rules"] = std::move(rules);
+    std::cout << to_line(done) << std::endl;
+    return;
+  }
+  std::cout << "schema version " << ack.schema_version << ", seq " << ack.seq.value << std::endl;
+  for (const Json& sentence : rules) std::cerr << text_of(sentence) << std::endl;
+}
+
 int migrate(Peer& peer, const AdminFlags& flags) {
   std::ifstream in(flags.file, std::ios::binary);
   if (!in) {
@@ -126,13 +142,7 @@ int migrate(Peer& peer, const AdminFlags& flags) {
               << nack->message << std::endl;
     return nack->code == NackCode::kForbidden ? 4 : 5;
   }
-  const auto& ack = std::get<Ack>(*answer);
-  if (flags.common.json) {
-    std::cout << Json{{"seq", ack.seq.value}, {"schema_version", ack.schema_version}}.dump()
-              << std::endl;
-  } else {
-    std::cout << "schema version " << ack.schema_version << ", seq " << ack.seq.value << std::endl;
-  }
+  print_migrated(std::get<Ack>(*answer), flags.common.json);
   return 0;
 }
 

@@ -133,6 +133,42 @@ TEST_CASE("ledger: a rule that cannot be, none of them is set and the reason is 
   CHECK(one(bench, "SELECT count(*) FROM csa_rule") == "0");
 }
 
+TEST_CASE("ledger: rules of virtual tables, by what can be merged in them") {
+  LedgerBench bench(
+      "CREATE VIRTUAL TABLE page USING fts5 (title, body);"
+      "CREATE VIRTUAL TABLE old USING fts4 (body); CREATE VIRTUAL TABLE area USING rtree (id, a, "
+      "b);"
+      "CREATE TABLE part (id INTEGER PRIMARY KEY, name);"
+      "CREATE VIRTUAL TABLE search USING fts5 (name, content = 'part', content_rowid = 'id');"
+      "CREATE VIRTUAL TABLE bare USING fts5 (name, content = '');"
+      "CREATE VIEW names AS SELECT name FROM part");
+  const Ack ack = bench.ack(rules(
+      bench,
+      {{"PAGE", "", "manual"}, {"old", "", "atomic"}, {"area", "", "node"}, {"area", "B", "max"}}));
+  CHECK(text_of(ack.rows) == "area  node ; area b max ; old  atomic ; page  manual ; ");
+  CHECK(bench.replay_difference() == "");
+  const struct {
+    RuleSetting setting;
+    const char* reason;
+  } kBad[] = {{{"page", "", "merge"}, "replaces the whole row"},
+              {{"page", "body", "append"}, "replaces the whole row"},
+              {{"page", "", "sum"}, "no rule of a table"},
+              {{"page_content", "", "node"}, "inside a virtual table"},
+              {{"area_rowid", "", "node"}, "inside a virtual table"},
+              {{"area", "", "merge"}, "replaces the whole row"},
+              {{"area", "b", "newest"}, "for columns sum"},
+              {{"area", "id", "max"}, "part of the key"},
+              {{"area", "c", "max"}, "no such column"},
+              {{"search", "", "node"}, "set that one's rules"},
+              {{"bare", "", "node"}, "no rows of its own"},
+              {{"names", "", "node"}, "no table names"}};
+  for (const auto& bad : kBad) {
+    const Nack why = bench.nack(rules(bench, {bad.setting}));
+    CAPTURE(why.message);
+    CHECK(why.message.find(bad.reason) != std::string::npos);
+  }
+}
+
 TEST_CASE("ledger: the loser restored, a new write in the log") {
   LedgerBench bench(kSchema);
   lose(bench, "part", "broker", {part(9), part(10), part(7)});
