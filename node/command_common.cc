@@ -40,6 +40,7 @@ OpenedClient join(const NodeOptions& options) {
   client_options.on_event = [bar, next = client_options.on_event](const ClientEvent& event) {
     if (event.kind == ClientEvent::Kind::kProgress) bar->update(event.bytes, event.total);
     if (event.kind == ClientEvent::Kind::kState) bar->clear();
+    print_outcome(event, std::cerr);
     print_kept(event, std::cerr, ::isatty(STDERR_FILENO) == 1);
     if (next) next(event);
   };

@@ -12,6 +12,7 @@
 
 #include "common/log.h"
 #include "node/client.h"
+#include "node/notices.h"
 #include "node/output.h"
 
 namespace csa {
@@ -48,7 +49,7 @@ struct NodeOptions {
 // Prints the failure and gives its exit code.
 [[nodiscard]] int report(const ClientFailure& failure);
 // Opens a client and waits until it is live, or the discovery time is over. Prints a progress bar
-// for a long copy on a terminal.
+// for a long copy on a terminal, and the notices.
 [[nodiscard]] OpenedClient join(const NodeOptions& options);
 // With the files that replaced replicas are kept in.
 void print_status(const ClientStatus& status, bool json);

@@ -11,6 +11,7 @@
 #include "node/commands.h"
 #include "node/owner_lock.h"
 #include "node/read_only.h"
+#include "node/results.h"
 
 namespace csa {
 namespace {
@@ -147,27 +148,15 @@ Status print_entries(const Database& db, Printer& printer) {
 }
 
 void print_outcomes(const Database& db, const NodeId& node, Printer& printer) {
-  Statement rows = db.prepare(
-      "SELECT counter, edited_ms, result, seq, text, keys FROM csa_journal_outcome"
-      " ORDER BY counter");
-  while (rows.step()) {
-    const TxId tx{node, static_cast<std::uint64_t>(rows.column_int(0))};
-    const std::string time = to_string(WallTime{rows.column_int(1)});
-    const Json keys = Json::parse(rows.column_text(5), nullptr, false);
-    Json object = {{"tx", to_string(tx)},
-                   {"time", time},
-                   {"outcome", rows.column_text(2)},
-                   {"seq", rows.column_int(3)},
-                   {"reason", rows.column_text(4)},
-                   {"keys", keys}};
-    std::string line = time + "  " + to_string(tx) + "  " + rows.column_text(2);
-    if (!rows.column_text(4).empty()) line += ": " + rows.column_text(4);
-    if (keys.is_array()) {
-      for (const Json& key : keys) {
-        line += "  " + key.value("table", "") + " " + std::to_string(key.value("before", 0)) +
-                " is now " + std::to_string(key.value("after", 0));
-      }
-    }
+  for (const JournalOutcome& one : Journal(db).read_outcomes()) {
+    const TxId tx{node, one.counter};
+    const std::string time = to_string(one.edited);
+    const std::vector<ChangedKey> keys = to_client(one.keys);
+    const Json object = {{"tx", to_string(tx)},  {"time", time},       {"outcome", one.result},
+                         {"seq", one.seq.value}, {"reason", one.text}, {"keys", keys_json(keys)}};
+    std::string line = time + "  " + to_string(tx) + "  " + one.result;
+    if (!one.text.empty()) line += ": " + one.text;
+    if (!keys.empty()) line += "; " + keys_sentence(keys);
     printer.print(object, line);
   }
 }

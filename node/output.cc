@@ -13,6 +13,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr std::size_t kTableSample = 200;  // rows that decide the widths
+constexpr std::size_t kKeysTold = 10;      // in a sentence
 constexpr std::size_t kCellMax = 60;       // columns of one cell on a terminal
 
 // Columns that UTF-8 text takes, near enough: code points.
@@ -134,6 +135,24 @@ void RowPrinter::finish() {
   out_.flush();
 }
 
+Json keys_json(const std::vector<ChangedKey>& keys) {
+  Json list = Json::array();
+  for (const ChangedKey& key : keys) {
+    list.push_back({{"table", key.table}, {"before", key.before}, {"after", key.after}});
+  }
+  return list;
+}
+
+std::string keys_sentence(const std::vector<ChangedKey>& keys) {
+  std::string text;
+  for (std::size_t i = 0; i < keys.size() && i < kKeysTold; ++i) {
+    text += (i == 0 ? "" : ", ") + keys[i].table + " " + std::to_string(keys[i].before) +
+            " is now " + std::to_string(keys[i].after);
+  }
+  if (keys.size() > kKeysTold) text += ", and " + std::to_string(keys.size() - kKeysTold) + " more";
+  return text;
+}
+
 std::string exec_json(const WriteResult& r) {
   Json json;
   switch (r.status) {
@@ -161,6 +180,7 @@ std::string exec_json(const WriteResult& r) {
   if (!r.outcome.empty()) {
     json["outcome"] = r.outcome;
     json["reason"] = r.message;
+    json["keys"] = keys_json(r.keys);
   } else if (r.status == WriteResult::Status::kCommitted ||
              r.status == WriteResult::Status::kJournaled) {
     json["last_insert_rowid"] = nullptr;
@@ -186,6 +206,7 @@ std::string exec_sentence(const WriteResult& r) {
   if (!r.outcome.empty()) {
     std::string text = "made offline; " + r.outcome + ", seq " + std::to_string(r.seq);
     if (!r.message.empty()) text += ": " + r.message;
+    if (!r.keys.empty()) text += "; " + keys_sentence(r.keys);
     if (r.status == WriteResult::Status::kRejected) text += "; see csa-admin conflicts list";
     return text;
   }
@@ -261,40 +282,6 @@ std::string status_text(const ClientStatus& s, const std::vector<std::string>& k
     text += "\nkept aside " + path;
   }
   return text;
-}
-
-namespace {
-
-void print_box(const std::vector<std::string>& lines, std::ostream& out, bool terminal) {
-  if (!terminal) {
-    for (std::size_t i = 0; i < lines.size(); ++i) out << (i == 0 ? "" : " ") << lines[i];
-    out << std::endl;
-    return;
-  }
-  std::size_t width = 0;
-  for (const std::string& line : lines) width = std::max(width, line.size());
-  std::string bar;
-  for (std::size_t i = 0; i < width + 2; ++i) bar += "─";
-  out << "┌" << bar << "┐\n";
-  for (const std::string& line : lines) out << "│ " << padded(line, width, false) << " │\n";
-  out << "└" << bar << "┘" << std::endl;
-}
-
-}  // namespace
-
-void print_standalone(std::uint64_t waiting, std::ostream& out, bool terminal) {
-  print_box({"STANDALONE: not connected to a broker.",
-             "Changes are kept on this computer and will be sent when it reconnects. (" +
-                 std::to_string(waiting) + " waiting)"},
-            out, terminal);
-}
-
-void print_kept(const ClientEvent& event, std::ostream& out, bool terminal) {
-  if (event.kind != ClientEvent::Kind::kKept) return;
-  print_box({"KEPT ASIDE: the master does not have all that this replica held.",
-             "What was here is in " + event.path + " now; a full copy has taken its place.",
-             "(" + event.text + ")"},
-            out, terminal);
 }
 
 Value parse_parameter(std::string_view text) {

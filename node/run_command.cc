@@ -25,14 +25,6 @@ void print_state(const ClientEvent& event) {
   if (!event.text.empty()) std::cerr << "csa-node: " << event.text << std::endl;
 }
 
-// What a person should look at: what came through whole needs no words.
-void print_outcome(const ClientEvent& event) {
-  if (event.kind != ClientEvent::Kind::kOutcome) return;
-  if (event.outcome == "applied" || event.outcome == "stood" || event.outcome == "offered") return;
-  std::cerr << "csa-node: offline change " << event.tx << ": " << event.outcome
-            << (event.text.empty() ? "" : ", " + event.text) << std::endl;
-}
-
 // The ends of a pipe through which csa's thread tells main how the client ended.
 struct Ends {
   int read = -1;
@@ -53,7 +45,7 @@ int run_until_stopped(const NodeOptions& options, const StopSignals& signals, co
       replay->clear();
       print_state(event);
     }
-    print_outcome(event);
+    print_outcome(event, std::cerr);
     print_kept(event, std::cerr, ::isatty(STDERR_FILENO) == 1);
     if (event.kind == ClientEvent::Kind::kStopped) {
       std::cerr << "csa-node: " << event.text << std::endl;

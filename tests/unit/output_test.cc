@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "common/value_json.h"
+#include "node/notices.h"
 
 using csa::parse_parameter;
 using csa::Row;
@@ -93,4 +94,29 @@ TEST_CASE("exec: each outcome has its object and its exit code") {
   CHECK(csa::exec_json(bad).find("\"code\":\"no-broker\"") != std::string::npos);
   bad.status = csa::WriteResult::Status::kUnknown;
   CHECK(csa::exec_exit_code(bad) == 6);
+}
+
+TEST_CASE("outcome: rows with other keys, in the object, the sentence and the notice") {
+  csa::WriteResult done;
+  done.status = csa::WriteResult::Status::kCommitted;
+  done.tx = "n:1";
+  done.seq = 4;
+  done.outcome = "applied";
+  CHECK(csa::exec_json(done).find("\"keys\":[]") != std::string::npos);
+  done.keys = {{"part", 5, 12}, {"part", 6, 13}};
+  CHECK(csa::exec_json(done).find("\"keys\":[{\"table\":\"part\",\"before\":5,\"after\":12},") !=
+        std::string::npos);
+  CHECK(csa::exec_sentence(done).ends_with("; part 5 is now 12, part 6 is now 13"));
+  csa::ClientEvent event;
+  event.kind = csa::ClientEvent::Kind::kOutcome;
+  event.tx = "n:1";
+  event.outcome = "applied";
+  std::ostringstream silent;
+  csa::print_outcome(event, silent);
+  CHECK(silent.str().empty());
+  event.keys.assign(500, {"part", 5, 12});
+  std::ostringstream told;
+  csa::print_outcome(event, told);
+  CHECK(told.str().starts_with("csa-node: offline change n:1: applied, part 5 is now 12, "));
+  CHECK(told.str().ends_with(", and 490 more\n"));
 }
