@@ -180,29 +180,6 @@ std::optional<int> parse_cli(CLI::App& app, int argc, const char* const* argv) {
   }
 }
 
-int exit_code(Errc code) {
-  switch (code) {
-    case Errc::kFailed:
-    case Errc::kTimeout:
-    case Errc::kMalformed:
-    case Errc::kUnknownType:
-      return 1;
-    case Errc::kUsage:
-      return 2;
-    case Errc::kNothing:
-      return 3;
-    case Errc::kRefused:
-      return 4;
-    case Errc::kRejected:
-      return 5;
-    case Errc::kUnknownOutcome:
-      return 6;
-    case Errc::kDamaged:
-      return 7;
-  }
-  return 1;
-}
-
 int report_error(std::string_view program, const Error& error) {
   std::fprintf(stderr, "%.*s: %s\n", static_cast<int>(program.size()), program.data(),
                error.what.c_str());

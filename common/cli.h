@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "common/exit_code.h"
 #include "common/log.h"
 #include "common/result.h"
 #include "common/types.h"
@@ -57,8 +58,6 @@ CLI::Option* add_size(CLI::App& app, const std::string& name, std::uint64_t& val
 // which is explained on stderr.
 [[nodiscard]] std::optional<int> parse_cli(CLI::App& app, int argc, const char* const* argv);
 
-// The exit code of cli.md for a failure.
-[[nodiscard]] int exit_code(Errc code);
 // Prints "PROGRAM: what" on stderr and returns the exit code.
 [[nodiscard]] int report_error(std::string_view program, const Error& error);
 

@@ -5,6 +5,7 @@
 #include <optional>
 #include <set>
 
+#include "common/cli.h"
 #include "common/journal.h"
 #include "common/named_change.h"
 #include "common/value_json.h"
@@ -167,7 +168,7 @@ int journal_command(const NodeOptions& options) {
   std::string path = options.client.replica;
   if (path.empty()) path = default_replica_path(options.client.group);
   const Result<ReplicaGlance> glance = glance_at_replica(path);
-  if (!glance) return report({glance.error().code == Errc::kNothing ? 3 : 1, glance.error().what});
+  if (!glance) return report_error("csa-node", glance.error());
   const Database db(path, Database::Mode::kReadOnly);
   sqlite3_db_config(db.handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
   Printer printer(options.json);

@@ -4,6 +4,8 @@
 
 #include "common/cli.h"
 #include "node/commands.h"
+#include "node/owner_lock.h"
+#include "node/replica_file.h"
 
 namespace {
 
@@ -126,6 +128,10 @@ int main(int argc, char** argv) {
   flags.node.format = csa::parse_row_format(flags.format).value_or(csa::RowFormat::kTable);
   try {
     return flags.work(flags.node);
+  } catch (const csa::SqliteError& error) {
+    const std::string path =
+        client.replica.empty() ? csa::default_replica_path(client.group) : client.replica;
+    return csa::report_error("csa-node", csa::file_error(error, path));
   } catch (const std::exception& error) {
     return csa::report_error("csa-node", {csa::Errc::kFailed, error.what()});
   }

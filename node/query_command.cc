@@ -1,6 +1,7 @@
 // csa-node query: reads the replica, never the broker.
 #include <iostream>
 
+#include "common/exit_code.h"
 #include "common/sqlite.h"
 #include "node/commands.h"
 
@@ -11,7 +12,8 @@ int query_failed(sqlite3* db, int code) {
   const bool writes = (code & 0xff) == SQLITE_READONLY;
   std::cerr << "csa-node: " << sqlite3_errmsg(db)
             << (writes ? ". query only reads; use csa-node exec to write." : "") << std::endl;
-  return 1;
+  const bool damaged = (code & 0xff) == SQLITE_CORRUPT || (code & 0xff) == SQLITE_NOTADB;
+  return exit_code(damaged ? Errc::kDamaged : Errc::kFailed);
 }
 
 int bind_all(sqlite3_stmt* statement, const Row& parameters, std::size_t& next) {
