@@ -1,10 +1,10 @@
 #include <unistd.h>
 
-#include <fstream>
 #include <iostream>
 #include <iterator>
 
 #include "common/progress.h"
+#include "common/text_file.h"
 #include "node/commands.h"
 #include "node/install.h"
 
@@ -83,10 +83,11 @@ std::optional<int> nothing_to_read(const ClientStatus& status) {
 SqlText sql_text(const NodeOptions& options) {
   SqlText text;
   if (!options.file.empty()) {
-    std::ifstream in(options.file, std::ios::binary);
-    if (!in) {
-      text.error = "cannot read " + options.file;
-      return text;
+    Result<std::string> read = read_text_file(options.file);
+    if (read) {
+      text.sql = std::move(read).value();
+    } else {
+      text.error = read.error().what;
     }
     text.sql.assign(std::istreambuf_iterator<char>(in), {});
     return text;

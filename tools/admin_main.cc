@@ -1,14 +1,15 @@
 // csa-admin: looks after a broker: status, nodes, rule, conflicts, recover, migrate, backup, stop.
 #include <CLI/CLI.hpp>
 #include <charconv>
-#include <fstream>
 #include <iostream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "common/limits.h"
 #include "common/rules_text.h"
 #include "common/system_clock.h"
+#include "common/terminal_text.h"
+#include "common/text_file.h"
+#include "common/text_table.h"
 #include "tools/backup.h"
 #include "tools/peer.h"
 #include "tools/settle.h"
@@ -99,14 +100,14 @@ int ask(Peer& peer, const AdminFlags& flags, AdminVerb verb) {
 }
 
 int migrate(Peer& peer, const AdminFlags& flags) {
-  std::ifstream in(flags.file, std::ios::binary);
-  if (!in) {
-    std::cerr << "csa-admin: cannot read " << flags.file << std::endl;
+  Result<std::string> text = read_text_file(flags.file);
+  if (!text) {
+    std::cerr << "csa-admin: " << text.error().what << std::endl;
     return 2;
   }
   Migrate request;
   request.tx = TxId{peer.node(), 1};
-  request.sql.assign(std::istreambuf_iterator<char>(in), {});
+  request.sql = std::move(text).value();
   if (request.sql.size() > limits::kWriteMax) {
     std::cerr << "csa-admin: " << flags.file << " is larger than a write may be ("
               << limits::kWriteMax << " bytes)" << std::endl;
@@ -147,13 +148,12 @@ int set_rule(Peer& peer, const AdminFlags& flags) {
 }
 
 int load_rules(Peer& peer, const AdminFlags& flags) {
-  std::ifstream in(flags.file, std::ios::binary);
-  if (!in) {
-    std::cerr << "csa-admin: cannot read " << flags.file << std::endl;
+  Result<std::string> text = read_text_file(flags.file);
+  if (!text) {
+    std::cerr << "csa-admin: " << text.error().what << std::endl;
     return 2;
   }
-  const std::string text(std::istreambuf_iterator<char>(in), {});
-  const Result<std::vector<RuleLine>> lines = parse_rules(text, flags.file);
+  const Result<std::vector<RuleLine>> lines = parse_rules(*text, flags.file);
   if (!lines) {
     std::cerr << "csa-admin: " << lines.error().what << std::endl;
     return 2;

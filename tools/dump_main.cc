@@ -3,14 +3,15 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cctype>
-#include <fstream>
 #include <iostream>
 #include <iterator>
 
 #include "common/beacon.h"
 #include "common/changeset.h"
+#include "common/cli.h"
 #include "common/codec.h"
 #include "common/codec_fields.h"
+#include "common/text_file.h"
 
 namespace csa {
 namespace {
