@@ -1,5 +1,6 @@
 #include "common/cli.h"
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -187,6 +188,13 @@ int report_error(std::string_view program, const Error& error) {
 }
 
 bool is_terminal(int file) { return ::isatty(file) == 1; }
+
+std::size_t terminal_width(int file) {
+  constexpr std::size_t kUsual = 80;
+  if (!is_terminal(file)) return 0;
+  winsize size{};
+  return ::ioctl(file, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : kUsual;
+}
 
 bool colour_wanted(int file) {
   // no-color.org: any value counts but the empty one.

@@ -62,6 +62,8 @@ CLI::Option* add_size(CLI::App& app, const std::string& name, std::uint64_t& val
 [[nodiscard]] int report_error(std::string_view program, const Error& error);
 
 [[nodiscard]] bool is_terminal(int file);
+// Its columns, 80 where it does not say; 0: no terminal.
+[[nodiscard]] std::size_t terminal_width(int file);
 // A terminal that shows colours, and NO_COLOR is not set.
 [[nodiscard]] bool colour_wanted(int file);
 

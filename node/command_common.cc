@@ -3,6 +3,7 @@
 #include <iostream>
 #include <iterator>
 
+#include "common/cli.h"
 #include "common/progress.h"
 #include "common/text_file.h"
 #include "node/commands.h"
@@ -41,7 +42,7 @@ OpenedClient join(const NodeOptions& options) {
     if (event.kind == ClientEvent::Kind::kProgress) bar->update(event.bytes, event.total);
     if (event.kind == ClientEvent::Kind::kState) bar->clear();
     print_outcome(event, std::cerr);
-    print_kept(event, std::cerr, ::isatty(STDERR_FILENO) == 1);
+    print_kept(event, std::cerr, terminal_width(STDERR_FILENO));
     if (next) next(event);
   };
   OpenedClient opened = Client::open(client_options);
@@ -62,7 +63,7 @@ bool notice_standalone(const ClientStatus& status) {
     std::cerr << "csa-node: refused by the broker: " << status.text << std::endl;
     return true;
   }
-  print_standalone(status.pending, std::cerr, ::isatty(STDERR_FILENO) == 1);
+  print_standalone(status.pending, std::cerr, terminal_width(STDERR_FILENO));
   return true;
 }
 
@@ -89,7 +90,6 @@ SqlText sql_text(const NodeOptions& options) {
     } else {
       text.error = read.error().what;
     }
-    text.sql.assign(std::istreambuf_iterator<char>(in), {});
     return text;
   }
   if (options.sql.size() == 1 && options.sql[0] == "-") {

@@ -8,6 +8,7 @@
 #include "common/cli.h"
 #include "common/journal.h"
 #include "common/named_change.h"
+#include "common/terminal_text.h"
 #include "common/value_json.h"
 #include "node/commands.h"
 #include "node/owner_lock.h"
@@ -37,7 +38,7 @@ class Printer {
     if (json_) {
       std::cout << (any_ ? ",\n " : "") << to_line(object);
     } else {
-      std::cout << line << '\n';
+      std::cout << printable(line) << '\n';
     }
     any_ = true;
   }
@@ -85,17 +86,17 @@ void print_change(const JournalHeader& header, const NamedChange& change, Printe
     object["offered"] = to_string(header.lost);
     line += " (offered to the master, which has lost it)";
   }
-  for (const auto& [name, value] : change.key) line += "  " + name + "=" + value_text(value);
+  for (const auto& [name, value] : change.key) line += "  " + name + "=" + people_text(value);
   if (change.op != "insert") object["old"] = object_of(change.before);
   if (change.op != "delete") object["new"] = object_of(change.after);
   if (change.op == "update") {
     for (std::size_t i = 0; i < change.after.size() && i < change.before.size(); ++i) {
-      line += "  " + change.after[i].first + ": " + value_text(change.before[i].second) + " → " +
-              value_text(change.after[i].second);
+      line += "  " + change.after[i].first + ": " + people_text(change.before[i].second) + " → " +
+              people_text(change.after[i].second);
     }
   } else {
     for (const auto& [name, value] : change.op == "insert" ? change.after : change.before) {
-      line += "  " + name + "=" + value_text(value);
+      line += "  " + name + "=" + people_text(value);
     }
   }
   printer.print(object, line);

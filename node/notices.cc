@@ -2,24 +2,34 @@
 
 #include <algorithm>
 
+#include "common/terminal_text.h"
 #include "node/output.h"
 
 namespace csa {
 namespace {
 
-void print_box(const std::vector<std::string>& lines, std::ostream& out, bool terminal) {
-  if (!terminal) {
-    for (std::size_t i = 0; i < lines.size(); ++i) out << (i == 0 ? "" : " ") << lines[i];
-    out << std::endl;
+constexpr std::size_t kNarrowest = 20;  // columns of text in a box
+
+// A title and a text, in a box no wider than the terminal; on one line where there is none.
+void print_box(const std::string& title, const std::string& text, std::ostream& out,
+               std::size_t width) {
+  if (width == 0) {
+    out << title << " " << printable(text) << std::endl;
     return;
   }
-  std::size_t width = 0;
-  for (const std::string& line : lines) width = std::max(width, line.size());
+  constexpr std::size_t kFrame = 4;
+  const std::size_t inner = std::max(width, kNarrowest + kFrame) - kFrame;
+  std::vector<std::string> lines = wrapped(title, inner);
+  for (std::string& line : wrapped(printable(text), inner)) lines.push_back(std::move(line));
+  std::size_t widest = 0;
+  for (std::string& line : lines) {
+    line.erase(line.find_last_not_of(' ') + 1);
+    widest = std::max(widest, display_width(line));
+  }
   std::string bar;
-  for (std::size_t i = 0; i < width + 2; ++i) bar += "─";
+  for (std::size_t i = 0; i < widest + 2; ++i) bar += "─";
   out << "┌" << bar << "┐\n";
-  for (const std::string& line : lines)
-    out << "│ " << line << std::string(width - line.size(), ' ') << " │\n";
+  for (const std::string& line : lines) out << "│ " << padded(line, widest) << " │\n";
   out << "└" << bar << "┘" << std::endl;
 }
 
@@ -32,12 +42,12 @@ void print_standalone(std::uint64_t waiting, std::ostream& out, bool terminal) {
             out, terminal);
 }
 
-void print_kept(const ClientEvent& event, std::ostream& out, bool terminal) {
+void print_kept(const ClientEvent& event, std::ostream& out, std::size_t width) {
   if (event.kind != ClientEvent::Kind::kKept) return;
-  print_box({"KEPT ASIDE: the master does not have all that this replica held.",
-             "What was here is in " + event.path + " now; a full copy has taken its place.",
-             "(" + event.text + ")"},
-            out, terminal);
+  print_box("KEPT ASIDE: the master does not have all that this replica held.",
+            "What was here is in " + event.path + " now; a full copy has taken its place. (" +
+                event.text + ")",
+            out, width);
 }
 
 void print_outcome(const ClientEvent& event, std::ostream& out) {
@@ -46,7 +56,7 @@ void print_outcome(const ClientEvent& event, std::ostream& out) {
       event.outcome == "applied" || event.outcome == "stood" || event.outcome == "offered";
   if (whole && event.keys.empty()) return;
   std::string line = "csa-node: offline change " + event.tx + ": " + event.outcome;
-  if (!event.text.empty()) line += ", " + event.text;
+  if (!event.text.empty()) line += ", " + printable(event.text);
   if (!event.keys.empty()) line += ", " + keys_sentence(event.keys);
   out << line << std::endl;
 }

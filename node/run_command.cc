@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <iostream>
 
+#include "common/cli.h"
 #include "common/host.h"
 #include "common/progress.h"
 #include "node/commands.h"
@@ -46,7 +47,7 @@ int run_until_stopped(const NodeOptions& options, const StopSignals& signals, co
       print_state(event);
     }
     print_outcome(event, std::cerr);
-    print_kept(event, std::cerr, ::isatty(STDERR_FILENO) == 1);
+    print_kept(event, std::cerr, terminal_width(STDERR_FILENO));
     if (event.kind == ClientEvent::Kind::kStopped) {
       std::cerr << "csa-node: " << event.text << std::endl;
       const auto code = static_cast<char>(event.exit_code);

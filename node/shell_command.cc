@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <iostream>
 
+#include "common/cli.h"
 #include "common/sqlite.h"
 #include "node/commands.h"
 #include "node/statement_split.h"

@@ -1,4 +1,6 @@
 // csa-admin: looks after a broker: status, nodes, rule, conflicts, recover, migrate, backup, stop.
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <charconv>
 #include <iostream>
@@ -39,20 +41,19 @@ std::string text_of(const Json& value) {
 }
 
 void print_nodes(const Json& nodes) {
-  std::printf("%-20s %-22s %-16s %-12s %-20s %6s  %s\n", "HOSTNAME", "ADDRESS", "VERSION", "STATE",
-              "POSITION", "LAG", "LAST HEARTBEAT");
+  TextTable table;
+  table.row({"HOSTNAME", "ADDRESS", "VERSION", "STATE", "POSITION", "LAG", "LAST HEARTBEAT"});
   for (const Json& node : nodes) {
-    std::printf("%-20s %-22s %-16s %-12s %-20s %6s  %s ms ago\n", text_of(node["hostname"]).c_str(),
-                text_of(node["address"]).c_str(), text_of(node["version"]).c_str(),
-                text_of(node["state"]).c_str(), text_of(node["position"]).c_str(),
-                text_of(node["lag"]).c_str(), text_of(node["last_heartbeat_ms"]).c_str());
+    table.row({text_of(node["hostname"]), text_of(node["address"]), text_of(node["version"]),
+               text_of(node["state"]), text_of(node["position"]), text_of(node["lag"]),
+               text_of(node["last_heartbeat_ms"]) + " ms ago"});
   }
+  table.print(std::cout, terminal_width(STDOUT_FILENO), TextTable::Long::kCut);
 }
 
 void print_fields(const Json& status) {
   for (const auto& [name, value] : status.items()) {
-    std::cout << name << std::string(name.size() < 12 ? 12 - name.size() : 1, ' ') << text_of(value)
-              << "\n";
+    std::cout << padded(printable(name), 12) << " " << printable(text_of(value)) << "\n";
   }
 }
 
@@ -80,7 +81,7 @@ int ask(Peer& peer, const AdminFlags& flags, AdminVerb verb) {
   if (!answer) return report_error("csa-admin", answer.error());
   const auto& reply = std::get<AdminReply>(*answer);
   if (!reply.ok) {
-    std::cerr << "csa-admin: " << reply.text << std::endl;
+    std::cerr << "csa-admin: " << printable(reply.text) << std::endl;
     return 4;
   }
   if (verb == AdminVerb::kStop) {
@@ -123,7 +124,7 @@ int migrate(Peer& peer, const AdminFlags& flags) {
   }
   if (const auto* const nack = std::get_if<Nack>(&*answer)) {
     std::cerr << "csa-admin: nothing was changed: statement " << nack->statement << ": "
-              << nack->message << std::endl;
+              << printable(nack->message) << std::endl;
     return nack->code == NackCode::kForbidden ? 4 : 5;
   }
   const auto& ack = std::get<Ack>(*answer);

@@ -1,5 +1,7 @@
 #include "tools/settle.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <iostream>
@@ -8,6 +10,8 @@
 
 #include "common/limits.h"
 #include "common/system_clock.h"
+#include "common/terminal_text.h"
+#include "common/text_table.h"
 #include "common/value_json.h"
 
 namespace csa {
@@ -74,28 +78,58 @@ Json conflict_json(const Ack& ack, const Row& row) {
   return json;
 }
 
-void print_list(const Json& conflicts) {
-  std::printf("%-6s %-24s %-16s %-16s %-24s %-8s %-10s %s\n", "ID", "TIME", "HOSTNAME", "TABLE",
-              "KEY", "DECISION", "STATE", "REASON");
-  for (const Json& one : conflicts) {
-    std::printf("%-6s %-24s %-16s %-16s %-24s %-8s %-10s %s\n", text_of(one["id"]).c_str(),
-                text_of(one["time"]).c_str(), text_of(one["hostname"]).c_str(),
-                text_of(one["table"]).c_str(), text_of(one["key"]).c_str(),
-                text_of(one["decision"]).c_str(), text_of(one["state"]).c_str(),
-                text_of(one["reason"]).c_str());
+std::string short_time(const Json& time) {
+  const std::string text = text_of(time);
+  return text.size() == 24 ? text.substr(0, 19) + "Z" : text;
+}
+
+// {"id":7,"part":"x"} as id=7 part="x".
+std::string assignments(const Json& object) {
+  if (!object.is_object()) return text_of(object);
+  std::string text;
+  for (const auto& [name, value] : object.items()) {
+    text += (text.empty() ? "" : " ") + name + "=" + to_line(value);
   }
+  return text;
+}
+
+void print_table(const TextTable& table, TextTable::Long beyond) {
+  table.print(std::cout, terminal_width(STDOUT_FILENO), beyond);
+  std::cout.flush();
+}
+
+void print_list(const Json& conflicts) {
+  TextTable table;
+  table.row({"ID", "TIME", "HOSTNAME", "TABLE", "KEY", "DECISION", "STATE", "REASON"});
+  for (const Json& one : conflicts) {
+    table.row({text_of(one["id"]), short_time(one["time"]), text_of(one["hostname"]),
+               text_of(one["table"]), assignments(one["key"]), text_of(one["decision"]),
+               text_of(one["state"]), text_of(one["reason"])});
+  }
+  print_table(table, TextTable::Long::kCut);
+}
+
+// A value as SQL writes it, so that NULL and 1 are not the texts that look like them.
+std::string literal(const Json& value) {
+  if (value.is_null()) return "NULL";
+  if (!value.is_string()) return to_line(value);
+  std::string text = "'";
+  for (const char c : value.get<std::string>()) text.append(c == '\'' ? 2 : 1, c);
+  return text + "'";
 }
 
 std::string field(const Json& version, const std::string& name) {
   if (!version.is_object()) return "(no row)";
-  return version.contains(name) ? (version[name].is_null() ? "NULL" : text_of(version[name])) : "";
+  return version.contains(name) ? literal(version[name]) : "";
 }
 
 void print_one(const Json& conflict) {
+  TextTable about;
   for (const auto& [name, value] : conflict.items()) {
     if (name == "base" || name == "broker" || name == "node_row") continue;
-    std::printf("%-12s %s\n", name.c_str(), text_of(value).c_str());
+    about.row({name, text_of(value)});
   }
+  print_table(about, TextTable::Long::kWrap);
   std::vector<std::string> names;
   for (const char* const version : {"base", "broker", "node_row"}) {
     for (const auto& [name, value] : conflict[version].items()) {
@@ -103,14 +137,18 @@ void print_one(const Json& conflict) {
       if (std::ranges::find(names, name) == names.end()) names.push_back(name);
     }
   }
-  std::printf("\n  %-20s %-24s %-24s %s\n", "", "BASE", "MASTER", "NODE");
+  TextTable versions;
+  versions.row({"", "BASE", "MASTER", "NODE"});
   for (const std::string& name : names) {
-    const std::string base = field(conflict["base"], name);
-    const std::string broker = field(conflict["broker"], name);
-    const std::string node = field(conflict["node_row"], name);
-    std::printf("%c %-20s %-24s %-24s %s\n", base == broker && broker == node ? ' ' : '*',
-                name.c_str(), base.c_str(), broker.c_str(), node.c_str());
+    std::string base = field(conflict["base"], name);
+    std::string broker = field(conflict["broker"], name);
+    std::string node = field(conflict["node_row"], name);
+    const bool same = base == broker && broker == node;
+    versions.row(
+        {(same ? "  " : "* ") + name, std::move(base), std::move(broker), std::move(node)});
   }
+  std::cout << '\n';
+  print_table(versions, TextTable::Long::kWrap);
 }
 
 }  // namespace
@@ -213,18 +251,33 @@ Json lost_json(const Ack& ack, const Row& row) {
   return json;
 }
 
+// A row change in few words: part update id=1 name="bolt".
+std::string change_words(const Json& change) {
+  std::string text = text_of(change.value("table", Json())) + " " +
+                     text_of(change.value("op", Json())) + " " +
+                     assignments(change.value("key", Json()));
+  const Json values = change.value(change.contains("new") ? "new" : "old", Json::object());
+  for (const auto& [name, value] : values.items()) {
+    if (change["key"].contains(name)) continue;
+    text += " " + name + "=" + to_line(value);
+  }
+  return text;
+}
+
+// How many rows of which tables, and the first of them one below the other.
 void print_lost(const Json& list) {
-  std::printf("%-6s %-24s %-16s %-10s %-30s %s\n", "ID", "TIME", "HOSTNAME", "STATE", "ROWS",
-              "OUTCOME");
+  TextTable table;
+  table.row({"ID", "TIME", "HOSTNAME", "STATE", "ROWS", "OUTCOME"});
   for (const Json& one : list) {
     std::string rows;
-    for (const auto& [table, count] : one["tables"].items()) {
-      rows += (rows.empty() ? "" : ", ") + table + " " + text_of(count);
+    for (const auto& [name, count] : one["tables"].items()) {
+      rows += (rows.empty() ? "" : ", ") + name + " " + text_of(count);
     }
     std::printf("%-6s %-24s %-16s %-10s %-30s %s\n", text_of(one["id"]).c_str(),
                 text_of(one["time"]).c_str(), text_of(one["hostname"]).c_str(),
                 text_of(one["state"]).c_str(), rows.c_str(), text_of(one["outcome"]).c_str());
   }
+  print_table(table, TextTable::Long::kCut);
 }
 
 }  // namespace
@@ -276,8 +329,8 @@ int settle_lost(Peer& peer, const SettleFlags& flags, std::vector<std::int64_t> 
                 << std::endl;
     } else {
       std::cout << "lost transaction " << id << ": " << outcome
-                << (reason.empty() ? "" : ": " + reason) << ", seq " << asked.ack.seq.value
-                << std::endl;
+                << (reason.empty() ? "" : ": " + printable(reason)) << ", seq "
+                << asked.ack.seq.value << std::endl;
     }
   }
   return worst;

@@ -5,6 +5,7 @@
 #include <limits>
 #include <sstream>
 
+#include "common/terminal_text.h"
 #include "common/value_json.h"
 #include "node/notices.h"
 

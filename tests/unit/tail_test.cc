@@ -128,6 +128,18 @@ TEST_CASE("tail: a layout that does not fit gives made-up names rather than wron
   CHECK(p.lines[0].find("qty") == std::string::npos);
 }
 
+TEST_CASE("tail: names and values of others are escaped in lines for people") {
+  Printed p{TailOptions{}};
+  p.tail.on_layout(layout(1));
+  LogPiece evil = piece(1, inserted(7, "\x7f\xc2\x9b[2J", 3));
+  evil.header.hostname = "till\x1b]0;x\a";
+  p.tail.add({evil});
+  REQUIRE(p.tail.print());
+  REQUIRE(p.lines.size() == 1);
+  CHECK(p.lines[0].find("name=\\x7f\\u009b[2J") != std::string::npos);
+  CHECK(p.lines[0].find("till\\x1b]0;x\\x07") != std::string::npos);
+}
+
 TEST_CASE("tail: damaged changes are an error, not lines") {
   Printed p(as_json());
   p.tail.on_layout(layout(1));
