@@ -35,11 +35,20 @@ void print_box(const std::string& title, const std::string& text, std::ostream& 
 
 }  // namespace
 
-void print_standalone(std::uint64_t waiting, std::ostream& out, bool terminal) {
-  print_box({"STANDALONE: not connected to a broker.",
-             "Changes are kept on this computer and will be sent when it reconnects. (" +
-                 std::to_string(waiting) + " waiting)"},
-            out, terminal);
+void print_standalone(std::uint64_t waiting, std::ostream& out, std::size_t width) {
+  print_box("STANDALONE: not connected to a broker.",
+            "Changes are kept on this computer and will be sent when it reconnects. (" +
+                std::to_string(waiting) + " waiting)",
+            out, width);
+}
+
+void print_no_copy(std::ostream& out, std::size_t width) {
+  print_box(
+      "NO COPY YET: no broker was found, and there is no copy of the database here.",
+      "Nothing can be read or written until a broker is there; it is looked for all the time. "
+      "Start one (csa-broker serve --db FILE), or name one: --broker HOST[:PORT]. "
+      "csa-node discover shows what the network says.",
+      out, width);
 }
 
 void print_kept(const ClientEvent& event, std::ostream& out, std::size_t width) {

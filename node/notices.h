@@ -12,8 +12,10 @@
 
 namespace csa {
 
-// "STANDALONE: not connected to a broker. ... (3 waiting)", in a box on a terminal.
-void print_standalone(std::uint64_t waiting, std::ostream& out, bool terminal);
+// "STANDALONE: not connected to a broker. ... (3 waiting)".
+void print_standalone(std::uint64_t waiting, std::ostream& out, std::size_t width);
+// Of one that looks for a broker without a copy to work on: nothing can be kept either.
+void print_no_copy(std::ostream& out, std::size_t width);
 // Nothing where the event is not kKept.
 void print_kept(const ClientEvent& event, std::ostream& out, std::size_t width);
 // A line about an offline transaction that a person should look at: one that did not come through

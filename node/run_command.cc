@@ -21,7 +21,12 @@ void print_state(const ClientEvent& event) {
             << " position=" << or_dash(event.position) << " broker=" << or_dash(event.broker)
             << std::endl;
   if (event.state == ClientState::kStandalone) {
-    print_standalone(event.pending, std::cerr, ::isatty(STDERR_FILENO) == 1);
+    const std::size_t width = terminal_width(STDERR_FILENO);
+    if (event.position.empty()) {
+      print_no_copy(std::cerr, width);
+    } else {
+      print_standalone(event.pending, std::cerr, width);
+    }
   }
   if (!event.text.empty()) std::cerr << "csa-node: " << event.text << std::endl;
 }

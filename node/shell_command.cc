@@ -144,7 +144,8 @@ int shell_command(const NodeOptions& options) {
     if (e.kind != ClientEvent::Kind::kState || e.state == last) return;
     last = e.state;
     if (e.state == ClientState::kStandalone) {
-      print_standalone(e.pending, std::cerr, ::isatty(STDERR_FILENO) == 1);
+      if (e.position.empty()) return;  // there is no copy either: that is said when it ends
+      print_standalone(e.pending, std::cerr, terminal_width(STDERR_FILENO));
     } else if (terminal) {
       std::cerr << "\n-- " << to_string(e.state) << (e.text.empty() ? "" : ": " + e.text)
                 << std::endl;
