@@ -153,7 +153,7 @@ struct WriteResult {
   std::vector<Row> rows;
   std::uint64_t pending = 0;  // kJournaled: offline transactions that wait, this one included
   // kRejected: constraint, sql, forbidden, limit, timeout, busy, expect; conflict: it was journaled
-  // and lost, and lies in the inbox
+  // and lost, and lies in the inbox; lost: the master has lost it, and it lies in csa_lost
   std::string code;
   std::string message;
   // Of a journaled transaction that was handed over, when Client::outcome() asks: applied, merged,

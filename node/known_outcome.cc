@@ -20,11 +20,11 @@ std::optional<WriteResult> find_decided(const Database& db, const TxId& tx) {
   result.seq = found->seq.value;
   result.message = std::move(found->text);
   result.keys = to_client(found->keys);
-  const bool has_effect = result.outcome != to_string(ReplayResult::kSuperseded) &&
-                          result.outcome != to_string(ReplayResult::kParked) &&
-                          result.outcome != to_string(ReplayResult::kOffered);
+  const bool offered = result.outcome == to_string(ReplayResult::kOffered);
+  const bool has_effect = !offered && result.outcome != to_string(ReplayResult::kSuperseded) &&
+                          result.outcome != to_string(ReplayResult::kParked);
   result.status = has_effect ? WriteResult::Status::kCommitted : WriteResult::Status::kRejected;
-  if (!has_effect) result.code = "conflict";
+  if (!has_effect) result.code = offered ? "lost" : "conflict";
   return result;
 }
 

@@ -186,10 +186,14 @@ std::string exec_json(const WriteResult& r) {
 
 std::string exec_sentence(const WriteResult& r) {
   if (!r.outcome.empty()) {
-    std::string text = "made offline; " + r.outcome + ", seq " + std::to_string(r.seq);
-    if (!r.message.empty()) text += ": " + r.message;
+    const bool lost = r.code == "lost";
+    std::string text = lost ? "made online, and lost with the master; " : "made offline; ";
+    text += r.outcome + ", seq " + std::to_string(r.seq);
+    if (!r.message.empty()) text += ": " + printable(r.message);
     if (!r.keys.empty()) text += "; " + keys_sentence(r.keys);
-    if (r.status == WriteResult::Status::kRejected) text += "; see csa-admin conflicts list";
+    if (r.status == WriteResult::Status::kRejected) {
+      text += lost ? "; see csa-admin recover" : "; see csa-admin conflicts list";
+    }
     return text;
   }
   switch (r.status) {

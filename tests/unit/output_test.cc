@@ -71,6 +71,56 @@ TEST_CASE("rows: a table aligns numbers to the right and text to the left") {
   CHECK(out.str() == " id  name\n---  ----\n  7  nut\n120  NULL\n");
 }
 
+TEST_CASE("rows: a table shows control characters as what they are, in names too") {
+  std::ostringstream out;
+  csa::RowPrinter printer(out, csa::RowFormat::kTable, {"a\x1b"});
+  printer.row({Text{"b\nc\xc2\x9b"}});
+  printer.finish();
+  CHECK(out.str() == "a\\x1b\n----------\nb\\nc\\u009b\n");
+}
+
+TEST_CASE("notices: a box is no wider than the terminal, without one it is one line") {
+  std::ostringstream plain;
+  csa::print_standalone(3, plain, 0);
+  CHECK(plain.str() ==
+        "STANDALONE: not connected to a broker. Changes are kept on this computer and will be sent "
+        "when it reconnects. (3 waiting)\n");
+  for (const std::size_t width : {30U, 80U, 200U}) {
+    std::ostringstream out;
+    csa::print_standalone(3, out, width);
+    csa::ClientEvent kept;
+    kept.kind = csa::ClientEvent::Kind::kKept;
+    kept.path = "/home/someone/.local/share/csa/default/replica.db-aside-2026-01-31T09-00-00Z";
+    kept.text = "the master has another history\x1b[2J";
+    csa::print_kept(kept, out, width);
+    CHECK(out.str().find("\x1b") == std::string::npos);
+    std::istringstream lines(out.str());
+    for (std::string line; std::getline(lines, line);) {
+      CHECK_MESSAGE(csa::display_width(line) <= width, line);
+    }
+  }
+}
+
+TEST_CASE("notices: without a copy nothing is said to be kept, but how to name a broker") {
+  std::ostringstream out;
+  csa::print_no_copy(out, 0);
+  CHECK(out.str().find("kept") == std::string::npos);
+  CHECK(out.str().find("--broker HOST[:PORT]") != std::string::npos);
+}
+
+TEST_CASE("outcome: what the master has lost points to recover, a lost conflict to the inbox") {
+  csa::WriteResult lost;
+  lost.status = csa::WriteResult::Status::kRejected;
+  lost.outcome = "offered";
+  lost.code = "lost";
+  lost.seq = 9;
+  CHECK(csa::exec_sentence(lost) ==
+        "made online, and lost with the master; offered, seq 9; see csa-admin recover");
+  lost.outcome = "parked";
+  lost.code = "conflict";
+  CHECK(csa::exec_sentence(lost) == "made offline; parked, seq 9; see csa-admin conflicts list");
+}
+
 TEST_CASE("exec: each outcome has its object and its exit code") {
   csa::WriteResult done;
   done.status = csa::WriteResult::Status::kCommitted;
