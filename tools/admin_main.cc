@@ -145,7 +145,7 @@ int set_rule(Peer& peer, const AdminFlags& flags) {
     std::cerr << "csa-admin: " << rule.error().what << std::endl;
     return 2;
   }
-  return set_rules(peer, settle_flags(flags), {*rule});
+  return set_rules(peer, settle_flags(flags), {{*rule, 1}}, {});
 }
 
 int load_rules(Peer& peer, const AdminFlags& flags) {
@@ -159,9 +159,7 @@ int load_rules(Peer& peer, const AdminFlags& flags) {
     std::cerr << "csa-admin: " << lines.error().what << std::endl;
     return 2;
   }
-  std::vector<RuleSetting> rules;
-  for (const RuleLine& line : *lines) rules.push_back(line.setting);
-  return set_rules(peer, settle_flags(flags), std::move(rules));
+  return set_rules(peer, settle_flags(flags), *lines, flags.file);
 }
 
 int with_broker(const AdminFlags& flags, int (*work)(Peer&, const AdminFlags&)) {
@@ -231,12 +229,22 @@ void add_settling(CLI::App& app, AdminFlags& flags, Work& work) {
   };
   CLI::App* const rule = app.add_subcommand("rule", "by which rules offline work is merged");
   rule->require_subcommand(1);
-  add(rule, "list", "the rules that are set",
-      [](Peer& p, const AdminFlags& f) { return set_rules(p, settle_flags(f), {}); });
-  CLI::App* const set = add(rule, "set", "one rule (from the broker's computer)", set_rule);
-  set->add_option("TABLE[.COLUMN]", flags.place)->required();
-  set->add_option("RULE", flags.rule)->required();
-  add(rule, "load", "the rules of a file, one a line (from the broker's computer)", load_rules)
+  add(rule, "list", "the rules that are set\nExample: csa-admin rule list > shop.rules",
+      [](Peer& p, const AdminFlags& f) { return set_rules(p, settle_flags(f), {}, {}); });
+  CLI::App* const set = add(
+      rule, "set",
+      "one rule (from the broker's computer)\nExample: csa-admin rule set part.qty sum", set_rule);
+  set->add_option("TABLE[.COLUMN]", flags.place, "in double quotes where a name has dots")
+      ->required();
+  set->add_option("RULE", flags.rule,
+                  "of a table: newest (the default), merge, broker, node, manual, and atomic or "
+                  "rowwise; of a column: sum, max, min, append, newest, broker, node, or table for "
+                  "what the table's rule says")
+      ->required();
+  add(rule, "load",
+      "the rules of a file, one a line (from the broker's computer)\nExample: csa-admin rule load "
+      "shop.rules",
+      load_rules)
       ->add_option("FILE", flags.file)
       ->required();
 

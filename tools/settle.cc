@@ -3,7 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
+#include <functional>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -25,8 +25,13 @@ struct Asked {
 };
 
 // The request's counter must be a new one of this peer.
+// `where` gives what stands before the words of a refusal.
 template <class Request>
-Asked ask(Peer& peer, const Request& request, Duration timeout) {
+Asked ask(
+    Peer& peer, const Request& request, Duration timeout,
+    const std::function<std::string(const Nack&)>& where = [](const Nack&) {
+      return std::string();
+    }) {
   peer.uplink().send(request);
   const TimePoint deadline = monotonic_now() + timeout;
   while (monotonic_now() < deadline) {
@@ -37,7 +42,7 @@ Asked ask(Peer& peer, const Request& request, Duration timeout) {
       }
       const auto* const nack = std::get_if<Nack>(&message);
       if (nack == nullptr || nack->tx != request.tx) continue;
-      std::cerr << "csa-admin: " << nack->message << std::endl;
+      std::cerr << "csa-admin: " << where(*nack) << printable(nack->message) << std::endl;
       return {nack->code == NackCode::kForbidden ? 4 : 5, {}};
     }
     for (const LinkEvent& event : turn.events) {
@@ -153,26 +158,29 @@ void print_one(const Json& conflict) {
 
 }  // namespace
 
-int set_rules(Peer& peer, const SettleFlags& flags, std::vector<RuleSetting> rules) {
-  const Asked asked =
-      ask(peer, Rules{TxId{peer.node(), 1}, std::move(rules), false}, flags.timeout);
+int set_rules(Peer& peer, const SettleFlags& flags, const std::vector<RuleLine>& rules,
+              const std::string& file) {
+  Rules request{TxId{peer.node(), 1}, {}, false};
+  for (const RuleLine& line : rules) request.rules.push_back(line.setting);
+  const auto where = [&](const Nack& nack) {
+    const bool one = nack.code == NackCode::kSql && nack.statement < rules.size();
+    if (!one || file.empty()) return std::string();
+    return file + ", line " + std::to_string(rules[nack.statement].line) + ": ";
+  };
+  const Asked asked = ask(peer, request, flags.timeout, where);
   if (asked.code != 0) return asked.code;
   Json json = Json::array();
   for (const Row& row : asked.ack.rows) {
     if (row.size() != 3) continue;
-    json.push_back({{"table", value_json(row[0])},
-                    {"column", row[1] == Value{Text{}} ? Json(nullptr) : value_json(row[1])},
-                    {"rule", value_json(row[2])}});
+    const RuleSetting rule{value_text(row[0]), value_text(row[1]), value_text(row[2])};
+    json.push_back({{"table", rule.table},
+                    {"column", rule.column.empty() ? Json(nullptr) : Json(rule.column)},
+                    {"rule", rule.rule}});
+    if (!flags.json) std::cout << rule_text(rule) << "\n";
   }
-  if (flags.json) {
-    std::cout << to_line(json) << std::endl;
-    return 0;
-  }
-  for (const Json& one : json) {
-    const std::string column = one["column"].is_null() ? "" : "." + text_of(one["column"]);
-    std::cout << text_of(one["table"]) << column << " " << text_of(one["rule"]) << "\n";
-  }
-  if (json.empty()) std::cerr << "csa-admin: no rules are set: newest decides everywhere\n";
+  if (flags.json) std::cout << to_line(json) << "\n";
+  if (json.empty() && !flags.json)
+    std::cerr << "csa-admin: no rules are set: newest decides everywhere\n";
   std::cout << std::flush;
   return 0;
 }
