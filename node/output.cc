@@ -48,7 +48,7 @@ std::optional<RowFormat> parse_row_format(std::string_view text) {
 RowPrinter::RowPrinter(std::ostream& out, RowFormat format, std::vector<std::string> columns)
     : out_(out), format_(format), columns_(std::move(columns)), numbers_(columns_.size(), true) {
   for (const std::string& column : columns_) widths_.push_back(display_width(printable(column)));
-  if (format_ == RowFormat::kJson) out_ << '[';
+  if (format_ == RowFormat::kJson || format_ == RowFormat::kJsonLine) out_ << '[';
   if (format_ == RowFormat::kCsv) {
     std::vector<std::string> cells;
     for (const std::string& column : columns_) cells.push_back(csv_cell(column));
@@ -58,10 +58,12 @@ RowPrinter::RowPrinter(std::ostream& out, RowFormat format, std::vector<std::str
 
 void RowPrinter::row(const Row& row) {
   switch (format_) {
-    case RowFormat::kJson: {
+    case RowFormat::kJson:
+    case RowFormat::kJsonLine: {
       Json object = Json::object();
       for (std::size_t i = 0; i < columns_.size(); ++i) object[columns_[i]] = value_json(row[i]);
-      out_ << (started_ ? ",\n" : "") << to_line(object);
+      if (started_) out_ << (format_ == RowFormat::kJson ? ",\n" : ",");
+      out_ << to_line(object);
       started_ = true;
       return;
     }
@@ -113,7 +115,7 @@ void RowPrinter::flush_table() {
 
 void RowPrinter::finish() {
   if (format_ == RowFormat::kTable && !columns_.empty()) flush_table();
-  if (format_ == RowFormat::kJson) out_ << "]\n";
+  if (format_ == RowFormat::kJson || format_ == RowFormat::kJsonLine) out_ << "]\n";
   out_.flush();
 }
 

@@ -14,7 +14,8 @@
 
 namespace csa {
 
-enum class RowFormat : std::uint8_t { kTable, kJson, kCsv };
+// kJsonLine: the array on one line, kJson: a row a line.
+enum class RowFormat : std::uint8_t { kTable, kJson, kJsonLine, kCsv };
 [[nodiscard]] std::optional<RowFormat> parse_row_format(std::string_view text);
 
 // Rows as they come, so that a large result needs no memory; a table's widths are those of the

@@ -43,6 +43,18 @@ TEST_CASE("rows: JSON keeps numbers, null, text and blobs apart") {
         "[{\"i\":1,\"r\":2.0,\"n\":null,\"t\":\"a\\\"b\",\"b\":{\"base64\":\"AQID\"}}]\n");
 }
 
+TEST_CASE("rows: JSON on one line for a script, a row a line for a reader") {
+  for (const auto& [format, between] :
+       {std::pair(csa::RowFormat::kJson, ",\n"), std::pair(csa::RowFormat::kJsonLine, ",")}) {
+    std::ostringstream out;
+    csa::RowPrinter printer(out, format, {"i"});
+    printer.row({std::int64_t{1}});
+    printer.row({std::int64_t{2}});
+    printer.finish();
+    CHECK(out.str() == std::string("[{\"i\":1}") + between + "{\"i\":2}]\n");
+  }
+}
+
 TEST_CASE("rows: no row is an empty JSON array, and invalid UTF-8 does not stop the printer") {
   std::ostringstream out;
   csa::RowPrinter none(out, csa::RowFormat::kJson, {"a"});
