@@ -89,7 +89,11 @@ CLI::Option* add_duration_as(CLI::App& app, const std::string& name, T& value,
 void add_common_flags(CLI::App& app, CommonFlags& flags) {
   app.fallthrough();
   app.set_version_flag("--version", std::string(CSA_VERSION));
-  app.set_config("--config", "", "read defaults of these flags from a TOML file")
+  // CLI11 reads the file before it looks at variables, so that this one comes as the default; it
+  // is required as a file that was named on the command line is.
+  const char* const config = std::getenv("CSA_CONFIG");
+  const std::string file = config == nullptr ? "" : config;
+  app.set_config("--config", file, "read defaults of these flags from a TOML file", !file.empty())
       ->envname("CSA_CONFIG");
   app.add_option("--app", flags.app, "the application whose brokers and nodes find each other")
       ->envname("CSA_APP")
