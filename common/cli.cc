@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <limits>
+#include <ostream>
 #include <utility>
 
 namespace csa {
@@ -189,6 +190,12 @@ int report_error(std::string_view program, const Error& error) {
   std::fprintf(stderr, "%.*s: %s\n", static_cast<int>(program.size()), program.data(),
                error.what.c_str());
   return exit_code(error.code);
+}
+
+int finish_output(std::string_view program, std::ostream& out, int code) {
+  if (out.flush()) return code;
+  const int wrong = report_error(program, {Errc::kFailed, "the output could not all be written"});
+  return code == 0 ? wrong : code;
 }
 
 bool is_terminal(int file) { return ::isatty(file) == 1; }

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <iosfwd>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -60,6 +61,10 @@ CLI::Option* add_size(CLI::App& app, const std::string& name, std::uint64_t& val
 
 // Prints "PROGRAM: what" on stderr and returns the exit code.
 [[nodiscard]] int report_error(std::string_view program, const Error& error);
+
+// The exit code at the end: `code`, but of what was well not 0 where the results in `out` could not
+// be written, a full disk for instance; that is said on stderr.
+[[nodiscard]] int finish_output(std::string_view program, std::ostream& out, int code);
 
 [[nodiscard]] bool is_terminal(int file);
 // Its columns, 80 where it does not say; 0: no terminal.

@@ -127,7 +127,9 @@ int main(int argc, char** argv) {
   flags.node.log_level = flags.common.log_level;
   flags.node.format = csa::parse_row_format(flags.format).value_or(csa::RowFormat::kTable);
   try {
-    return flags.work(flags.node);
+    const int code = flags.work(flags.node);
+    // What run prints is for whoever still reads it; the others print their result.
+    return flags.work == csa::run_command ? code : csa::finish_output("csa-node", std::cout, code);
   } catch (const csa::SqliteError& error) {
     const std::string path =
         client.replica.empty() ? csa::default_replica_path(client.group) : client.replica;

@@ -317,5 +317,9 @@ int main(int argc, char** argv) {
   csa::add_settling(app, flags, work);
   csa::add_recovery(app, flags, work);
   if (const auto code = csa::parse_cli(app, argc, argv)) return *code;
-  return csa::with_broker(flags, work);
+  try {
+    return csa::finish_output("csa-admin", std::cout, csa::with_broker(flags, work));
+  } catch (const std::exception& error) {
+    return csa::report_error("csa-admin", {csa::Errc::kFailed, error.what()});
+  }
 }

@@ -213,16 +213,10 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
-  std::ifstream file;
-  if (path != "-") file.open(path, std::ios::binary);
-  std::istream& in = path == "-" ? std::cin : file;
-  const std::string input{std::istreambuf_iterator<char>(in), {}};
-  if (in.bad() || (path != "-" && !file.is_open())) {
-    std::cerr << "csa-dump: cannot read " << path << "\n";
-    return 1;
-  }
-  const csa::Status printed = csa::print_any(csa::bytes_of(input));
-  if (printed) return 0;
+  const csa::Result<std::string> input = csa::read_text_file(path == "-" ? "/dev/stdin" : path);
+  if (!input) return csa::report_error("csa-dump", input.error());
+  const csa::Status printed = csa::print_any(csa::bytes_of(*input));
+  if (printed) return csa::finish_output("csa-dump", std::cout, 0);
   std::cerr << "csa-dump: " << printed.error().what << "\n";
   return printed.error().code == csa::Errc::kUnknownType ? 1 : 7;
 }

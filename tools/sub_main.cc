@@ -191,5 +191,5 @@ int main(int argc, char** argv) {
   tail.colour = csa::colour_wanted(STDOUT_FILENO);
   const int code = csa::Sub(flags, tail, **peer, signals).run();
   (*peer)->leave();
-  return code;
+  return csa::finish_output("csa-sub", std::cout, code);
 }
