@@ -150,9 +150,15 @@ std::string conflict_line(const EntryHeader& header, const NamedChange& change, 
   }
   std::string text = front(header) + padded(text_in(all, "table_name"), 12) + "  " +
                      coloured("conflict", "conflict", colour) + "  ";
-  if (change.op != "insert") return text + text_in(all, "id") + " " + text_in(all, "state");
-  return text + text_in(all, "key") + "  " + text_in(all, "decision") + ": " +
-         text_in(all, "reason") + "  (csa-admin conflicts show " + text_in(all, "id") + ")";
+  const std::string id = text_in(all, "id");
+  const bool decided = change.op == "insert";
+  if (!decided && find(all, "state") != nullptr) return text + id + " " + text_in(all, "state");
+  // Of one that came again only what differs from before is here.
+  const std::string decision = text_in(all, "decision");
+  const std::string reason = text_in(all, "reason");
+  text += (decided ? text_in(all, "key") : id + " again") + "  " + decision;
+  text += (decision.empty() || reason.empty() ? "" : ": ") + reason;
+  return text + "  (csa-admin conflicts show " + id + ")";
 }
 
 std::string lost_line(const EntryHeader& header, const NamedChange& change, bool json,
