@@ -202,23 +202,27 @@ int settle_lost_of(Peer& peer, const AdminFlags& flags, ConflictVerb verb) {
 void add_recovery(CLI::App& app, AdminFlags& flags, Work& work) {
   const Work list = [](Peer& p, const AdminFlags& f) { return list_lost(p, settle_flags(f)); };
   CLI::App* const recover =
-      app.add_subcommand("recover", "what a restored master has lost and nodes have offered back");
+      app.add_subcommand("recover",
+                         "what a restored master has lost and nodes have offered back\nExample: "
+                         "csa-admin recover apply 3 4");
   recover->callback([&work, list] {
     if (work == nullptr) work = list;
   });
   recover->require_subcommand(0, 1);
-  recover->add_subcommand("list", "all of it");
+  recover->add_subcommand("list", "all of it\nExample: csa-admin recover list");
   const auto of_some = [&](const char* name, const char* text, Work run) {
     CLI::App* const command = recover->add_subcommand(name, text);
     command->add_option("ID", flags.lost, "numbers, or all")->required();
     command->callback([&work, run] { work = run; });
   };
   of_some(
-      "apply", "merge it now, as offline work is merged (from the broker's computer)",
+      "apply",
+      "merge it now, as offline work is merged (from the broker's computer)\nExample: csa-admin "
+      "recover apply 3 4",
       [](Peer& p, const AdminFlags& f) { return settle_lost_of(p, f, ConflictVerb::kRecover); });
-  of_some("forget", "throw it away (from the broker's computer)", [](Peer& p, const AdminFlags& f) {
-    return settle_lost_of(p, f, ConflictVerb::kForgetLost);
-  });
+  of_some(
+      "forget", "throw it away (from the broker's computer)\nExample: csa-admin recover forget all",
+      [](Peer& p, const AdminFlags& f) { return settle_lost_of(p, f, ConflictVerb::kForgetLost); });
 }
 
 void add_settling(CLI::App& app, AdminFlags& flags, Work& work) {
@@ -227,7 +231,8 @@ void add_settling(CLI::App& app, AdminFlags& flags, Work& work) {
     command->callback([&work, run] { work = run; });
     return command;
   };
-  CLI::App* const rule = app.add_subcommand("rule", "by which rules offline work is merged");
+  CLI::App* const rule = app.add_subcommand(
+      "rule", "by which rules offline work is merged\nExample: csa-admin rule list");
   rule->require_subcommand(1);
   add(rule, "list", "the rules that are set\nExample: csa-admin rule list > shop.rules",
       [](Peer& p, const AdminFlags& f) { return set_rules(p, settle_flags(f), {}, {}); });
@@ -251,8 +256,9 @@ void add_settling(CLI::App& app, AdminFlags& flags, Work& work) {
   const Work list = [](Peer& p, const AdminFlags& f) {
     return show_conflicts(p, settle_flags(f), std::nullopt);
   };
-  CLI::App* const conflicts =
-      app.add_subcommand("conflicts", "what lost when offline work was merged");
+  CLI::App* const conflicts = app.add_subcommand(
+      "conflicts",
+      "what lost when offline work was merged\nExample: csa-admin conflicts list --json");
   // Whichever callback CLI11 calls first, the subcommand's own work stands.
   conflicts->callback([&work, list] {
     if (work == nullptr) work = list;
@@ -263,18 +269,22 @@ void add_settling(CLI::App& app, AdminFlags& flags, Work& work) {
     command->add_option("ID", flags.conflict)->required();
     command->callback([&work, run] { work = run; });
   };
-  conflicts->add_subcommand("list", "all of them");
-  of_one("show", "its three versions side by side", [](Peer& p, const AdminFlags& f) {
-    return show_conflicts(p, settle_flags(f), f.conflict);
-  });
-  of_one("restore", "write the loser's row anew (from the broker's computer)",
+  conflicts->add_subcommand("list", "all of them\nExample: csa-admin conflicts list");
+  of_one(
+      "show", "its three versions side by side\nExample: csa-admin conflicts show 7",
+      [](Peer& p, const AdminFlags& f) { return show_conflicts(p, settle_flags(f), f.conflict); });
+  of_one("restore",
+         "write the loser's row anew (from the broker's computer)\nExample: csa-admin conflicts "
+         "restore 7",
          [](Peer& p, const AdminFlags& f) {
            return settle_conflict(p, settle_flags(f), f.conflict, ConflictVerb::kRestore);
          });
-  of_one("dismiss", "mark it as looked at (from the broker's computer)",
-         [](Peer& p, const AdminFlags& f) {
-           return settle_conflict(p, settle_flags(f), f.conflict, ConflictVerb::kDismiss);
-         });
+  of_one(
+      "dismiss",
+      "mark it as looked at (from the broker's computer)\nExample: csa-admin conflicts dismiss 7",
+      [](Peer& p, const AdminFlags& f) {
+        return settle_conflict(p, settle_flags(f), f.conflict, ConflictVerb::kDismiss);
+      });
 }
 
 }  // namespace
@@ -300,17 +310,20 @@ int main(int argc, char** argv) {
     command->callback([&work, run] { work = run; });
     return command;
   };
-  add("status", "the broker and its database",
+  add("status", "the broker and its database\nExample: csa-admin status --json",
       [](Peer& p, const AdminFlags& f) { return csa::ask(p, f, AdminVerb::kStatus); });
-  add("nodes", "who is connected",
+  add("nodes", "who is connected\nExample: csa-admin nodes",
       [](Peer& p, const AdminFlags& f) { return csa::ask(p, f, AdminVerb::kNodes); });
-  add("stop", "end the broker (from its own computer)",
+  add("stop", "end the broker (from its own computer)\nExample: csa-admin stop",
       [](Peer& p, const AdminFlags& f) { return csa::ask(p, f, AdminVerb::kStop); });
-  add("migrate", "change the schema on master and every node (from the broker's computer)",
+  add("migrate",
+      "change the schema on master and every node (from the broker's computer)\nExample: csa-admin "
+      "migrate add-shelf.sql",
       csa::migrate)
       ->add_option("FILE", flags.file, "SQL statements")
       ->required();
-  add("backup", "a consistent copy, written on this computer",
+  add("backup",
+      "a consistent copy, written on this computer\nExample: csa-admin backup shop-monday.db",
       [](Peer& p, const AdminFlags& f) { return csa::backup(p, f.file, f.common.json); })
       ->add_option("FILE", flags.file, "must not exist yet")
       ->required();

@@ -204,7 +204,10 @@ Bytes bytes_of(const std::string& input) {
 }  // namespace csa
 
 int main(int argc, char** argv) {
-  CLI::App app("Prints a frame, beacon, log header or changeset of csa", "csa-dump");
+  CLI::App app(
+      "Prints a frame, beacon, log header or changeset of csa.\n"
+      "Example: csa-dump tests/golden/hello.hex",
+      "csa-dump");
   std::string path = "-";
   app.add_option("FILE", path, "hex digits or raw bytes; - is stdin");
   app.set_version_flag("--version", "csa-dump " CSA_VERSION);
