@@ -250,7 +250,7 @@ Json lost_json(const Ack& ack, const Row& row) {
     const std::string& name = ack.columns[i];
     const auto* const bytes = std::get_if<Bytes>(&row[i]);
     const auto* const text = std::get_if<Text>(&row[i]);
-    if (name == "tables" && text != nullptr) {
+    if ((name == "tables" || name == "rows") && text != nullptr) {
       json[name] = Json::parse(text->utf8, nullptr, false);
     } else {
       json[name] = bytes != nullptr ? Json(to_hex(*bytes)) : value_json(row[i]);
@@ -281,9 +281,10 @@ void print_lost(const Json& list) {
     for (const auto& [name, count] : one["tables"].items()) {
       rows += (rows.empty() ? "" : ", ") + name + " " + text_of(count);
     }
-    std::printf("%-6s %-24s %-16s %-10s %-30s %s\n", text_of(one["id"]).c_str(),
-                text_of(one["time"]).c_str(), text_of(one["hostname"]).c_str(),
-                text_of(one["state"]).c_str(), rows.c_str(), text_of(one["outcome"]).c_str());
+    table.row({text_of(one["id"]), short_time(one["time"]), text_of(one["hostname"]),
+               text_of(one["state"]), rows, text_of(one["outcome"])});
+    if (!one.contains("rows")) continue;
+    for (const Json& change : one["rows"]) table.row({"", "", "", "", change_words(change), ""});
   }
   print_table(table, TextTable::Long::kCut);
 }
