@@ -1,14 +1,13 @@
 #include "broker/commands.h"
 
 #include <charconv>
-#include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <sstream>
 
 #include "common/random.h"
 #include "common/system_clock.h"
+#include "common/text_file.h"
 
 namespace csa {
 namespace {
@@ -74,24 +73,18 @@ void print_ways_out(const Report& report, std::ostream& err) {
 Result<std::vector<std::string>> read_schemas(const std::vector<std::string>& files) {
   std::vector<std::string> texts;
   for (const std::string& file : files) {
-    std::ifstream in(file, std::ios::binary);
-    std::stringstream text;
-    if (in) text << in.rdbuf();
-    if (!in || in.bad()) {
-      return Error{Errc::kFailed, "cannot read the schema file " + file};
-    }
-    texts.push_back(text.str());
+    Result<std::string> text = read_text_file(file);
+    if (!text) return Error{text.error().code, "the schema file: " + text.error().what};
+    texts.push_back(std::move(text).value());
   }
   return texts;
 }
 
 Result<RulesFile> read_rules(const std::string& file) {
   if (file.empty()) return RulesFile{};
-  std::ifstream in(file, std::ios::binary);
-  std::stringstream text;
-  if (in) text << in.rdbuf();
-  if (!in || in.bad()) return Error{Errc::kFailed, "cannot read the rules file " + file};
-  Result<std::vector<RuleLine>> lines = parse_rules(text.str(), file);
+  const Result<std::string> text = read_text_file(file);
+  if (!text) return Error{text.error().code, "the rules file: " + text.error().what};
+  Result<std::vector<RuleLine>> lines = parse_rules(*text, file);
   if (!lines) return lines.error();
   return RulesFile{file, std::move(lines).value()};
 }

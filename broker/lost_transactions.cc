@@ -7,12 +7,19 @@
 
 #include "common/codec.h"
 #include "common/limits.h"
+#include "common/named_change.h"
+#include "common/value_json.h"
 
 namespace csa {
 namespace {
 
+using Json = nlohmann::ordered_json;
+
 // csa_lost_part's key is id << kPartBits | part (schemas/tables.sql).
 constexpr int kPartBits = 20;
+
+constexpr std::size_t kRowsShown = 5;          // of one transaction, in a list
+constexpr std::size_t kRowsShownBytes = 4096;  // as JSON
 
 // csa_lost.state.
 constexpr const char* kLost = "lost";
@@ -75,19 +82,53 @@ void settle(const Database& db, std::int64_t id, std::string_view state, const s
   erase.bind(1, id << kPartBits).bind(2, (id + 1) << kPartBits).run();
 }
 
+Json object_of(const NamedValues& values) {
+  Json object = Json::object();
+  for (const auto& [name, value] : values) object[name] = value_json(value);
+  return object;
+}
+
+// The first rows that its changes touch, as JSON, so that a person can choose; a few KiB at most.
+// Empty once it is settled: the changes are gone then.
+std::string first_rows(Statement& part, std::int64_t id) {
+  part.reset();
+  part.bind(1, id << kPartBits);
+  Json list = Json::array();
+  ChangeReader reader;
+  if (part.step()) reader.feed(part.column_blob(0));
+  std::size_t bytes = 0;
+  while (list.size() < kRowsShown) {
+    const Result<std::optional<Change>> change = reader.next();
+    if (!change || !*change) break;
+    const auto* const row = std::get_if<RowChange>(&**change);
+    if (row == nullptr) continue;
+    const NamedChange named = name_change(*row, reader.tables().at(row->table), nullptr);
+    Json object = {{"table", named.table}, {"op", named.op}, {"key", object_of(named.key)}};
+    if (named.op != "insert") object["old"] = object_of(named.before);
+    if (named.op != "delete") object["new"] = object_of(named.after);
+    bytes += to_line(object).size();
+    if (bytes > kRowsShownBytes) break;
+    list.push_back(std::move(object));
+  }
+  return to_line(list);
+}
+
 CallEffect show(const Database& db, std::int64_t from, std::size_t rows_max) {
   CallEffect effect;
   effect.columns = {"id",  "time",  "hostname", "node",       "counter", "epoch",
-                    "seq", "state", "outcome",  "offered_by", "tables"};
+                    "seq", "state", "outcome",  "offered_by", "tables",  "rows"};
   Statement rows = db.prepare(
       "SELECT id, time, hostname, node, counter, epoch, seq, state, outcome, offered_by, tables"
       " FROM main.csa_lost WHERE id >= ?1 ORDER BY id");
   rows.bind(1, from);
+  Statement part = db.prepare("SELECT body FROM main.csa_lost_part WHERE part_id = ?1");
+  const int stored = static_cast<int>(effect.columns.size()) - 1;
   std::size_t bytes = 0;
   while (rows.step()) {
     Row row;
     for (int i = 0; i < static_cast<int>(effect.columns.size()); ++i) {
-      row.push_back(rows.column_value(i));
+      row.push_back(i < stored ? rows.column_value(i)
+                               : Value{Text{first_rows(part, rows.column_int(0))}});
       const auto* const text = std::get_if<Text>(&row.back());
       bytes += 16 + (text == nullptr ? 16 : text->utf8.size());
     }

@@ -1,5 +1,6 @@
 #include "common/cli.h"
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -9,6 +10,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <limits>
+#include <ostream>
 #include <utility>
 
 namespace csa {
@@ -88,7 +90,11 @@ CLI::Option* add_duration_as(CLI::App& app, const std::string& name, T& value,
 void add_common_flags(CLI::App& app, CommonFlags& flags) {
   app.fallthrough();
   app.set_version_flag("--version", std::string(CSA_VERSION));
-  app.set_config("--config", "", "read defaults of these flags from a TOML file")
+  // CLI11 reads the file before it looks at variables, so that this one comes as the default; it
+  // is required as a file that was named on the command line is.
+  const char* const config = std::getenv("CSA_CONFIG");
+  const std::string file = config == nullptr ? "" : config;
+  app.set_config("--config", file, "read defaults of these flags from a TOML file", !file.empty())
       ->envname("CSA_CONFIG");
   app.add_option("--app", flags.app, "the application whose brokers and nodes find each other")
       ->envname("CSA_APP")
@@ -180,36 +186,26 @@ std::optional<int> parse_cli(CLI::App& app, int argc, const char* const* argv) {
   }
 }
 
-int exit_code(Errc code) {
-  switch (code) {
-    case Errc::kFailed:
-    case Errc::kTimeout:
-    case Errc::kMalformed:
-    case Errc::kUnknownType:
-      return 1;
-    case Errc::kUsage:
-      return 2;
-    case Errc::kNothing:
-      return 3;
-    case Errc::kRefused:
-      return 4;
-    case Errc::kRejected:
-      return 5;
-    case Errc::kUnknownOutcome:
-      return 6;
-    case Errc::kDamaged:
-      return 7;
-  }
-  return 1;
-}
-
 int report_error(std::string_view program, const Error& error) {
   std::fprintf(stderr, "%.*s: %s\n", static_cast<int>(program.size()), program.data(),
                error.what.c_str());
   return exit_code(error.code);
 }
 
+int finish_output(std::string_view program, std::ostream& out, int code) {
+  if (out.flush()) return code;
+  const int wrong = report_error(program, {Errc::kFailed, "the output could not all be written"});
+  return code == 0 ? wrong : code;
+}
+
 bool is_terminal(int file) { return ::isatty(file) == 1; }
+
+std::size_t terminal_width(int file) {
+  constexpr std::size_t kUsual = 80;
+  if (!is_terminal(file)) return 0;
+  winsize size{};
+  return ::ioctl(file, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : kUsual;
+}
 
 bool colour_wanted(int file) {
   // no-color.org: any value counts but the empty one.

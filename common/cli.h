@@ -5,11 +5,13 @@
 
 #include <chrono>
 #include <cstdint>
+#include <iosfwd>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "common/exit_code.h"
 #include "common/log.h"
 #include "common/result.h"
 #include "common/types.h"
@@ -57,12 +59,16 @@ CLI::Option* add_size(CLI::App& app, const std::string& name, std::uint64_t& val
 // which is explained on stderr.
 [[nodiscard]] std::optional<int> parse_cli(CLI::App& app, int argc, const char* const* argv);
 
-// The exit code of cli.md for a failure.
-[[nodiscard]] int exit_code(Errc code);
 // Prints "PROGRAM: what" on stderr and returns the exit code.
 [[nodiscard]] int report_error(std::string_view program, const Error& error);
 
+// The exit code at the end: `code`, but of what was well not 0 where the results in `out` could not
+// be written, a full disk for instance; that is said on stderr.
+[[nodiscard]] int finish_output(std::string_view program, std::ostream& out, int code);
+
 [[nodiscard]] bool is_terminal(int file);
+// Its columns, 80 where it does not say; 0: no terminal.
+[[nodiscard]] std::size_t terminal_width(int file);
 // A terminal that shows colours, and NO_COLOR is not set.
 [[nodiscard]] bool colour_wanted(int file);
 

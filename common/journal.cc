@@ -35,6 +35,32 @@ std::string keys_json(const std::vector<KeyChange>& keys) {
   return list.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
+// What csa cannot have written stands for no keys: the outcome itself is known all the same.
+std::vector<KeyChange> keys_of(const std::string& text) {
+  std::vector<KeyChange> keys;
+  try {
+    for (const nlohmann::json& key : nlohmann::json::parse(text)) {
+      keys.push_back({key.at("table").get<std::string>(), key.at("before").get<std::int64_t>(),
+                      key.at("after").get<std::int64_t>()});
+    }
+  } catch (const nlohmann::json::exception&) {
+    keys.clear();
+  }
+  return keys;
+}
+
+constexpr std::string_view kSelectOutcomes =
+    "SELECT counter, edited_ms, result, seq, text, keys FROM csa_journal_outcome";
+
+JournalOutcome outcome_of(const Statement& row) {
+  return {unsigned_of(row.column_int(0)),
+          WallTime{row.column_int(1)},
+          row.column_text(2),
+          Seq{unsigned_of(row.column_int(3))},
+          row.column_text(4),
+          keys_of(row.column_text(5))};
+}
+
 }  // namespace
 
 JournalState Journal::read_state() const {
@@ -279,15 +305,16 @@ void Journal::rename(const NodeId& node) const {
 
 std::vector<JournalOutcome> Journal::read_outcomes() const {
   std::vector<JournalOutcome> outcomes;
-  Statement rows = db_.prepare(
-      "SELECT counter, edited_ms, result, seq, text, keys FROM csa_journal_outcome"
-      " ORDER BY counter");
-  while (rows.step()) {
-    outcomes.push_back({unsigned_of(rows.column_int(0)), WallTime{rows.column_int(1)},
-                        rows.column_text(2), Seq{unsigned_of(rows.column_int(3))},
-                        rows.column_text(4), rows.column_text(5)});
-  }
+  Statement rows = db_.prepare(std::string(kSelectOutcomes) + " ORDER BY counter");
+  while (rows.step()) outcomes.push_back(outcome_of(rows));
   return outcomes;
+}
+
+std::optional<JournalOutcome> Journal::find_outcome(std::uint64_t counter) const {
+  Statement row = db_.prepare(std::string(kSelectOutcomes) + " WHERE counter = ?1");
+  row.bind(1, signed_of(counter));
+  if (!row.step()) return std::nullopt;
+  return outcome_of(row);
 }
 
 void Journal::replace_all(const std::vector<JournalOutcome>& outcomes) const {
@@ -296,8 +323,8 @@ void Journal::replace_all(const std::vector<JournalOutcome>& outcomes) const {
   Statement insert = db_.prepare("INSERT INTO csa_journal_outcome VALUES (?1, ?2, ?3, ?4, ?5, ?6)");
   for (const JournalOutcome& outcome : outcomes) {
     insert.bind(1, signed_of(outcome.counter)).bind(2, outcome.edited.ms).bind(3, outcome.result);
-    insert.bind(4, signed_of(outcome.seq.value)).bind(5, outcome.text).bind(6, outcome.keys);
-    insert.run();
+    insert.bind(4, signed_of(outcome.seq.value)).bind(5, outcome.text);
+    insert.bind(6, keys_json(outcome.keys)).run();
   }
 }
 

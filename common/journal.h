@@ -26,7 +26,7 @@ struct JournalOutcome {
   std::string result;  // to_string(ReplayResult)
   Seq seq;
   std::string text;
-  std::string keys;  // JSON array of {"table","before","after"}
+  std::vector<KeyChange> keys;
 };
 
 class Journal {
@@ -65,7 +65,9 @@ class Journal {
   // Gives the entries TxIds of another NodeId; counters stay, and header.origin tells the first
   // one. Inside a transaction.
   void rename(const NodeId& node) const;
+  // In the order of their counters.
   [[nodiscard]] std::vector<JournalOutcome> read_outcomes() const;
+  [[nodiscard]] std::optional<JournalOutcome> find_outcome(std::uint64_t counter) const;
   // For a copy that becomes the replica: an empty journal and these outcomes.
   void replace_all(const std::vector<JournalOutcome>& outcomes) const;
 

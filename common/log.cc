@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "common/check.h"
+#include "common/terminal_text.h"
 
 namespace csa {
 
@@ -35,7 +36,7 @@ Log stderr_log(std::string program, LogLevel level) {
     std::string text = program;
     text += ": ";
     if (at != LogLevel::kInfo) text.append(to_string(at)).append(": ");
-    text.append(line).append("\n");
+    text.append(printable(line)).append("\n");
     // One write a line, so that lines of several threads do not mix.
     if (::write(STDERR_FILENO, text.data(), text.size()) < 0) return;
   });

@@ -51,6 +51,14 @@ std::string_view without_comment(std::string_view line) {
   return line;
 }
 
+// In quotes where take_name or a line of a file would read it otherwise.
+std::string quoted_name(const std::string& name) {
+  if (name.find_first_of(" \t\r.\"#") == std::string::npos) return name;
+  std::string text = "\"";
+  for (const char c : name) text.append(c == '"' ? 2 : 1, c);
+  return text + "\"";
+}
+
 }  // namespace
 
 Result<RuleSetting> parse_rule(std::string_view place, std::string_view rule) {
@@ -72,8 +80,14 @@ Result<RuleSetting> parse_rule(std::string_view place, std::string_view rule) {
   return setting;
 }
 
+std::string rule_text(const RuleSetting& setting) {
+  const std::string column = setting.column.empty() ? "" : "." + quoted_name(setting.column);
+  return quoted_name(setting.table) + column + " " + setting.rule;
+}
+
 Result<std::vector<RuleLine>> parse_rules(std::string_view text, const std::string& file) {
   std::vector<RuleLine> rules;
+  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);  // as some editors begin a file
   for (std::size_t number = 1; !text.empty(); ++number) {
     const std::size_t end = std::min(text.find('\n'), text.size());
     const std::string_view line = trimmed(without_comment(text.substr(0, end)));

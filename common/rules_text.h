@@ -15,6 +15,9 @@ namespace csa {
 // TABLE[.COLUMN]; names with dots or spaces stand in double quotes.
 [[nodiscard]] Result<RuleSetting> parse_rule(std::string_view place, std::string_view rule);
 
+// As parse_rules reads it again.
+[[nodiscard]] std::string rule_text(const RuleSetting& setting);
+
 struct RuleLine {
   RuleSetting setting;
   std::size_t line = 0;  // from 1

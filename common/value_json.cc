@@ -5,6 +5,8 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "common/terminal_text.h"
+
 namespace csa {
 namespace {
 
@@ -102,6 +104,10 @@ std::string value_text(const Value& value) {
     std::string operator()(const Text16& v) const { return to_utf8(v.units); }
   };
   return std::visit(Visitor{}, value);
+}
+
+std::string people_text(const Value& value) {
+  return std::holds_alternative<Null>(value) ? "NULL" : printable(value_text(value));
 }
 
 }  // namespace csa

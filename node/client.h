@@ -57,15 +57,26 @@ enum class ClientState : std::uint8_t {
 };
 [[nodiscard]] std::string_view to_string(ClientState state);  // as in `csa-node run`: "catching-up"
 
+// A row that SQLite had numbered on two computers alike: from a certain merge on it has another
+// key, here as on the master, and references to it follow. What the application noted elsewhere
+// does not.
+struct ChangedKey {
+  std::string table;
+  std::int64_t before = 0;
+  std::int64_t after = 0;
+  bool operator==(const ChangedKey&) const = default;
+};
+
 // What happened. Only the fields named at a kind are set.
 struct ClientEvent {
   enum class Kind : std::uint8_t {
     kState,     // state, position, broker, text (why; may be empty)
     kProgress,  // bytes, total: of a full copy
     kReplay,    // pending, total: offline transactions that still wait, of so many, on return
-    kOutcome,   // tx, outcome, text: what became of an offline transaction: applied, merged,
+    kOutcome,   // tx, outcome, text, keys: what became of an offline transaction: applied, merged,
                 // superseded, split, parked (csa_conflicts has the rows), stood, offered (no
-                // offline transaction, but one that the master has lost: csa_lost has it)
+                // offline transaction, but one that the master has lost: csa_lost has it); and
+                // which of its rows have other keys now, at most 500
     kChanged,   // tables, position: rows of these tables changed, by whomever. After a change of
                 // owner possibly all tables, where it is not known what changed meanwhile
     kStopped,   // text, exit_code: this client is at its end. 8: the link was lost and
@@ -84,6 +95,7 @@ struct ClientEvent {
   std::uint64_t pending = 0;  // kState too: offline transactions not yet handed over
   std::string tx;
   std::string outcome;
+  std::vector<ChangedKey> keys;
   std::string path;
   std::vector<std::string> tables;
   int exit_code = 0;
@@ -141,12 +153,14 @@ struct WriteResult {
   std::vector<Row> rows;
   std::uint64_t pending = 0;  // kJournaled: offline transactions that wait, this one included
   // kRejected: constraint, sql, forbidden, limit, timeout, busy, expect; conflict: it was journaled
-  // and lost, and lies in the inbox
+  // and lost, and lies in the inbox; lost: the master has lost it, and it lies in csa_lost
   std::string code;
   std::string message;
   // Of a journaled transaction that was handed over, when Client::outcome() asks: applied, merged,
-  // superseded, split, parked, stood, offered; `message` says why.
+  // superseded, split, parked, stood, offered; `message` says why, `keys` which of its rows have
+  // other keys since (at most 500; the table csa_remap has them all).
   std::string outcome;
+  std::vector<ChangedKey> keys;
   std::uint32_t statement = 0;  // kRejected: which statement of the call, from 0
 };
 

@@ -1,10 +1,11 @@
 #include <unistd.h>
 
-#include <fstream>
 #include <iostream>
 #include <iterator>
 
+#include "common/cli.h"
 #include "common/progress.h"
+#include "common/text_file.h"
 #include "node/commands.h"
 #include "node/install.h"
 
@@ -40,7 +41,8 @@ OpenedClient join(const NodeOptions& options) {
   client_options.on_event = [bar, next = client_options.on_event](const ClientEvent& event) {
     if (event.kind == ClientEvent::Kind::kProgress) bar->update(event.bytes, event.total);
     if (event.kind == ClientEvent::Kind::kState) bar->clear();
-    print_kept(event, std::cerr, ::isatty(STDERR_FILENO) == 1);
+    print_outcome(event, std::cerr);
+    print_kept(event, std::cerr, terminal_width(STDERR_FILENO));
     if (next) next(event);
   };
   OpenedClient opened = Client::open(client_options);
@@ -61,7 +63,7 @@ bool notice_standalone(const ClientStatus& status) {
     std::cerr << "csa-node: refused by the broker: " << status.text << std::endl;
     return true;
   }
-  print_standalone(status.pending, std::cerr, ::isatty(STDERR_FILENO) == 1);
+  print_standalone(status.pending, std::cerr, terminal_width(STDERR_FILENO));
   return true;
 }
 
@@ -82,12 +84,12 @@ std::optional<int> nothing_to_read(const ClientStatus& status) {
 SqlText sql_text(const NodeOptions& options) {
   SqlText text;
   if (!options.file.empty()) {
-    std::ifstream in(options.file, std::ios::binary);
-    if (!in) {
-      text.error = "cannot read " + options.file;
-      return text;
+    Result<std::string> read = read_text_file(options.file);
+    if (read) {
+      text.sql = std::move(read).value();
+    } else {
+      text.error = read.error().what;
     }
-    text.sql.assign(std::istreambuf_iterator<char>(in), {});
     return text;
   }
   if (options.sql.size() == 1 && options.sql[0] == "-") {

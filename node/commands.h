@@ -12,6 +12,7 @@
 
 #include "common/log.h"
 #include "node/client.h"
+#include "node/notices.h"
 #include "node/output.h"
 
 namespace csa {
@@ -48,7 +49,7 @@ struct NodeOptions {
 // Prints the failure and gives its exit code.
 [[nodiscard]] int report(const ClientFailure& failure);
 // Opens a client and waits until it is live, or the discovery time is over. Prints a progress bar
-// for a long copy on a terminal.
+// for a long copy on a terminal, and the notices.
 [[nodiscard]] OpenedClient join(const NodeOptions& options);
 // With the files that replaced replicas are kept in.
 void print_status(const ClientStatus& status, bool json);
@@ -57,9 +58,13 @@ bool notice_standalone(const ClientStatus& status);
 // Exit 3 in clear words where there is neither broker nor replica; exit 4 where the broker refuses
 // and there is nothing to read; nothing: there is a replica to read.
 [[nodiscard]] std::optional<int> nothing_to_read(const ClientStatus& status);
-// All statements of a SELECT-only text to `out`; the exit code.
+// The rows of all statements of a SELECT-only text; the exit code.
+struct RowOutput {
+  std::ostream& out;
+  RowFormat format;
+};
 [[nodiscard]] int print_query(sqlite3* db, std::string_view sql, const Row& parameters,
-                              RowFormat format);
+                              const RowOutput& to);
 // SQL from arguments, --file or standard input; an error sentence otherwise.
 struct SqlText {
   std::string sql;

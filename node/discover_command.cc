@@ -8,6 +8,7 @@
 #include "common/limits.h"
 #include "common/random.h"
 #include "common/system_clock.h"
+#include "common/terminal_text.h"
 #include "node/commands.h"
 
 namespace csa {
@@ -168,8 +169,8 @@ void print_text(const BeaconPort* port, const std::map<Endpoint, FoundBroker>& f
   std::cout << "Brokers\n";
   for (const auto& [endpoint, broker] : found) {
     std::cout << "  " << to_string(endpoint) << "  "
-              << (broker.usable ? "usable" : "not usable: " + broker.why)
-              << (broker.hostname.empty() ? "" : "  (" + broker.hostname + ")") << "\n";
+              << (broker.usable ? "usable" : "not usable: " + printable(broker.why))
+              << (broker.hostname.empty() ? "" : "  (" + printable(broker.hostname) + ")") << "\n";
   }
   if (found.empty()) {
     std::cout << "  none heard. Is csa-broker running? Is UDP port 5775 open in its firewall? "

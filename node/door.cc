@@ -16,7 +16,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::uint8_t kDoorVersion = 2;
+constexpr std::uint8_t kDoorVersion = 3;
 enum class Kind : std::uint8_t { kCall = 1, kHello, kDone, kStatus, kEvent, kClosed, kTx, kGo };
 
 // The codec wants a TxId that can be, also where the owner is to give one.
@@ -35,6 +35,21 @@ json request_json(const DoorCall& call) {
 
 TxId tx_of(const json& j) { return parse_tx_id(j.get<std::string>()).value_or(TxId{}); }
 
+json keys_json(const std::vector<ChangedKey>& keys) {
+  json list = json::array();
+  for (const ChangedKey& key : keys) list.push_back({key.table, key.before, key.after});
+  return list;
+}
+
+std::vector<ChangedKey> keys_of(const json& j) {
+  std::vector<ChangedKey> keys;
+  for (const json& key : j) {
+    keys.push_back({key.at(0).get<std::string>(), key.at(1).get<std::int64_t>(),
+                    key.at(2).get<std::int64_t>()});
+  }
+  return keys;
+}
+
 json result_json(const WriteResult& r) {
   json last = nullptr;
   if (r.last_insert_rowid) last = *r.last_insert_rowid;
@@ -49,7 +64,9 @@ json result_json(const WriteResult& r) {
           r.code,
           r.message,
           r.statement,
-          r.pending};
+          r.pending,
+          r.outcome,
+          keys_json(r.keys)};
 }
 
 WriteResult result_of(const json& j) {
@@ -70,6 +87,8 @@ WriteResult result_of(const json& j) {
   r.message = j.at(9).get<std::string>();
   r.statement = j.at(10).get<std::uint32_t>();
   r.pending = j.at(11).get<std::uint64_t>();
+  r.outcome = j.at(12).get<std::string>();
+  r.keys = keys_of(j.at(13));
   return r;
 }
 
@@ -122,7 +141,8 @@ json event_json(const ClientEvent& e) {
           e.pending,
           e.tx,
           e.outcome,
-          e.path};
+          e.path,
+          keys_json(e.keys)};
 }
 
 ClientEvent event_of(const json& j) {
@@ -140,6 +160,7 @@ ClientEvent event_of(const json& j) {
   e.tx = j.at(10).get<std::string>();
   e.outcome = j.at(11).get<std::string>();
   e.path = j.at(12).get<std::string>();
+  e.keys = keys_of(j.at(13));
   return e;
 }
 

@@ -2,6 +2,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "common/cli.h"
 #include "node/commands.h"
 #include "node/owner_lock.h"
 #include "node/read_only.h"
@@ -24,14 +25,11 @@ int print(const NodeOptions& options, const NodeId& node) {
 int identity_command(const NodeOptions& options) {
   std::string path = options.client.replica;
   if (path.empty()) path = default_replica_path(options.client.group);
-  if (!options.new_identity) {
-    const Result<ReplicaGlance> glance = glance_at_replica(path);
-    if (!glance)
-      return report({glance.error().code == Errc::kNothing ? 3 : 1, glance.error().what});
-    return print(options, glance->node);
-  }
+  const Result<ReplicaGlance> glance = glance_at_replica(path);
+  if (!glance) return report_error("csa-node", glance.error());
+  if (!options.new_identity) return print(options, glance->node);
   Result<std::optional<OwnerLock>> lock = OwnerLock::try_take(path);
-  if (!lock) return report({1, lock.error().what});
+  if (!lock) return report_error("csa-node", lock.error());
   if (!*lock) {
     const auto owner = OwnerLock::owner_of(path);
     return report({4, "the replica " + path + " is in use" +
@@ -41,8 +39,7 @@ int identity_command(const NodeOptions& options) {
   const Log log = stderr_log("csa-node", options.log_level);
   Result<std::unique_ptr<Replica>> replica =
       Replica::open(path, options.client.app, options.client.group, log);
-  if (!replica)
-    return report({replica.error().code == Errc::kDamaged ? 7 : 4, replica.error().what});
+  if (!replica) return report_error("csa-node", replica.error());
   (*replica)->renew_identity();
   const NodeId node = (*replica)->state().node;
   (*replica)->close();

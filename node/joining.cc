@@ -1,5 +1,6 @@
 #include "node/joining.h"
 
+#include "common/exit_code.h"
 #include "common/host.h"
 #include "common/random.h"
 #include "node/blocked_signals.h"
@@ -14,13 +15,7 @@ using std::chrono::milliseconds;
 constexpr std::uint16_t kDefaultPort = 5775;
 constexpr milliseconds kKnock{1000};
 
-ClientFailure failure_of(const Error& error) {
-  int code = 1;
-  if (error.code == Errc::kNothing) code = 3;
-  if (error.code == Errc::kRefused) code = 4;
-  if (error.code == Errc::kDamaged) code = 7;
-  return {code, error.what};
-}
+ClientFailure failure_of(const Error& error) { return {exit_code(error.code), error.what}; }
 
 LinkConfig link_config(const ClientOptions& options, const Replica& replica) {
   LinkConfig config;

@@ -5,12 +5,15 @@
 #include <optional>
 #include <set>
 
+#include "common/cli.h"
 #include "common/journal.h"
 #include "common/named_change.h"
+#include "common/terminal_text.h"
 #include "common/value_json.h"
 #include "node/commands.h"
 #include "node/owner_lock.h"
 #include "node/read_only.h"
+#include "node/results.h"
 
 namespace csa {
 namespace {
@@ -35,7 +38,7 @@ class Printer {
     if (json_) {
       std::cout << (any_ ? ",\n " : "") << to_line(object);
     } else {
-      std::cout << line << '\n';
+      std::cout << printable(line) << '\n';
     }
     any_ = true;
   }
@@ -83,17 +86,17 @@ void print_change(const JournalHeader& header, const NamedChange& change, Printe
     object["offered"] = to_string(header.lost);
     line += " (offered to the master, which has lost it)";
   }
-  for (const auto& [name, value] : change.key) line += "  " + name + "=" + value_text(value);
+  for (const auto& [name, value] : change.key) line += "  " + name + "=" + people_text(value);
   if (change.op != "insert") object["old"] = object_of(change.before);
   if (change.op != "delete") object["new"] = object_of(change.after);
   if (change.op == "update") {
     for (std::size_t i = 0; i < change.after.size() && i < change.before.size(); ++i) {
-      line += "  " + change.after[i].first + ": " + value_text(change.before[i].second) + " → " +
-              value_text(change.after[i].second);
+      line += "  " + change.after[i].first + ": " + people_text(change.before[i].second) + " → " +
+              people_text(change.after[i].second);
     }
   } else {
     for (const auto& [name, value] : change.op == "insert" ? change.after : change.before) {
-      line += "  " + name + "=" + value_text(value);
+      line += "  " + name + "=" + people_text(value);
     }
   }
   printer.print(object, line);
@@ -147,27 +150,15 @@ Status print_entries(const Database& db, Printer& printer) {
 }
 
 void print_outcomes(const Database& db, const NodeId& node, Printer& printer) {
-  Statement rows = db.prepare(
-      "SELECT counter, edited_ms, result, seq, text, keys FROM csa_journal_outcome"
-      " ORDER BY counter");
-  while (rows.step()) {
-    const TxId tx{node, static_cast<std::uint64_t>(rows.column_int(0))};
-    const std::string time = to_string(WallTime{rows.column_int(1)});
-    const Json keys = Json::parse(rows.column_text(5), nullptr, false);
-    Json object = {{"tx", to_string(tx)},
-                   {"time", time},
-                   {"outcome", rows.column_text(2)},
-                   {"seq", rows.column_int(3)},
-                   {"reason", rows.column_text(4)},
-                   {"keys", keys}};
-    std::string line = time + "  " + to_string(tx) + "  " + rows.column_text(2);
-    if (!rows.column_text(4).empty()) line += ": " + rows.column_text(4);
-    if (keys.is_array()) {
-      for (const Json& key : keys) {
-        line += "  " + key.value("table", "") + " " + std::to_string(key.value("before", 0)) +
-                " is now " + std::to_string(key.value("after", 0));
-      }
-    }
+  for (const JournalOutcome& one : Journal(db).read_outcomes()) {
+    const TxId tx{node, one.counter};
+    const std::string time = to_string(one.edited);
+    const std::vector<ChangedKey> keys = to_client(one.keys);
+    const Json object = {{"tx", to_string(tx)},  {"time", time},       {"outcome", one.result},
+                         {"seq", one.seq.value}, {"reason", one.text}, {"keys", keys_json(keys)}};
+    std::string line = time + "  " + to_string(tx) + "  " + one.result;
+    if (!one.text.empty()) line += ": " + one.text;
+    if (!keys.empty()) line += "; " + keys_sentence(keys);
     printer.print(object, line);
   }
 }
@@ -178,7 +169,7 @@ int journal_command(const NodeOptions& options) {
   std::string path = options.client.replica;
   if (path.empty()) path = default_replica_path(options.client.group);
   const Result<ReplicaGlance> glance = glance_at_replica(path);
-  if (!glance) return report({glance.error().code == Errc::kNothing ? 3 : 1, glance.error().what});
+  if (!glance) return report_error("csa-node", glance.error());
   const Database db(path, Database::Mode::kReadOnly);
   sqlite3_db_config(db.handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
   Printer printer(options.json);

@@ -13,19 +13,18 @@ namespace {
 
 // What a transaction of the journal came to at the master.
 std::optional<WriteResult> find_decided(const Database& db, const TxId& tx) {
-  Statement row =
-      db.prepare("SELECT result, seq, text FROM csa_journal_outcome WHERE counter = ?1");
-  row.bind(1, signed_of(tx.counter));
-  if (!row.step()) return std::nullopt;
+  std::optional<JournalOutcome> found = Journal(db).find_outcome(tx.counter);
+  if (!found) return std::nullopt;
   WriteResult result;
-  result.outcome = row.column_text(0);
-  result.seq = unsigned_of(row.column_int(1));
-  result.message = row.column_text(2);
-  const bool has_effect = result.outcome != to_string(ReplayResult::kSuperseded) &&
-                          result.outcome != to_string(ReplayResult::kParked) &&
-                          result.outcome != to_string(ReplayResult::kOffered);
+  result.outcome = std::move(found->result);
+  result.seq = found->seq.value;
+  result.message = std::move(found->text);
+  result.keys = to_client(found->keys);
+  const bool offered = result.outcome == to_string(ReplayResult::kOffered);
+  const bool has_effect = !offered && result.outcome != to_string(ReplayResult::kSuperseded) &&
+                          result.outcome != to_string(ReplayResult::kParked);
   result.status = has_effect ? WriteResult::Status::kCommitted : WriteResult::Status::kRejected;
-  if (!has_effect) result.code = "conflict";
+  if (!has_effect) result.code = offered ? "lost" : "conflict";
   return result;
 }
 

@@ -4,6 +4,8 @@
 
 #include "common/cli.h"
 #include "node/commands.h"
+#include "node/owner_lock.h"
+#include "node/replica_file.h"
 
 namespace {
 
@@ -59,32 +61,49 @@ void take_parameters(const CLI::App& command, csa::Row& out) {
 
 void add_commands(CLI::App& app, Flags& flags) {
   CLI::App* const run =
-      add(app, flags, "run", "keep the replica live until told to stop", csa::run_command);
+      add(app, flags, "run",
+          "keep the replica live until told to stop\nExample: csa-node run --replica stock.db",
+          csa::run_command);
   run->add_option("--on-disconnect", flags.on_disconnect, "standalone or shutdown")
       ->check(CLI::IsMember({"standalone", "shutdown"}));
-  CLI::App* const exec = add(
-      app, flags, "exec", "run SQL on the shared database as one transaction", csa::exec_command);
+  CLI::App* const exec =
+      add(app, flags, "exec",
+          "run SQL on the shared database as one transaction\nExample: csa-node exec --json "
+          "\"UPDATE part SET qty = ? WHERE id = ?\" --param 5 --param 7",
+          csa::exec_command);
   add_sql(*exec, flags);
   exec->add_option("--expect", flags.node.expect, "reject unless so many rows change");
   csa::add_duration(*exec, "--timeout", flags.node.timeout, "how long to wait for the outcome");
-  CLI::App* const query = add(app, flags, "query", "read the replica", csa::query_command);
+  CLI::App* const query =
+      add(app, flags, "query",
+          "read the replica\nExample: csa-node query --format csv \"SELECT * FROM part\"",
+          csa::query_command);
   add_sql(*query, flags);
-  CLI::App* const shell = add(app, flags, "shell", "type SQL", csa::shell_command);
+  CLI::App* const shell =
+      add(app, flags, "shell", "type SQL\nExample: csa-node shell", csa::shell_command);
   shell->add_option("--format", flags.format, "table, json or csv")
       ->check(CLI::IsMember({"table", "json", "csv"}));
   csa::add_duration(*shell, "--timeout", flags.node.timeout, "how long to wait for an outcome");
-  add(app, flags, "status", "how this node stands", csa::status_command);
-  CLI::App* const outcome =
-      add(app, flags, "outcome", "what became of one write", csa::outcome_command);
+  add(app, flags, "status", "how this node stands\nExample: csa-node status --json",
+      csa::status_command);
+  CLI::App* const outcome = add(app, flags, "outcome",
+                                "what became of one write\nExample: csa-node outcome --json "
+                                "3f2a90c1d4e5b6a7988776655443322f:12",
+                                csa::outcome_command);
   outcome->add_option("TX", flags.node.tx, "as exec --json printed it")->required();
   csa::add_duration(*outcome, "--timeout", flags.node.timeout, "how long to wait for the answer");
   CLI::App* const journal =
-      add(app, flags, "journal", "offline changes not yet handed over", csa::journal_command);
+      add(app, flags, "journal",
+          "offline changes not yet handed over\nExample: csa-node journal --outcomes",
+          csa::journal_command);
   journal->add_flag("--outcomes", flags.node.outcomes, "what became of those that were");
   CLI::App* const identity =
-      add(app, flags, "identity", "which node this replica is", csa::identity_command);
+      add(app, flags, "identity",
+          "which node this replica is\nExample: csa-node identity --new --replica copied.db",
+          csa::identity_command);
   identity->add_flag("--new", flags.node.new_identity, "a new one, for a copied replica");
-  add(app, flags, "discover", "what the network says, and why a broker cannot be used",
+  add(app, flags, "discover",
+      "what the network says, and why a broker cannot be used\nExample: csa-node discover --json",
       csa::discover_command);
 }
 
@@ -125,7 +144,13 @@ int main(int argc, char** argv) {
   flags.node.log_level = flags.common.log_level;
   flags.node.format = csa::parse_row_format(flags.format).value_or(csa::RowFormat::kTable);
   try {
-    return flags.work(flags.node);
+    const int code = flags.work(flags.node);
+    // What run prints is for whoever still reads it; the others print their result.
+    return flags.work == csa::run_command ? code : csa::finish_output("csa-node", std::cout, code);
+  } catch (const csa::SqliteError& error) {
+    const std::string path =
+        client.replica.empty() ? csa::default_replica_path(client.group) : client.replica;
+    return csa::report_error("csa-node", csa::file_error(error, path));
   } catch (const std::exception& error) {
     return csa::report_error("csa-node", {csa::Errc::kFailed, error.what()});
   }

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
+#include "common/terminal_text.h"
 #include "common/value_json.h"
 
 namespace csa {
@@ -13,14 +14,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr std::size_t kTableSample = 200;  // rows that decide the widths
+constexpr std::size_t kKeysTold = 10;      // in a sentence
 constexpr std::size_t kCellMax = 60;       // columns of one cell on a terminal
-
-// Columns that UTF-8 text takes, near enough: code points.
-std::size_t width_of(const std::string& text) {
-  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) {
-    return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U;
-  }));
-}
 
 std::string csv_cell(const std::string& text) {
   if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
@@ -32,12 +27,6 @@ std::string csv_cell(const std::string& text) {
   return quoted + '"';
 }
 
-std::string padded(const std::string& cell, std::size_t width, bool right) {
-  const std::size_t have = width_of(cell);
-  const std::string space(have < width ? width - have : 0, ' ');
-  return right ? space + cell : cell + space;
-}
-
 std::string joined(const std::vector<std::string>& cells) {
   std::string line;
   for (const std::string& cell : cells) {
@@ -45,14 +34,6 @@ std::string joined(const std::vector<std::string>& cells) {
     line += cell;
   }
   return line;
-}
-
-// A cell on one line: control characters would break the table.
-std::string one_line(std::string text) {
-  for (char& c : text) {
-    if (static_cast<unsigned char>(c) < 0x20) c = ' ';
-  }
-  return text;
 }
 
 }  // namespace
@@ -66,8 +47,8 @@ std::optional<RowFormat> parse_row_format(std::string_view text) {
 
 RowPrinter::RowPrinter(std::ostream& out, RowFormat format, std::vector<std::string> columns)
     : out_(out), format_(format), columns_(std::move(columns)), numbers_(columns_.size(), true) {
-  for (const std::string& column : columns_) widths_.push_back(width_of(column));
-  if (format_ == RowFormat::kJson) out_ << '[';
+  for (const std::string& column : columns_) widths_.push_back(display_width(printable(column)));
+  if (format_ == RowFormat::kJson || format_ == RowFormat::kJsonLine) out_ << '[';
   if (format_ == RowFormat::kCsv) {
     std::vector<std::string> cells;
     for (const std::string& column : columns_) cells.push_back(csv_cell(column));
@@ -77,10 +58,12 @@ RowPrinter::RowPrinter(std::ostream& out, RowFormat format, std::vector<std::str
 
 void RowPrinter::row(const Row& row) {
   switch (format_) {
-    case RowFormat::kJson: {
+    case RowFormat::kJson:
+    case RowFormat::kJsonLine: {
       Json object = Json::object();
       for (std::size_t i = 0; i < columns_.size(); ++i) object[columns_[i]] = value_json(row[i]);
-      out_ << (started_ ? ",\n" : "") << to_line(object);
+      if (started_) out_ << (format_ == RowFormat::kJson ? ",\n" : ",");
+      out_ << to_line(object);
       started_ = true;
       return;
     }
@@ -95,12 +78,12 @@ void RowPrinter::row(const Row& row) {
   }
   std::vector<std::string> cells;
   for (std::size_t i = 0; i < row.size(); ++i) {
-    cells.push_back(std::holds_alternative<Null>(row[i]) ? "NULL" : one_line(value_text(row[i])));
+    cells.push_back(people_text(row[i]));
     if (!std::holds_alternative<std::int64_t>(row[i]) && !std::holds_alternative<double>(row[i]) &&
         !std::holds_alternative<Null>(row[i])) {
       numbers_[i] = false;
     }
-    if (!started_) widths_[i] = std::min(kCellMax, std::max(widths_[i], width_of(cells[i])));
+    if (!started_) widths_[i] = std::min(kCellMax, std::max(widths_[i], display_width(cells[i])));
   }
   if (started_) return table_row(cells);
   waiting_.push_back(std::move(cells));
@@ -120,7 +103,9 @@ void RowPrinter::table_row(const std::vector<std::string>& cells) {
 void RowPrinter::flush_table() {
   if (started_) return;
   started_ = true;
-  table_row(columns_);
+  std::vector<std::string> heading;
+  for (const std::string& column : columns_) heading.push_back(printable(column));
+  table_row(heading);
   std::vector<std::string> rules;
   for (const std::size_t width : widths_) rules.emplace_back(width, '-');
   table_row(rules);
@@ -130,8 +115,26 @@ void RowPrinter::flush_table() {
 
 void RowPrinter::finish() {
   if (format_ == RowFormat::kTable && !columns_.empty()) flush_table();
-  if (format_ == RowFormat::kJson) out_ << "]\n";
+  if (format_ == RowFormat::kJson || format_ == RowFormat::kJsonLine) out_ << "]\n";
   out_.flush();
+}
+
+Json keys_json(const std::vector<ChangedKey>& keys) {
+  Json list = Json::array();
+  for (const ChangedKey& key : keys) {
+    list.push_back({{"table", key.table}, {"before", key.before}, {"after", key.after}});
+  }
+  return list;
+}
+
+std::string keys_sentence(const std::vector<ChangedKey>& keys) {
+  std::string text;
+  for (std::size_t i = 0; i < keys.size() && i < kKeysTold; ++i) {
+    text += (i == 0 ? "" : ", ") + printable(keys[i].table) + " " + std::to_string(keys[i].before) +
+            " is now " + std::to_string(keys[i].after);
+  }
+  if (keys.size() > kKeysTold) text += ", and " + std::to_string(keys.size() - kKeysTold) + " more";
+  return text;
 }
 
 std::string exec_json(const WriteResult& r) {
@@ -161,6 +164,7 @@ std::string exec_json(const WriteResult& r) {
   if (!r.outcome.empty()) {
     json["outcome"] = r.outcome;
     json["reason"] = r.message;
+    json["keys"] = keys_json(r.keys);
   } else if (r.status == WriteResult::Status::kCommitted ||
              r.status == WriteResult::Status::kJournaled) {
     json["last_insert_rowid"] = nullptr;
@@ -184,9 +188,14 @@ std::string exec_json(const WriteResult& r) {
 
 std::string exec_sentence(const WriteResult& r) {
   if (!r.outcome.empty()) {
-    std::string text = "made offline; " + r.outcome + ", seq " + std::to_string(r.seq);
-    if (!r.message.empty()) text += ": " + r.message;
-    if (r.status == WriteResult::Status::kRejected) text += "; see csa-admin conflicts list";
+    const bool lost = r.code == "lost";
+    std::string text = lost ? "made online, and lost with the master; " : "made offline; ";
+    text += r.outcome + ", seq " + std::to_string(r.seq);
+    if (!r.message.empty()) text += ": " + printable(r.message);
+    if (!r.keys.empty()) text += "; " + keys_sentence(r.keys);
+    if (r.status == WriteResult::Status::kRejected) {
+      text += lost ? "; see csa-admin recover" : "; see csa-admin conflicts list";
+    }
     return text;
   }
   switch (r.status) {
@@ -201,11 +210,11 @@ std::string exec_sentence(const WriteResult& r) {
              " changed, kept on this computer until it reconnects";
     case WriteResult::Status::kRejected:
       return "rejected (" + r.code + ", statement " + std::to_string(r.statement) +
-             "): " + r.message;
+             "): " + printable(r.message);
     case WriteResult::Status::kNoBroker:
-      return r.message;
+      return printable(r.message);
     case WriteResult::Status::kUnknown:
-      return "outcome unknown: " + r.message +
+      return "outcome unknown: " + printable(r.message) +
              (r.tx.empty() ? "" : " Ask later: csa-node outcome " + r.tx);
   }
   return {};
@@ -247,54 +256,20 @@ std::string status_json(const ClientStatus& s, const std::vector<std::string>& k
 
 std::string status_text(const ClientStatus& s, const std::vector<std::string>& kept) {
   std::string text = "state      " + std::string(to_string(s.state)) + "\n";
-  if (!s.text.empty()) text += "           " + s.text + "\n";
+  if (!s.text.empty()) text += "           " + printable(s.text) + "\n";
   text += "group      " + s.group + "\n";
-  text += "node       " + s.node + " (" + s.hostname + ")\n";
+  text += "node       " + s.node + " (" + printable(s.hostname) + ")\n";
   text += "position   " + (s.epoch.empty() ? "-" : s.epoch + ":" + std::to_string(s.seq)) + "\n";
   text += "broker     ";
   text += s.broker_address.empty() ? "none"
-                                   : s.broker_address + " (" + s.broker_hostname + "), head " +
-                                         std::to_string(s.broker_head);
+                                   : s.broker_address + " (" + printable(s.broker_hostname) +
+                                         "), head " + std::to_string(s.broker_head);
   text += "\nwaiting    " + std::to_string(s.pending) + " changes not yet handed over\n";
   text += "replica    " + s.replica + ", schema version " + std::to_string(s.schema_version);
   for (const std::string& path : kept) {
-    text += "\nkept aside " + path;
+    text += "\nkept aside " + printable(path);
   }
   return text;
-}
-
-namespace {
-
-void print_box(const std::vector<std::string>& lines, std::ostream& out, bool terminal) {
-  if (!terminal) {
-    for (std::size_t i = 0; i < lines.size(); ++i) out << (i == 0 ? "" : " ") << lines[i];
-    out << std::endl;
-    return;
-  }
-  std::size_t width = 0;
-  for (const std::string& line : lines) width = std::max(width, line.size());
-  std::string bar;
-  for (std::size_t i = 0; i < width + 2; ++i) bar += "─";
-  out << "┌" << bar << "┐\n";
-  for (const std::string& line : lines) out << "│ " << padded(line, width, false) << " │\n";
-  out << "└" << bar << "┘" << std::endl;
-}
-
-}  // namespace
-
-void print_standalone(std::uint64_t waiting, std::ostream& out, bool terminal) {
-  print_box({"STANDALONE: not connected to a broker.",
-             "Changes are kept on this computer and will be sent when it reconnects. (" +
-                 std::to_string(waiting) + " waiting)"},
-            out, terminal);
-}
-
-void print_kept(const ClientEvent& event, std::ostream& out, bool terminal) {
-  if (event.kind != ClientEvent::Kind::kKept) return;
-  print_box({"KEPT ASIDE: the master does not have all that this replica held.",
-             "What was here is in " + event.path + " now; a full copy has taken its place.",
-             "(" + event.text + ")"},
-            out, terminal);
 }
 
 Value parse_parameter(std::string_view text) {

@@ -1,8 +1,9 @@
 // How csa-node prints results: rows as table, JSON or CSV; the outcome of a write as one JSON
-// object or a sentence; the standalone notice. Results go to stdout, words for people to stderr.
+// object or a sentence. Results go to stdout, words for people to stderr.
 #pragma once
 
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <ostream>
 #include <string>
@@ -13,7 +14,8 @@
 
 namespace csa {
 
-enum class RowFormat : std::uint8_t { kTable, kJson, kCsv };
+// kJsonLine: the array on one line, kJson: a row a line.
+enum class RowFormat : std::uint8_t { kTable, kJson, kJsonLine, kCsv };
 [[nodiscard]] std::optional<RowFormat> parse_row_format(std::string_view text);
 
 // Rows as they come, so that a large result needs no memory; a table's widths are those of the
@@ -40,6 +42,10 @@ class RowPrinter {
 [[nodiscard]] std::string exec_json(const WriteResult& result);
 // exec for people: "1 row changed, seq 42" and why not; no newline.
 [[nodiscard]] std::string exec_sentence(const WriteResult& result);
+// [{"table":"part","before":5,"after":12}]
+[[nodiscard]] nlohmann::ordered_json keys_json(const std::vector<ChangedKey>& keys);
+// "part 5 is now 12, part 6 is now 13", the first of them; empty without keys.
+[[nodiscard]] std::string keys_sentence(const std::vector<ChangedKey>& keys);
 // 0, 3, 5 or 6.
 [[nodiscard]] int exec_exit_code(const WriteResult& result);
 // `kept`: files that replaced replicas are kept in.
@@ -47,11 +53,6 @@ class RowPrinter {
                                       const std::vector<std::string>& kept);
 [[nodiscard]] std::string status_text(const ClientStatus& status,
                                       const std::vector<std::string>& kept);
-
-// "STANDALONE: not connected to a broker. ... (3 waiting)", in a box on a terminal.
-void print_standalone(std::uint64_t waiting, std::ostream& out, bool terminal);
-// Nothing where the event is not kKept.
-void print_kept(const ClientEvent& event, std::ostream& out, bool terminal);
 
 // A command-line VALUE: a number in canonical form, null, x'..', else text.
 [[nodiscard]] Value parse_parameter(std::string_view text);

@@ -1,6 +1,7 @@
 // csa-node query: reads the replica, never the broker.
 #include <iostream>
 
+#include "common/exit_code.h"
 #include "common/sqlite.h"
 #include "node/commands.h"
 
@@ -11,7 +12,8 @@ int query_failed(sqlite3* db, int code) {
   const bool writes = (code & 0xff) == SQLITE_READONLY;
   std::cerr << "csa-node: " << sqlite3_errmsg(db)
             << (writes ? ". query only reads; use csa-node exec to write." : "") << std::endl;
-  return 1;
+  const bool damaged = (code & 0xff) == SQLITE_CORRUPT || (code & 0xff) == SQLITE_NOTADB;
+  return exit_code(damaged ? Errc::kDamaged : Errc::kFailed);
 }
 
 int bind_all(sqlite3_stmt* statement, const Row& parameters, std::size_t& next) {
@@ -42,13 +44,13 @@ int bind_all(sqlite3_stmt* statement, const Row& parameters, std::size_t& next) 
   return 0;
 }
 
-int print_statement(sqlite3* db, sqlite3_stmt* statement, RowFormat format) {
+int print_statement(sqlite3* db, sqlite3_stmt* statement, const RowOutput& to) {
   std::vector<std::string> columns;
   columns.reserve(static_cast<std::size_t>(sqlite3_column_count(statement)));
   for (int i = 0; i < sqlite3_column_count(statement); ++i) {
     columns.emplace_back(sqlite3_column_name(statement, i));
   }
-  RowPrinter printer(std::cout, format, columns);
+  RowPrinter printer(to.out, to.format, columns);
   int code = SQLITE_ROW;
   while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
     Row row;
@@ -63,7 +65,7 @@ int print_statement(sqlite3* db, sqlite3_stmt* statement, RowFormat format) {
 
 }  // namespace
 
-int print_query(sqlite3* db, std::string_view sql, const Row& parameters, RowFormat format) {
+int print_query(sqlite3* db, std::string_view sql, const Row& parameters, const RowOutput& to) {
   std::size_t next = 0;
   const char* at = sql.data();
   const char* const end = sql.data() + sql.size();
@@ -79,7 +81,7 @@ int print_query(sqlite3* db, std::string_view sql, const Row& parameters, RowFor
     }
     if (sqlite3_stmt_readonly(raw) == 0) return query_failed(db, sqlite3_step(raw));
     if (const int bad = bind_all(raw, parameters, next); bad != 0) return bad;
-    if (const int failed = print_statement(db, raw, format); failed != 0) return failed;
+    if (const int failed = print_statement(db, raw, to); failed != 0) return failed;
   }
   if (next < parameters.size()) {
     std::cerr << "csa-node: " << parameters.size() << " parameters given, " << next << " used"
@@ -103,7 +105,7 @@ int query_command(const NodeOptions& options) {
   const Reader reader = opened.client->open_reader();
   if (!reader.db) return report(reader.failure);
   return print_query(reader.db.get(), text.sql, options.parameters,
-                     options.json ? RowFormat::kJson : options.format);
+                     {std::cout, options.json ? RowFormat::kJson : options.format});
 }
 
 }  // namespace csa

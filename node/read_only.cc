@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include "common/exit_code.h"
 #include "common/sqlite.h"
 #include "common/store_meta.h"
 #include "node/replica_file.h"
@@ -41,14 +42,6 @@ Result<ReplicaGlance> read_glance(const std::string& path) {
   return glance;
 }
 
-// As ClientFailure documents it.
-int exit_code_of(Errc code) {
-  if (code == Errc::kNothing) return 3;
-  if (code == Errc::kRefused) return 4;
-  if (code == Errc::kDamaged) return 7;
-  return 1;
-}
-
 }  // namespace
 
 void ReaderCloser::operator()(sqlite3* db) const noexcept { sqlite3_close_v2(db); }
@@ -68,7 +61,7 @@ Reader open_read_only(const std::string& path) {
   Reader reader;
   const Result<ReplicaGlance> glance = glance_at_replica(path);
   if (!glance) {
-    reader.failure = {exit_code_of(glance.error().code), glance.error().what};
+    reader.failure = {exit_code(glance.error().code), glance.error().what};
     return reader;
   }
   sqlite3* raw = nullptr;

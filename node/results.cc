@@ -48,6 +48,13 @@ ClientState to_client(NodeState state) {
   CSA_CHECK(false);
 }
 
+std::vector<ChangedKey> to_client(const std::vector<KeyChange>& keys) {
+  std::vector<ChangedKey> out;
+  out.reserve(keys.size());
+  for (const KeyChange& key : keys) out.push_back({key.table, key.before, key.after});
+  return out;
+}
+
 WriteResult to_result(const Ack& ack, bool visible) {
   WriteResult result;
   result.status = WriteResult::Status::kCommitted;
@@ -137,6 +144,7 @@ std::optional<ClientEvent> to_event(const SessionEvent& event) {
     out.tx = to_string(told->outcome.tx);
     out.outcome = to_string(told->outcome.result);
     out.text = told->outcome.text;
+    out.keys = to_client(told->outcome.keys);
     return out;
   }
   if (const auto* const progress = std::get_if<CopyProgress>(&event)) {

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "node/client.h"
 #include "node/session.h"
@@ -12,6 +13,7 @@
 namespace csa {
 
 [[nodiscard]] ClientState to_client(NodeState state);
+[[nodiscard]] std::vector<ChangedKey> to_client(const std::vector<KeyChange>& keys);
 [[nodiscard]] WriteResult to_result(const Ack& ack, bool visible);
 [[nodiscard]] WriteResult to_result(const Nack& nack);
 [[nodiscard]] WriteResult to_result(const WriteDone& done);

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <iostream>
 
+#include "common/cli.h"
 #include "common/host.h"
 #include "common/progress.h"
 #include "node/commands.h"
@@ -20,17 +21,14 @@ void print_state(const ClientEvent& event) {
             << " position=" << or_dash(event.position) << " broker=" << or_dash(event.broker)
             << std::endl;
   if (event.state == ClientState::kStandalone) {
-    print_standalone(event.pending, std::cerr, ::isatty(STDERR_FILENO) == 1);
+    const std::size_t width = terminal_width(STDERR_FILENO);
+    if (event.position.empty()) {
+      print_no_copy(std::cerr, width);
+    } else {
+      print_standalone(event.pending, std::cerr, width);
+    }
   }
   if (!event.text.empty()) std::cerr << "csa-node: " << event.text << std::endl;
-}
-
-// What a person should look at: what came through whole needs no words.
-void print_outcome(const ClientEvent& event) {
-  if (event.kind != ClientEvent::Kind::kOutcome) return;
-  if (event.outcome == "applied" || event.outcome == "stood" || event.outcome == "offered") return;
-  std::cerr << "csa-node: offline change " << event.tx << ": " << event.outcome
-            << (event.text.empty() ? "" : ", " + event.text) << std::endl;
 }
 
 // The ends of a pipe through which csa's thread tells main how the client ended.
@@ -53,8 +51,8 @@ int run_until_stopped(const NodeOptions& options, const StopSignals& signals, co
       replay->clear();
       print_state(event);
     }
-    print_outcome(event);
-    print_kept(event, std::cerr, ::isatty(STDERR_FILENO) == 1);
+    print_outcome(event, std::cerr);
+    print_kept(event, std::cerr, terminal_width(STDERR_FILENO));
     if (event.kind == ClientEvent::Kind::kStopped) {
       std::cerr << "csa-node: " << event.text << std::endl;
       const auto code = static_cast<char>(event.exit_code);

@@ -8,7 +8,9 @@
 #include <cctype>
 #include <cstdlib>
 #include <iostream>
+#include <sstream>
 
+#include "common/cli.h"
 #include "common/sqlite.h"
 #include "node/commands.h"
 #include "node/statement_split.h"
@@ -37,9 +39,9 @@ class Shell {
         continue;
       }
       splitter_.feed(line + "\n");
-      while (const auto call = splitter_.next()) one_call(*call);
+      while (const auto call = splitter_.next()) answer(*call);
     }
-    if (const auto rest = splitter_.rest(); !rest.empty()) one_call(rest);
+    if (const auto rest = splitter_.rest()) answer(*rest);
     client_->leave();
     return code_;
   }
@@ -87,16 +89,55 @@ class Shell {
       code_ = report(reader.failure);
       return;
     }
-    const RowFormat format = options_.json ? RowFormat::kJson : options_.format;
-    if (const int failed = print_query(reader.db.get(), sql, parameters, format); failed != 0) {
+    if (options_.json) return read_line_of_json(reader.db.get(), sql, parameters);
+    const RowOutput to{std::cout, options_.format};
+    if (const int failed = print_query(reader.db.get(), sql, parameters, to); failed != 0) {
       code_ = failed;
     }
     std::cout.flush();
   }
 
+  // Kept until it is whole: a script gets one line, also where it fails half-way.
+  void read_line_of_json(sqlite3* db, std::string_view sql, const Row& parameters) {
+    std::ostringstream line;
+    if (const int failed = print_query(db, sql, parameters, {line, RowFormat::kJsonLine});
+        failed != 0) {
+      code_ = failed;
+      line.str(exec_json(rejected(sqlite3_errmsg(db))) + "\n");
+    }
+    std::cout << line.str() << std::flush;
+  }
+
+  static WriteResult rejected(std::string why) {
+    WriteResult result;
+    result.status = WriteResult::Status::kRejected;
+    result.code = "sql";
+    result.message = std::move(why);
+    return result;
+  }
+
+  void answer(const SqlCall& call) {
+    switch (call.kind) {
+      case SqlCall::Kind::kRun:
+        return one_call(call.sql);
+      case SqlCall::Kind::kRolledBack:
+        std::cout << (options_.json ? R"({"status":"rolled-back"})"
+                                    : "rolled back, nothing changed")
+                  << std::endl;
+        return;
+      case SqlCall::Kind::kUnfinished:
+        return print(
+            rejected("the input ended before the COMMIT of this block: nothing of it was "
+                     "done"));
+    }
+  }
+
   void one_call(const std::string& sql) {
     if (only_reads(sql)) return read(sql, {});
-    const WriteResult result = client_->exec(sql, {}, {options_.expect, options_.timeout});
+    print(client_->exec(sql, {}, {options_.expect, options_.timeout}));
+  }
+
+  void print(const WriteResult& result) {
     if (const int failed = exec_exit_code(result); failed != 0) code_ = failed;
     if (options_.json) {
       std::cout << exec_json(result) << std::endl;
@@ -110,21 +151,21 @@ class Shell {
     std::cout << exec_sentence(result) << std::endl;
   }
 
-  // Whether the replica alone can answer it.
+  // Whether the replica alone can answer it; as JSON, by one array.
   [[nodiscard]] bool only_reads(const std::string& sql) const {
     const Reader reader = client_->open_reader();
     if (!reader.db) return false;
     const char* at = sql.c_str();
-    bool any = false;
+    int selects = 0;
     while (*at != '\0') {
       sqlite3_stmt* raw = nullptr;
       if (sqlite3_prepare_v2(reader.db.get(), at, -1, &raw, &at) != SQLITE_OK) return false;
       const std::unique_ptr<sqlite3_stmt, decltype(&sqlite3_finalize)> owner(raw, sqlite3_finalize);
       if (raw == nullptr) break;
-      any = true;
+      ++selects;
       if (sqlite3_stmt_readonly(raw) == 0 || sqlite3_column_count(raw) == 0) return false;
     }
-    return any;
+    return selects == 1 || (selects > 1 && !options_.json);
   }
 
   const NodeOptions& options_;
@@ -143,7 +184,8 @@ int shell_command(const NodeOptions& options) {
     if (e.kind != ClientEvent::Kind::kState || e.state == last) return;
     last = e.state;
     if (e.state == ClientState::kStandalone) {
-      print_standalone(e.pending, std::cerr, ::isatty(STDERR_FILENO) == 1);
+      if (e.position.empty()) return;  // there is no copy either: that is said when it ends
+      print_standalone(e.pending, std::cerr, terminal_width(STDERR_FILENO));
     } else if (terminal) {
       std::cerr << "\n-- " << to_string(e.state) << (e.text.empty() ? "" : ": " + e.text)
                 << std::endl;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <utility>
 
 namespace csa {
 namespace {
@@ -49,7 +50,7 @@ std::optional<std::string> StatementSplitter::next_statement() {
   return std::nullopt;
 }
 
-std::optional<std::string> StatementSplitter::next() {
+std::optional<SqlCall> StatementSplitter::next() {
   while (std::optional<std::string> statement = next_statement()) {
     const std::string word = keyword(*statement);
     if (word.empty()) continue;
@@ -58,24 +59,24 @@ std::optional<std::string> StatementSplitter::next() {
       block_.clear();
     } else if (in_block_ && (word == "COMMIT" || word == "END")) {
       in_block_ = false;
-      if (first_word(block_) < block_.size()) return block_;
+      return SqlCall{SqlCall::Kind::kRun, std::exchange(block_, {})};
     } else if (in_block_ && word == "ROLLBACK") {
       in_block_ = false;
+      return SqlCall{SqlCall::Kind::kRolledBack, {}};
     } else if (in_block_) {
       block_ += *statement + "\n";
     } else {
-      return statement;
+      return SqlCall{SqlCall::Kind::kRun, std::move(*statement)};
     }
   }
   return std::nullopt;
 }
 
-std::string StatementSplitter::rest() {
-  std::string left;
-  left.swap(text_);
-  // An unfinished BEGIN block was never committed: dropped, as SQLite would.
-  in_block_ = false;
-  return first_word(left) < left.size() ? left : std::string();
+std::optional<SqlCall> StatementSplitter::rest() {
+  std::string left = std::exchange(text_, {});
+  if (std::exchange(in_block_, false)) return SqlCall{SqlCall::Kind::kUnfinished, {}};
+  if (first_word(left) == left.size()) return std::nullopt;
+  return SqlCall{SqlCall::Kind::kRun, std::move(left)};
 }
 
 bool StatementSplitter::empty() const { return !in_block_ && first_word(text_) == text_.size(); }

@@ -1,21 +1,34 @@
 // Cuts typed or piped SQL into calls: one statement, or everything from BEGIN to COMMIT without
-// these two words. Strings, comments and trigger bodies are SQLite's own matter
-// (sqlite3_complete). Pure.
+// these two words; each call is to be answered. Strings, comments and trigger bodies are SQLite's
+// own matter (sqlite3_complete). Pure.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 
 namespace csa {
 
+struct SqlCall {
+  enum class Kind : std::uint8_t {
+    kRun,
+    kRolledBack,  // a block that ended in ROLLBACK: nothing is to be done
+    kUnfinished,  // a block that the end of input left open: never committed, as SQLite sees it
+  };
+  Kind kind = Kind::kRun;
+  std::string sql;  // kRun
+  bool operator==(const SqlCall&) const = default;
+};
+
 class StatementSplitter {
  public:
   void feed(std::string_view text) { text_ += text; }
-  // The next complete call; nullopt: more text is needed. A block ended by ROLLBACK is dropped.
-  [[nodiscard]] std::optional<std::string> next();
-  // What is left at the end of input, without comments' and spaces' worth; may be incomplete SQL.
-  [[nodiscard]] std::string rest();
+  // The next complete call; nullopt: more text is needed.
+  [[nodiscard]] std::optional<SqlCall> next();
+  // What is left at the end of input, if it is more than comments and spaces; may be incomplete
+  // SQL.
+  [[nodiscard]] std::optional<SqlCall> rest();
   [[nodiscard]] bool empty() const;
 
  private:

@@ -1,14 +1,17 @@
 // csa-admin: looks after a broker: status, nodes, rule, conflicts, recover, migrate, backup, stop.
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <charconv>
-#include <fstream>
 #include <iostream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "common/limits.h"
 #include "common/rules_text.h"
 #include "common/system_clock.h"
+#include "common/terminal_text.h"
+#include "common/text_file.h"
+#include "common/text_table.h"
 #include "common/value_json.h"
 #include "tools/backup.h"
 #include "tools/peer.h"
@@ -40,20 +43,19 @@ std::string text_of(const Json& value) {
 }
 
 void print_nodes(const Json& nodes) {
-  std::printf("%-20s %-22s %-16s %-12s %-20s %6s  %s\n", "HOSTNAME", "ADDRESS", "VERSION", "STATE",
-              "POSITION", "LAG", "LAST HEARTBEAT");
+  TextTable table;
+  table.row({"HOSTNAME", "ADDRESS", "VERSION", "STATE", "POSITION", "LAG", "LAST HEARTBEAT"});
   for (const Json& node : nodes) {
-    std::printf("%-20s %-22s %-16s %-12s %-20s %6s  %s ms ago\n", text_of(node["hostname"]).c_str(),
-                text_of(node["address"]).c_str(), text_of(node["version"]).c_str(),
-                text_of(node["state"]).c_str(), text_of(node["position"]).c_str(),
-                text_of(node["lag"]).c_str(), text_of(node["last_heartbeat_ms"]).c_str());
+    table.row({text_of(node["hostname"]), text_of(node["address"]), text_of(node["version"]),
+               text_of(node["state"]), text_of(node["position"]), text_of(node["lag"]),
+               text_of(node["last_heartbeat_ms"]) + " ms ago"});
   }
+  table.print(std::cout, terminal_width(STDOUT_FILENO), TextTable::Long::kCut);
 }
 
 void print_fields(const Json& status) {
   for (const auto& [name, value] : status.items()) {
-    std::cout << name << std::string(name.size() < 12 ? 12 - name.size() : 1, ' ') << text_of(value)
-              << "\n";
+    std::cout << padded(printable(name), 12) << " " << printable(text_of(value)) << "\n";
   }
 }
 
@@ -81,7 +83,7 @@ int ask(Peer& peer, const AdminFlags& flags, AdminVerb verb) {
   if (!answer) return report_error("csa-admin", answer.error());
   const auto& reply = std::get<AdminReply>(*answer);
   if (!reply.ok) {
-    std::cerr << "csa-admin: " << reply.text << std::endl;
+    std::cerr << "csa-admin: " << printable(reply.text) << std::endl;
     return 4;
   }
   if (verb == AdminVerb::kStop) {
@@ -116,14 +118,14 @@ void print_migrated(const Ack& ack, bool json) {
 }
 
 int migrate(Peer& peer, const AdminFlags& flags) {
-  std::ifstream in(flags.file, std::ios::binary);
-  if (!in) {
-    std::cerr << "csa-admin: cannot read " << flags.file << std::endl;
+  Result<std::string> text = read_text_file(flags.file);
+  if (!text) {
+    std::cerr << "csa-admin: " << text.error().what << std::endl;
     return 2;
   }
   Migrate request;
   request.tx = TxId{peer.node(), 1};
-  request.sql.assign(std::istreambuf_iterator<char>(in), {});
+  request.sql = std::move(text).value();
   if (request.sql.size() > limits::kWriteMax) {
     std::cerr << "csa-admin: " << flags.file << " is larger than a write may be ("
               << limits::kWriteMax << " bytes)" << std::endl;
@@ -139,7 +141,7 @@ int migrate(Peer& peer, const AdminFlags& flags) {
   }
   if (const auto* const nack = std::get_if<Nack>(&*answer)) {
     std::cerr << "csa-admin: nothing was changed: statement " << nack->statement << ": "
-              << nack->message << std::endl;
+              << printable(nack->message) << std::endl;
     return nack->code == NackCode::kForbidden ? 4 : 5;
   }
   print_migrated(std::get<Ack>(*answer), flags.common.json);
@@ -154,24 +156,21 @@ int set_rule(Peer& peer, const AdminFlags& flags) {
     std::cerr << "csa-admin: " << rule.error().what << std::endl;
     return 2;
   }
-  return set_rules(peer, settle_flags(flags), {*rule});
+  return set_rules(peer, settle_flags(flags), {{*rule, 1}}, {});
 }
 
 int load_rules(Peer& peer, const AdminFlags& flags) {
-  std::ifstream in(flags.file, std::ios::binary);
-  if (!in) {
-    std::cerr << "csa-admin: cannot read " << flags.file << std::endl;
+  Result<std::string> text = read_text_file(flags.file);
+  if (!text) {
+    std::cerr << "csa-admin: " << text.error().what << std::endl;
     return 2;
   }
-  const std::string text(std::istreambuf_iterator<char>(in), {});
-  const Result<std::vector<RuleLine>> lines = parse_rules(text, flags.file);
+  const Result<std::vector<RuleLine>> lines = parse_rules(*text, flags.file);
   if (!lines) {
     std::cerr << "csa-admin: " << lines.error().what << std::endl;
     return 2;
   }
-  std::vector<RuleSetting> rules;
-  for (const RuleLine& line : *lines) rules.push_back(line.setting);
-  return set_rules(peer, settle_flags(flags), std::move(rules));
+  return set_rules(peer, settle_flags(flags), *lines, flags.file);
 }
 
 int with_broker(const AdminFlags& flags, int (*work)(Peer&, const AdminFlags&)) {
@@ -214,23 +213,27 @@ int settle_lost_of(Peer& peer, const AdminFlags& flags, ConflictVerb verb) {
 void add_recovery(CLI::App& app, AdminFlags& flags, Work& work) {
   const Work list = [](Peer& p, const AdminFlags& f) { return list_lost(p, settle_flags(f)); };
   CLI::App* const recover =
-      app.add_subcommand("recover", "what a restored master has lost and nodes have offered back");
+      app.add_subcommand("recover",
+                         "what a restored master has lost and nodes have offered back\nExample: "
+                         "csa-admin recover apply 3 4");
   recover->callback([&work, list] {
     if (work == nullptr) work = list;
   });
   recover->require_subcommand(0, 1);
-  recover->add_subcommand("list", "all of it");
+  recover->add_subcommand("list", "all of it\nExample: csa-admin recover list");
   const auto of_some = [&](const char* name, const char* text, Work run) {
     CLI::App* const command = recover->add_subcommand(name, text);
     command->add_option("ID", flags.lost, "numbers, or all")->required();
     command->callback([&work, run] { work = run; });
   };
   of_some(
-      "apply", "merge it now, as offline work is merged (from the broker's computer)",
+      "apply",
+      "merge it now, as offline work is merged (from the broker's computer)\nExample: csa-admin "
+      "recover apply 3 4",
       [](Peer& p, const AdminFlags& f) { return settle_lost_of(p, f, ConflictVerb::kRecover); });
-  of_some("forget", "throw it away (from the broker's computer)", [](Peer& p, const AdminFlags& f) {
-    return settle_lost_of(p, f, ConflictVerb::kForgetLost);
-  });
+  of_some(
+      "forget", "throw it away (from the broker's computer)\nExample: csa-admin recover forget all",
+      [](Peer& p, const AdminFlags& f) { return settle_lost_of(p, f, ConflictVerb::kForgetLost); });
 }
 
 void add_settling(CLI::App& app, AdminFlags& flags, Work& work) {
@@ -239,22 +242,34 @@ void add_settling(CLI::App& app, AdminFlags& flags, Work& work) {
     command->callback([&work, run] { work = run; });
     return command;
   };
-  CLI::App* const rule = app.add_subcommand("rule", "by which rules offline work is merged");
+  CLI::App* const rule = app.add_subcommand(
+      "rule", "by which rules offline work is merged\nExample: csa-admin rule list");
   rule->require_subcommand(1);
-  add(rule, "list", "the rules that are set",
-      [](Peer& p, const AdminFlags& f) { return set_rules(p, settle_flags(f), {}); });
-  CLI::App* const set = add(rule, "set", "one rule (from the broker's computer)", set_rule);
-  set->add_option("TABLE[.COLUMN]", flags.place)->required();
-  set->add_option("RULE", flags.rule)->required();
-  add(rule, "load", "the rules of a file, one a line (from the broker's computer)", load_rules)
+  add(rule, "list", "the rules that are set\nExample: csa-admin rule list > shop.rules",
+      [](Peer& p, const AdminFlags& f) { return set_rules(p, settle_flags(f), {}, {}); });
+  CLI::App* const set = add(
+      rule, "set",
+      "one rule (from the broker's computer)\nExample: csa-admin rule set part.qty sum", set_rule);
+  set->add_option("TABLE[.COLUMN]", flags.place, "in double quotes where a name has dots")
+      ->required();
+  set->add_option("RULE", flags.rule,
+                  "of a table: newest (the default), merge, broker, node, manual, and atomic or "
+                  "rowwise; of a column: sum, max, min, append, newest, broker, node, or table for "
+                  "what the table's rule says")
+      ->required();
+  add(rule, "load",
+      "the rules of a file, one a line (from the broker's computer)\nExample: csa-admin rule load "
+      "shop.rules",
+      load_rules)
       ->add_option("FILE", flags.file)
       ->required();
 
   const Work list = [](Peer& p, const AdminFlags& f) {
     return show_conflicts(p, settle_flags(f), std::nullopt);
   };
-  CLI::App* const conflicts =
-      app.add_subcommand("conflicts", "what lost when offline work was merged");
+  CLI::App* const conflicts = app.add_subcommand(
+      "conflicts",
+      "what lost when offline work was merged\nExample: csa-admin conflicts list --json");
   // Whichever callback CLI11 calls first, the subcommand's own work stands.
   conflicts->callback([&work, list] {
     if (work == nullptr) work = list;
@@ -265,23 +280,25 @@ void add_settling(CLI::App& app, AdminFlags& flags, Work& work) {
     command->add_option("ID", flags.conflict)->required();
     command->callback([&work, run] { work = run; });
   };
-  conflicts->add_subcommand("list", "all of them");
-  of_one("show", "its three versions side by side", [](Peer& p, const AdminFlags& f) {
-    return show_conflicts(p, settle_flags(f), f.conflict);
-  });
+  conflicts->add_subcommand("list", "all of them\nExample: csa-admin conflicts list");
+  of_one(
+      "show", "its three versions side by side\nExample: csa-admin conflicts show 7",
+      [](Peer& p, const AdminFlags& f) { return show_conflicts(p, settle_flags(f), f.conflict); });
   of_one("restore",
          "write the loser's row anew; of a transaction that was kept whole, all of it (from the"
-         " broker's computer)",
+         " broker's computer)\nExample: csa-admin conflicts restore 7",
          [](Peer& p, const AdminFlags& f) {
            return settle_conflict(p, settle_flags(f), f.conflict,
                                   f.row_alone ? ConflictVerb::kRestoreRow : ConflictVerb::kRestore);
          });
   conflicts->get_subcommand("restore")->add_flag(
       "--row", flags.row_alone, "that row alone, without the rest of its transaction");
-  of_one("dismiss", "mark it as looked at (from the broker's computer)",
-         [](Peer& p, const AdminFlags& f) {
-           return settle_conflict(p, settle_flags(f), f.conflict, ConflictVerb::kDismiss);
-         });
+  of_one(
+      "dismiss",
+      "mark it as looked at (from the broker's computer)\nExample: csa-admin conflicts dismiss 7",
+      [](Peer& p, const AdminFlags& f) {
+        return settle_conflict(p, settle_flags(f), f.conflict, ConflictVerb::kDismiss);
+      });
 }
 
 }  // namespace
@@ -307,22 +324,29 @@ int main(int argc, char** argv) {
     command->callback([&work, run] { work = run; });
     return command;
   };
-  add("status", "the broker and its database",
+  add("status", "the broker and its database\nExample: csa-admin status --json",
       [](Peer& p, const AdminFlags& f) { return csa::ask(p, f, AdminVerb::kStatus); });
-  add("nodes", "who is connected",
+  add("nodes", "who is connected\nExample: csa-admin nodes",
       [](Peer& p, const AdminFlags& f) { return csa::ask(p, f, AdminVerb::kNodes); });
-  add("stop", "end the broker (from its own computer)",
+  add("stop", "end the broker (from its own computer)\nExample: csa-admin stop",
       [](Peer& p, const AdminFlags& f) { return csa::ask(p, f, AdminVerb::kStop); });
-  add("migrate", "change the schema on master and every node (from the broker's computer)",
+  add("migrate",
+      "change the schema on master and every node (from the broker's computer)\nExample: csa-admin "
+      "migrate add-shelf.sql",
       csa::migrate)
       ->add_option("FILE", flags.file, "SQL statements")
       ->required();
-  add("backup", "a consistent copy, written on this computer",
+  add("backup",
+      "a consistent copy, written on this computer\nExample: csa-admin backup shop-monday.db",
       [](Peer& p, const AdminFlags& f) { return csa::backup(p, f.file, f.common.json); })
       ->add_option("FILE", flags.file, "must not exist yet")
       ->required();
   csa::add_settling(app, flags, work);
   csa::add_recovery(app, flags, work);
   if (const auto code = csa::parse_cli(app, argc, argv)) return *code;
-  return csa::with_broker(flags, work);
+  try {
+    return csa::finish_output("csa-admin", std::cout, csa::with_broker(flags, work));
+  } catch (const std::exception& error) {
+    return csa::report_error("csa-admin", {csa::Errc::kFailed, error.what()});
+  }
 }

@@ -3,14 +3,15 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cctype>
-#include <fstream>
 #include <iostream>
 #include <iterator>
 
 #include "common/beacon.h"
 #include "common/changeset.h"
+#include "common/cli.h"
 #include "common/codec.h"
 #include "common/codec_fields.h"
+#include "common/text_file.h"
 
 namespace csa {
 namespace {
@@ -203,7 +204,10 @@ Bytes bytes_of(const std::string& input) {
 }  // namespace csa
 
 int main(int argc, char** argv) {
-  CLI::App app("Prints a frame, beacon, log header or changeset of csa", "csa-dump");
+  CLI::App app(
+      "Prints a frame, beacon, log header or changeset of csa.\n"
+      "Example: csa-dump tests/golden/hello.hex",
+      "csa-dump");
   std::string path = "-";
   app.add_option("FILE", path, "hex digits or raw bytes; - is stdin");
   app.set_version_flag("--version", "csa-dump " CSA_VERSION);
@@ -212,16 +216,10 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
-  std::ifstream file;
-  if (path != "-") file.open(path, std::ios::binary);
-  std::istream& in = path == "-" ? std::cin : file;
-  const std::string input{std::istreambuf_iterator<char>(in), {}};
-  if (in.bad() || (path != "-" && !file.is_open())) {
-    std::cerr << "csa-dump: cannot read " << path << "\n";
-    return 1;
-  }
-  const csa::Status printed = csa::print_any(csa::bytes_of(input));
-  if (printed) return 0;
+  const csa::Result<std::string> input = csa::read_text_file(path == "-" ? "/dev/stdin" : path);
+  if (!input) return csa::report_error("csa-dump", input.error());
+  const csa::Status printed = csa::print_any(csa::bytes_of(*input));
+  if (printed) return csa::finish_output("csa-dump", std::cout, 0);
   std::cerr << "csa-dump: " << printed.error().what << "\n";
   return printed.error().code == csa::Errc::kUnknownType ? 1 : 7;
 }

@@ -1,13 +1,17 @@
 #include "tools/settle.h"
 
+#include <unistd.h>
+
 #include <algorithm>
-#include <cstdio>
+#include <functional>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "common/limits.h"
 #include "common/system_clock.h"
+#include "common/terminal_text.h"
+#include "common/text_table.h"
 #include "common/value_json.h"
 
 namespace csa {
@@ -21,8 +25,13 @@ struct Asked {
 };
 
 // The request's counter must be a new one of this peer.
+// `where` gives what stands before the words of a refusal.
 template <class Request>
-Asked ask(Peer& peer, const Request& request, Duration timeout) {
+Asked ask(
+    Peer& peer, const Request& request, Duration timeout,
+    const std::function<std::string(const Nack&)>& where = [](const Nack&) {
+      return std::string();
+    }) {
   peer.uplink().send(request);
   const TimePoint deadline = monotonic_now() + timeout;
   while (monotonic_now() < deadline) {
@@ -33,7 +42,7 @@ Asked ask(Peer& peer, const Request& request, Duration timeout) {
       }
       const auto* const nack = std::get_if<Nack>(&message);
       if (nack == nullptr || nack->tx != request.tx) continue;
-      std::cerr << "csa-admin: " << nack->message << std::endl;
+      std::cerr << "csa-admin: " << where(*nack) << printable(nack->message) << std::endl;
       return {nack->code == NackCode::kForbidden ? 4 : 5, {}};
     }
     for (const LinkEvent& event : turn.events) {
@@ -74,28 +83,58 @@ Json conflict_json(const Ack& ack, const Row& row) {
   return json;
 }
 
-void print_list(const Json& conflicts) {
-  std::printf("%-6s %-24s %-16s %-16s %-24s %-8s %-10s %s\n", "ID", "TIME", "HOSTNAME", "TABLE",
-              "KEY", "DECISION", "STATE", "REASON");
-  for (const Json& one : conflicts) {
-    std::printf("%-6s %-24s %-16s %-16s %-24s %-8s %-10s %s\n", text_of(one["id"]).c_str(),
-                text_of(one["time"]).c_str(), text_of(one["hostname"]).c_str(),
-                text_of(one["table"]).c_str(), text_of(one["key"]).c_str(),
-                text_of(one["decision"]).c_str(), text_of(one["state"]).c_str(),
-                text_of(one["reason"]).c_str());
+std::string short_time(const Json& time) {
+  const std::string text = text_of(time);
+  return text.size() == 24 ? text.substr(0, 19) + "Z" : text;
+}
+
+// {"id":7,"part":"x"} as id=7 part="x".
+std::string assignments(const Json& object) {
+  if (!object.is_object()) return text_of(object);
+  std::string text;
+  for (const auto& [name, value] : object.items()) {
+    text += (text.empty() ? "" : " ") + name + "=" + to_line(value);
   }
+  return text;
+}
+
+void print_table(const TextTable& table, TextTable::Long beyond) {
+  table.print(std::cout, terminal_width(STDOUT_FILENO), beyond);
+  std::cout.flush();
+}
+
+void print_list(const Json& conflicts) {
+  TextTable table;
+  table.row({"ID", "TIME", "HOSTNAME", "TABLE", "KEY", "DECISION", "STATE", "REASON"});
+  for (const Json& one : conflicts) {
+    table.row({text_of(one["id"]), short_time(one["time"]), text_of(one["hostname"]),
+               text_of(one["table"]), assignments(one["key"]), text_of(one["decision"]),
+               text_of(one["state"]), text_of(one["reason"])});
+  }
+  print_table(table, TextTable::Long::kCut);
+}
+
+// A value as SQL writes it, so that NULL and 1 are not the texts that look like them.
+std::string literal(const Json& value) {
+  if (value.is_null()) return "NULL";
+  if (!value.is_string()) return to_line(value);
+  std::string text = "'";
+  for (const char c : value.get<std::string>()) text.append(c == '\'' ? 2 : 1, c);
+  return text + "'";
 }
 
 std::string field(const Json& version, const std::string& name) {
   if (!version.is_object()) return "(no row)";
-  return version.contains(name) ? (version[name].is_null() ? "NULL" : text_of(version[name])) : "";
+  return version.contains(name) ? literal(version[name]) : "";
 }
 
 void print_one(const Json& conflict) {
+  TextTable about;
   for (const auto& [name, value] : conflict.items()) {
     if (name == "base" || name == "broker" || name == "node_row") continue;
-    std::printf("%-12s %s\n", name.c_str(), text_of(value).c_str());
+    about.row({name, text_of(value)});
   }
+  print_table(about, TextTable::Long::kWrap);
   std::vector<std::string> names;
   for (const char* const version : {"base", "broker", "node_row"}) {
     for (const auto& [name, value] : conflict[version].items()) {
@@ -103,38 +142,45 @@ void print_one(const Json& conflict) {
       if (std::ranges::find(names, name) == names.end()) names.push_back(name);
     }
   }
-  std::printf("\n  %-20s %-24s %-24s %s\n", "", "BASE", "MASTER", "NODE");
+  TextTable versions;
+  versions.row({"", "BASE", "MASTER", "NODE"});
   for (const std::string& name : names) {
-    const std::string base = field(conflict["base"], name);
-    const std::string broker = field(conflict["broker"], name);
-    const std::string node = field(conflict["node_row"], name);
-    std::printf("%c %-20s %-24s %-24s %s\n", base == broker && broker == node ? ' ' : '*',
-                name.c_str(), base.c_str(), broker.c_str(), node.c_str());
+    std::string base = field(conflict["base"], name);
+    std::string broker = field(conflict["broker"], name);
+    std::string node = field(conflict["node_row"], name);
+    const bool same = base == broker && broker == node;
+    versions.row(
+        {(same ? "  " : "* ") + name, std::move(base), std::move(broker), std::move(node)});
   }
+  std::cout << '\n';
+  print_table(versions, TextTable::Long::kWrap);
 }
 
 }  // namespace
 
-int set_rules(Peer& peer, const SettleFlags& flags, std::vector<RuleSetting> rules) {
-  const Asked asked =
-      ask(peer, Rules{TxId{peer.node(), 1}, std::move(rules), false}, flags.timeout);
+int set_rules(Peer& peer, const SettleFlags& flags, const std::vector<RuleLine>& rules,
+              const std::string& file) {
+  Rules request{TxId{peer.node(), 1}, {}, false};
+  for (const RuleLine& line : rules) request.rules.push_back(line.setting);
+  const auto where = [&](const Nack& nack) {
+    const bool one = nack.code == NackCode::kSql && nack.statement < rules.size();
+    if (!one || file.empty()) return std::string();
+    return file + ", line " + std::to_string(rules[nack.statement].line) + ": ";
+  };
+  const Asked asked = ask(peer, request, flags.timeout, where);
   if (asked.code != 0) return asked.code;
   Json json = Json::array();
   for (const Row& row : asked.ack.rows) {
     if (row.size() != 3) continue;
-    json.push_back({{"table", value_json(row[0])},
-                    {"column", row[1] == Value{Text{}} ? Json(nullptr) : value_json(row[1])},
-                    {"rule", value_json(row[2])}});
+    const RuleSetting rule{value_text(row[0]), value_text(row[1]), value_text(row[2])};
+    json.push_back({{"table", rule.table},
+                    {"column", rule.column.empty() ? Json(nullptr) : Json(rule.column)},
+                    {"rule", rule.rule}});
+    if (!flags.json) std::cout << rule_text(rule) << "\n";
   }
-  if (flags.json) {
-    std::cout << to_line(json) << std::endl;
-    return 0;
-  }
-  for (const Json& one : json) {
-    const std::string column = one["column"].is_null() ? "" : "." + text_of(one["column"]);
-    std::cout << text_of(one["table"]) << column << " " << text_of(one["rule"]) << "\n";
-  }
-  if (json.empty()) std::cerr << "csa-admin: no rules are set: newest decides everywhere\n";
+  if (flags.json) std::cout << to_line(json) << "\n";
+  if (json.empty() && !flags.json)
+    std::cerr << "csa-admin: no rules are set: newest decides everywhere\n";
   std::cout << std::flush;
   return 0;
 }
@@ -242,7 +288,7 @@ Json lost_json(const Ack& ack, const Row& row) {
     const std::string& name = ack.columns[i];
     const auto* const bytes = std::get_if<Bytes>(&row[i]);
     const auto* const text = std::get_if<Text>(&row[i]);
-    if (name == "tables" && text != nullptr) {
+    if ((name == "tables" || name == "rows") && text != nullptr) {
       json[name] = Json::parse(text->utf8, nullptr, false);
     } else {
       json[name] = bytes != nullptr ? Json(to_hex(*bytes)) : value_json(row[i]);
@@ -251,18 +297,34 @@ Json lost_json(const Ack& ack, const Row& row) {
   return json;
 }
 
+// A row change in few words: part update id=1 name="bolt".
+std::string change_words(const Json& change) {
+  std::string text = text_of(change.value("table", Json())) + " " +
+                     text_of(change.value("op", Json())) + " " +
+                     assignments(change.value("key", Json()));
+  const Json values = change.value(change.contains("new") ? "new" : "old", Json::object());
+  for (const auto& [name, value] : values.items()) {
+    if (change["key"].contains(name)) continue;
+    text += " " + name + "=" + to_line(value);
+  }
+  return text;
+}
+
+// How many rows of which tables, and the first of them one below the other.
 void print_lost(const Json& list) {
-  std::printf("%-6s %-24s %-16s %-10s %-30s %s\n", "ID", "TIME", "HOSTNAME", "STATE", "ROWS",
-              "OUTCOME");
+  TextTable table;
+  table.row({"ID", "TIME", "HOSTNAME", "STATE", "ROWS", "OUTCOME"});
   for (const Json& one : list) {
     std::string rows;
-    for (const auto& [table, count] : one["tables"].items()) {
-      rows += (rows.empty() ? "" : ", ") + table + " " + text_of(count);
+    for (const auto& [name, count] : one["tables"].items()) {
+      rows += (rows.empty() ? "" : ", ") + name + " " + text_of(count);
     }
-    std::printf("%-6s %-24s %-16s %-10s %-30s %s\n", text_of(one["id"]).c_str(),
-                text_of(one["time"]).c_str(), text_of(one["hostname"]).c_str(),
-                text_of(one["state"]).c_str(), rows.c_str(), text_of(one["outcome"]).c_str());
+    table.row({text_of(one["id"]), short_time(one["time"]), text_of(one["hostname"]),
+               text_of(one["state"]), rows, text_of(one["outcome"])});
+    if (!one.contains("rows")) continue;
+    for (const Json& change : one["rows"]) table.row({"", "", "", "", change_words(change), ""});
   }
+  print_table(table, TextTable::Long::kCut);
 }
 
 }  // namespace
@@ -314,8 +376,8 @@ int settle_lost(Peer& peer, const SettleFlags& flags, std::vector<std::int64_t> 
                 << std::endl;
     } else {
       std::cout << "lost transaction " << id << ": " << outcome
-                << (reason.empty() ? "" : ": " + reason) << ", seq " << asked.ack.seq.value
-                << std::endl;
+                << (reason.empty() ? "" : ": " + printable(reason)) << ", seq "
+                << asked.ack.seq.value << std::endl;
     }
   }
   return worst;

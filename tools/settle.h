@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "common/message.h"
+#include "common/rules_text.h"
 #include "tools/peer.h"
 
 namespace csa {
@@ -18,8 +19,9 @@ struct SettleFlags {
   Duration timeout = std::chrono::seconds{60};
 };
 
-// Exit codes all. `rules` empty: only lists them.
-[[nodiscard]] int set_rules(Peer& peer, const SettleFlags& flags, std::vector<RuleSetting> rules);
+// Exit codes all. `rules` empty: only lists them. `file`: where they are from, empty: typed.
+[[nodiscard]] int set_rules(Peer& peer, const SettleFlags& flags,
+                            const std::vector<RuleLine>& rules, const std::string& file);
 // Nothing: the whole inbox, else conflict `id` in three columns.
 [[nodiscard]] int show_conflicts(Peer& peer, const SettleFlags& flags,
                                  std::optional<std::int64_t> id);

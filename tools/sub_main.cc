@@ -162,7 +162,8 @@ int main(int argc, char** argv) {
       "Prints the changes of a shared database as they happen.\n"
       "Example: csa-sub --table part --since start --json"};
   csa::add_common_flags(app, flags.common);
-  app.add_option("--table", flags.tables, "only changes of this table (repeatable)");
+  app.add_option("--table", flags.tables,
+                 "only changes of this table and conflicts about its rows (repeatable)");
   app.add_option("--op", flags.ops, "only these operations (repeatable)")
       ->check(CLI::IsMember({"insert", "update", "delete", "conflict", "offered"}));
   app.add_option("--since", flags.since, "print from this Seq on, or from the log's 'start'")
@@ -191,5 +192,5 @@ int main(int argc, char** argv) {
   tail.colour = csa::colour_wanted(STDOUT_FILENO);
   const int code = csa::Sub(flags, tail, **peer, signals).run();
   (*peer)->leave();
-  return code;
+  return csa::finish_output("csa-sub", std::cout, code);
 }

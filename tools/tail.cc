@@ -92,6 +92,25 @@ void Tail::row(const EntryHeader& header, const RowChange& change) {
   line(options_.json ? json_line(header, named) : people_line(header, named, options_.colour));
 }
 
+// A conflict belongs to the table whose row it is about. Only the line of its decision names that
+// table: what becomes later of one that was decided before this tail began is shown, as it may be
+// about a table that was asked for.
+bool Tail::is_about_wanted(const NamedChange& change) {
+  const auto value = [](const NamedValues& values, std::string_view name) -> const Value* {
+    const auto found = std::ranges::find(values, name, &NamedValues::value_type::first);
+    return found == values.end() ? nullptr : &found->second;
+  };
+  const Value* const id = value(change.key, "id");
+  const auto* const number = id == nullptr ? nullptr : std::get_if<std::int64_t>(id);
+  const Value* const about = value(change.after, "table_name");
+  const auto* const name = about == nullptr ? nullptr : std::get_if<Text>(about);
+  if (number == nullptr) return false;
+  if (name == nullptr) return others_.count(*number) == 0;
+  if (options_.tables.count(name->utf8) != 0) return true;
+  others_.insert(*number);
+  return false;
+}
+
 // A row of a table of csa's own that nobody has named.
 void Tail::own_row(const EntryHeader& header, const NamedChange& change) {
   const bool conflict = change.table == "csa_conflicts";
@@ -99,14 +118,7 @@ void Tail::own_row(const EntryHeader& header, const NamedChange& change) {
   if (!wanted || (change.op == "delete" && change.table != "csa_rule")) return;
   const std::string op = conflict ? "conflict" : change.table == "csa_lost" ? "offered" : change.op;
   if (!options_.ops.empty() && options_.ops.count(op) == 0) return;
-  if (!options_.tables.empty()) {
-    // A conflict belongs to the table whose row it is about.
-    const auto about = std::ranges::find_if(
-        change.after, [](const auto& value) { return value.first == "table_name"; });
-    const auto* const name =
-        about == change.after.end() ? nullptr : std::get_if<Text>(&about->second);
-    if (!conflict || name == nullptr || options_.tables.count(name->utf8) == 0) return;
-  }
+  if (!options_.tables.empty() && !(conflict && is_about_wanted(change))) return;
   if (change.table == "csa_rule") {
     line(options_.json ? json_line(header, change) : people_line(header, change, options_.colour));
   } else {

@@ -56,6 +56,7 @@ class Tail {
   [[nodiscard]] Status piece(const LogPiece& piece);
   void change(const EntryHeader& header, const Change& change);
   void row(const EntryHeader& header, const RowChange& change);
+  [[nodiscard]] bool is_about_wanted(const NamedChange& change);
   void own_row(const EntryHeader& header, const NamedChange& change);
   void statement(const EntryHeader& header, const SchemaStatement& statement);
   void line(const std::string& text);
@@ -69,6 +70,7 @@ class Tail {
   ChangeReader reader_;
   std::uint64_t version_ = 0;  // of the layout in force inside the present entry
   std::uint64_t printed_ = 0;
+  std::set<std::int64_t> others_;  // conflicts about tables that were not asked for
   Seq first_;
   bool done_ = false;
 };

@@ -4,6 +4,7 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
+#include "common/terminal_text.h"
 #include "common/value_json.h"
 
 namespace csa {
@@ -11,7 +12,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::size_t kValueMax = 40;  // characters of one value in a line for people
+constexpr std::size_t kValueMax = 40;  // columns of one value in a line for people
 
 Json object_of(const NamedValues& values) {
   Json object = Json::object();
@@ -26,22 +27,7 @@ Json header_json(const EntryHeader& header) {
           {"hostname", header.hostname}};
 }
 
-std::string short_text(const Value& value) {
-  if (std::holds_alternative<Null>(value)) return "NULL";
-  std::string text = value_text(value);
-  for (char& c : text) {
-    if (static_cast<unsigned char>(c) < 0x20) c = ' ';
-  }
-  if (text.size() <= kValueMax) return text;
-  std::size_t cut = kValueMax;
-  while (cut > 0 && (static_cast<unsigned char>(text[cut]) & 0xC0U) == 0x80U) --cut;
-  return text.substr(0, cut) + "…";
-}
-
-std::string padded(std::string text, std::size_t width) {
-  if (text.size() < width) text.append(width - text.size(), ' ');
-  return text;
-}
+std::string short_text(const Value& value) { return cut_to(people_text(value), kValueMax); }
 
 std::string coloured(const std::string& text, const std::string& op, bool colour) {
   if (!colour) return text;
@@ -55,14 +41,14 @@ std::string coloured(const std::string& text, const std::string& op, bool colour
 std::string front(const EntryHeader& header) {
   const std::string time = to_string(header.time);
   return padded(std::to_string(header.seq.value), 6) + "  " + time.substr(11, 12) + "  " +
-         padded(header.hostname, 10) + "  ";
+         padded(printable(header.hostname), 10) + "  ";
 }
 
 std::string assignments(const NamedValues& values) {
   std::string text;
   for (const auto& [name, value] : values) {
     if (!text.empty()) text += "  ";
-    text += name + "=" + short_text(value);
+    text += printable(name) + "=" + short_text(value);
   }
   return text;
 }
@@ -131,14 +117,14 @@ std::string json_line(const EntryHeader& header, const NamedChange& change) {
 }
 
 std::string people_line(const EntryHeader& header, const NamedChange& change, bool colour) {
-  std::string text = front(header) + padded(change.table, 12) + "  " +
+  std::string text = front(header) + padded(printable(change.table), 12) + "  " +
                      coloured(change.op, change.op, colour) + "  " + assignments(change.key);
   if (change.op == "update") {
     for (std::size_t i = 0; i < change.after.size(); ++i) {
       const std::string before =
           i < change.before.size() ? short_text(change.before[i].second) : "?";
-      text +=
-          "  " + change.after[i].first + ": " + before + " → " + short_text(change.after[i].second);
+      text += "  " + printable(change.after[i].first) + ": " + before + " → " +
+              short_text(change.after[i].second);
     }
     return text;
   }
@@ -164,9 +150,15 @@ std::string conflict_line(const EntryHeader& header, const NamedChange& change, 
   }
   std::string text = front(header) + padded(text_in(all, "table_name"), 12) + "  " +
                      coloured("conflict", "conflict", colour) + "  ";
-  if (change.op != "insert") return text + text_in(all, "id") + " " + text_in(all, "state");
-  return text + text_in(all, "key") + "  " + text_in(all, "decision") + ": " +
-         text_in(all, "reason") + "  (csa-admin conflicts show " + text_in(all, "id") + ")";
+  const std::string id = text_in(all, "id");
+  const bool decided = change.op == "insert";
+  if (!decided && find(all, "state") != nullptr) return text + id + " " + text_in(all, "state");
+  // Of one that came again only what differs from before is here.
+  const std::string decision = text_in(all, "decision");
+  const std::string reason = text_in(all, "reason");
+  text += (decided ? text_in(all, "key") : id + " again") + "  " + decision;
+  text += (decision.empty() || reason.empty() ? "" : ": ") + reason;
+  return text + "  (csa-admin conflicts show " + id + ")";
 }
 
 std::string lost_line(const EntryHeader& header, const NamedChange& change, bool json,
@@ -208,7 +200,8 @@ std::string presence_line(const Presence& presence, bool json, bool colour) {
                         {"address", presence.address}});
   }
   return padded("", 6) + "  " + to_string(presence.time).substr(11, 12) + "  " +
-         padded(presence.hostname, 10) + "  " + coloured(op, op, colour) + "  " + presence.address;
+         padded(printable(presence.hostname), 10) + "  " + coloured(op, op, colour) + "  " +
+         printable(presence.address);
 }
 
 }  // namespace csa

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <fstream>
 #include <random>
 
@@ -206,6 +207,11 @@ TEST_CASE("replica: one damaged page ends in a fresh copy, a ruined file is name
   overwrite_pages(place.file("node.db"), 2, 1000000);
   const Finished ruined = run(place.node("node.db", {"run"}));
   CHECK(ruined.code == 7);
+  for (const Words& words : {Words{"journal"}, Words{"identity"}, Words{"identity", "--new"}}) {
+    CHECK(run(place.node("node.db", words)).code == 7);
+  }
+  CHECK(run(place.node("none.db", {"identity", "--new"})).code == 3);
+  CHECK(!std::filesystem::exists(place.file("none.db")));
   CHECK_MESSAGE(ruined.err.find("mv '" + place.file("node.db")) != std::string::npos, ruined.err);
   CHECK(place.exec("other.db", kInsert)["status"] == "committed");
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <future>
 
 #include "common/sqlite.h"
 #include "tests/system/place.h"
@@ -267,6 +268,48 @@ TEST_CASE("csa-node outcome: of an offline write, journaled, then what became of
   CHECK(lost["reason"].get<std::string>().find("UNIQUE") != std::string::npos);
   const Finished told = run(place.node("a.db", {"outcome", txs[1]}));
   CHECK(told.err.find("csa-admin conflicts list") != std::string::npos);
+}
+
+TEST_CASE("outcome: an offline row that got another key, run says so, a guest's events, outcome") {
+  Place place;
+  place.create("CREATE TABLE part (id INTEGER PRIMARY KEY, name TEXT)");
+  Ready ready;
+  std::optional<Program> broker(place.serve(ready));
+  for (const char* const replica : {"a.db", "b.db"}) {
+    REQUIRE(place.client(replica)->wait_for(ClientState::kLive, kPatience));
+  }
+  broker->kill();
+  broker.reset();
+  std::string tx;
+  for (const char* const replica : {"b.db", "a.db"}) {
+    const Finished done = run(place.node(replica, {"exec", "--json", "--discovery-timeout", "100ms",
+                                                   "INSERT INTO part (name) VALUES ('new')"}));
+    tx = json::parse(done.out)["tx"];
+  }
+  broker.emplace(place.serve(ready));
+  CHECK(run(place.node("b.db", {"status"})).code == 0);
+  broker->kill();
+  broker.reset();
+  Program owner(place.node("a.db", {"run", "--discovery-timeout", "100ms"}));
+  REQUIRE(owner.line_with("standalone"));
+  std::promise<ClientEvent> told;
+  ClientOptions options = place.client_options("a.db");
+  options.on_event = [&](const ClientEvent& event) {
+    if (event.kind == ClientEvent::Kind::kOutcome) told.set_value(event);
+  };
+  const OpenedClient guest = Client::open(options);
+  REQUIRE(guest.client);
+  CHECK(guest.client->works_through_owner());
+  broker.emplace(place.serve(ready));
+  std::future<ClientEvent> event = told.get_future();
+  REQUIRE(event.wait_for(kPatience) == std::future_status::ready);
+  const std::vector<ChangedKey> changed{{"part", 1, 2}};
+  CHECK(event.get().keys == changed);
+  CHECK(guest.client->outcome(tx, kPatience).keys == changed);
+  CHECK(eventually([&] { return owner.errors().find("part 1 is now 2") != std::string::npos; }));
+  const Finished asked = run(place.node("a.db", {"outcome", "--json", tx}));
+  CHECK(json::parse(asked.out)["keys"] ==
+        json::parse(R"([{"table":"part","before":1,"after":2}])"));
 }
 
 }  // namespace csa::system_test

@@ -83,6 +83,10 @@ TEST_CASE("recover: a master from an older backup, nodes offer what it has lost,
   CHECK(list[0]["tables"] == nlohmann::json{{"part", 1}});
   CHECK(list[1]["tables"] == nlohmann::json{{"movement", 1}});
   CHECK(list[0]["seq"] < list[6]["seq"]);
+  CHECK(list[2]["rows"][0]["key"] == nlohmann::json{{"id", 1}});
+  CHECK(list[2]["rows"][0]["new"] == nlohmann::json{{"stock", 9}});
+  CHECK(admin(place, {"recover"}, 0).out.find("part insert id=4 name=\"washer\" stock=4") !=
+        std::string::npos);
   CHECK(place.difference_of("till.db") == "");
 
   // The number 4 is somebody else's by now, and the screw has another stock since.

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <fstream>
+#include <sstream>
 
 #include "broker/config.h"
 #include "common/limits.h"
@@ -185,6 +186,34 @@ TEST_CASE("cli: the progress line fills up and never overflows") {
   CHECK(progress_line("copy", 524288, 1048576) ==
         "copy  [###############               ]  50 %  0.5 of 1.0 MiB");
   CHECK(progress_line("copy", 3, 2).find("100 %") != std::string::npos);
+}
+
+TEST_CASE("cli: the config file may be named by CSA_CONFIG, one on the command line comes first") {
+  const ScratchFolder folder;
+  std::ofstream(folder.file("one.toml")) << "group = \"one\"\n";
+  std::ofstream(folder.file("two.toml")) << "group = \"two\"\n";
+  const std::string two = folder.file("two.toml");
+  const char* const before = std::getenv("CSA_CONFIG");
+  const std::optional<std::string> kept =
+      before == nullptr ? std::nullopt : std::optional<std::string>(before);
+  ::setenv("CSA_CONFIG", folder.file("one.toml").c_str(), 1);
+  CHECK(parse({"--db", "a"}).flags.common.group == "one");
+  CHECK(parse({"--db", "a", "--group", "three"}).flags.common.group == "three");
+  CHECK(parse({"--db", "a", "--config", two.c_str()}).flags.common.group == "two");
+  ::setenv("CSA_CONFIG", folder.file("none.toml").c_str(), 1);
+  CHECK(parse({"--db", "a"}).code == 2);
+  ::unsetenv("CSA_CONFIG");
+  if (kept) ::setenv("CSA_CONFIG", kept->c_str(), 1);
+}
+
+TEST_CASE("cli: output that could not be written makes a success a failure") {
+  std::ostringstream good;
+  CHECK(finish_output("csa-test", good, 0) == 0);
+  CHECK(finish_output("csa-test", good, 5) == 5);
+  std::ostringstream bad;
+  bad.setstate(std::ios::badbit);
+  CHECK(finish_output("csa-test", bad, 0) == 1);
+  CHECK(finish_output("csa-test", bad, 5) == 5);
 }
 
 }  // namespace csa

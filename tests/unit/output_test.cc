@@ -5,7 +5,9 @@
 #include <limits>
 #include <sstream>
 
+#include "common/terminal_text.h"
 #include "common/value_json.h"
+#include "node/notices.h"
 
 using csa::parse_parameter;
 using csa::Row;
@@ -41,6 +43,18 @@ TEST_CASE("rows: JSON keeps numbers, null, text and blobs apart") {
         "[{\"i\":1,\"r\":2.0,\"n\":null,\"t\":\"a\\\"b\",\"b\":{\"base64\":\"AQID\"}}]\n");
 }
 
+TEST_CASE("rows: JSON on one line for a script, a row a line for a reader") {
+  for (const auto& [format, between] :
+       {std::pair(csa::RowFormat::kJson, ",\n"), std::pair(csa::RowFormat::kJsonLine, ",")}) {
+    std::ostringstream out;
+    csa::RowPrinter printer(out, format, {"i"});
+    printer.row({std::int64_t{1}});
+    printer.row({std::int64_t{2}});
+    printer.finish();
+    CHECK(out.str() == std::string("[{\"i\":1}") + between + "{\"i\":2}]\n");
+  }
+}
+
 TEST_CASE("rows: no row is an empty JSON array, and invalid UTF-8 does not stop the printer") {
   std::ostringstream out;
   csa::RowPrinter none(out, csa::RowFormat::kJson, {"a"});
@@ -69,6 +83,56 @@ TEST_CASE("rows: a table aligns numbers to the right and text to the left") {
   CHECK(out.str() == " id  name\n---  ----\n  7  nut\n120  NULL\n");
 }
 
+TEST_CASE("rows: a table shows control characters as what they are, in names too") {
+  std::ostringstream out;
+  csa::RowPrinter printer(out, csa::RowFormat::kTable, {"a\x1b"});
+  printer.row({Text{"b\nc\xc2\x9b"}});
+  printer.finish();
+  CHECK(out.str() == "a\\x1b\n----------\nb\\nc\\u009b\n");
+}
+
+TEST_CASE("notices: a box is no wider than the terminal, without one it is one line") {
+  std::ostringstream plain;
+  csa::print_standalone(3, plain, 0);
+  CHECK(plain.str() ==
+        "STANDALONE: not connected to a broker. Changes are kept on this computer and will be sent "
+        "when it reconnects. (3 waiting)\n");
+  for (const std::size_t width : {30U, 80U, 200U}) {
+    std::ostringstream out;
+    csa::print_standalone(3, out, width);
+    csa::ClientEvent kept;
+    kept.kind = csa::ClientEvent::Kind::kKept;
+    kept.path = "/home/someone/.local/share/csa/default/replica.db-aside-2026-01-31T09-00-00Z";
+    kept.text = "the master has another history\x1b[2J";
+    csa::print_kept(kept, out, width);
+    CHECK(out.str().find("\x1b") == std::string::npos);
+    std::istringstream lines(out.str());
+    for (std::string line; std::getline(lines, line);) {
+      CHECK_MESSAGE(csa::display_width(line) <= width, line);
+    }
+  }
+}
+
+TEST_CASE("notices: without a copy nothing is said to be kept, but how to name a broker") {
+  std::ostringstream out;
+  csa::print_no_copy(out, 0);
+  CHECK(out.str().find("kept") == std::string::npos);
+  CHECK(out.str().find("--broker HOST[:PORT]") != std::string::npos);
+}
+
+TEST_CASE("outcome: what the master has lost points to recover, a lost conflict to the inbox") {
+  csa::WriteResult lost;
+  lost.status = csa::WriteResult::Status::kRejected;
+  lost.outcome = "offered";
+  lost.code = "lost";
+  lost.seq = 9;
+  CHECK(csa::exec_sentence(lost) ==
+        "made online, and lost with the master; offered, seq 9; see csa-admin recover");
+  lost.outcome = "parked";
+  lost.code = "conflict";
+  CHECK(csa::exec_sentence(lost) == "made offline; parked, seq 9; see csa-admin conflicts list");
+}
+
 TEST_CASE("exec: each outcome has its object and its exit code") {
   csa::WriteResult done;
   done.status = csa::WriteResult::Status::kCommitted;
@@ -93,4 +157,29 @@ TEST_CASE("exec: each outcome has its object and its exit code") {
   CHECK(csa::exec_json(bad).find("\"code\":\"no-broker\"") != std::string::npos);
   bad.status = csa::WriteResult::Status::kUnknown;
   CHECK(csa::exec_exit_code(bad) == 6);
+}
+
+TEST_CASE("outcome: rows with other keys, in the object, the sentence and the notice") {
+  csa::WriteResult done;
+  done.status = csa::WriteResult::Status::kCommitted;
+  done.tx = "n:1";
+  done.seq = 4;
+  done.outcome = "applied";
+  CHECK(csa::exec_json(done).find("\"keys\":[]") != std::string::npos);
+  done.keys = {{"part", 5, 12}, {"part", 6, 13}};
+  CHECK(csa::exec_json(done).find("\"keys\":[{\"table\":\"part\",\"before\":5,\"after\":12},") !=
+        std::string::npos);
+  CHECK(csa::exec_sentence(done).ends_with("; part 5 is now 12, part 6 is now 13"));
+  csa::ClientEvent event;
+  event.kind = csa::ClientEvent::Kind::kOutcome;
+  event.tx = "n:1";
+  event.outcome = "applied";
+  std::ostringstream silent;
+  csa::print_outcome(event, silent);
+  CHECK(silent.str().empty());
+  event.keys.assign(500, {"part", 5, 12});
+  std::ostringstream told;
+  csa::print_outcome(event, told);
+  CHECK(told.str().starts_with("csa-node: offline change n:1: applied, part 5 is now 12, "));
+  CHECK(told.str().ends_with(", and 490 more\n"));
 }

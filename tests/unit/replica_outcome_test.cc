@@ -2,6 +2,8 @@
 #include <doctest/doctest.h>
 
 #include "common/store_meta.h"
+#include "node/known_outcome.h"
+#include "node/results.h"
 #include "tests/support/merge_bench.h"
 
 namespace csa {
@@ -28,6 +30,24 @@ TEST_CASE("replica: outcomes that their node has confirmed are forgotten there t
   for (std::uint64_t counter = last - kOpen + 1; counter <= last; ++counter) {
     CHECK(outcomes.find({b.master.node, counter}).has_value());
   }
+}
+
+TEST_CASE("outcome: an offline row that got another key, the replica and the event tell which") {
+  MergeBench b("CREATE TABLE part (id INTEGER PRIMARY KEY, name TEXT)", 1);
+  MergeBench::Node& node = b.nodes[0];
+  b.edit(node, "INSERT INTO part (name) VALUES ('mine')", 1);
+  b.master.write("INSERT INTO part (name) VALUES ('theirs')");
+  const std::vector<Replayed> replayed = b.hand_over(node);
+  REQUIRE(replayed.size() == 1);
+  const std::vector<ChangedKey> changed{{"part", 1, 2}};
+  const std::optional<WriteResult> known = known_outcome(node.path, replayed[0].tx);
+  REQUIRE(known.has_value());
+  CHECK(known->status == WriteResult::Status::kCommitted);
+  CHECK(known->outcome == "applied");
+  CHECK(known->keys == changed);
+  const std::optional<ClientEvent> event = to_event(OutcomeTold{replayed[0]});
+  REQUIRE(event.has_value());
+  CHECK(event->keys == changed);
 }
 
 }  // namespace

@@ -23,6 +23,25 @@ TEST_CASE("rules text: tables, columns, quotes and comments, one setting a line"
   CHECK(rules->at(2).line == 5);
 }
 
+TEST_CASE("rules text: printed rules are read again, also names that need quotes") {
+  for (const RuleSetting& rule :
+       {RuleSetting{"part", "", "merge"}, RuleSetting{"my table", "c.d", "append"},
+        RuleSetting{"a\"b", "#", "sum"}, RuleSetting{"\"", " x ", "max"}}) {
+    CAPTURE(rule_text(rule));
+    const auto again = parse_rules(rule_text(rule) + "\n", "f");
+    REQUIRE(again.has_value());
+    REQUIRE(again->size() == 1);
+    CHECK(again->front().setting == rule);
+  }
+  CHECK(rule_text({"part", "qty", "sum"}) == "part.qty sum");
+}
+
+TEST_CASE("rules text: a byte order mark before the first rule is no part of it") {
+  const auto rules = parse_rules("\xEF\xBB\xBFpart merge\r\n", "f");
+  REQUIRE(rules.has_value());
+  CHECK(rules->at(0).setting == RuleSetting{"part", "", "merge"});
+}
+
 TEST_CASE("rules text: what is no rule, the error names file and line") {
   for (const char* const bad : {"part", ".qty sum", "part. sum", "\"part sum", "a.b.c sum",
                                 "\"\" sum", "\"a\"b sum", "\"a b\""}) {

@@ -128,6 +128,18 @@ TEST_CASE("tail: a layout that does not fit gives made-up names rather than wron
   CHECK(p.lines[0].find("qty") == std::string::npos);
 }
 
+TEST_CASE("tail: names and values of others are escaped in lines for people") {
+  Printed p{TailOptions{}};
+  p.tail.on_layout(layout(1));
+  LogPiece evil = piece(1, inserted(7, "\x7f\xc2\x9b[2J", 3));
+  evil.header.hostname = "till\x1b]0;x\a";
+  p.tail.add({evil});
+  REQUIRE(p.tail.print());
+  REQUIRE(p.lines.size() == 1);
+  CHECK(p.lines[0].find("name=\\x7f\\u009b[2J") != std::string::npos);
+  CHECK(p.lines[0].find("till\\x1b]0;x\\x07") != std::string::npos);
+}
+
 TEST_CASE("tail: damaged changes are an error, not lines") {
   Printed p(as_json());
   p.tail.on_layout(layout(1));
@@ -171,6 +183,22 @@ Bytes conflict_of(const std::string& table) {
   return body;
 }
 
+// Conflict 3, changed in one column.
+Bytes later(std::size_t column, const char* from, const char* to) {
+  ChangeEncoder encoder;
+  Bytes body;
+  RowChange change;
+  change.op = RowOp::kUpdate;
+  change.table = encoder.table({"csa_conflicts", false, 10, {0}, {}}, body);
+  change.key = {std::int64_t{3}};
+  change.old_values.assign(10, std::nullopt);
+  change.new_values.assign(10, std::nullopt);
+  change.old_values[column] = Text{from};
+  change.new_values[column] = Text{to};
+  encoder.append(change, body);
+  return body;
+}
+
 }  // namespace
 
 TEST_CASE("tail: a conflict decided and settled, lines of their own kind without bytes") {
@@ -199,8 +227,9 @@ TEST_CASE("tail: a conflict, shown with the table that it is about, and by its n
   p.tail.on_layout(own_layout());
   p.tail.add({piece(1, conflict_of("item")), piece(2, conflict_of("other"))});
   REQUIRE(p.tail.print());
-  REQUIRE(p.lines.size() == 1);
+  REQUIRE(p.lines.size() == 2);
   CHECK(p.lines[0].find(R"("seq":1)") != std::string::npos);
+  CHECK(p.lines[1].find(R"("state":"restored")") != std::string::npos);
   options.tables = {"csa_conflicts"};
   options.ops = {"insert"};
   Printed raw(options);
@@ -216,4 +245,28 @@ TEST_CASE("tail: a conflict, shown with the table that it is about, and by its n
   none.tail.add({piece(1, conflict_of("item"))});
   REQUIRE(none.tail.print());
   CHECK(none.lines.empty());
+}
+
+TEST_CASE("tail: what becomes of a conflict from before is shown with any table, of others not") {
+  TailOptions options;
+  options.tables = {"item"};
+  Printed p(options);
+  p.tail.on_layout(own_layout());
+  p.tail.add({piece(1, later(8, "open", "dismissed"))});
+  REQUIRE(p.tail.print());
+  REQUIRE(p.lines.size() == 1);
+  CHECK(p.lines[0].ends_with("3 dismissed"));
+  p.tail.add({piece(2, conflict_of("other")), piece(3, later(8, "restored", "dismissed"))});
+  REQUIRE(p.tail.print());
+  CHECK(p.lines.size() == 1);
+}
+
+TEST_CASE("tail: of a conflict that came again, the number and how to see it") {
+  Printed p{TailOptions{}};
+  p.tail.on_layout(own_layout());
+  p.tail.add({piece(1, later(6, "{}", R"({"a":2})")), piece(2, later(5, "newer", "rule"))});
+  REQUIRE(p.tail.print());
+  REQUIRE(p.lines.size() == 2);
+  CHECK(p.lines[0].ends_with("3 again    (csa-admin conflicts show 3)"));
+  CHECK(p.lines[1].ends_with("3 again  rule  (csa-admin conflicts show 3)"));
 }
