@@ -96,6 +96,7 @@ struct EditIndex::Impl {
   void add(const RowChange& change, const ChangeTable& table);
   void add_mark(const RowChange& change);
   void store(const Id128& row, TouchOp op, const Bytes& mask, const std::optional<Row>& content);
+  [[nodiscard]] bool has_rows_by_key(const ChangeTable& table);
   [[nodiscard]] const std::vector<KeyFold>& folds_of(const std::string& table);
   [[nodiscard]] std::optional<RowIdentity> name_of(const std::optional<Row>& content,
                                                    const std::string& table);
@@ -111,6 +112,8 @@ struct EditIndex::Impl {
   Seq reading{0};                                     // entry
   std::int64_t n = 0;                                 // of its touches
   std::set<Id128> came_back;                          // in it
+  bool deletes = false;                               // it, so far
+  std::map<std::string, bool> shadows;                // tables that are, and are not
   std::map<std::string, std::vector<KeyFold>> folds;  // by table
   LongHistories histories;
   Seq from{1}, to{0};  // entries that are read; none where to < from
@@ -133,11 +136,10 @@ void EditIndex::Impl::cover(Seq first, Seq last) {
     add_entry = index->prepare("INSERT INTO entry VALUES (?1, ?2, ?3, ?4, ?5, ?6)");
     touches = index->prepare(
         "SELECT t.seq, t.op, t.mask, e.edited, e.error, e.node, t.content, e.schema_version, t.n "
-        "FROM "
-        "touch t JOIN entry e USING"
-        " (seq) WHERE t.row = ?1 AND (t.seq, t.n) > (?2, ?3) ORDER BY t.seq, t.n");
+        "FROM touch t JOIN entry e USING (seq) WHERE t.row = ?1 AND (t.seq, t.n) > (?2, ?3) ORDER "
+        "BY t.seq, t.n");
     changed = index->prepare("SELECT changed FROM entry WHERE seq = ?1");
-    among = index->prepare("SELECT 1 FROM touch WHERE row = ?1 AND seq = ?2 LIMIT 1");
+    among = index->prepare("SELECT count(*) FROM touch WHERE row = ?1 AND seq = ?2");
     histories.clear();
     from = first;
     to = Seq{first.value - 1};
@@ -157,6 +159,7 @@ void EditIndex::Impl::read_entry(Seq seq) {
   reading = seq;
   n = 0;
   came_back.clear();
+  deletes = false;
   ChangeReader reader;
   for (std::uint64_t at = 0; at < entry->header.size;) {
     const std::optional<LogPiece> piece = log.read(seq, at, limits::kPieceMax);
@@ -170,6 +173,7 @@ void EditIndex::Impl::read_entry(Seq seq) {
         add(*row, reader.tables().at(row->table));
       } else if (std::holds_alternative<SchemaStatement>(**change)) {
         folds.clear();
+        shadows.clear();
       }
     }
   }
@@ -209,9 +213,20 @@ void EditIndex::Impl::add(const RowChange& change, const ChangeTable& table) {
     return store(hash_of(*after), kMovedHere, mask, content_of(*before));
   }
   if (before) store(hash_of(*before), TouchOp::kGone, {}, row_before(change, table));
+  deletes = deletes || before;
   if (after && !came_back.contains(hash_of(*after))) {
-    store(hash_of(*after), TouchOp::kBorn, {}, {});
+    const bool again = deletes && !after->by_rowid && has_rows_by_key(table);
+    store(hash_of(*after), TouchOp::kBorn, {}, again ? row_after(change, table) : std::nullopt);
   }
+}
+
+// An application chooses the keys; virtual tables' own rows are deleted and inserted as they
+// please.
+bool EditIndex::Impl::has_rows_by_key(const ChangeTable& table) {
+  if (table.declared_key.empty() && table.key_columns.empty()) return false;
+  const auto [known, fresh] = shadows.try_emplace(table.name);
+  if (fresh) known->second = is_shadow(db, table.name);
+  return !known->second;
 }
 
 const std::vector<KeyFold>& EditIndex::Impl::folds_of(const std::string& table) {
@@ -249,7 +264,7 @@ void EditIndex::Impl::add_mark(const RowChange& change) {
   std::ranges::copy(*hash, row.bytes.begin());
   const auto touched = static_cast<TouchOp>(*op);
   if (touched == TouchOp::kBack) came_back.insert(row);
-  if (touched >= TouchOp::kChanged && touched <= TouchOp::kBack) store(row, touched, *mask, {});
+  if (touched >= TouchOp::kBorn && touched <= TouchOp::kBack) store(row, touched, *mask, {});
 }
 
 EditIndex::EditIndex(const Database& db, LogTable& log) : impl_(std::make_unique<Impl>(db, log)) {}
@@ -358,7 +373,9 @@ EditIndex::Overlap EditIndex::overlap(Seq seq, const std::vector<Id128>& rows) {
   impl.changed.reset();
   for (const Id128& row : rows) {
     impl.among.bind_blob(1, row.bytes).bind(2, signed_of(seq.value));
-    if (impl.among.step()) ++result.among;
+    if (impl.among.step()) {
+      result.among += static_cast<std::uint64_t>(impl.among.column_int(0));
+    }
     impl.among.reset();
   }
   return result;
@@ -377,6 +394,7 @@ void EditIndex::forget() {
   impl.headers_from = Seq{1};
   impl.headers_to = Seq{0};
   impl.folds.clear();
+  impl.shadows.clear();
 }
 
 }  // namespace csa

@@ -77,6 +77,19 @@ struct Merge::Impl {
     if (version != schema_version) forget();
     schema_version = version;
   }
+  // Throws what MergeRun::apply() throws.
+  [[nodiscard]] MergeOutcome merged(const ReplayEntry& entry, const MergeContext& context) {
+    try {
+      return attempt(entry, context).apply();
+    } catch (const MergeRun::Parked& parked) {
+      if (!parked.exchanged) throw;
+    }
+    take_back();
+    schema->renamed().forget();
+    MergeRun literal = attempt(entry, context);
+    literal.take_literally();
+    return literal.apply();
+  }
   // What the attempt has made is gone, from the changeset too.
   void take_back() {
     undo.run();
@@ -105,7 +118,7 @@ MergeOutcome Merge::run(const ReplayEntry& entry, const MergeContext& context) {
   impl.open.run();
   MergeOutcome outcome;
   try {
-    outcome = impl.attempt(entry, context).apply();
+    outcome = impl.merged(entry, context);
   } catch (const MergeRun::Parked& parked) {
     impl.take_back();
     outcome = {ReplayResult::kParked, parked.reason, {}, 0};

@@ -46,7 +46,7 @@ MergeRun::MergeRun(const Database& db, EditIndex& edits, MergeSchema& schema, Ke
       base_(base_of(entry, context)),
       proof_(db) {}
 
-void MergeRun::each_stored(const Visit& visit) const {
+void MergeRun::each_written(const Visit& visit) const {
   ChangeReader reader;
   for (std::uint64_t at = 0; at < entry_.body.size(); at += limits::kPieceMax) {
     reader.feed(entry_.body.read(at, limits::kPieceMax));
@@ -230,6 +230,9 @@ void MergeRun::merge(const RowChange& change, const ChangeTable& table) {
   }
   prove_parents(step, verdict);
   judge(step, verdict, edits);
+  if (verdict.result && is_reborn(change, table)) {
+    edits_.touch(logged_as(step), TouchOp::kBorn, {});
+  }
   touch(step, meeting, verdict);
   note_renamed(step, verdict);
   write(step, verdict);
@@ -320,7 +323,10 @@ void MergeRun::write(const Step& step, const RowVerdict& verdict) {
   } catch (const SqliteError& error) {
     const int code = error.primary_code();
     if (code != SQLITE_CONSTRAINT && code != SQLITE_MISMATCH && code != SQLITE_TOOBIG) throw;
-    throw Parked{std::string(sqlite3_errstr(error.code())) + ": " + sqlite3_errmsg(db_.handle())};
+    const bool unique =
+        error.code() == SQLITE_CONSTRAINT_UNIQUE || error.code() == SQLITE_CONSTRAINT_PRIMARYKEY;
+    throw Parked{std::string(sqlite3_errstr(error.code())) + ": " + sqlite3_errmsg(db_.handle()),
+                 unique && !replaced_.empty()};
   }
   proof_.on_change(*step.table, before, verdict.result);
 }

@@ -49,6 +49,9 @@ class MergeRun {
   // Why the entry cannot be applied: it is parked whole.
   struct Parked {
     std::string reason;
+    // A row that the entry replaces and another may have exchanged values that must be unique: as
+    // deletions and insertions they may stand.
+    bool exchanged = false;
   };
   // Rows of it would lose, and a table of it wants all or nothing.
   struct LostWhole {
@@ -59,6 +62,8 @@ class MergeRun {
   MergeRun(const Database& db, EditIndex& edits, MergeSchema& schema, KeyChanges& keys,
            Inbox& inbox, const ReplayEntry& entry, const MergeContext& context);
 
+  // Rows that the entry deletes and inserts again are not taken for the same ones. Before apply().
+  void take_literally() { literal_ = true; }
   // Throws Parked, LostWhole, SqliteError.
   [[nodiscard]] MergeOutcome apply();
   // Every row of the entry into the inbox, in an attempt of its own.
@@ -73,7 +78,12 @@ class MergeRun {
   using Visit = std::function<void(const Change& change, const std::vector<ChangeTable>& tables)>;
   // Every change of the entry; in place of those of R*Trees' shadow tables, their rows at the end.
   void each(const Visit& visit);
-  void each_stored(const Visit& visit) const;
+  // A row that the entry deletes and inserts again with the key that it had is updated.
+  void each_stored(const Visit& visit);
+  void each_written(const Visit& visit) const;
+  void find_replaced();
+  // Under the key of a row that the entry has deleted SQLite numbered this one.
+  [[nodiscard]] bool is_reborn(const RowChange& change, const ChangeTable& table) const;
   [[nodiscard]] bool is_told(const std::string& table) const;
   void tell_trees();
   void look_ahead();
@@ -135,6 +145,10 @@ class MergeRun {
   ForeignKeyProof proof_;
   std::map<std::string, TreeRows> trees_;  // by name of the tree
   bool trees_told_ = false;
+  bool literal_ = false;
+  bool replaced_told_ = false;
+  std::set<std::uint64_t> replaced_;  // deletions that are part of updates, by number of row change
+  std::set<Id128> reborn_;            // rows that are deleted, their keys given to others
   std::map<std::string, KeyRuns> made_;  // rowids of rows that are new with this entry, by table
   bool atomic_ = false;                  // a table of the entry wants all or nothing
   bool written_ = false;

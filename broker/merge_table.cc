@@ -8,10 +8,7 @@
 namespace csa {
 MergeTable::MergeTable(const Database& db, TableInfo info)
     : db_(db), info_(std::move(info)), utf16_(is_utf16(db)), folds_(key_folds(db, info_)) {
-  Statement type =
-      db_.prepare("SELECT type = 'shadow' FROM pragma_table_list(?1) WHERE schema = 'main'");
-  type.bind(1, name());
-  shadow_ = type.step() && type.column_int(0) != 0;
+  shadow_ = csa::is_shadow(db_, name());
   const bool rowids = !info_.change_table.without_rowid;
   std::string columns;
   for (const std::uint32_t column : info_.carried) {
@@ -153,6 +150,13 @@ std::optional<MergeTable::Found> MergeTable::find(const RowIdentity& row) {
   // Under the rowid of a row whose key has a NULL may lie one whose key has none.
   if (found && row.by_rowid && !has_null_key(found->row)) found.reset();
   return found;
+}
+
+bool is_shadow(const Database& db, const std::string& table) {
+  Statement type =
+      db.prepare("SELECT type = 'shadow' FROM pragma_table_list(?1) WHERE schema = 'main'");
+  type.bind(1, table);
+  return type.step() && type.column_int(0) != 0;
 }
 
 std::vector<KeyFold> key_folds(const Database& db, const TableInfo& info) {

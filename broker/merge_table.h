@@ -74,6 +74,8 @@ class MergeTable {
   std::map<std::vector<bool>, Statement> inserts_, updates_;
 };
 
+// One that a virtual table keeps its contents in.
+[[nodiscard]] bool is_shadow(const Database& db, const std::string& table);
 // Of the values by which rows of this table are told apart.
 [[nodiscard]] std::vector<KeyFold> key_folds(const Database& db, const TableInfo& info);
 

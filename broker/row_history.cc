@@ -10,6 +10,16 @@ bool has_bit(const Bytes& mask, std::size_t column) {
   return column / 8 < mask.size() && ((std::uint32_t{mask[column / 8]} >> (column % 8)) & 1U) != 0;
 }
 
+// One bit a column in which they differ.
+Bytes mask_between(const Row& before, const Row& after) {
+  Bytes mask((after.size() + 7) / 8, 0);
+  for (std::size_t i = 0; i < after.size(); ++i) {
+    if (i < before.size() && before[i] == after[i]) continue;
+    mask[i / 8] = static_cast<std::uint8_t>(mask[i / 8] | (1U << (i % 8)));
+  }
+  return mask;
+}
+
 constexpr std::size_t kLong = 16;       // touches
 constexpr std::size_t kKeptMax = 4096;  // rows
 
@@ -26,6 +36,14 @@ RowHistory::RowHistory(const HistoryAsker& asker)
 }
 
 void RowHistory::add(const Touch& touch) {
+  if (touch.op == TouchOp::kBorn && touch.content && edits_.gone && gone_ == touch.seq) {
+    // Deleted and inserted by one transaction: the same row, changed.
+    Touch same = touch;
+    same.op = TouchOp::kBack;
+    same.mask = mask_between(*edits_.gone, *touch.content);
+    same.content.reset();
+    return add(same);
+  }
   const bool own = touch.edit.node == node_;
   if (touch.op == TouchOp::kBorn && own) {
     // A row of his, not the one that had the key before: that would have come back (kBack).
@@ -46,6 +64,7 @@ void RowHistory::add(const Touch& touch) {
   }
   if (touch.op == TouchOp::kGone) {
     deleted_ = deleted_ || !own;
+    gone_ = touch.seq;
     // Else it was deleted on both sides.
     if (!std::exchange(edits_.absent, true)) edits_.gone = touch.content;
   } else if (touch.op != TouchOp::kChanged) {

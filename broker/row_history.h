@@ -42,7 +42,9 @@ struct Touch {
   TouchOp op = TouchOp::kChanged;
   Edit edit;
   Bytes mask;
-  std::optional<Row> content;  // where the columns are still those
+  // Where the columns are still those: of kGone what the row was, of kBorn what it is, if the entry
+  // has deleted rows before.
+  std::optional<Row> content;
 };
 
 // Who asks, and what he knew the row by.
@@ -69,6 +71,7 @@ class RowHistory {
   RowEdits edits_;
   bool all_since_;
   bool deleted_ = false;
+  Seq gone_{0};  // entry of the last deletion
 };
 
 // Histories of rows that were touched many times, with where they end: a row that every transaction

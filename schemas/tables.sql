@@ -121,7 +121,7 @@ CREATE INDEX csa_remap_lost ON csa_remap (node, journal, table_name, after) WHER
 -- changed no value, or that a row came back (broker/edits.h).
 CREATE TABLE csa_touch (
   key_hash BLOB PRIMARY KEY,    -- of the row's identity
-  op INTEGER NOT NULL,          -- 2 edited, 3 deleted, 4 came back
+  op INTEGER NOT NULL,          -- 1 another row, 2 edited, 3 deleted, 4 came back
   mask BLOB NOT NULL            -- one bit a carried column, least significant first
 ) STRICT, WITHOUT ROWID;
 

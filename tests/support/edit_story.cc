@@ -171,6 +171,17 @@ struct EditStory::Author {
     }
     edit.image = row;
     edit.sql = "UPDATE " + edit.table + " SET " + set + " WHERE " + put(table.where, "#", before);
+    if (table.takes_chosen && !edit.key_changed) reword(edit, insert_sql(table, row));
+  }
+
+  // The same, as replacing the row.
+  void reword(StoryEdit& edit, const std::string& whole) {
+    const std::int64_t words = roll(6);
+    if (words == 0) edit.sql = "INSERT OR REPLACE" + whole.substr(std::string("INSERT").size());
+    if (words == 1) {
+      edit.sql =
+          "DELETE FROM " + edit.table + edit.sql.substr(edit.sql.rfind(" WHERE ")) + ";" + whole;
+    }
   }
 
   void write_document(StoryEdit& edit, const std::string& own) {

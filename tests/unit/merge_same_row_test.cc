@@ -1,4 +1,5 @@
-// Which row a key means: one that was given again is another row.
+// Which row a key means: one that was given again is another row, one that a transaction deletes
+// and inserts again is the same.
 #include <doctest/doctest.h>
 
 #include <string>
@@ -79,6 +80,73 @@ TEST_CASE("merge: rows whose key names a row of the node's own, new as that one 
   CHECK(b.text("SELECT group_concat(p.name || s.name || y.name) FROM person p JOIN staff s USING"
                " (id) JOIN pay y ON y.staff = s.id") == "xxx,aa!a!,bb!b!");
   CHECK(b.text("SELECT count(*) FROM csa_conflicts") == "0");
+  all_equal(b);
+}
+
+TEST_CASE("merge: a row that is replaced is the same row, changed, at a node and at the master") {
+  const std::vector<std::string> takes = {
+      "UPDATE part SET n = n - 3 WHERE k = 'a'",
+      "REPLACE INTO part SELECT k, name, n - 3 FROM part WHERE k = 'a'",
+      "DELETE FROM part WHERE k = 'a'; INSERT INTO part VALUES ('a', 'bolt', 7)"};
+  const std::vector<std::string> names = {
+      "UPDATE part SET name = 'rod' WHERE k = 'a'",
+      "INSERT OR REPLACE INTO part SELECT k, 'rod', n FROM part WHERE k = 'a'"};
+  for (const std::string kind : {"", " WITHOUT ROWID"}) {
+    for (std::size_t i = 0; i < takes.size() * takes.size() * names.size(); ++i) {
+      CAPTURE(kind);
+      CAPTURE(i);
+      MergeBench b("CREATE TABLE part (k TEXT PRIMARY KEY, name TEXT, n INTEGER)" + kind +
+                       "; INSERT INTO part VALUES ('b', 'nut', 5), ('a', 'bolt', 10)",
+                   2);
+      set_rules(b, {{"part", "", "merge"}, {"part", "n", "sum"}});
+      b.edit(b.nodes[0], takes[i % 3], 1);
+      b.edit(b.nodes[1], takes[i / 3 % 3], 2);
+      b.master.write(names[i / 9]);
+      for (const std::size_t node : {0U, 1U}) (void)hand_over(b, node);
+      CHECK(b.text("SELECT name || n FROM part WHERE k = 'a'") == "rod4");
+      CHECK(b.text("SELECT count(*) FROM csa_conflicts") == "0");
+      all_equal(b);
+    }
+  }
+}
+
+TEST_CASE("merge: a row that is replaced loses to a later change, whoever comes first") {
+  for (const std::size_t first : {0U, 1U}) {
+    MergeBench b(
+        "CREATE TABLE part (id INTEGER PRIMARY KEY, v TEXT);"
+        "INSERT INTO part VALUES (1, 'base')",
+        2);
+    b.edit(b.nodes[0], "REPLACE INTO part VALUES (1, 'early')", 1);
+    b.edit(b.nodes[1], "UPDATE part SET v = 'late'", 2);
+    for (const std::size_t node : {first, 1 - first}) (void)hand_over(b, node);
+    CHECK(b.text("SELECT v FROM part") == "late");
+    CHECK(b.text("SELECT base LIKE '%base%' FROM csa_conflicts") == "1");
+    all_equal(b);
+  }
+}
+
+TEST_CASE("merge: rows that are replaced and exchange unique values, as the transaction has it") {
+  MergeBench b(
+      "CREATE TABLE line (no INTEGER PRIMARY KEY, item TEXT UNIQUE);"
+      "INSERT INTO line VALUES (1, 'bolt'), (2, 'nut')",
+      1);
+  b.edit(b.nodes[0], "DELETE FROM line; INSERT INTO line VALUES (1, 'nut'), (2, 'bolt')", 1);
+  CHECK(hand_over(b, 0) == Fate{kApplied});
+  CHECK(b.text("SELECT group_concat(item) FROM line") == "nut,bolt");
+  all_equal(b);
+}
+
+TEST_CASE("merge: a number that SQLite gives again in the same transaction is another row's") {
+  MergeBench b(
+      "CREATE TABLE part (id INTEGER PRIMARY KEY, v TEXT);"
+      "INSERT INTO part VALUES (1, 'base'), (2, 'last')",
+      2);
+  b.edit(b.nodes[0], "DELETE FROM part WHERE id = 2; INSERT INTO part (v) VALUES ('other')", 1);
+  b.edit(b.nodes[1], "UPDATE part SET v = 'changed' WHERE id = 2", 2);
+  CHECK(hand_over(b, 0) == Fate{kApplied});
+  CHECK(hand_over(b, 1) == Fate{ReplayResult::kSuperseded});
+  CHECK(b.text("SELECT v FROM part WHERE id = 2") == "other");
+  CHECK(b.text("SELECT count(*) FROM csa_conflicts WHERE reason LIKE '%another row%'") == "1");
   all_equal(b);
 }
 
