@@ -116,10 +116,18 @@ class Shell {
     return result;
   }
 
+  // A block without a statement needs nobody.
+  WriteResult unchanged() {
+    WriteResult result;
+    result.status = WriteResult::Status::kCommitted;
+    result.seq = client_->status().seq;
+    return result;
+  }
+
   void answer(const SqlCall& call) {
     switch (call.kind) {
       case SqlCall::Kind::kRun:
-        return one_call(call.sql);
+        return call.sql.empty() ? print(unchanged()) : one_call(call.sql);
       case SqlCall::Kind::kRolledBack:
         std::cout << (options_.json ? R"({"status":"rolled-back"})"
                                     : "rolled back, nothing changed")
