@@ -236,7 +236,7 @@ void add_recovery(CLI::App& app, AdminFlags& flags, Work& work) {
       [](Peer& p, const AdminFlags& f) { return settle_lost_of(p, f, ConflictVerb::kForgetLost); });
 }
 
-void add_settling(CLI::App& app, AdminFlags& flags, Work& work) {
+void add_rules(CLI::App& app, AdminFlags& flags, Work& work) {
   const auto add = [&work](CLI::App* parent, const char* name, const char* text, Work run) {
     CLI::App* const command = parent->add_subcommand(name, text);
     command->callback([&work, run] { work = run; });
@@ -263,7 +263,9 @@ void add_settling(CLI::App& app, AdminFlags& flags, Work& work) {
       load_rules)
       ->add_option("FILE", flags.file)
       ->required();
+}
 
+void add_conflicts(CLI::App& app, AdminFlags& flags, Work& work) {
   const Work list = [](Peer& p, const AdminFlags& f) {
     return show_conflicts(p, settle_flags(f), std::nullopt);
   };
@@ -341,7 +343,8 @@ int main(int argc, char** argv) {
       [](Peer& p, const AdminFlags& f) { return csa::backup(p, f.file, f.common.json); })
       ->add_option("FILE", flags.file, "must not exist yet")
       ->required();
-  csa::add_settling(app, flags, work);
+  csa::add_rules(app, flags, work);
+  csa::add_conflicts(app, flags, work);
   csa::add_recovery(app, flags, work);
   if (const auto code = csa::parse_cli(app, argc, argv)) return *code;
   try {
