@@ -11,7 +11,6 @@
 #include "node/replica_impl.h"
 
 namespace csa {
-namespace {}  // namespace
 
 void Replica::Impl::start(ReplicaFile file) {
   writer.reset();
@@ -28,6 +27,7 @@ void Replica::Impl::start(ReplicaFile file) {
   data_version = read_data_version();
   trim_to = Seq{};
   if (file.meta) applier = std::make_unique<LogApplier>(db, *file.meta);
+  skip_used_counters();
   doubt_answers();
   journal = Journal(db).read_state();
   const Result<std::optional<JournalHeader>> last = Journal(db).find(journal.last);
@@ -124,6 +124,12 @@ void Replica::Impl::save_identity() {
   write_identity(db, identity);
   transaction.commit();
   refresh_state();
+}
+
+// The log tells of those that a copy of this replica has used under its NodeId.
+void Replica::Impl::skip_used_counters() {
+  if (!applier) return;
+  identity.counter = std::max(identity.counter, OutcomeTable(db).last_counter(identity.node));
 }
 
 Result<Applied> Replica::Impl::install(const SnapshotEnd& end) {
@@ -292,22 +298,25 @@ Result<Applied> Replica::install(const SnapshotEnd& end) {
 void Replica::drop_download() { impl_->download.drop(); }
 
 std::uint64_t Replica::reserve_counters() {
-  // Raised first: where the disk fails, some numbers are lost, and none is given twice.
-  impl_->identity.counter += limits::kCounterBlock;
-  impl_->guarded([&] { impl_->save_identity(); });
+  impl_->guarded([&] {
+    impl_->skip_used_counters();
+    // Raised first: where the disk fails, some numbers are lost, and none is given twice.
+    impl_->identity.counter += limits::kCounterBlock;
+    impl_->save_identity();
+  });
   return impl_->identity.counter;
 }
 
 void Replica::renew_identity() {
   const NodeId old = impl_->identity.node;
   impl_->identity.node = NodeId{random_id()};
-  impl_->identity.counter = 0;
   impl_->guarded([&] {
     const SyncedCommits synced(impl_->db);
     Transaction transaction(impl_->db);
     // What waits here was made under the old name, of which nobody knows whose it is.
     Journal(impl_->db).rename(impl_->identity.node);
-    impl_->identity.counter = impl_->journal.last;
+    // Counters go on: the outcomes of the journal are kept by them alone.
+    impl_->identity.counter = std::max(impl_->identity.counter, impl_->journal.last);
     write_identity(impl_->db, impl_->identity);
     transaction.commit();
     impl_->journal = Journal(impl_->db).read_state();

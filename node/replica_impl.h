@@ -86,9 +86,11 @@ struct Replica::Impl {
   [[nodiscard]] std::string offer(const LostHistory& lost);
   void replace_by_copy();
   void save_identity();
+  void skip_used_counters();
   // Offline work (replica_offline.cc).
   [[nodiscard]] Result<OfflineDone> write_offline(const OfflineWrite& write);
-  [[nodiscard]] std::optional<OfflineDone> known_outcome(const TxId& tx);
+  [[nodiscard]] std::optional<OfflineDone> known_outcome(const OfflineWrite& write);
+  [[nodiscard]] bool was_journaled(const TxId& tx);
   [[nodiscard]] Result<Applied> take_over();
   void checkpoint();
   // Runs a step. After one that the disk failed, a rollback of our own has moved data_version,

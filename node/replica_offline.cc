@@ -7,12 +7,21 @@
 
 namespace csa {
 
-std::optional<OfflineDone> Replica::Impl::known_outcome(const TxId& tx) {
+// Of a write that had this TxId before. A copy of this replica may have used it for another one.
+std::optional<OfflineDone> Replica::Impl::known_outcome(const OfflineWrite& write) {
+  const TxId& tx = write.write.tx;
   OfflineDone done;
   done.state = state;
+  const bool was_sent = !write.request_hash.is_zero();
   if (std::optional<Outcome> known = OutcomeTable(db).find(tx)) {
-    if (auto* const ack = std::get_if<Ack>(&known->answer)) {
+    const bool same = known->request_hash == write.request_hash || was_journaled(tx);
+    auto* const ack = std::get_if<Ack>(&known->answer);
+    if (was_sent && same && ack != nullptr) {
       done.answer = std::move(*ack);
+      return done;
+    }
+    if (!was_sent) {
+      done.answer = Nack{tx, NackCode::kMismatch, "another write has this TxId", 0};
       return done;
     }
   }
@@ -24,13 +33,22 @@ std::optional<OfflineDone> Replica::Impl::known_outcome(const TxId& tx) {
   return done;
 }
 
+// The master has decided upon an entry of this TxId that a journal of this replica had.
+bool Replica::Impl::was_journaled(const TxId& tx) {
+  if (tx.node != identity.node) return false;
+  Statement row = db.prepare("SELECT 1 FROM csa_journal_outcome WHERE counter = ?1");
+  row.bind(1, signed_of(tx.counter));
+  return row.step();
+}
+
 Result<OfflineDone> Replica::Impl::write_offline(const OfflineWrite& write) {
   if (!applier) return Error{Errc::kNothing, "this replica is empty; it needs a broker first"};
   if (!identity.damage.empty()) return Error{Errc::kFailed, identity.damage};
-  if (std::optional<OfflineDone> known = known_outcome(write.write.tx)) return std::move(*known);
+  if (std::optional<OfflineDone> known = known_outcome(write)) return std::move(*known);
   // Taken over from a program that ended: it may have run at the broker, and entries that were made
-  // since cannot be put behind it.
-  if (journal.entries > 0 && write.write.tx.counter <= journal.last) {
+  // since cannot be put behind it. Or it has its outcome.
+  const bool behind = journal.entries > 0 && write.write.tx.counter <= journal.last;
+  if (behind || (!write.request_hash.is_zero() && was_journaled(write.write.tx))) {
     return Error{Errc::kFailed,
                  "it may have run, which only the broker can tell: ask for its"
                  " outcome when there is one again"};

@@ -95,6 +95,11 @@ class Writes {
   [[nodiscard]] std::optional<Nack> beyond_limits(const WriteCall& call, std::size_t bytes) const;
   [[nodiscard]] std::vector<Order> orders_of(const TxId& tx) const;
   void forget_tx(Order order, const TxId& tx);
+  // It did not run under its TxId: it gets another one, which the caller is told anew.
+  void take_back_tx(Order order);
+  // A copy of this replica has used it, and may have used the next ones: those that are reserved
+  // from now on are above what the log shows.
+  void take_back_used(Order order);
   void end(Order order, WriteDone done);
   void end_without_outcome(Order order, const std::string& no_broker);
   void end_committed(Order order, bool visible_now);

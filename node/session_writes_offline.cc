@@ -58,6 +58,11 @@ void Writes::on_offline(Result<OfflineDone> result) {
     done.visible = true;
     done.ack = std::move(*ack);
     end(order, std::move(done));
+  } else if (std::get<Nack>(result->answer).code == NackCode::kMismatch) {
+    pending_.at(order).offline = false;
+    deadlines_.emplace(pending_.at(order).call.deadline, order);
+    unsent_.insert(order);
+    take_back_used(order);
   } else {
     reject(order, std::move(std::get<Nack>(result->answer)));
   }

@@ -234,4 +234,34 @@ TEST_CASE("session: outcomes of journaled writes are not confirmed before they a
   CHECK(bench.last<Hello>()->confirmed < bench.replica.journal.first);
 }
 
+TEST_CASE("session: the replica shows that the TxId is used, the write is made under another one") {
+  Bench bench(5);
+  bench.make_live(5);
+  bench.session.on_disconnected("reset", bench.now);
+  bench.session.write({1, Write{{}, "UPDATE part SET qty = 1", {}, {}}, bench.now + seconds{30}},
+                      bench.now);
+  while (true) {
+    const std::optional<StoreJob> job = bench.session.take_job();
+    REQUIRE(job.has_value());
+    if (std::holds_alternative<ReserveCounters>(*job)) {
+      bench.session.on_counters(bench.replica.counter += limits::kCounterBlock, bench.now);
+      continue;
+    }
+    if (!std::holds_alternative<JournalWrite>(*job)) continue;
+    OfflineDone done;
+    done.state = bench.replica;
+    done.answer = Nack{std::get<JournalWrite>(*job).write.write.tx, NackCode::kMismatch,
+                       "another write has this TxId", 0};
+    bench.session.on_journaled(std::move(done), bench.now);
+    bench.collect();
+    break;
+  }
+  CHECK(bench.told<WriteDone>().empty());
+  bench.work_all();
+  REQUIRE(bench.made_offline.size() == 1);
+  REQUIRE(bench.told<WriteDone>().size() == 1);
+  CHECK(bench.told<WriteDone>()[0].status == WriteStatus::kJournaled);
+  CHECK(bench.jobs_of<ReserveCounters>() == 1);
+}
+
 }  // namespace csa
