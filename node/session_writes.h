@@ -123,7 +123,8 @@ class Writes {
   std::set<Order> acked_;
   std::optional<Position> shown_;
   std::uint64_t journal_first_ = 0;
-  std::optional<Order> offline_;  // the one that is out
+  std::optional<Order> offline_;    // the one that is out
+  std::uint64_t journaled_to_ = 0;  // highest counter of node_ that take_offline() has given
   std::vector<WriteDone> done_;
   std::vector<TxGiven> given_;
 };

@@ -1,4 +1,5 @@
 // Calls that are made on the replica because there is no broker.
+#include <algorithm>
 #include <utility>
 
 #include "common/codec.h"
@@ -11,6 +12,10 @@ std::optional<OfflineWrite> Writes::take_offline() {
   for (auto& [order, pending] : pending_) {
     const auto* const write = std::get_if<Write>(&pending.call.request);
     if (write == nullptr || held_.count(order) != 0) continue;
+    // The journal goes by counters, and another caller was faster to release() a higher one.
+    if (pending.sends == 0 && pending.tx.counter != 0 && pending.tx.counter < journaled_to_) {
+      take_back_tx(order);
+    }
     if (!assign_tx(order, pending)) return std::nullopt;
     if (pending.call.tell_tx && !pending.told) {
       tell(order, pending);
@@ -27,6 +32,7 @@ std::optional<OfflineWrite> Writes::take_offline() {
     unsent_.erase(order);
     acked_.erase(order);
     pending.offline = true;
+    journaled_to_ = std::max(journaled_to_, pending.tx.counter);
     offline_ = order;
     return out;
   }

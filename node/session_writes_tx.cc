@@ -36,6 +36,7 @@ void Writes::set_identity(const NodeId& node, std::uint64_t used) {
   }
   node_ = node;
   next_ = used + 1;
+  journaled_to_ = 0;
   reserved_ = used;
   open_.clear();
 }

@@ -234,6 +234,38 @@ TEST_CASE("session: outcomes of journaled writes are not confirmed before they a
   CHECK(bench.last<Hello>()->confirmed < bench.replica.journal.first);
 }
 
+TEST_CASE("session: of two that know their TxIds the later one is faster, both are journaled") {
+  Bench bench(5);
+  bench.make_live(5);
+  bench.session.on_disconnected("reset", bench.now);
+  bench.collect();
+  for (const std::uint64_t call : {1U, 2U}) {
+    bench.session.write(
+        {call, Write{{}, "UPDATE part SET qty = 1", {}, {}}, bench.now + seconds{30}, true},
+        bench.now);
+  }
+  bench.work_all();
+  bench.collect();
+  REQUIRE(bench.told<TxGiven>().size() == 2);
+  const TxId first = bench.told<TxGiven>()[0].tx;
+  bench.session.release(bench.told<TxGiven>()[1].tx, bench.now);
+  bench.work_all();
+  bench.session.release(first, bench.now);
+  bench.work_all();
+  bench.collect();
+  REQUIRE(bench.told<TxGiven>().size() == 3);
+  CHECK(bench.told<TxGiven>()[2].call == 1);
+  bench.session.release(bench.told<TxGiven>()[2].tx, bench.now);
+  bench.work_all();
+  REQUIRE(bench.made_offline.size() == 2);
+  CHECK(bench.made_offline[0].write.tx.counter < bench.made_offline[1].write.tx.counter);
+  bench.collect();
+  REQUIRE(bench.told<WriteDone>().size() == 2);
+  CHECK(bench.told<WriteDone>()[1].call == 1);
+  CHECK(bench.told<WriteDone>()[1].status == WriteStatus::kJournaled);
+  CHECK(bench.told<WriteDone>()[1].tx != first);
+}
+
 TEST_CASE("session: the replica shows that the TxId is used, the write is made under another one") {
   Bench bench(5);
   bench.make_live(5);
