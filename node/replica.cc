@@ -118,6 +118,15 @@ void Replica::Impl::mark_damaged(const std::string& why) {
   save_identity();
 }
 
+// The file may no longer be relied on to keep a mark; the full copy writes every page anew.
+Error Replica::Impl::doubt(const std::string& what, const SqliteError& error) {
+  if (identity.damage.empty()) {
+    identity.damage = what + " (" + error.what() + "); it needs a full copy";
+    log.error("replica: " + identity.damage);
+  }
+  return {Errc::kDamaged, identity.damage};
+}
+
 void Replica::Impl::save_identity() {
   const SyncedCommits synced(db);
   Transaction transaction(db);
@@ -136,8 +145,8 @@ Result<Applied> Replica::Impl::install(const SnapshotEnd& end) {
   CSA_TRY(download.finish(end));
   CSA_CHECK(journal.waiting == 0);  // what was made here would be lost
   writer.reset();
-  const Result<Meta> meta = prepare_copy(
-      download.path(), {end.position, state.db, identity, Journal(db).read_outcomes()});
+  const Result<Meta> meta =
+      prepare_copy(download.path(), {end.position, state.db, identity, outcomes_to_keep()});
   if (!meta) {
     log.warn("replica: " + meta.error().what);
     download.drop();
@@ -174,6 +183,17 @@ Result<Applied> Replica::Impl::install(const SnapshotEnd& end) {
   done.tables = shared_tables(db);
   done.schema_changed = schema_changed;
   return done;
+}
+
+std::vector<JournalOutcome> Replica::Impl::outcomes_to_keep() const {
+  try {
+    return Journal(db).read_outcomes();
+  } catch (const SqliteError& error) {
+    if (!is_damage(error)) throw;
+    log.warn("replica: what became of earlier offline changes cannot be read: " +
+             std::string(error.what()));
+    return {};
+  }
 }
 
 // What the master has lost goes into the journal of the copy. What became of that, for people.
@@ -262,11 +282,7 @@ Result<Applied> Replica::apply(const std::vector<LogPiece>& pieces) {
   try {
     return impl_->guarded([&] { return impl_->apply(pieces); });
   } catch (const SqliteError& error) {
-    if (error.primary_code() != SQLITE_CORRUPT && error.primary_code() != SQLITE_NOTADB) throw;
-    // The file can no longer be relied on to keep a mark; the full copy writes every page anew.
-    impl_->identity.damage =
-        "the replica's file is damaged (" + std::string(error.what()) + "); it needs a full copy";
-    impl_->log.error("replica: " + impl_->identity.damage);
+    if (!is_damage(error)) throw;
     return Error{Errc::kDamaged, impl_->identity.damage};
   }
 }

@@ -123,7 +123,16 @@ Result<OfflineDone> Replica::write_offline(const OfflineWrite& write) {
 
 Result<std::vector<Replay>> Replica::read_journal(std::uint64_t after, std::uint64_t offset,
                                                   std::size_t max_bytes) {
-  return impl_->guarded([&] { return Journal(impl_->db).read(after, offset, max_bytes); });
+  try {
+    return impl_->guarded([&] { return Journal(impl_->db).read(after, offset, max_bytes); });
+  } catch (const SqliteError& error) {
+    if (!is_damage(error)) throw;
+    return Error{Errc::kDamaged,
+                 "this replica's journal is damaged (" + std::string(error.what()) +
+                     "). Nothing of it is thrown away: csa-node journal shows what can be read. To"
+                     " go on, move the file away, which fetches a new copy, and type in from it"
+                     " what is missing"};
+  }
 }
 
 void Replica::mark_answered(const std::vector<Replayed>& answers) {
@@ -154,17 +163,28 @@ void Replica::unmark_journal() {
 }
 
 Status Replica::spool(const std::vector<LogPiece>& pieces) {
-  return impl_->guarded([&]() -> Status {
-    if (!impl_->applier) return Error{Errc::kDamaged, "this replica is empty"};
-    Transaction transaction(impl_->db);
-    const Status done = impl_->applier->spool(pieces);
-    if (done) transaction.commit();
-    return done;
-  });
+  try {
+    return impl_->guarded([&]() -> Status {
+      if (!impl_->applier) return Error{Errc::kDamaged, "this replica is empty"};
+      Transaction transaction(impl_->db);
+      const Status done = impl_->applier->spool(pieces);
+      if (done) transaction.commit();
+      return done;
+    });
+  } catch (const SqliteError& error) {
+    if (!is_damage(error)) throw;
+    return Error{Errc::kDamaged, impl_->identity.damage};
+  }
 }
 
 Result<Applied> Replica::take_over() {
-  return impl_->guarded([&] { return impl_->take_over(); });
+  try {
+    return impl_->guarded([&] { return impl_->take_over(); });
+  } catch (const SqliteError& error) {
+    // Or the journal speaks of what is not there. Its entries are all at the master.
+    if (!is_damage(error) && error.primary_code() != SQLITE_ERROR) throw;
+    return impl_->doubt("the replica's offline changes cannot be undone", error);
+  }
 }
 
 }  // namespace csa

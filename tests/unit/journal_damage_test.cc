@@ -179,4 +179,33 @@ TEST_CASE("damaged replica: flipped bits and cuts anywhere in the file, told or 
   CHECK(whole < 200);
 }
 
+TEST_CASE("journal: pages of the application are damaged, the master has all: a full copy mends") {
+  Damaged d;
+  d.begin();
+  {
+    const Database db(d.path, Database::Mode::kReadOnly);
+    const std::int64_t page =
+        db.query_int("SELECT rootpage FROM sqlite_schema WHERE name = 't'").value();
+    std::fstream file(d.path, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp((page - 1) * 4096);
+    file.write(std::string(4096, '\0').data(), 4096);
+  }
+  const auto replica = open_replica(d.path);
+  const std::vector<Replay> parts = replica->read_journal(0, 0, limits::kMiB).value();
+  REQUIRE(parts.size() == kEntries);
+  std::vector<Replayed> answers;
+  for (const Replay& part : parts) {
+    answers.push_back({part.header.tx, ReplayResult::kApplied, 0, Seq{0}, {}, {}});
+  }
+  replica->mark_answered(answers);
+  const Result<Applied> taken = replica->take_over();
+  REQUIRE_FALSE(taken.has_value());
+  CHECK(taken.error().code == Errc::kDamaged);
+  const Result<Applied> copied = take_copy(*replica, d.master.copy());
+  REQUIRE(copied.has_value());
+  CHECK_FALSE(copied->kept_as.empty());
+  CHECK(content_of(d.path) == content_of(d.master.db()));
+  CHECK(replica->state().journal.entries == 0);
+}
+
 }  // namespace csa

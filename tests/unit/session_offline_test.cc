@@ -296,4 +296,21 @@ TEST_CASE("session: the replica shows that the TxId is used, the write is made u
   CHECK(bench.jobs_of<ReserveCounters>() == 1);
 }
 
+TEST_CASE("session: the outcome cannot be marked in a damaged journal, a person decides") {
+  Bench bench(5);
+  go_offline(bench, 1);
+  come_back(bench, 5);
+  const Replay sent = bench.all<Replay>().at(0);
+  bench.session.on_message(
+      Replayed{sent.header.tx, ReplayResult::kApplied, sent.header.size, Seq{6}, {}, {}},
+      bench.now);
+  const std::optional<StoreJob> job = bench.session.take_job();
+  REQUIRE(job.has_value());
+  REQUIRE(std::holds_alternative<MarkAnswered>(*job));
+  bench.session.on_store_failed(Error{Errc::kDamaged, "its page is damaged"}, bench.now);
+  bench.collect();
+  CHECK(bench.state() == NodeState::kRefused);
+  CHECK(has(bench.why(), "its page is damaged"));
+}
+
 }  // namespace csa
