@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "common/call_runner.h"
 #include "common/journal.h"
 #include "common/log_applier.h"
 #include "node/download.h"
@@ -96,6 +97,10 @@ struct Replica::Impl {
   void skip_used_counters();
   // Offline work (replica_offline.cc).
   [[nodiscard]] Result<OfflineDone> write_offline(const OfflineWrite& write);
+  [[nodiscard]] Result<OfflineDone> write_and_journal(const OfflineWrite& write);
+  [[nodiscard]] Result<OfflineDone> after_failure(const OfflineWrite& write,
+                                                  const SqliteError& error);
+  [[nodiscard]] Result<OfflineDone> not_made(const OfflineWrite& write, Rejection why) const;
   [[nodiscard]] std::optional<OfflineDone> known_outcome(const OfflineWrite& write);
   [[nodiscard]] bool was_journaled(const TxId& tx);
   [[nodiscard]] Result<Applied> take_over();

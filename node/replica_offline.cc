@@ -1,8 +1,10 @@
 // Writing without a broker, and the step from the journal back to the master's log.
+#include <system_error>
 #include <utility>
 
 #include "common/check.h"
 #include "common/limits.h"
+#include "common/schema.h"
 #include "node/replica_impl.h"
 
 namespace csa {
@@ -43,7 +45,7 @@ bool Replica::Impl::was_journaled(const TxId& tx) {
 
 Result<OfflineDone> Replica::Impl::write_offline(const OfflineWrite& write) {
   if (!applier) return Error{Errc::kNothing, "this replica is empty; it needs a broker first"};
-  if (!identity.damage.empty()) return Error{Errc::kFailed, identity.damage};
+  if (!identity.damage.empty()) return not_made(write, {NackCode::kLimit, identity.damage});
   if (std::optional<OfflineDone> known = known_outcome(write)) return std::move(*known);
   // Taken over from a program that ended: it may have run at the broker, and entries that were made
   // since cannot be put behind it. Or it has its outcome.
@@ -53,28 +55,28 @@ Result<OfflineDone> Replica::Impl::write_offline(const OfflineWrite& write) {
                  "it may have run, which only the broker can tell: ask for its"
                  " outcome when there is one again"};
   }
+  try {
+    return write_and_journal(write);
+  } catch (const SqliteError& error) {
+    return after_failure(write, error);
+  } catch (const std::system_error& error) {
+    return not_made(write, rejection_of(error, 0, Place::kThisComputer));
+  }
+}
+
+Result<OfflineDone> Replica::Impl::write_and_journal(const OfflineWrite& write) {
   if (!writer) {
     writer = std::make_unique<OfflineWriter>(name.path, [this](int pages) { wal_pages = pages; });
   }
   OfflineDone done;
-  OfflineWriter::Outcome outcome;
-  try {
-    outcome = writer->write(
-        write, applier->meta(), journal, [this] { return read_data_version() == data_version; },
-        done.tables);
-  } catch (const SqliteError&) {
-    // Whether the commit is there only a fresh look can tell.
-    writer.reset();
-    note_data_version();
-    journal = Journal(db).read_state();
-    refresh_state();
-    throw;
-  }
+  OfflineWriter::Outcome outcome = writer->write(
+      write, applier->meta(), journal, [this] { return read_data_version() == data_version; },
+      done.tables);
   if (std::holds_alternative<OfflineWriter::Unsound>(outcome)) {
     const std::string why = "another program has written to the replica " + name.path +
                             "; it needs a full copy, and what is in it now is kept aside";
     mark_damaged(why);
-    return Error{Errc::kFailed, why};
+    return not_made(write, {NackCode::kLimit, why});
   }
   note_data_version();
   refresh_state();
@@ -85,6 +87,42 @@ Result<OfflineDone> Replica::Impl::write_offline(const OfflineWrite& write) {
     done.answer = std::get<Nack>(std::move(outcome));
   }
   if (wal_pages >= kCheckpointPagesMax) checkpoint();
+  return done;
+}
+
+// Whether the commit is there only a fresh look can tell.
+Result<OfflineDone> Replica::Impl::after_failure(const OfflineWrite& write,
+                                                 const SqliteError& error) {
+  writer.reset();
+  note_data_version();
+  if (is_damage(error)) {
+    return not_made(write, {NackCode::kLimit, doubt("the replica's file is damaged", error).what});
+  }
+  journal = Journal(db).read_state();
+  refresh_state();
+  if (journal.last == write.write.tx.counter) {
+    if (std::optional<OfflineDone> made = known_outcome(write)) {
+      made->tables = shared_tables(db);
+      return std::move(*made);
+    }
+  }
+  // Written and not synced: what the computer finds when it starts again is open.
+  if (error.code() == SQLITE_IOERR_FSYNC || error.code() == SQLITE_IOERR_DIR_FSYNC) throw error;
+  try {
+    return not_made(write, rejection_of(error, 0, Place::kThisComputer));
+  } catch (const SqliteError&) {
+    return not_made(
+        write, {NackCode::kLimit, "this computer's disk has failed (" + std::string(error.what()) +
+                                      "), so the write was not made"});
+  }
+}
+
+// Of a WRITE that was sent before, only the broker can tell.
+Result<OfflineDone> Replica::Impl::not_made(const OfflineWrite& write, Rejection why) const {
+  if (!write.request_hash.is_zero()) return Error{Errc::kFailed, std::move(why.message)};
+  OfflineDone done;
+  done.state = state;
+  done.answer = Nack{write.write.tx, why.code, std::move(why.message), why.statement};
   return done;
 }
 

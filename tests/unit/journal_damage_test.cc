@@ -193,6 +193,12 @@ TEST_CASE("journal: pages of the application are damaged, the master has all: a 
   const auto replica = open_replica(d.path);
   const std::vector<Replay> parts = replica->read_journal(0, 0, limits::kMiB).value();
   REQUIRE(parts.size() == kEntries);
+  OfflineWrite write;
+  write.write.tx = {replica->state().node, kEntries + 1};
+  write.write.sql = "INSERT INTO t (v) VALUES ('more')";
+  const OfflineDone done = replica->write_offline(write).value();
+  REQUIRE(std::holds_alternative<Nack>(done.answer));
+  CHECK(std::get<Nack>(done.answer).message.find("damaged") != std::string::npos);
   std::vector<Replayed> answers;
   for (const Replay& part : parts) {
     answers.push_back({part.header.tx, ReplayResult::kApplied, 0, Seq{0}, {}, {}});
