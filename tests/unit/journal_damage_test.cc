@@ -214,4 +214,50 @@ TEST_CASE("journal: pages of the application are damaged, the master has all: a 
   CHECK(replica->state().journal.entries == 0);
 }
 
+TEST_CASE("journal: an entry that nobody can undo is damage, whatever it holds") {
+  for (const bool schema : {true, false}) {
+    CAPTURE(schema);
+    Damaged d;
+    d.begin();
+    const auto replica = open_replica(d.path);
+    {
+      ChangeEncoder encoder;
+      Bytes bytes;
+      if (schema) {
+        encoder.append(SchemaStatement{"DROP TABLE t"}, bytes);
+      } else {
+        ChangeTable table;
+        table.name = "sqlite_master";
+        table.column_count = 1;
+        table.column_names = {"type"};
+        RowChange row;
+        row.key = {std::int64_t{77}};
+        row.new_values = {Text{"table"}};
+        row.table = encoder.table(table, bytes);
+        encoder.append(row, bytes);
+      }
+      Spill body(d.folder.path() + "/.", limits::kMiB);
+      body.append(bytes);
+      JournalHeader header;
+      header.tx = {replica->state().node, kEntries + 1};
+      header.base = *replica->state().position;
+      header.size = body.size();
+      const Database db(d.path, Database::Mode::kReadWrite);
+      JournalState state = replica->state().journal;
+      Journal(db).append(header, body, state);
+    }
+    const auto opened = open_replica(d.path);
+    std::vector<Replayed> answers;
+    for (std::uint64_t counter = 1; counter <= kEntries + 1; ++counter) {
+      answers.push_back(
+          {{opened->state().node, counter}, ReplayResult::kParked, 0, Seq{0}, {}, {}});
+    }
+    opened->mark_answered(answers);
+    const Result<Applied> taken = opened->take_over();
+    REQUIRE_FALSE(taken.has_value());
+    CHECK(taken.error().code == Errc::kDamaged);
+    CHECK(take_copy(*opened, d.master.copy()).has_value());
+  }
+}
+
 }  // namespace csa
