@@ -296,6 +296,23 @@ TEST_CASE("session: the replica shows that the TxId is used, the write is made u
   CHECK(bench.jobs_of<ReserveCounters>() == 1);
 }
 
+TEST_CASE("session: an outcome at a Seq that cannot be is not marked, the entry goes again") {
+  Bench bench(5);
+  go_offline(bench, 1);
+  come_back(bench, 7);
+  bench.answer_log(7);
+  answer_replays(bench, std::uint64_t{1} << 60U);
+  CHECK(bench.replica.journal.waiting == 1);
+  CHECK(bench.told<OutcomeTold>().empty());
+  CHECK(has(bench.why(), "tried again"));
+  bench.advance_connected(seconds{10}, 7);
+  bench.work_all();
+  bench.advance_connected(seconds{1}, 7);
+  REQUIRE_FALSE(bench.all<Replay>().empty());
+  answer_replays(bench, 7);
+  CHECK(bench.jobs_of<TakeOver>() == 1);
+}
+
 TEST_CASE("session: the outcome cannot be marked in a damaged journal, a person decides") {
   Bench bench(5);
   go_offline(bench, 1);
