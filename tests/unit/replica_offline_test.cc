@@ -164,11 +164,14 @@ TEST_CASE("replica offline: what the schema refuses changes nothing and leaves n
   CHECK(differs(o.path, o.master.path()).empty());
 }
 
-TEST_CASE("replica offline: a call that changes nothing leaves no entry") {
+TEST_CASE("replica offline: a call that changes nothing leaves no entry, and an outcome") {
   Offline o;
   CHECK(o.journaled("UPDATE part SET qty = 5 WHERE id = 1").changes == 1);
   CHECK(o.journaled("UPDATE part SET qty = 5 WHERE id = 100").changes == 0);
   CHECK(o.replica->state().journal.entries == 0);
+  CHECK(Database(o.path, Database::Mode::kReadOnly)
+            .query_text("SELECT counter || result FROM csa_journal_outcome WHERE counter = 2") ==
+        "2applied");
 }
 
 TEST_CASE("replica offline: the same TxId again runs once") {
