@@ -24,6 +24,7 @@ constexpr std::array<milliseconds, 5> kProbeTimes{
     milliseconds{0}, milliseconds{250}, milliseconds{1000}, milliseconds{2000}, milliseconds{5000}};
 constexpr seconds kProbeEach{10};
 constexpr int kDoublingsMax = 16;
+constexpr milliseconds kNamedRetryMax{1500};
 
 std::optional<std::uint32_t> parse_ipv4(std::string_view text) {
   std::uint32_t address = 0;
@@ -141,9 +142,10 @@ void Discovery::on_failed(const Endpoint& endpoint, TimePoint now) {
   Failures& failures = failed_[endpoint];
   failures.times = std::min(failures.times + 1, kDoublingsMax);
   // Full jitter: a restarted broker must not meet everybody in the same moment.
-  const std::int64_t most =
-      std::min<std::int64_t>(limits::kRetryMax.count(),
-                             limits::kRetryMin.count() << static_cast<unsigned>(failures.times));
+  // No beacon tells when a named one is back.
+  const milliseconds longest = fixed_.empty() ? limits::kRetryMax : kNamedRetryMax;
+  const std::int64_t most = std::min<std::int64_t>(
+      longest.count(), limits::kRetryMin.count() << static_cast<unsigned>(failures.times));
   std::uniform_int_distribution<std::int64_t> delay(limits::kRetryMin.count(), most);
   failures.not_before = now + milliseconds{delay(random_)};
 }

@@ -5,13 +5,17 @@
 namespace csa {
 namespace {
 
-// Every change that is complete in the reader, in order.
+// Every change that is complete in the reader, in order. Nobody can tell a schema statement's
+// inverse.
 Result<std::vector<Change>> drain(ChangeReader& reader) {
   std::vector<Change> changes;
   while (true) {
     Result<std::optional<Change>> change = reader.next();
     if (!change) return change.error();
     if (!*change) return changes;
+    if (std::holds_alternative<SchemaStatement>(**change)) {
+      return Error{Errc::kMalformed, "it holds a statement of the schema"};
+    }
     changes.push_back(std::move(**change));
   }
 }

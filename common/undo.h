@@ -22,8 +22,8 @@ struct StoredChanges {
   std::function<Error(const std::string& why)> unreadable;
 };
 
-// Until `take` fails. Memory is bounded by the largest part and the largest row. REQUIRES: no
-// schema statement among the changes.
+// Until `take` fails. Memory is bounded by the largest part and the largest row. A
+// statement of the schema among the changes is unreadable.
 [[nodiscard]] Status undo_changes(const StoredChanges& changes, const TakeChange& take);
 
 }  // namespace csa

@@ -241,6 +241,7 @@ Result<LostOffer> offer_lost(const LostHistory& lost, const std::string& copy) {
   if (!own) return own.error();
   CSA_CHECK(own->has_value());
   Identity identity = std::move(**own);
+  identity.counter = std::max(identity.counter, OutcomeTable(to).last_counter(identity.node));
   Salvage salvage(kept, *meta);
   const Transaction never_committed(kept);
   CSA_TRY(salvage.go_back(lost.common, offer));

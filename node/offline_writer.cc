@@ -49,6 +49,21 @@ void add_tables(const Spill& body, std::vector<std::string>& tables) {
   tables.assign(names.begin(), names.end());
 }
 
+// A write that changes nothing has nothing to hand over: this is what became of it.
+void note_unchanged(const Database& db, const OfflineWrite& write, Seq seq) {
+  Statement outcome = db.prepare(
+      "INSERT OR REPLACE INTO csa_journal_outcome VALUES (?1, ?2, ?3, ?4, 'it changed nothing',"
+      " '[]')");
+  outcome.bind(1, signed_of(write.write.tx.counter)).bind(2, write.edited.ms);
+  outcome.bind(3, to_string(ReplayResult::kApplied)).bind(4, signed_of(seq.value));
+  outcome.run();
+  Statement oldest = db.prepare(
+      "DELETE FROM csa_journal_outcome WHERE counter <= (SELECT counter FROM csa_journal_outcome"
+      " ORDER BY counter DESC LIMIT 1 OFFSET ?1)");
+  oldest.bind(1, static_cast<std::int64_t>(Journal::kOutcomesKept));
+  oldest.run();
+}
+
 // ROLLBACK unless committed, and capture forgets.
 class OpenWrite {
  public:
@@ -130,6 +145,8 @@ OfflineWriter::Outcome OfflineWriter::write(const OfflineWrite& write, const Met
     header.size = body->size();
     journal_->append(header, *body, next);
     add_tables(*body, tables);
+  } else {
+    note_unchanged(db_, write, base.position.seq);
   }
   open.commit();
   state = next;

@@ -11,7 +11,6 @@
 #include "node/replica_impl.h"
 
 namespace csa {
-namespace {}  // namespace
 
 void Replica::Impl::start(ReplicaFile file) {
   writer.reset();
@@ -28,6 +27,7 @@ void Replica::Impl::start(ReplicaFile file) {
   data_version = read_data_version();
   trim_to = Seq{};
   if (file.meta) applier = std::make_unique<LogApplier>(db, *file.meta);
+  skip_used_counters();
   doubt_answers();
   journal = Journal(db).read_state();
   const Result<std::optional<JournalHeader>> last = Journal(db).find(journal.last);
@@ -118,6 +118,15 @@ void Replica::Impl::mark_damaged(const std::string& why) {
   save_identity();
 }
 
+// The file may no longer be relied on to keep a mark; the full copy writes every page anew.
+Error Replica::Impl::doubt(const std::string& what, const SqliteError& error) {
+  if (identity.damage.empty()) {
+    identity.damage = what + " (" + error.what() + "); it needs a full copy";
+    log.error("replica: " + identity.damage);
+  }
+  return {Errc::kDamaged, identity.damage};
+}
+
 void Replica::Impl::save_identity() {
   const SyncedCommits synced(db);
   Transaction transaction(db);
@@ -126,12 +135,18 @@ void Replica::Impl::save_identity() {
   refresh_state();
 }
 
+// The log tells of those that a copy of this replica has used under its NodeId.
+void Replica::Impl::skip_used_counters() {
+  if (!applier) return;
+  identity.counter = std::max(identity.counter, OutcomeTable(db).last_counter(identity.node));
+}
+
 Result<Applied> Replica::Impl::install(const SnapshotEnd& end) {
   CSA_TRY(download.finish(end));
   CSA_CHECK(journal.waiting == 0);  // what was made here would be lost
   writer.reset();
-  const Result<Meta> meta = prepare_copy(
-      download.path(), {end.position, state.db, identity, Journal(db).read_outcomes()});
+  const Result<Meta> meta =
+      prepare_copy(download.path(), {end.position, state.db, identity, outcomes_to_keep()});
   if (!meta) {
     log.warn("replica: " + meta.error().what);
     download.drop();
@@ -168,6 +183,17 @@ Result<Applied> Replica::Impl::install(const SnapshotEnd& end) {
   done.tables = shared_tables(db);
   done.schema_changed = schema_changed;
   return done;
+}
+
+std::vector<JournalOutcome> Replica::Impl::outcomes_to_keep() const {
+  try {
+    return Journal(db).read_outcomes();
+  } catch (const SqliteError& error) {
+    if (!is_damage(error)) throw;
+    log.warn("replica: what became of earlier offline changes cannot be read: " +
+             std::string(error.what()));
+    return {};
+  }
 }
 
 // What the master has lost goes into the journal of the copy. What became of that, for people.
@@ -256,11 +282,7 @@ Result<Applied> Replica::apply(const std::vector<LogPiece>& pieces) {
   try {
     return impl_->guarded([&] { return impl_->apply(pieces); });
   } catch (const SqliteError& error) {
-    if (error.primary_code() != SQLITE_CORRUPT && error.primary_code() != SQLITE_NOTADB) throw;
-    // The file can no longer be relied on to keep a mark; the full copy writes every page anew.
-    impl_->identity.damage =
-        "the replica's file is damaged (" + std::string(error.what()) + "); it needs a full copy";
-    impl_->log.error("replica: " + impl_->identity.damage);
+    if (!is_damage(error)) throw;
     return Error{Errc::kDamaged, impl_->identity.damage};
   }
 }
@@ -292,22 +314,25 @@ Result<Applied> Replica::install(const SnapshotEnd& end) {
 void Replica::drop_download() { impl_->download.drop(); }
 
 std::uint64_t Replica::reserve_counters() {
-  // Raised first: where the disk fails, some numbers are lost, and none is given twice.
-  impl_->identity.counter += limits::kCounterBlock;
-  impl_->guarded([&] { impl_->save_identity(); });
+  impl_->guarded([&] {
+    impl_->skip_used_counters();
+    // Raised first: where the disk fails, some numbers are lost, and none is given twice.
+    impl_->identity.counter += limits::kCounterBlock;
+    impl_->save_identity();
+  });
   return impl_->identity.counter;
 }
 
 void Replica::renew_identity() {
   const NodeId old = impl_->identity.node;
   impl_->identity.node = NodeId{random_id()};
-  impl_->identity.counter = 0;
   impl_->guarded([&] {
     const SyncedCommits synced(impl_->db);
     Transaction transaction(impl_->db);
     // What waits here was made under the old name, of which nobody knows whose it is.
     Journal(impl_->db).rename(impl_->identity.node);
-    impl_->identity.counter = impl_->journal.last;
+    // Counters go on: the outcomes of the journal are kept by them alone.
+    impl_->identity.counter = std::max(impl_->identity.counter, impl_->journal.last);
     write_identity(impl_->db, impl_->identity);
     transaction.commit();
     impl_->journal = Journal(impl_->db).read_state();

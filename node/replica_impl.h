@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "common/call_runner.h"
 #include "common/journal.h"
 #include "common/log_applier.h"
 #include "node/download.h"
@@ -56,6 +57,11 @@ class ApplyEnd {
   bool committed_ = false;
 };
 
+// Pages of the file are not what was written.
+inline bool is_damage(const SqliteError& error) {
+  return error.primary_code() == SQLITE_CORRUPT || error.primary_code() == SQLITE_NOTADB;
+}
+
 struct Replica::Impl {
   Impl(ReplicaName replica_name, const Log& logger)
       : name(std::move(replica_name)), log(logger), download(name.path) {}
@@ -82,25 +88,35 @@ struct Replica::Impl {
   [[nodiscard]] Result<LogApplier::Outcome> apply_in_transaction(
       const std::vector<LogPiece>& pieces, bool& outside_writer);
   void mark_damaged(const std::string& why);
+  Error doubt(const std::string& what, const SqliteError& error);
   [[nodiscard]] Result<Applied> install(const SnapshotEnd& end);
+  [[nodiscard]] std::vector<JournalOutcome> outcomes_to_keep() const;
   [[nodiscard]] std::string offer(const LostHistory& lost);
   void replace_by_copy();
   void save_identity();
+  void skip_used_counters();
   // Offline work (replica_offline.cc).
   [[nodiscard]] Result<OfflineDone> write_offline(const OfflineWrite& write);
-  [[nodiscard]] std::optional<OfflineDone> known_outcome(const TxId& tx);
+  [[nodiscard]] Result<OfflineDone> write_and_journal(const OfflineWrite& write);
+  [[nodiscard]] Result<OfflineDone> after_failure(const OfflineWrite& write,
+                                                  const SqliteError& error);
+  [[nodiscard]] Result<OfflineDone> not_made(const OfflineWrite& write, Rejection why) const;
+  [[nodiscard]] std::optional<OfflineDone> known_outcome(const OfflineWrite& write);
+  [[nodiscard]] bool was_journaled(const TxId& tx);
   [[nodiscard]] Result<Applied> take_over();
   void checkpoint();
   // Runs a step. After one that the disk failed, a rollback of our own has moved data_version,
-  // which must not look like an outside writer.
+  // which must not look like an outside writer. Damage of the file is noted.
   template <class Step>
   auto guarded(Step step) {
     ensure_open();
-    const bool undisturbed = read_data_version() == data_version;
+    bool undisturbed = false;
     try {
+      undisturbed = read_data_version() == data_version;
       return step();
-    } catch (const SqliteError&) {
+    } catch (const SqliteError& error) {
       if (undisturbed) note_data_version();
+      if (is_damage(error)) (void)doubt("the replica's file is damaged", error);
       throw;
     }
   }

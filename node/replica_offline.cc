@@ -1,18 +1,29 @@
 // Writing without a broker, and the step from the journal back to the master's log.
+#include <system_error>
 #include <utility>
 
 #include "common/check.h"
 #include "common/limits.h"
+#include "common/schema.h"
 #include "node/replica_impl.h"
 
 namespace csa {
 
-std::optional<OfflineDone> Replica::Impl::known_outcome(const TxId& tx) {
+// Of a write that had this TxId before. A copy of this replica may have used it for another one.
+std::optional<OfflineDone> Replica::Impl::known_outcome(const OfflineWrite& write) {
+  const TxId& tx = write.write.tx;
   OfflineDone done;
   done.state = state;
+  const bool was_sent = !write.request_hash.is_zero();
   if (std::optional<Outcome> known = OutcomeTable(db).find(tx)) {
-    if (auto* const ack = std::get_if<Ack>(&known->answer)) {
+    const bool same = known->request_hash == write.request_hash || was_journaled(tx);
+    auto* const ack = std::get_if<Ack>(&known->answer);
+    if (was_sent && same && ack != nullptr) {
       done.answer = std::move(*ack);
+      return done;
+    }
+    if (!was_sent) {
+      done.answer = Nack{tx, NackCode::kMismatch, "another write has this TxId", 0};
       return done;
     }
   }
@@ -24,39 +35,48 @@ std::optional<OfflineDone> Replica::Impl::known_outcome(const TxId& tx) {
   return done;
 }
 
+// The master has decided upon an entry of this TxId that a journal of this replica had.
+bool Replica::Impl::was_journaled(const TxId& tx) {
+  if (tx.node != identity.node) return false;
+  Statement row = db.prepare("SELECT 1 FROM csa_journal_outcome WHERE counter = ?1");
+  row.bind(1, signed_of(tx.counter));
+  return row.step();
+}
+
 Result<OfflineDone> Replica::Impl::write_offline(const OfflineWrite& write) {
   if (!applier) return Error{Errc::kNothing, "this replica is empty; it needs a broker first"};
-  if (!identity.damage.empty()) return Error{Errc::kFailed, identity.damage};
-  if (std::optional<OfflineDone> known = known_outcome(write.write.tx)) return std::move(*known);
+  if (!identity.damage.empty()) return not_made(write, {NackCode::kLimit, identity.damage});
+  if (std::optional<OfflineDone> known = known_outcome(write)) return std::move(*known);
   // Taken over from a program that ended: it may have run at the broker, and entries that were made
-  // since cannot be put behind it.
-  if (journal.entries > 0 && write.write.tx.counter <= journal.last) {
+  // since cannot be put behind it. Or it has its outcome.
+  const bool behind = journal.entries > 0 && write.write.tx.counter <= journal.last;
+  if (behind || (!write.request_hash.is_zero() && was_journaled(write.write.tx))) {
     return Error{Errc::kFailed,
                  "it may have run, which only the broker can tell: ask for its"
                  " outcome when there is one again"};
   }
+  try {
+    return write_and_journal(write);
+  } catch (const SqliteError& error) {
+    return after_failure(write, error);
+  } catch (const std::system_error& error) {
+    return not_made(write, rejection_of(error, 0, Place::kThisComputer));
+  }
+}
+
+Result<OfflineDone> Replica::Impl::write_and_journal(const OfflineWrite& write) {
   if (!writer) {
     writer = std::make_unique<OfflineWriter>(name.path, [this](int pages) { wal_pages = pages; });
   }
   OfflineDone done;
-  OfflineWriter::Outcome outcome;
-  try {
-    outcome = writer->write(
-        write, applier->meta(), journal, [this] { return read_data_version() == data_version; },
-        done.tables);
-  } catch (const SqliteError&) {
-    // Whether the commit is there only a fresh look can tell.
-    writer.reset();
-    note_data_version();
-    journal = Journal(db).read_state();
-    refresh_state();
-    throw;
-  }
+  OfflineWriter::Outcome outcome = writer->write(
+      write, applier->meta(), journal, [this] { return read_data_version() == data_version; },
+      done.tables);
   if (std::holds_alternative<OfflineWriter::Unsound>(outcome)) {
     const std::string why = "another program has written to the replica " + name.path +
                             "; it needs a full copy, and what is in it now is kept aside";
     mark_damaged(why);
-    return Error{Errc::kFailed, why};
+    return not_made(write, {NackCode::kLimit, why});
   }
   note_data_version();
   refresh_state();
@@ -67,6 +87,42 @@ Result<OfflineDone> Replica::Impl::write_offline(const OfflineWrite& write) {
     done.answer = std::get<Nack>(std::move(outcome));
   }
   if (wal_pages >= kCheckpointPagesMax) checkpoint();
+  return done;
+}
+
+// Whether the commit is there only a fresh look can tell.
+Result<OfflineDone> Replica::Impl::after_failure(const OfflineWrite& write,
+                                                 const SqliteError& error) {
+  writer.reset();
+  note_data_version();
+  if (is_damage(error)) {
+    return not_made(write, {NackCode::kLimit, doubt("the replica's file is damaged", error).what});
+  }
+  journal = Journal(db).read_state();
+  refresh_state();
+  if (journal.last == write.write.tx.counter) {
+    if (std::optional<OfflineDone> made = known_outcome(write)) {
+      made->tables = shared_tables(db);
+      return std::move(*made);
+    }
+  }
+  // Written and not synced: what the computer finds when it starts again is open.
+  if (error.code() == SQLITE_IOERR_FSYNC || error.code() == SQLITE_IOERR_DIR_FSYNC) throw error;
+  try {
+    return not_made(write, rejection_of(error, 0, Place::kThisComputer));
+  } catch (const SqliteError&) {
+    return not_made(
+        write, {NackCode::kLimit, "this computer's disk has failed (" + std::string(error.what()) +
+                                      "), so the write was not made"});
+  }
+}
+
+// Of a WRITE that was sent before, only the broker can tell.
+Result<OfflineDone> Replica::Impl::not_made(const OfflineWrite& write, Rejection why) const {
+  if (!write.request_hash.is_zero()) return Error{Errc::kFailed, std::move(why.message)};
+  OfflineDone done;
+  done.state = state;
+  done.answer = Nack{write.write.tx, why.code, std::move(why.message), why.statement};
   return done;
 }
 
@@ -105,7 +161,16 @@ Result<OfflineDone> Replica::write_offline(const OfflineWrite& write) {
 
 Result<std::vector<Replay>> Replica::read_journal(std::uint64_t after, std::uint64_t offset,
                                                   std::size_t max_bytes) {
-  return impl_->guarded([&] { return Journal(impl_->db).read(after, offset, max_bytes); });
+  try {
+    return impl_->guarded([&] { return Journal(impl_->db).read(after, offset, max_bytes); });
+  } catch (const SqliteError& error) {
+    if (!is_damage(error)) throw;
+    return Error{Errc::kDamaged,
+                 "this replica's journal is damaged (" + std::string(error.what()) +
+                     "). Nothing of it is thrown away: csa-node journal shows what can be read. To"
+                     " go on, move the file away, which fetches a new copy, and type in from it"
+                     " what is missing"};
+  }
 }
 
 void Replica::mark_answered(const std::vector<Replayed>& answers) {
@@ -136,17 +201,28 @@ void Replica::unmark_journal() {
 }
 
 Status Replica::spool(const std::vector<LogPiece>& pieces) {
-  return impl_->guarded([&]() -> Status {
-    if (!impl_->applier) return Error{Errc::kDamaged, "this replica is empty"};
-    Transaction transaction(impl_->db);
-    const Status done = impl_->applier->spool(pieces);
-    if (done) transaction.commit();
-    return done;
-  });
+  try {
+    return impl_->guarded([&]() -> Status {
+      if (!impl_->applier) return Error{Errc::kDamaged, "this replica is empty"};
+      Transaction transaction(impl_->db);
+      const Status done = impl_->applier->spool(pieces);
+      if (done) transaction.commit();
+      return done;
+    });
+  } catch (const SqliteError& error) {
+    if (!is_damage(error)) throw;
+    return Error{Errc::kDamaged, impl_->identity.damage};
+  }
 }
 
 Result<Applied> Replica::take_over() {
-  return impl_->guarded([&] { return impl_->take_over(); });
+  try {
+    return impl_->guarded([&] { return impl_->take_over(); });
+  } catch (const SqliteError& error) {
+    // Or the journal speaks of what is not there. Its entries are all at the master.
+    if (!is_damage(error) && error.primary_code() != SQLITE_ERROR) throw;
+    return impl_->doubt("the replica's offline changes cannot be undone", error);
+  }
 }
 
 }  // namespace csa

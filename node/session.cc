@@ -259,9 +259,13 @@ void Session::on_store_failed(Error error, TimePoint now) {
     on_journaled(std::move(error), now);
     return;
   }
-  if (s.out == Impl::Out::kReadJournal || s.out == Impl::Out::kMark) {
-    s.handover.on_store_failed(now);
+  const bool of_journal =
+      s.out == Impl::Out::kReadJournal || s.out == Impl::Out::kMark || s.out == Impl::Out::kUnmark;
+  if (of_journal && error.code == Errc::kDamaged) {
+    on_journal_read(std::move(error), now);
+    return;
   }
+  if (of_journal) s.handover.on_store_failed(now);
   if (s.out == Impl::Out::kApply || s.out == Impl::Out::kInstall || s.out == Impl::Out::kTakeOver) {
     on_applied(std::move(error), now);
     return;
@@ -271,7 +275,8 @@ void Session::on_store_failed(Error error, TimePoint now) {
   s.want_unmark = s.want_unmark || s.out == Impl::Out::kUnmark;
   s.out = Impl::Out::kNothing;
   if (s.stopped) return;
-  s.on_damage(error, false, now);
+  // Asked for again after a while: only applying the log can tell that a full copy is due.
+  s.on_damage({Errc::kFailed, error.what}, false, now);
   s.settle(now);
 }
 

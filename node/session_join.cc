@@ -17,6 +17,12 @@ constexpr milliseconds kStoreRetryFirst{500};
 constexpr milliseconds kStoreRetryMax{60000};
 constexpr int kStoreTroublesMax = 8;
 constexpr seconds kProbeEach{2};
+// An outcome comes before the HEAD that tells its Seq; so many others do not come in between.
+constexpr std::uint64_t kSeqAheadMax = 1'000'000;
+constexpr const char* kFarAhead =
+    "the broker tells an outcome at a place where its log cannot be; the offline change is kept, "
+    "and"
+    " tried again. Look into the broker's log, and restart the broker";
 constexpr std::uint64_t kProbeFirst = limits::kMiB;
 constexpr std::uint64_t kProbeMax = 64 * limits::kMiB;
 
@@ -331,7 +337,11 @@ void Session::Impl::on_answer(Message message, TimePoint now) {
   } else if (const auto* pong = std::get_if<Pong>(&message)) {
     on_head(pong->head, pong->ledger_age_ms, now);
     on_pong(*pong, now);
-  } else if (const auto* const replayed = std::get_if<Replayed>(&message)) {
+  } else if (auto* const replayed = std::get_if<Replayed>(&message)) {
+    // A journal waits for the Seq of its outcomes: one that cannot be would hold it for ever.
+    if (is_outcome(replayed->result) && replayed->seq.value > head.seq.value + kSeqAheadMax) {
+      *replayed = {replayed->tx, ReplayResult::kBusy, 0, {}, kFarAhead, {}};
+    }
     handover.on_replayed(*replayed, now);
     if (is_outcome(replayed->result)) events.emplace_back(OutcomeTold{*replayed});
   } else {

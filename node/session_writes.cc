@@ -12,9 +12,6 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// Outcomes that the broker is asked to keep though they were delivered: `csa-node outcome` asks
-// for them by hand, also from a later process.
-constexpr std::uint64_t kOutcomesKept = 8 * limits::kCounterBlock;
 constexpr int kDoublingsMax = 8;
 
 struct SizeOf {
@@ -69,48 +66,6 @@ struct ToMessage {
 };
 
 }  // namespace
-
-void Writes::set_identity(const NodeId& node, std::uint64_t used) {
-  std::vector<Order> strangers;
-  for (const auto& [order, pending] : pending_) {
-    if (pending.offline) continue;
-    if (pending.tx.counter != 0 && pending.tx.node != node && !is_question(pending.call))
-      strangers.push_back(order);
-  }
-  for (const Order order : strangers) {
-    Pending& pending = pending_.at(order);
-    if (pending.ack) continue;
-    if (pending.sends == 0 || pending.last_busy || (pending.sends == 1 && pending.resend_at)) {
-      // Never sent, or the broker has said that it did not run: it may get another TxId.
-      forget_tx(order, pending.tx);
-      pending.tx = {};
-      pending.told = false;
-      pending.sends = 0;
-      held_.erase(order);
-      if (!pending.resend_at) unsent_.insert(order);
-    } else {
-      end_without_outcome(order, {});
-    }
-  }
-  node_ = node;
-  next_ = used + 1;
-  reserved_ = used;
-  open_.clear();
-}
-
-void Writes::set_reserved(std::uint64_t up_to) { reserved_ = std::max(reserved_, up_to); }
-
-bool Writes::needs_counters() const {
-  if (next_ <= reserved_) return false;
-  return std::any_of(unsent_.begin(), unsent_.end(),
-                     [&](Order order) { return pending_.at(order).tx.counter == 0; });
-}
-
-std::uint64_t Writes::confirmed() const {
-  std::uint64_t delivered = (open_.empty() ? next_ : *open_.begin()) - 1;
-  if (journal_first_ != 0) delivered = std::min(delivered, journal_first_ - 1);
-  return delivered > kOutcomesKept ? delivered - kOutcomesKept : 0;
-}
 
 std::optional<Nack> Writes::beyond_limits(const WriteCall& call, std::size_t bytes) const {
   const auto* write = std::get_if<Write>(&call.request);
@@ -185,22 +140,6 @@ void Writes::add(WriteCall call) {
   pending_.emplace(order, std::move(pending));
 }
 
-bool Writes::assign_tx(Order order, Pending& pending) {
-  if (pending.tx.counter != 0 || is_question(pending.call)) return true;
-  if (next_ > reserved_) return false;
-  pending.tx = {node_, next_++};
-  open_.insert(pending.tx.counter);
-  by_tx_.emplace(pending.tx, order);
-  return true;
-}
-
-void Writes::tell(Order order, Pending& pending) {
-  pending.told = true;
-  held_.insert(order);
-  unsent_.erase(order);
-  given_.push_back({pending.call.call, pending.tx});
-}
-
 std::vector<Message> Writes::take_sendable(TimePoint now) {
   while (!resends_.empty() && resends_.begin()->first <= now) {
     const Order order = resends_.begin()->second;
@@ -229,28 +168,6 @@ void Writes::link_down() {
   for (auto& [order, pending] : pending_) {
     if (pending.ack || pending.resend_at || pending.offline || held_.count(order) != 0) continue;
     unsent_.insert(order);
-  }
-}
-
-void Writes::release(const TxId& tx) {
-  for (const Order order : orders_of(tx)) {
-    if (held_.erase(order) != 0) unsent_.insert(order);
-  }
-}
-
-std::vector<Writes::Order> Writes::orders_of(const TxId& tx) const {
-  std::vector<Order> orders;
-  const auto [first, last] = by_tx_.equal_range(tx);
-  for (auto at = first; at != last; ++at) orders.push_back(at->second);
-  return orders;
-}
-
-void Writes::forget_tx(Order order, const TxId& tx) {
-  const auto [first, last] = by_tx_.equal_range(tx);
-  for (auto at = first; at != last; ++at) {
-    if (at->second != order) continue;
-    by_tx_.erase(at);
-    return;
   }
 }
 
@@ -302,12 +219,15 @@ bool Writes::on_nack(const Nack& nack, TimePoint now) {
   bool ours = true;
   for (const Order order : orders_of(nack.tx)) {
     Pending& pending = pending_.at(order);
-    if (pending.ack || pending.sends == 0) continue;
+    if (pending.ack || pending.offline || pending.sends == 0) continue;
     const bool question = is_question(pending.call);
     if (nack.code == NackCode::kBusy ||
         (nack.code == NackCode::kExpired && !question && pending.sends == 1 && pending.busy == 0)) {
       if (nack.code == NackCode::kExpired) ours = false;
       if (!pending.resend_at) put_off(order, nack, now);
+    } else if (nack.code == NackCode::kMismatch && !question && pending.sends == 1) {
+      if (!pending.resend_at) put_off(order, nack, now);
+      take_back_used(order);
     } else if (nack.code == NackCode::kUnknown || nack.code == NackCode::kExpired) {
       if (!question && nack.code == NackCode::kUnknown) continue;  // the answer to a question
       WriteDone done;

@@ -95,6 +95,11 @@ class Writes {
   [[nodiscard]] std::optional<Nack> beyond_limits(const WriteCall& call, std::size_t bytes) const;
   [[nodiscard]] std::vector<Order> orders_of(const TxId& tx) const;
   void forget_tx(Order order, const TxId& tx);
+  // It did not run under its TxId: it gets another one, which the caller is told anew.
+  void take_back_tx(Order order);
+  // A copy of this replica has used it, and may have used the next ones: those that are reserved
+  // from now on are above what the log shows.
+  void take_back_used(Order order);
   void end(Order order, WriteDone done);
   void end_without_outcome(Order order, const std::string& no_broker);
   void end_committed(Order order, bool visible_now);
@@ -118,7 +123,8 @@ class Writes {
   std::set<Order> acked_;
   std::optional<Position> shown_;
   std::uint64_t journal_first_ = 0;
-  std::optional<Order> offline_;  // the one that is out
+  std::optional<Order> offline_;    // the one that is out
+  std::uint64_t journaled_to_ = 0;  // highest counter of node_ that take_offline() has given
   std::vector<WriteDone> done_;
   std::vector<TxGiven> given_;
 };

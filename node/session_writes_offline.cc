@@ -1,4 +1,5 @@
 // Calls that are made on the replica because there is no broker.
+#include <algorithm>
 #include <utility>
 
 #include "common/codec.h"
@@ -11,6 +12,10 @@ std::optional<OfflineWrite> Writes::take_offline() {
   for (auto& [order, pending] : pending_) {
     const auto* const write = std::get_if<Write>(&pending.call.request);
     if (write == nullptr || held_.count(order) != 0) continue;
+    // The journal goes by counters, and another caller was faster to release() a higher one.
+    if (pending.sends == 0 && pending.tx.counter != 0 && pending.tx.counter < journaled_to_) {
+      take_back_tx(order);
+    }
     if (!assign_tx(order, pending)) return std::nullopt;
     if (pending.call.tell_tx && !pending.told) {
       tell(order, pending);
@@ -27,6 +32,7 @@ std::optional<OfflineWrite> Writes::take_offline() {
     unsent_.erase(order);
     acked_.erase(order);
     pending.offline = true;
+    journaled_to_ = std::max(journaled_to_, pending.tx.counter);
     offline_ = order;
     return out;
   }
@@ -58,6 +64,11 @@ void Writes::on_offline(Result<OfflineDone> result) {
     done.visible = true;
     done.ack = std::move(*ack);
     end(order, std::move(done));
+  } else if (std::get<Nack>(result->answer).code == NackCode::kMismatch) {
+    pending_.at(order).offline = false;
+    deadlines_.emplace(pending_.at(order).call.deadline, order);
+    unsent_.insert(order);
+    take_back_used(order);
   } else {
     reject(order, std::move(std::get<Nack>(result->answer)));
   }

@@ -3,6 +3,7 @@
 #include <system_error>
 
 #include "common/limits.h"
+#include "common/sqlite.h"
 #include "common/system_clock.h"
 #include "node/link.h"
 #include "node/store_jobs.h"
@@ -42,6 +43,13 @@ void Link::store_job(StoreJob job) {
   StoreAnswer answer;
   try {
     answer = run_store_job(std::move(job), *replica_);
+  } catch (const SqliteError& error) {
+    Error failure = disk_error(config_.replica_path, error.what());
+    if (error.primary_code() == SQLITE_CORRUPT || error.primary_code() == SQLITE_NOTADB) {
+      failure = {Errc::kDamaged,
+                 "the replica " + config_.replica_path + " is damaged: " + error.what()};
+    }
+    answer = [failure](Session& session, TimePoint now) { session.on_store_failed(failure, now); };
   } catch (const std::exception& error) {
     answer = [failure = disk_error(config_.replica_path, error.what())](
                  Session& session, TimePoint now) { session.on_store_failed(failure, now); };

@@ -136,6 +136,20 @@ TEST_CASE("discovery: a failed endpoint backs off with growing bounds and jitter
   CHECK(*discovery.next_candidate(now) - now <= 2 * limits::kRetryMin);
 }
 
+TEST_CASE("discovery: a named endpoint, of which no beacon tells, is tried each 1.5 s at least") {
+  for (const bool named : {true, false}) {
+    Discovery discovery(kCluster, named ? at_5775({"127.0.0.1"}) : at_5775({}), 7);
+    discovery.remember({"127.0.0.1", 5775});
+    Duration longest{};
+    for (int i = 0; i < 50; ++i) {
+      const TimePoint now = kStart + seconds{10 * i};
+      discovery.on_failed({"127.0.0.1", 5775}, now);
+      longest = std::max(longest, *discovery.next_candidate(now) - now);
+    }
+    CHECK((longest <= milliseconds{1500}) == named);
+  }
+}
+
 TEST_CASE("discovery: probes at 0, 0.25, 1, 2, 5 s, then each 10 s, until the search stops") {
   Discovery discovery(kCluster, {});
   CHECK_FALSE(discovery.probe_due().has_value());

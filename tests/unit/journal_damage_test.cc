@@ -179,4 +179,85 @@ TEST_CASE("damaged replica: flipped bits and cuts anywhere in the file, told or 
   CHECK(whole < 200);
 }
 
+TEST_CASE("journal: pages of the application are damaged, the master has all: a full copy mends") {
+  Damaged d;
+  d.begin();
+  {
+    const Database db(d.path, Database::Mode::kReadOnly);
+    const std::int64_t page =
+        db.query_int("SELECT rootpage FROM sqlite_schema WHERE name = 't'").value();
+    std::fstream file(d.path, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp((page - 1) * 4096);
+    file.write(std::string(4096, '\0').data(), 4096);
+  }
+  const auto replica = open_replica(d.path);
+  const std::vector<Replay> parts = replica->read_journal(0, 0, limits::kMiB).value();
+  REQUIRE(parts.size() == kEntries);
+  OfflineWrite write;
+  write.write.tx = {replica->state().node, kEntries + 1};
+  write.write.sql = "INSERT INTO t (v) VALUES ('more')";
+  const OfflineDone done = replica->write_offline(write).value();
+  REQUIRE(std::holds_alternative<Nack>(done.answer));
+  CHECK(std::get<Nack>(done.answer).message.find("damaged") != std::string::npos);
+  std::vector<Replayed> answers;
+  for (const Replay& part : parts) {
+    answers.push_back({part.header.tx, ReplayResult::kApplied, 0, Seq{0}, {}, {}});
+  }
+  replica->mark_answered(answers);
+  const Result<Applied> taken = replica->take_over();
+  REQUIRE_FALSE(taken.has_value());
+  CHECK(taken.error().code == Errc::kDamaged);
+  const Result<Applied> copied = take_copy(*replica, d.master.copy());
+  REQUIRE(copied.has_value());
+  CHECK_FALSE(copied->kept_as.empty());
+  CHECK(content_of(d.path) == content_of(d.master.db()));
+  CHECK(replica->state().journal.entries == 0);
+}
+
+TEST_CASE("journal: an entry that nobody can undo is damage, whatever it holds") {
+  for (const bool schema : {true, false}) {
+    CAPTURE(schema);
+    Damaged d;
+    d.begin();
+    const auto replica = open_replica(d.path);
+    {
+      ChangeEncoder encoder;
+      Bytes bytes;
+      if (schema) {
+        encoder.append(SchemaStatement{"DROP TABLE t"}, bytes);
+      } else {
+        ChangeTable table;
+        table.name = "sqlite_master";
+        table.column_count = 1;
+        table.column_names = {"type"};
+        RowChange row;
+        row.key = {std::int64_t{77}};
+        row.new_values = {Text{"table"}};
+        row.table = encoder.table(table, bytes);
+        encoder.append(row, bytes);
+      }
+      Spill body(d.folder.path() + "/.", limits::kMiB);
+      body.append(bytes);
+      JournalHeader header;
+      header.tx = {replica->state().node, kEntries + 1};
+      header.base = *replica->state().position;
+      header.size = body.size();
+      const Database db(d.path, Database::Mode::kReadWrite);
+      JournalState state = replica->state().journal;
+      Journal(db).append(header, body, state);
+    }
+    const auto opened = open_replica(d.path);
+    std::vector<Replayed> answers;
+    for (std::uint64_t counter = 1; counter <= kEntries + 1; ++counter) {
+      answers.push_back(
+          {{opened->state().node, counter}, ReplayResult::kParked, 0, Seq{0}, {}, {}});
+    }
+    opened->mark_answered(answers);
+    const Result<Applied> taken = opened->take_over();
+    REQUIRE_FALSE(taken.has_value());
+    CHECK(taken.error().code == Errc::kDamaged);
+    CHECK(take_copy(*opened, d.master.copy()).has_value());
+  }
+}
+
 }  // namespace csa

@@ -150,6 +150,41 @@ TEST_CASE(
   });
 }
 
+TEST_CASE("journal: an offline write that the disk did not take is rejected, and is not there") {
+  Place p;
+  const auto sound = open_replica(p.path);
+  REQUIRE(take_copy(*sound, p.master.copy()).has_value());
+  must(sound->write_offline(call(*sound, 1, kInsert)).has_value());
+  sound->close();
+  const std::string tried = p.folder.file("tried.db");
+  p.copy_to(tried);
+  const std::string before = Place::after_restart(tried);
+  for (const int code : {SQLITE_FULL, SQLITE_IOERR_WRITE}) {
+    int rejected = 0;
+    for (int k = 0; k < 500; ++k) {
+      CAPTURE(code);
+      CAPTURE(k);
+      p.copy_to(tried);
+      Result<OfflineDone> done = Error{};
+      {
+        test::FaultyDisk disk;
+        const auto replica = open_replica(tried);
+        disk.fail_writes(code, k);
+        done = replica->write_offline(call(*replica, 2, kInsert));
+        disk.mend();
+      }
+      REQUIRE(done.has_value());
+      const auto* const nack = std::get_if<Nack>(&done->answer);
+      CHECK((Place::after_restart(tried) == before) == (nack != nullptr));
+      if (nack == nullptr) break;
+      CHECK(nack->code == NackCode::kLimit);
+      CHECK(nack->message.find("was not made") != std::string::npos);
+      ++rejected;
+    }
+    CHECK(rejected > 2);
+  }
+}
+
 TEST_CASE("journal: the disk fails at any write of marking, spooling and taking over") {
   Place p;
   {

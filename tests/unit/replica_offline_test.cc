@@ -164,11 +164,14 @@ TEST_CASE("replica offline: what the schema refuses changes nothing and leaves n
   CHECK(differs(o.path, o.master.path()).empty());
 }
 
-TEST_CASE("replica offline: a call that changes nothing leaves no entry") {
+TEST_CASE("replica offline: a call that changes nothing leaves no entry, and an outcome") {
   Offline o;
   CHECK(o.journaled("UPDATE part SET qty = 5 WHERE id = 1").changes == 1);
   CHECK(o.journaled("UPDATE part SET qty = 5 WHERE id = 100").changes == 0);
   CHECK(o.replica->state().journal.entries == 0);
+  CHECK(Database(o.path, Database::Mode::kReadOnly)
+            .query_text("SELECT counter || result FROM csa_journal_outcome WHERE counter = 2") ==
+        "2applied");
 }
 
 TEST_CASE("replica offline: the same TxId again runs once") {
@@ -190,13 +193,53 @@ TEST_CASE("replica offline: a TxId older than the journal's last one is not run"
   CHECK(o.replica->state().journal.entries == 1);
 }
 
+TEST_CASE("replica offline: a TxId that a copy of the replica has used is no answer to a write") {
+  Offline o;
+  const NodeId node = o.replica->state().node;
+  const std::uint64_t reserved = o.replica->reserve_counters();
+  OfflineWrite write = o.call("UPDATE part SET qty = 6 WHERE id = 1");
+  const TxId far{node, reserved + 70};
+  o.master.exec("INSERT INTO note VALUES ('of the copy', 1)");
+  o.master.exec("INSERT INTO note VALUES ('of the copy, later', 1)");
+  std::vector<LogPiece> pieces = o.master.after(Seq{0});
+  REQUIRE(pieces.size() == 2);
+  pieces[0].header.tx = write.write.tx;
+  pieces[1].header.tx = far;
+  Chain chain = o.replica->state().position->chain;
+  for (LogPiece& piece : pieces) {
+    ChainHasher hasher(chain, piece.header);
+    hasher.update(piece.bytes);
+    chain = piece.chain = hasher.digest();
+  }
+  REQUIRE(o.replica->apply(pieces).has_value());
+  const OfflineDone done = o.replica->write_offline(write).value();
+  REQUIRE(std::holds_alternative<Nack>(done.answer));
+  CHECK(std::get<Nack>(done.answer).code == NackCode::kMismatch);
+  CHECK(o.replica->state().journal.entries == 0);
+  // It may have been sent under it: the master will tell the two apart.
+  write.request_hash = request_hash(write.write);
+  CHECK(std::holds_alternative<Journaled>(o.replica->write_offline(write)->answer));
+  SUBCASE("no such number is reserved again") {
+    CHECK(o.replica->reserve_counters() == far.counter + limits::kCounterBlock);
+  }
+  SUBCASE("nor after a restart") {
+    o.restart();
+    CHECK(o.replica->state().counter == far.counter);
+  }
+}
+
 TEST_CASE("replica offline: another program's write is noticed before anything is run") {
   Offline o;
   o.journaled("UPDATE part SET qty = 6 WHERE id = 1");
   run_sql(o.path, "UPDATE part SET qty = 100 WHERE id = 2");
-  const Result<OfflineDone> done = o.replica->write_offline(o.call("DELETE FROM part"));
-  REQUIRE_FALSE(done.has_value());
-  CHECK(done.error().what.find("another program") != std::string::npos);
+  OfflineWrite write = o.call("DELETE FROM part");
+  const OfflineDone done = o.replica->write_offline(write).value();
+  REQUIRE(std::holds_alternative<Nack>(done.answer));
+  CHECK(std::get<Nack>(done.answer).code == NackCode::kLimit);
+  CHECK(std::get<Nack>(done.answer).message.find("another program") != std::string::npos);
+  // Of one that was sent before nobody here can say that it did not run.
+  write.request_hash = request_hash(write.write);
+  CHECK_FALSE(o.replica->write_offline(write).has_value());
 }
 
 TEST_CASE("replica offline: taking over undoes the journal and applies the tail in one step") {

@@ -88,17 +88,17 @@ TEST_CASE("replica: nothing there, begins empty with an identity that a restart 
   CHECK(replica->reserve_counters() == 2 * limits::kCounterBlock);
 }
 
-TEST_CASE("replica: identity renewed, another NodeId from counter zero, kept by a restart") {
+TEST_CASE("replica: identity renewed, another NodeId, counters go on, kept by a restart") {
   Pair pair;
   const NodeId old = pair.replica->state().node;
   (void)pair.replica->reserve_counters();
   pair.replica->renew_identity();
   const NodeId now = pair.replica->state().node;
   CHECK(now != old);
-  CHECK(pair.replica->state().counter == 0);
+  CHECK(pair.replica->state().counter == limits::kCounterBlock);
   pair.restart();
   CHECK(pair.replica->state().node == now);
-  CHECK(pair.replica->state().counter == 0);
+  CHECK(pair.replica->state().counter == limits::kCounterBlock);
   CHECK(pair.replica->state().position == pair.master.meta().position);
 }
 

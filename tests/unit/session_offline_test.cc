@@ -234,4 +234,100 @@ TEST_CASE("session: outcomes of journaled writes are not confirmed before they a
   CHECK(bench.last<Hello>()->confirmed < bench.replica.journal.first);
 }
 
+TEST_CASE("session: of two that know their TxIds the later one is faster, both are journaled") {
+  Bench bench(5);
+  bench.make_live(5);
+  bench.session.on_disconnected("reset", bench.now);
+  bench.collect();
+  for (const std::uint64_t call : {1U, 2U}) {
+    bench.session.write(
+        {call, Write{{}, "UPDATE part SET qty = 1", {}, {}}, bench.now + seconds{30}, true},
+        bench.now);
+  }
+  bench.work_all();
+  bench.collect();
+  REQUIRE(bench.told<TxGiven>().size() == 2);
+  const TxId first = bench.told<TxGiven>()[0].tx;
+  bench.session.release(bench.told<TxGiven>()[1].tx, bench.now);
+  bench.work_all();
+  bench.session.release(first, bench.now);
+  bench.work_all();
+  bench.collect();
+  REQUIRE(bench.told<TxGiven>().size() == 3);
+  CHECK(bench.told<TxGiven>()[2].call == 1);
+  bench.session.release(bench.told<TxGiven>()[2].tx, bench.now);
+  bench.work_all();
+  REQUIRE(bench.made_offline.size() == 2);
+  CHECK(bench.made_offline[0].write.tx.counter < bench.made_offline[1].write.tx.counter);
+  bench.collect();
+  REQUIRE(bench.told<WriteDone>().size() == 2);
+  CHECK(bench.told<WriteDone>()[1].call == 1);
+  CHECK(bench.told<WriteDone>()[1].status == WriteStatus::kJournaled);
+  CHECK(bench.told<WriteDone>()[1].tx != first);
+}
+
+TEST_CASE("session: the replica shows that the TxId is used, the write is made under another one") {
+  Bench bench(5);
+  bench.make_live(5);
+  bench.session.on_disconnected("reset", bench.now);
+  bench.session.write({1, Write{{}, "UPDATE part SET qty = 1", {}, {}}, bench.now + seconds{30}},
+                      bench.now);
+  while (true) {
+    const std::optional<StoreJob> job = bench.session.take_job();
+    REQUIRE(job.has_value());
+    if (std::holds_alternative<ReserveCounters>(*job)) {
+      bench.session.on_counters(bench.replica.counter += limits::kCounterBlock, bench.now);
+      continue;
+    }
+    if (!std::holds_alternative<JournalWrite>(*job)) continue;
+    OfflineDone done;
+    done.state = bench.replica;
+    done.answer = Nack{std::get<JournalWrite>(*job).write.write.tx, NackCode::kMismatch,
+                       "another write has this TxId", 0};
+    bench.session.on_journaled(std::move(done), bench.now);
+    bench.collect();
+    break;
+  }
+  CHECK(bench.told<WriteDone>().empty());
+  bench.work_all();
+  REQUIRE(bench.made_offline.size() == 1);
+  REQUIRE(bench.told<WriteDone>().size() == 1);
+  CHECK(bench.told<WriteDone>()[0].status == WriteStatus::kJournaled);
+  CHECK(bench.jobs_of<ReserveCounters>() == 1);
+}
+
+TEST_CASE("session: an outcome at a Seq that cannot be is not marked, the entry goes again") {
+  Bench bench(5);
+  go_offline(bench, 1);
+  come_back(bench, 7);
+  bench.answer_log(7);
+  answer_replays(bench, std::uint64_t{1} << 60U);
+  CHECK(bench.replica.journal.waiting == 1);
+  CHECK(bench.told<OutcomeTold>().empty());
+  CHECK(has(bench.why(), "tried again"));
+  bench.advance_connected(seconds{10}, 7);
+  bench.work_all();
+  bench.advance_connected(seconds{1}, 7);
+  REQUIRE_FALSE(bench.all<Replay>().empty());
+  answer_replays(bench, 7);
+  CHECK(bench.jobs_of<TakeOver>() == 1);
+}
+
+TEST_CASE("session: the outcome cannot be marked in a damaged journal, a person decides") {
+  Bench bench(5);
+  go_offline(bench, 1);
+  come_back(bench, 5);
+  const Replay sent = bench.all<Replay>().at(0);
+  bench.session.on_message(
+      Replayed{sent.header.tx, ReplayResult::kApplied, sent.header.size, Seq{6}, {}, {}},
+      bench.now);
+  const std::optional<StoreJob> job = bench.session.take_job();
+  REQUIRE(job.has_value());
+  REQUIRE(std::holds_alternative<MarkAnswered>(*job));
+  bench.session.on_store_failed(Error{Errc::kDamaged, "its page is damaged"}, bench.now);
+  bench.collect();
+  CHECK(bench.state() == NodeState::kRefused);
+  CHECK(has(bench.why(), "its page is damaged"));
+}
+
 }  // namespace csa

@@ -350,7 +350,7 @@ TEST_CASE("uplink: a link that keeps breaking is tried ever less often") {
     if (only<OpenRequest>(bench.actions) == nullptr && !bench.next_attempt(seconds{60})) break;
     REQUIRE(attempts < 1000);
   }
-  CHECK(attempts < 60);
+  CHECK(attempts < 120);
   CHECK(attempts > 5);
 }
 
