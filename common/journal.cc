@@ -234,6 +234,12 @@ std::uint64_t Journal::unmark_doubtful() const {
 
 void Journal::unmark() const { db_.exec("UPDATE csa_journal SET answered = 0"); }
 
+void Journal::unmark_last() const {
+  db_.exec(
+      "UPDATE csa_journal SET answered = 0 WHERE entry ="
+      " (SELECT max(entry) FROM csa_journal WHERE answered <> 0)");
+}
+
 void Journal::clear() const {
   db_.exec("DELETE FROM csa_journal; DELETE FROM csa_journal_part");
   Statement oldest = db_.prepare(
@@ -247,8 +253,8 @@ void Journal::rename(const NodeId& node) const {
   Statement rows = db_.prepare(
       "SELECT entry, header, checksum, answered FROM csa_journal WHERE entry > ?1"
       " ORDER BY entry LIMIT 1");
-  Statement change =
-      db_.prepare("UPDATE csa_journal SET header = ?2, checksum = ?3 WHERE entry = ?1");
+  Statement change = db_.prepare(
+      "UPDATE csa_journal SET header = ?2, checksum = ?3, answered = 0 WHERE entry = ?1");
   std::uint64_t counter = 0;
   while (true) {
     rows.bind(1, signed_of(counter));
