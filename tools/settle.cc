@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cstdio>
 #include <iostream>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <utility>
 
 #include "common/limits.h"
 #include "common/system_clock.h"
@@ -229,6 +231,23 @@ void print_lost(const Json& list) {
 
 }  // namespace
 
+namespace {
+
+// Into the order in which the lost histories had them; their numbers only tell when they were
+// offered.
+void order_lost(std::vector<std::int64_t>& ids, const Json& list) {
+  std::map<std::string, std::int64_t> first_of;  // of each history
+  std::map<std::int64_t, std::pair<std::int64_t, std::int64_t>> places;
+  for (const Json& one : list) {
+    const auto id = one.value("id", std::int64_t{0});
+    const auto history = first_of.emplace(one.value("epoch", ""), id).first;
+    places[id] = {history->second, one.value("seq", std::int64_t{0})};
+  }
+  std::ranges::sort(ids, {}, [&](std::int64_t id) { return std::pair(places[id], id); });
+}
+
+}  // namespace
+
 int list_lost(Peer& peer, const SettleFlags& flags) {
   Json found;
   std::uint64_t counter = 0;
@@ -247,10 +266,10 @@ int list_lost(Peer& peer, const SettleFlags& flags) {
 int settle_lost(Peer& peer, const SettleFlags& flags, std::vector<std::int64_t> ids,
                 ConflictVerb verb) {
   std::uint64_t counter = 0;
+  Json found;
+  const Asked listed = all_of(peer, flags, ConflictVerb::kShowLost, counter, lost_json, found);
+  if (listed.code != 0) return listed.code;
   if (ids.empty()) {
-    Json found;
-    const Asked asked = all_of(peer, flags, ConflictVerb::kShowLost, counter, lost_json, found);
-    if (asked.code != 0) return asked.code;
     for (const Json& one : found) {
       if (one.value("state", "") == "lost") ids.push_back(one.value("id", std::int64_t{0}));
     }
@@ -258,7 +277,7 @@ int settle_lost(Peer& peer, const SettleFlags& flags, std::vector<std::int64_t> 
       std::cerr << "csa-admin: there is nothing to "
                 << (verb == ConflictVerb::kRecover ? "recover" : "forget") << std::endl;
   }
-  std::ranges::sort(ids);
+  order_lost(ids, found);
   int worst = 0;
   for (const std::int64_t id : ids) {
     const Asked asked = ask(peer, Conflict{TxId{peer.node(), ++counter}, id, verb}, flags.timeout);
