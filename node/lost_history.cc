@@ -241,6 +241,11 @@ Result<LostOffer> offer_lost(const LostHistory& lost, const std::string& copy) {
   if (!own) return own.error();
   CSA_CHECK(own->has_value());
   Identity identity = std::move(**own);
+  Statement losers =
+      kept.prepare("SELECT count(*) FROM csa_conflicts WHERE seq > ?1 AND state = 'open'");
+  losers.bind(1, static_cast<std::int64_t>(lost.common.value));
+  if (losers.step()) offer.inbox = static_cast<std::uint64_t>(losers.column_int(0));
+  losers.reset();
   Salvage salvage(kept, *meta);
   const Transaction never_committed(kept);
   CSA_TRY(salvage.go_back(lost.common, offer));

@@ -97,6 +97,33 @@ TEST_CASE("install: what the master's history does not have is kept aside, the r
   }
 }
 
+TEST_CASE("install: the inbox of a lost history has open rows, the notice counts them") {
+  const ScratchFolder folder;
+  HandMaster master(folder.path(), kSchema);
+  const auto replica = open_replica(folder.file("r.db"));
+  REQUIRE(take_copy(*replica, master.copy()).has_value());
+  const Position parent = master.meta().position;
+  master.exec(
+      "INSERT INTO csa_conflicts SELECT i, " + std::to_string(parent.seq.value + 1) +
+      ", '', x'01', i, 1, 'till', 't', '{}', x'02', 'update', 'newest', 'broker', '', NULL, NULL,"
+      " NULL, x'', NULL, '', 0, iif(i = 3, 'dismissed', 'open') FROM"
+      " (SELECT 1 AS i UNION SELECT 2 UNION SELECT 3)");
+  REQUIRE(follow(*replica, master).has_value());
+  const Position next{Epoch{9, random_id()}, parent.seq, Chain{random_id()}};
+  master.exec("DELETE FROM csa_conflicts");
+  master.meta().position = next;
+  master.meta().floor = parent.seq.next();
+  {
+    const Database db(master.path(), Database::Mode::kReadWrite);
+    add_epoch(db, {next.epoch, parent, WallTime{1}});
+  }
+  master.exec("INSERT INTO t VALUES (901, 'new')");
+  const Result<Applied> applied = take_copy(*replica, master.copy());
+  REQUIRE_MESSAGE(applied.has_value(), (applied ? "" : applied.error().what));
+  CHECK_MESSAGE(applied->kept_why.find("2 open rows of its conflict inbox") != std::string::npos,
+                applied->kept_why);
+}
+
 TEST_CASE("install: two histories that left one epoch, they part where the first of them left it") {
   const Epoch common{1, random_id()};
   const Epoch own{2, random_id()};
