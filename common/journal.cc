@@ -24,7 +24,9 @@ Error damaged(std::uint64_t counter, const std::string& why) {
           "offline change " + std::to_string(counter) + " in this replica's journal is damaged (" +
               why +
               "). Nothing of it is thrown away: csa-node journal shows what can be read. To go on,"
-              " move the file away, which fetches a new copy, and type in from it what is missing"};
+              " move the file away: a broker gives a new copy, and where there is none another"
+              " node's replica makes one (csa-broker restore --from). Then type in from it what is"
+              " missing"};
 }
 
 std::string keys_json(const std::vector<KeyChange>& keys) {
