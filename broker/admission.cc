@@ -80,12 +80,15 @@ std::optional<Refused> generation_refusal(const HubConfig& broker, const MasterS
             std::to_string(seen) + "."};
   }
   if (theirs.generation == ours.generation && theirs.id != ours.id) {
-    return Refused{RefusalCode::kDatabase,
-                   "Two histories of one database with the same generation: " +
-                       shown(hello.hostname) + " follows " + to_string(theirs) + ", " +
-                       broker_name(broker) + " has " + to_string(ours) +
-                       ". This needs a person: decide which history is right, stop the other "
-                       "broker, and give its nodes a new --replica file."};
+    return Refused{
+        RefusalCode::kDatabase,
+        "Two histories of one database with the same generation: " + shown(hello.hostname) +
+            " follows " + to_string(theirs) + ", " + broker_name(broker) + " has " +
+            to_string(ours) +
+            ". This needs a person: decide which history goes on, stop both brokers, "
+            "make the right one's database the next generation (csa-broker restore --db "
+            "FILE --from FILE, twice its own), and start it again. The other's nodes "
+            "then hand over what they have not sent, and offer what this one never had."};
   }
   return std::nullopt;
 }

@@ -3,7 +3,6 @@
 
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <utility>
 
@@ -68,9 +67,11 @@ struct Ledger::Impl {
     std::optional<Replayed> standing;  // of `keys_of`: stands for this one too
     TxId keys_of;
     std::optional<Ack> stood;  // of the WRITE that was sent under the TxId
-    TxId name;                 // for the log and the outcome
+    TxId name;                 // for the log and the outcome ...
+    bool named_twice = false;  // ... which is kept under the entry's TxId too
   };
   [[nodiscard]] ReplayFate fate_of(const Replay& replay);
+  void look_at_forgotten(const Replay& replay, ReplayFate& fate);
   void look_at_origin(const Replay& replay, ReplayFate& fate);
   [[nodiscard]] Replayed stand(const ReplayEntry& entry, Ack ack, GroupState& state);
   [[nodiscard]] Replayed merge_entry(const ReplayEntry& entry, const ReplayFate& fate,
@@ -87,10 +88,13 @@ struct Ledger::Impl {
   void look_at_recovered(const Replay& replay, ReplayFate& fate);
   // That transaction is there now, by its own node. REQUIRES: a transaction is open.
   void settle_brought(const TxId& tx, const Id128& hash);
-  [[nodiscard]] bool log_holds(const TxId& tx);
   enum class Held : std::uint8_t { kNo, kYes, kUnknown };
+  // Whether the log has what was made under `tx` after `base`, by the hash of its request.
+  [[nodiscard]] Held log_holds(const TxId& tx, const Id128& hash, const Position& base);
   // Whether this history has what `header` says the lost one had.
   [[nodiscard]] Held holds_lost(const JournalHeader& header);
+  // The log tells of everything since `base`, which may be of an earlier history.
+  [[nodiscard]] bool log_tells_since(const Position& base) const;
 
   void share_keys(const TxId& from, const TxId& to, std::uint64_t journal);
 
@@ -110,8 +114,12 @@ struct Ledger::Impl {
   Statement savepoint, release, rollback_to, open_work, close_work, open_flush, close_flush;
   Statement page_count;
   Statement lost_by_tx;
-  std::set<std::pair<NodeId, std::uint64_t>> logged;  // TxIds of committed entries ...
-  Seq logged_to;                                      // ... to this one
+  struct Logged {
+    Id128 hash;
+    Seq seq;
+  };
+  std::map<std::pair<NodeId, std::uint64_t>, Logged> logged;  // TxIds of committed entries ...
+  Seq logged_to;                                              // ... to this one
   std::uint64_t page_size = 0;
   Meta meta;
   bool guilt_lasts = false;  // of the job that run_job returned false for

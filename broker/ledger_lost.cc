@@ -70,28 +70,44 @@ void Ledger::Impl::settle_brought(const TxId& tx, const Id128& hash) {
 }
 
 // The outcome of what a node has confirmed is forgotten; the log may still tell of it.
-bool Ledger::Impl::log_holds(const TxId& tx) {
+Ledger::Impl::Held Ledger::Impl::log_holds(const TxId& tx, const Id128& hash,
+                                           const Position& base) {
   for (Seq seq = std::max(logged_to.next(), meta.floor); seq <= meta.position.seq;
        seq = seq.next()) {
     if (const auto entry = entries->entry(seq)) {
-      logged.insert({entry->header.tx.node, entry->header.tx.counter});
+      const EntryHeader& header = entry->header;
+      logged[{header.tx.node, header.tx.counter}] = {header.request_hash, seq};
     }
   }
   logged_to = meta.position.seq;
-  return logged.contains({tx.node, tx.counter});
+  const auto found = logged.find({tx.node, tx.counter});
+  if (found != logged.end() && (hash.is_zero() || found->second.hash == hash)) return Held::kYes;
+  return log_tells_since(base) ? Held::kNo : Held::kUnknown;
+}
+
+bool Ledger::Impl::log_tells_since(const Position& base) const {
+  if (base.epoch.id == meta.position.epoch.id) {
+    if (base.seq.value == 0) return meta.floor == base.seq.next();
+    // An older state of the file may have been put back: is it this epoch's `base`?
+    const auto entry = entries->entry(base.seq);
+    return entry && entry->chain == base.chain;
+  }
+  for (const EpochRecord& record : read_epochs(db)) {
+    // Here the histories part.
+    if (record.epoch.generation > base.epoch.generation) {
+      return meta.floor <= std::min(base.seq, record.parent.seq).next();
+    }
+  }
+  return false;
 }
 
 Ledger::Impl::Held Ledger::Impl::holds_lost(const JournalHeader& header) {
   const TxId& tx = header.lost;
-  if (outcomes->find(tx)) return Held::kYes;
-  if (tx.counter > outcomes->floor(tx.node)) return Held::kNo;
-  if (log_holds(tx)) return Held::kYes;
-  for (const EpochRecord& record : read_epochs(db)) {
-    if (record.epoch.generation <= header.base.epoch.generation) continue;
-    // Here the histories part: does the log tell all since?
-    return meta.floor <= record.parent.seq.next() ? Held::kNo : Held::kUnknown;
-  }
-  return Held::kUnknown;
+  const std::optional<Outcome> found = outcomes->find(tx);
+  const Id128& hash = header.request_hash;
+  if (found && (hash.is_zero() || found->request_hash == hash)) return Held::kYes;
+  if (found || tx.counter > outcomes->floor(tx.node)) return Held::kNo;
+  return log_holds(tx, hash, header.base);
 }
 
 }  // namespace csa

@@ -56,14 +56,9 @@ std::optional<Replayed> standing_of(const Outcome& outcome, const Replay& replay
   return std::nullopt;
 }
 
-// The same for each repeat.
-TxId name_of_stray(const Replay& replay) {
-  const TxId& tx = replay.header.tx;
-  Hasher hasher;
-  hasher.update(tx.node.value.bytes);
-  hasher.update(replay.checksum.bytes);
-  return {NodeId{hasher.digest()}, tx.counter};
-}
+constexpr const char* kForgotten =
+    " may be this transaction, and its outcome is forgotten (the node works with an older copy of"
+    " its file): compare, and restore it if it is missing";
 
 }  // namespace
 
@@ -76,18 +71,13 @@ Ledger::Impl::ReplayFate Ledger::Impl::fate_of(const Replay& replay) {
     return fate;
   };
   const std::uint64_t floor = outcomes->floor(tx.node);
-  if (tx.counter <= floor) {
-    return answer({tx,
-                   ReplayResult::kStood,
-                   replay.header.size,
-                   meta.position.seq,
-                   "its outcome was confirmed before and is forgotten",
-                   {}});
-  }
+  const Id128 hash = request_hash(replay);
   std::optional<Outcome> found = outcomes->find(tx);
-  if (found && found->request_hash != request_hash(replay)) {
-    // Two programs with one identity. Nobody's work is lost: this one goes by another name.
-    fate.name = name_of_stray(replay);
+  const bool forgotten = !found && tx.counter <= floor;
+  if (forgotten || (found && found->request_hash != hash)) {
+    // Two programs with one identity, or one with an older copy of its file. Nobody's work is lost:
+    // this one goes by another name.
+    fate.name = name_of_stray(tx, hash);
     found = outcomes->find(fate.name);
     if (!found) log.warn("ledger: another transaction was sent under " + to_string(tx) + " before");
   }
@@ -112,25 +102,52 @@ Ledger::Impl::ReplayFate Ledger::Impl::fate_of(const Replay& replay) {
                    " the broker"));
   }
   if (found || replay.header.is_lost()) return fate;
+  if (forgotten) look_at_forgotten(replay, fate);
   look_at_recovered(replay, fate);
   if (replay.header.is_renamed() && !fate.standing) look_at_origin(replay, fate);
   return fate;
 }
 
+// Its TxId was confirmed: by the entry's own outcome, or by that of another which had it before.
+void Ledger::Impl::look_at_forgotten(const Replay& replay, ReplayFate& fate) {
+  const TxId& tx = replay.header.tx;
+  const Held held = log_holds(tx, request_hash(replay), replay.header.base);
+  if (held == Held::kUnknown) fate.park = to_string(tx) + kForgotten;
+  if (held != Held::kYes) return;
+  fate.stood = Ack{};
+  fate.stood->tx = tx;
+  fate.stood->seq = logged.at({tx.node, tx.counter}).seq;
+}
+
 // The same entry may have come from another copy of the replica.
 void Ledger::Impl::look_at_origin(const Replay& replay, ReplayFate& fate) {
   const TxId& origin = replay.header.origin;
+  const Id128 hash = request_hash(replay);
   const std::optional<Outcome> found = outcomes->find(origin);
-  if (found && found->request_hash == request_hash(replay)) {
+  if (found && found->request_hash == hash) {
     fate.standing = standing_of(*found, replay);
     fate.keys_of = origin;
     if (!fate.standing) fate.park = std::get<Nack>(found->answer).message;
-  } else if (!found && origin.counter <= outcomes->floor(origin.node)) {
-    fate.park = "a copy of this replica may have handed it over as " + to_string(origin) +
-                " already, and that outcome is forgotten: compare, and restore it if it is missing";
-  } else if (!found && fate.name == replay.header.tx) {
-    fate.name = origin;
+    return;
   }
+  if (fate.name != replay.header.tx) return;
+  const bool forgotten = !found && origin.counter <= outcomes->floor(origin.node);
+  const TxId name = found || forgotten ? name_of_stray(origin, hash) : origin;
+  const Held held = forgotten ? log_holds(origin, hash, replay.header.base) : Held::kNo;
+  fate.keys_of = origin;
+  if (const std::optional<Outcome> stray = outcomes->find(name)) {
+    fate.standing = standing_of(*stray, replay);
+    return;
+  }
+  if (held == Held::kYes) {
+    const Seq seq = logged.at({origin.node, origin.counter}).seq;
+    const std::uint64_t size = replay.header.size;
+    fate.standing = Replayed{replay.header.tx, ReplayResult::kStood, size, seq, {}, {}};
+    return;
+  }
+  if (held == Held::kUnknown) fate.park = to_string(origin) + kForgotten;
+  fate.name = name;
+  fate.named_twice = true;
 }
 
 // What `from` was told of changed keys holds for later entries of `to`'s journal too.
@@ -202,7 +219,7 @@ Replayed Ledger::Impl::run_replay(const Replay& replay, const std::string& hostn
   if (!is_outcome(answer.result)) return answer;
   outcomes->add({fate.name, request_hash(replay), answer});
   // The node's next entry asks for it, and so does a copy of the node for its own.
-  if (fate.name == replay.header.origin) outcomes->add({tx, request_hash(replay), answer});
+  if (fate.named_twice) outcomes->add({tx, request_hash(replay), answer});
   return answer;
 }
 

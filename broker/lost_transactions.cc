@@ -148,21 +148,30 @@ std::optional<Rejection> settled(const std::optional<Kept>& kept, std::int64_t i
 
 }  // namespace
 
+TxId name_of_stray(const TxId& tx, const Id128& request_hash) {
+  Hasher hasher;
+  hasher.update(tx.node.value.bytes);
+  hasher.update(request_hash.bytes);
+  return {NodeId{hasher.digest()}, tx.counter};
+}
+
 MergeOutcome keep_lost(const Database& db, const ReplayEntry& entry, const std::string& doubt) {
   const JournalHeader& header = entry.header;
-  {
-    Statement known = db.prepare("SELECT 1 FROM main.csa_lost WHERE node = ?1 AND counter = ?2");
-    known.bind_blob(1, header.lost.node.value.bytes);
-    known.bind(2, static_cast<std::int64_t>(header.lost.counter));
-    if (known.step()) return {ReplayResult::kOffered, "another replica has offered it", {}, 0};
+  Statement by_tx = prepare_find_lost(db);
+  if (find_lost(by_tx, header.lost, header.request_hash)) {
+    return {ReplayResult::kOffered, "another replica has offered it", {}, 0};
   }
+  by_tx.bind_blob(1, header.lost.node.value.bytes);
+  by_tx.bind(2, static_cast<std::int64_t>(header.lost.counter));
+  // A node that was set back too has used its TxIds twice.
+  const TxId name = by_tx.step() ? name_of_stray(header.lost, header.request_hash) : header.lost;
   const Result<std::string> tables = tables_of(entry.body);
   if (!tables) return {ReplayResult::kParked, tables.error().what, {}, 0};
   Statement insert = db.prepare(
       "INSERT INTO main.csa_lost (node, counter, epoch, seq, time, hostname, offered_by, tables,"
       " state, outcome, header) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?10, ?11, ?9)");
-  insert.bind_blob(1, header.lost.node.value.bytes);
-  insert.bind(2, static_cast<std::int64_t>(header.lost.counter));
+  insert.bind_blob(1, name.node.value.bytes);
+  insert.bind(2, static_cast<std::int64_t>(name.counter));
   insert.bind_blob(3, header.base.epoch.id.bytes);
   insert.bind(4, static_cast<std::int64_t>(header.base.seq.value + 1));
   insert.bind(5, to_string(header.edited)).bind(6, header.lost_hostname).bind(7, entry.hostname);
@@ -187,18 +196,20 @@ Statement prepare_find_lost(const Database& db) {
 }
 
 std::optional<KnownLost> find_lost(Statement& by_tx, const TxId& tx, const Id128& hash) {
-  by_tx.reset();
-  by_tx.bind_blob(1, tx.node.value.bytes).bind(2, static_cast<std::int64_t>(tx.counter));
   std::optional<KnownLost> found;
-  if (by_tx.step()) {
-    const Result<JournalHeader> header = decode_journal_header(by_tx.column_blob(3));
-    // Of one that is not the same the TxId alone is: two programs went by one identity.
-    if (header && (header->request_hash.is_zero() || header->request_hash == hash)) {
-      found = KnownLost{by_tx.column_int(0), by_tx.column_text(1), by_tx.column_text(2),
-                        entry_of(*header)};
+  for (const TxId& name : {tx, name_of_stray(tx, hash)}) {
+    if (found) break;
+    by_tx.bind_blob(1, name.node.value.bytes).bind(2, static_cast<std::int64_t>(name.counter));
+    if (by_tx.step()) {
+      const Result<JournalHeader> header = decode_journal_header(by_tx.column_blob(3));
+      // Of one that is not the same the TxId alone is: two programs went by one identity.
+      if (header && (header->request_hash.is_zero() || header->request_hash == hash)) {
+        found = KnownLost{by_tx.column_int(0), by_tx.column_text(1), by_tx.column_text(2),
+                          entry_of(*header)};
+      }
     }
+    by_tx.reset();
   }
-  by_tx.reset();
   return found;
 }
 

@@ -15,6 +15,10 @@
 
 namespace csa {
 
+// For a transaction that was made under `tx` where the master has, or had, another one under it;
+// the same for each repeat.
+[[nodiscard]] TxId name_of_stray(const TxId& tx, const Id128& request_hash);
+
 // Puts it into csa_lost, once. kParked where its changes cannot be read. `doubt`: why nobody can
 // tell whether the master has it after all; empty: it has not. REQUIRES: a transaction is open;
 // entry.header.is_lost().

@@ -54,10 +54,11 @@ Report look_from_outside(const std::string& path, bool read_only) {
     return report_of(Finding::kUnreadable, "cannot look at " + path + ": " + std::strerror(errno));
   }
   if (S_ISDIR(about.st_mode)) {
-    return report_of(Finding::kUnreadable, path + " is a folder; --db names a file");
+    return report_of(Finding::kUnreadable, path + " is a folder; the name of a file is needed");
   }
   if (!S_ISREG(about.st_mode)) {
-    return report_of(Finding::kUnreadable, path + " is no ordinary file; --db names one");
+    return report_of(Finding::kUnreadable,
+                     path + " is no ordinary file; the name of one is needed");
   }
   if (on_network(path)) {
     return report_of(Finding::kUnreadable,

@@ -91,7 +91,6 @@ Result<OwnJournal> merge_own_journal(const Database& db, const std::string& path
   if (has_entries(db)) {
     const std::string inbox_rows = "SELECT count(*) FROM csa_conflicts";
     const std::uint64_t before = count(db, inbox_rows);
-    own.entries = count(db, "SELECT count(*) FROM csa_journal");
     const Journal journal(db);
     const std::string hostname = host_name();
     Ledger ledger(path, options_of(from), Log());
@@ -107,6 +106,8 @@ Result<OwnJournal> merge_own_journal(const Database& db, const std::string& path
       std::vector<WriteJob> jobs;
       for (Replay& part : *parts) {
         part.error_ms = part.header.edited_error_ms;
+        // Offers of what a master has lost were never changes here.
+        if (part.completes() && !part.header.is_lost()) ++own.entries;
         jobs.push_back({std::move(part), hostname, 0});
         if (jobs.size() < limits::kGroupMax) continue;
         CSA_TRY(commit(ledger, jobs));

@@ -24,7 +24,9 @@ Error damaged(std::uint64_t counter, const std::string& why) {
           "offline change " + std::to_string(counter) + " in this replica's journal is damaged (" +
               why +
               "). Nothing of it is thrown away: csa-node journal shows what can be read. To go on,"
-              " move the file away, which fetches a new copy, and type in from it what is missing"};
+              " move the file away: a broker gives a new copy, and where there is none another"
+              " node's replica makes one (csa-broker restore --from). Then type in from it what is"
+              " missing"};
 }
 
 std::string keys_json(const std::vector<KeyChange>& keys) {
@@ -260,6 +262,12 @@ std::uint64_t Journal::unmark_doubtful() const {
 
 void Journal::unmark() const { db_.exec("UPDATE csa_journal SET answered = 0"); }
 
+void Journal::unmark_last() const {
+  db_.exec(
+      "UPDATE csa_journal SET answered = 0 WHERE entry ="
+      " (SELECT max(entry) FROM csa_journal WHERE answered <> 0)");
+}
+
 void Journal::clear() const {
   db_.exec("DELETE FROM csa_journal; DELETE FROM csa_journal_part");
   Statement oldest = db_.prepare(
@@ -273,8 +281,8 @@ void Journal::rename(const NodeId& node) const {
   Statement rows = db_.prepare(
       "SELECT entry, header, checksum, answered FROM csa_journal WHERE entry > ?1"
       " ORDER BY entry LIMIT 1");
-  Statement change =
-      db_.prepare("UPDATE csa_journal SET header = ?2, checksum = ?3 WHERE entry = ?1");
+  Statement change = db_.prepare(
+      "UPDATE csa_journal SET header = ?2, checksum = ?3, answered = 0 WHERE entry = ?1");
   std::uint64_t counter = 0;
   while (true) {
     rows.bind(1, signed_of(counter));

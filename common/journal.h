@@ -52,9 +52,10 @@ class Journal {
   // hundred KiB and the largest row. Entries that were never made here are left out.
   using Take = TakeChange;
   [[nodiscard]] Status undo(const Take& take) const;
-  // Another history of the master may not know the outcomes: every entry is to be handed over anew.
-  // Inside a transaction.
+  // The master may not have the outcomes (any more): every entry is to be handed over anew; or the
+  // last answered one, by which the master proves that it has all before it. Inside a transaction.
   void unmark() const;
+  void unmark_last() const;
   // An answer without its outcome is damage: such entries are to be handed over anew, which the
   // master knows. How many. Inside a transaction.
   std::uint64_t unmark_doubtful() const;
@@ -62,8 +63,8 @@ class Journal {
   void clear() const;
   static constexpr std::size_t kOutcomesKept = 10000;
 
-  // Gives the entries TxIds of another NodeId; counters stay, and header.origin tells the first
-  // one. Inside a transaction.
+  // Gives the entries TxIds of another NodeId, which have no outcomes yet; counters stay, and
+  // header.origin tells the first one. Inside a transaction.
   void rename(const NodeId& node) const;
   // In the order of their counters.
   [[nodiscard]] std::vector<JournalOutcome> read_outcomes() const;

@@ -202,10 +202,10 @@ struct Rules {
   bool operator==(const Rules&) const = default;
 };
 
-// Of the inbox. kRestore: the loser's row becomes the row, with all of a transaction kept whole (the
-// Ack's rows: ids, changed numbers); kRestoreRow: alone. kDismiss: it is looked at. kShow: the Ack's
-// rows are the inbox's from `id` on. Of csa_lost: kShowLost as kShow; kRecover: merged now, and the
-// Ack's row tells the outcome; kForgetLost: nobody wants it. Wire values, never reused.
+// Of the inbox. kRestore: the loser's row becomes the row, with all of a transaction kept whole (in
+// the Ack: ids, changed numbers); kRestoreRow: alone. kDismiss: it is looked at. kShow: in the Ack
+// the inbox from `id` on. Of csa_lost: kShowLost as kShow; kRecover: merged now, the outcome is in
+// the Ack; kForgetLost: nobody wants it. Wire values, never reused.
 enum class ConflictVerb : std::uint8_t {
   kRestore = 1,
   kDismiss = 2,

@@ -100,7 +100,8 @@ bool Client::wait_until_readable(milliseconds timeout) {
   const auto readable = [](const ClientStatus& s) {
     return s.state == ClientState::kLive ||
            (!s.epoch.empty() &&
-            (s.state == ClientState::kStandalone || s.state == ClientState::kRefused));
+            (s.state == ClientState::kStandalone || s.state == ClientState::kRefused ||
+             s.state == ClientState::kReplaying));
   };
   const auto hopeless = [](const ClientStatus& s) {
     return s.epoch.empty() &&

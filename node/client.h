@@ -206,8 +206,8 @@ class Client {
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
 
-  // Waits until the replica holds a copy that may be read: live, or standalone with an older copy.
-  // False at the timeout, or standalone or refused with no copy.
+  // Waits until the replica holds a copy that may be read: live, or standalone, refused or
+  // replaying with an older copy. False at the timeout, or standalone or refused with no copy.
   [[nodiscard]] bool wait_until_readable(std::chrono::milliseconds timeout);
   // Waits until the first search has come to an end: live (true), standalone, refused or stopped
   // (false). A full copy on the way is waited for; false also at the timeout.

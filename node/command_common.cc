@@ -1,10 +1,12 @@
 #include <unistd.h>
 
+#include <algorithm>
 #include <iostream>
 #include <iterator>
 
 #include "common/cli.h"
 #include "common/progress.h"
+#include "common/system_clock.h"
 #include "common/text_file.h"
 #include "node/commands.h"
 #include "node/install.h"
@@ -14,8 +16,23 @@ namespace {
 
 static_assert(static_cast<int>(LogLevel::kDebug) == static_cast<int>(ClientLogLevel::kDebug));
 
-// Long enough to copy a database over a slow line; the user can interrupt.
-constexpr std::chrono::hours kJoinMax{24};
+// A journal that has not become shorter for so long does not get on.
+constexpr std::chrono::seconds kReplayStuck{5};
+
+void wait_for_replay(Client& client, std::chrono::milliseconds most) {
+  using std::chrono::milliseconds;
+  const TimePoint end = monotonic_now() + most;
+  ClientStatus before = client.status();
+  while (before.state == ClientState::kReplaying) {
+    const auto rest = std::chrono::duration_cast<milliseconds>(end - monotonic_now());
+    if (rest <= milliseconds{0}) return;
+    (void)client.wait_for(ClientState::kLive, std::min<milliseconds>(kReplayStuck, rest));
+    const ClientStatus now = client.status();
+    if (now.state == ClientState::kReplaying && now.pending >= before.pending) return;
+    before = now;
+  }
+  (void)client.wait_until_readable(kJoinMax);
+}
 
 }  // namespace
 
@@ -35,7 +52,7 @@ int report(const ClientFailure& failure) {
   return failure.exit_code;
 }
 
-OpenedClient join(const NodeOptions& options) {
+OpenedClient join(const NodeOptions& options, std::chrono::milliseconds replay_max) {
   ClientOptions client_options = with_log(options);
   auto bar = std::make_shared<ProgressBar>("full copy");
   client_options.on_event = [bar, next = client_options.on_event](const ClientEvent& event) {
@@ -47,7 +64,8 @@ OpenedClient join(const NodeOptions& options) {
   };
   OpenedClient opened = Client::open(client_options);
   if (!opened.client) return opened;
-  (void)opened.client->settle(kJoinMax);
+  (void)opened.client->wait_until_readable(kJoinMax);
+  if (!opened.client->works_through_owner()) wait_for_replay(*opened.client, replay_max);
   bar->clear();
   return opened;
 }
@@ -57,14 +75,16 @@ void print_status(const ClientStatus& status, bool json) {
   std::cout << (json ? status_json(status, kept) : status_text(status, kept)) << std::endl;
 }
 
-bool notice_standalone(const ClientStatus& status) {
-  if (status.state == ClientState::kLive || status.state == ClientState::kCatchingUp) return false;
+void notice_standalone(const ClientStatus& status) {
+  if (status.state == ClientState::kLive || status.state == ClientState::kCatchingUp) return;
   if (status.state == ClientState::kRefused) {
     std::cerr << "csa-node: refused by the broker: " << status.text << std::endl;
-    return true;
+  } else if (status.state == ClientState::kReplaying) {
+    std::cerr << "csa-node: offline changes are being handed over to the broker (" << status.pending
+              << " waiting)" << std::endl;
+  } else {
+    print_standalone(status.pending, std::cerr, terminal_width(STDERR_FILENO));
   }
-  print_standalone(status.pending, std::cerr, terminal_width(STDERR_FILENO));
-  return true;
 }
 
 std::optional<int> nothing_to_read(const ClientStatus& status) {

@@ -48,13 +48,17 @@ struct NodeOptions {
 [[nodiscard]] ClientOptions with_log(const NodeOptions& options);
 // Prints the failure and gives its exit code.
 [[nodiscard]] int report(const ClientFailure& failure);
+// Long enough to copy a database over a slow line; the user can interrupt.
+inline constexpr std::chrono::milliseconds kJoinMax = std::chrono::hours{24};
 // Opens a client and waits until it is live, or the discovery time is over. Prints a progress bar
-// for a long copy on a terminal, and the notices.
-[[nodiscard]] OpenedClient join(const NodeOptions& options);
+// for a long copy on a terminal. Where no other program has the replica open, its journal is handed
+// over by this one: that is waited for too as long as it gets on, at most `replay_max`.
+[[nodiscard]] OpenedClient join(const NodeOptions& options,
+                                std::chrono::milliseconds replay_max = kJoinMax);
 // With the files that replaced replicas are kept in.
 void print_status(const ClientStatus& status, bool json);
-// STANDALONE on stderr if the status says so; returns whether it did.
-bool notice_standalone(const ClientStatus& status);
+// On stderr, if the status says so: STANDALONE, refused, or how much is still handed over.
+void notice_standalone(const ClientStatus& status);
 // Exit 3 in clear words where there is neither broker nor replica; exit 4 where the broker refuses
 // and there is nothing to read; nothing: there is a replica to read.
 [[nodiscard]] std::optional<int> nothing_to_read(const ClientStatus& status);

@@ -37,7 +37,7 @@ int exec_command(const NodeOptions& options) {
     std::cerr << "csa-node: " << text.error << std::endl;
     return 2;
   }
-  OpenedClient opened = join(options);
+  OpenedClient opened = join(options, options.timeout);
   if (!opened.client) return report(opened.failure);
   const WriteResult result =
       opened.client->exec(text.sql, options.parameters, {options.expect, options.timeout});
@@ -59,7 +59,7 @@ int outcome_command(const NodeOptions& options) {
   if (const auto known = tx ? known_outcome(path, *tx) : std::nullopt) {
     return finish(options, *known);  // needs no broker
   }
-  OpenedClient opened = join(options);
+  OpenedClient opened = join(options, options.timeout);
   if (!opened.client) return report(opened.failure);
   const WriteResult result = opened.client->outcome(options.tx, options.timeout);
   const bool refused = met_refusal(*opened.client, result);

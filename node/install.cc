@@ -133,6 +133,28 @@ std::optional<Seq> last_common(const Database& live, Seq at, const OtherHistory&
   return std::nullopt;
 }
 
+// Where the history of `epochs`, which stands at `now`, left the epoch `id`; nothing: it never had
+// it.
+std::optional<Position> left_at(const std::vector<EpochRecord>& epochs, const Position& now,
+                                const Id128& id) {
+  if (now.epoch.id == id) return now;
+  const auto after = std::ranges::find_if(
+      epochs, [&](const EpochRecord& record) { return record.parent.epoch.id == id; });
+  return after == epochs.end() ? std::nullopt : std::optional(after->parent);
+}
+
+// The last entry before two histories parted, of the newest epoch that both went through.
+std::optional<Seq> parted_at(const std::vector<EpochRecord>& own,
+                             const std::vector<EpochRecord>& there, const Position& there_now) {
+  for (auto record = own.rbegin(); record != own.rend(); ++record) {
+    const Position& parent = record->parent;
+    if (parent.epoch.id.is_zero()) break;
+    const std::optional<Position> left = left_at(there, there_now, parent.epoch.id);
+    if (left) return std::min(left->seq, parent.seq);
+  }
+  return std::nullopt;
+}
+
 Result<Meta> prepare_opened(const Database& db, const CopyExpectation& expected) {
   if (!has_tables(db)) return wrong_copy("csa's tables are missing");
   Result<Meta> meta = read_meta(db);
@@ -171,17 +193,13 @@ std::optional<Fork> fork_of(const Database& live, const Position& own, const std
   const Result<Meta> meta = read_meta(db);
   if (!meta) return std::nullopt;
   const std::string here = "this replica was at " + to_string(own);
-  Position end = meta->position;  // of the history that the replica has followed
-  if (own.epoch.id != end.epoch.id) {
-    const std::vector<EpochRecord> epochs = read_epochs(db);
-    const auto after = std::find_if(epochs.begin(), epochs.end(), [&](const EpochRecord& record) {
-      return record.parent.epoch.id == own.epoch.id;
-    });
-    if (after == epochs.end()) {
-      return Fork{"the master has never had the history that it followed; " + here, {}};
-    }
-    end = after->parent;
+  const std::vector<EpochRecord> epochs = read_epochs(db);
+  const std::optional<Position> left = left_at(epochs, meta->position, own.epoch.id);
+  if (!left) {
+    return Fork{"the master has never had the history that it followed; " + here,
+                parted_at(read_epochs(live), epochs, meta->position)};
   }
+  const Position& end = *left;  // of the history that the replica has followed
   const OtherHistory other{db, *meta, end};
   if (own.seq > end.seq) {
     return Fork{"the master has lost what came after " + to_string(end) + "; " + here,

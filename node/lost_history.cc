@@ -242,6 +242,11 @@ Result<LostOffer> offer_lost(const LostHistory& lost, const std::string& copy) {
   CSA_CHECK(own->has_value());
   Identity identity = std::move(**own);
   identity.counter = std::max(identity.counter, OutcomeTable(to).last_counter(identity.node));
+  Statement losers =
+      kept.prepare("SELECT count(*) FROM csa_conflicts WHERE seq > ?1 AND state = 'open'");
+  losers.bind(1, static_cast<std::int64_t>(lost.common.value));
+  if (losers.step()) offer.inbox = static_cast<std::uint64_t>(losers.column_int(0));
+  losers.reset();
   Salvage salvage(kept, *meta);
   const Transaction never_committed(kept);
   CSA_TRY(salvage.go_back(lost.common, offer));

@@ -21,6 +21,7 @@ struct LostOffer {
   std::uint64_t entries = 0;  // offered
   std::uint64_t left = 0;     // older ones that can only be looked up in the kept file
   std::string why_left;       // a sentence's half; empty: none is left
+  std::uint64_t inbox = 0;    // open rows of the lost history's inbox, which nobody offers
 };
 
 // The newest lost transactions, in their order, into the journal of `copy`, which is about to

@@ -210,6 +210,12 @@ std::string Replica::Impl::offer(const LostHistory& lost) {
       text += "; " + std::to_string(offered->left) +
               " more are in the kept file only: " + offered->why_left;
     }
+    if (offered->inbox != 0) {
+      text += "; " + std::to_string(offered->inbox) +
+              " open rows of its conflict inbox are in the kept file only: SELECT * FROM"
+              " csa_conflicts WHERE state = 'open' AND seq > " +
+              std::to_string(lost.common.value);
+    }
     return text;
   } catch (const std::exception& error) {
     // The disk: a full copy may still find room, and the kept file has it all.

@@ -47,8 +47,9 @@ class Replica {
                                                          std::size_t max_bytes);
   // Outcomes, in one synced transaction.
   void mark_answered(const std::vector<Replayed>& answers);
-  // The master has another history, which may not know the outcomes: all entries wait again.
-  void unmark_journal();
+  // The master may not have the outcomes (any more): all entries wait again, or the last answered
+  // one, which proves those before it.
+  void unmark_journal(bool all);
   // While there is a journal: stores pieces in stream order behind the Position without applying
   // them. Error as apply(). After a restart what was spooled is gone.
   [[nodiscard]] Status spool(const std::vector<LogPiece>& pieces);

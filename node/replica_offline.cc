@@ -187,12 +187,17 @@ void Replica::mark_answered(const std::vector<Replayed>& answers) {
   });
 }
 
-void Replica::unmark_journal() {
+void Replica::unmark_journal(bool all) {
   impl_->guarded([&] {
     {
       const SyncedCommits synced(impl_->db);
       Transaction transaction(impl_->db);
-      Journal(impl_->db).unmark();
+      const Journal journal(impl_->db);
+      if (all) {
+        journal.unmark();
+      } else {
+        journal.unmark_last();
+      }
       transaction.commit();
     }
     impl_->journal = Journal(impl_->db).read_state();

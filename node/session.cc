@@ -272,7 +272,7 @@ void Session::on_store_failed(Error error, TimePoint now) {
   }
   if (s.out == Impl::Out::kNothing) return;
   s.want_identity = s.want_identity || s.out == Impl::Out::kIdentity;
-  s.want_unmark = s.want_unmark || s.out == Impl::Out::kUnmark;
+  if (s.out == Impl::Out::kUnmark) s.want_unmark = HandOverAnew{};
   s.out = Impl::Out::kNothing;
   if (s.stopped) return;
   // Asked for again after a while: only applying the log can tell that a full copy is due.

@@ -63,8 +63,10 @@ struct ReadJournal {
 };  // on_journal_read
 struct MarkAnswered {
   std::vector<Replayed> answers;
-};                       // on_marked
-struct HandOverAnew {};  // on_marked: Replica::unmark_journal()
+};  // on_marked
+struct HandOverAnew {
+  bool all = true;
+};  // on_marked: Replica::unmark_journal()
 struct SpoolPieces {
   std::vector<LogPiece> pieces;
 };                   // on_spooled

@@ -12,7 +12,8 @@ using std::chrono::milliseconds;
 
 constexpr std::size_t kMarkMax = 256;  // outcomes marked by one local commit
 constexpr int kSetbacksMax = 6;
-constexpr int kAgainsMax = 4;  // restarts of a broker; more of them and it does not get on
+constexpr int kAgainsDoubt = 2;  // one may come of a part that was lost
+constexpr int kAgainsMax = 4;    // restarts of a broker; more of them and it does not get on
 constexpr milliseconds kAgainDelay{50};
 // A part may have to wait for a long statement of somebody else.
 constexpr milliseconds kSilence = limits::kStatementTimeout + limits::kLogRetry;
@@ -30,7 +31,9 @@ void Handover::stop() {
   begin_again(0, TimePoint{});
   wait_until_.reset();
   troubles_ = agains_ = 0;
+  doubted_ = doubt_ = false;
   trouble_.clear();
+  answers_.clear();
 }
 
 void Handover::begin_again(std::uint64_t after, TimePoint at) {
@@ -79,6 +82,11 @@ void Handover::on_replayed(const Replayed& answer, TimePoint now) {
                  "the broker asks for the same offline changes again and again; they are kept, and"
                  " it is tried more slowly. Look into the broker's log, and restart the broker",
                  now);
+      return;
+    }
+    if (agains_ == kAgainsDoubt && !std::exchange(doubted_, true)) {
+      doubt_ = true;
+      begin_again(0, now + kAgainDelay);
       return;
     }
     // Long enough for the answers to what was sent behind it to arrive before it is sent anew.

@@ -8,6 +8,7 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/message.h"
@@ -21,7 +22,8 @@ class Handover {
 
   // A link is there, and the replica has a journal.
   void start(TimePoint now);
-  // No link (any more), or no journal.
+  // No link (any more), or no journal. Answers that are not marked yet are forgotten: the next
+  // broker may be one that never gave them.
   void stop();
   [[nodiscard]] bool running() const { return running_; }
   // Entries were appended to the journal.
@@ -38,8 +40,10 @@ class Handover {
   // What to send now.
   [[nodiscard]] std::vector<Replay> take_requests(TimePoint now);
   [[nodiscard]] std::optional<TimePoint> deadline() const;
-  // The master has another history: answers that are not marked yet may not hold in it.
-  void forget_answers() { answers_.clear(); }
+  // Once a link: the broker keeps asking for what is before an entry, and what is marked as
+  // answered is not sent. True: it does not have those outcomes, so all entries are to be handed
+  // over anew.
+  [[nodiscard]] bool take_doubt() { return std::exchange(doubt_, false); }
   // Every answer that came is marked in the replica.
   [[nodiscard]] bool all_marked() const { return answers_.empty() && !marking_; }
   // Why the broker does not take the journal's next entry; empty: nothing is wrong.
@@ -71,6 +75,8 @@ class Handover {
   bool marking_ = false;
   int troubles_ = 0;
   int agains_ = 0;  // since the last outcome
+  bool doubted_ = false;
+  bool doubt_ = false;
   std::string trouble_;
   std::optional<TimePoint> wait_until_;
   TimePoint heard_{};

@@ -162,8 +162,9 @@ void Session::Impl::on_ready(const LinkReady& ready, TimePoint now) {
       feed = Feed::kNone;
       copy_reason = "a full copy was under way";
     }
-    want_unmark = replica.position && replica.position->epoch.id != head.epoch.id;
-    if (want_unmark) handover.forget_answers();
+    // The broker may run on an older state of its file than the one that answered.
+    const bool other = replica.position && replica.position->epoch.id != head.epoch.id;
+    want_unmark = HandOverAnew{other};
     start_handover(now);
   } else {
     become(NodeState::kCatchingUp, copy.wanted() ? "a full copy goes on" : "", now);
@@ -343,6 +344,7 @@ void Session::Impl::on_answer(Message message, TimePoint now) {
       *replayed = {replayed->tx, ReplayResult::kBusy, 0, {}, kFarAhead, {}};
     }
     handover.on_replayed(*replayed, now);
+    if (handover.take_doubt()) want_unmark = HandOverAnew{};
     if (is_outcome(replayed->result)) events.emplace_back(OutcomeTold{*replayed});
   } else {
     on_content(std::move(message), now);

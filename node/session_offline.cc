@@ -125,9 +125,9 @@ std::optional<StoreJob> Session::Impl::next_offline_job(TimePoint now) {
       return JournalWrite{std::move(*write)};
     }
   }
-  if (std::exchange(want_unmark, false)) {
+  if (const auto anew = std::exchange(want_unmark, std::nullopt)) {
     out = Out::kUnmark;
-    return HandOverAnew{};
+    return *anew;
   }
   if (std::optional<StoreJob> job = handover.take_job(now)) {
     out = std::holds_alternative<ReadJournal>(*job) ? Out::kReadJournal : Out::kMark;

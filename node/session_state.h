@@ -65,8 +65,8 @@ struct Session::Impl {
   // The log does not reach back: a full copy as soon as the journal is handed over, for this
   // reason.
   std::optional<std::string> copy_reason;
-  // The journal's outcomes are of another history than this broker's: all of it goes over anew.
-  bool want_unmark = false;
+  // What of the journal was answered before this link, and must be proved by it.
+  std::optional<HandOverAnew> want_unmark;
   std::uint64_t handover_total = 0;
   std::optional<TimePoint> behind_at;  // when the next write may go behind the journal
   std::optional<TimePoint> replay_told;

@@ -72,8 +72,8 @@ struct Run {
     replica.mark_answered(job.answers);
     return [state = replica.state()](Session& s, TimePoint now) { s.on_marked(state, now); };
   }
-  StoreAnswer operator()(HandOverAnew& /*job*/) const {
-    replica.unmark_journal();
+  StoreAnswer operator()(HandOverAnew& job) const {
+    replica.unmark_journal(job.all);
     return [state = replica.state()](Session& s, TimePoint now) { s.on_marked(state, now); };
   }
   StoreAnswer operator()(SpoolPieces& job) const {

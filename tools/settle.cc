@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <functional>
 #include <iostream>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <utility>
 
 #include "common/limits.h"
 #include "common/system_clock.h"
@@ -220,25 +222,20 @@ int show_conflicts(Peer& peer, const SettleFlags& flags, std::optional<std::int6
 namespace {
 
 // What an ACK of a restoring tells: the others of the transaction, and changed numbers.
-struct Settled {
-  Json with = Json::array();
-  Json keys = Json::array();
-};
-
-Settled settled_by(const Ack& ack, std::int64_t id) {
-  Settled settled;
+Json restored_by(const Ack& ack, std::int64_t id) {
+  Json told{{"with", Json::array()}, {"keys", Json::array()}};
   for (const Row& row : ack.rows) {
     if (row.size() != 4) continue;
     const Json other = value_json(row[0]);
     if (other.is_null()) {
-      settled.keys.push_back({{"table", value_json(row[1])},
+      told["keys"].push_back({{"table", value_json(row[1])},
                               {"before", value_json(row[2])},
                               {"after", value_json(row[3])}});
     } else if (other != id) {
-      settled.with.push_back(other);
+      told["with"].push_back(other);
     }
   }
-  return settled;
+  return told;
 }
 
 }  // namespace
@@ -247,21 +244,17 @@ int settle_conflict(Peer& peer, const SettleFlags& flags, std::int64_t id, Confl
   const Asked asked = ask(peer, Conflict{TxId{peer.node(), 1}, id, verb}, flags.timeout);
   if (asked.code != 0) return asked.code;
   const char* const state = verb == ConflictVerb::kDismiss ? "dismissed" : "restored";
-  const Settled settled = settled_by(asked.ack, id);
+  Json told{{"id", id}, {"seq", asked.ack.seq.value}, {"state", state}};
+  told.update(restored_by(asked.ack, id));
   if (flags.json) {
-    std::cout << to_line(Json{{"id", id},
-                              {"seq", asked.ack.seq.value},
-                              {"state", state},
-                              {"with", settled.with},
-                              {"keys", settled.keys}})
-              << std::endl;
+    std::cout << to_line(told) << std::endl;
     return 0;
   }
   std::string with;
-  for (const Json& other : settled.with) with += (with.empty() ? " with " : ", ") + text_of(other);
+  for (const Json& other : told["with"]) with += (with.empty() ? " with " : ", ") + text_of(other);
   std::cout << "conflict " << id << " " << state << with << ", seq " << asked.ack.seq.value
             << std::endl;
-  for (const Json& key : settled.keys) {
+  for (const Json& key : told["keys"]) {
     std::cout << "  " << text_of(key["table"]) << " " << text_of(key["before"]) << " is now "
               << text_of(key["after"]) << std::endl;
   }
@@ -329,6 +322,23 @@ void print_lost(const Json& list) {
 
 }  // namespace
 
+namespace {
+
+// Into the order in which the lost histories had them; their numbers only tell when they were
+// offered.
+void order_lost(std::vector<std::int64_t>& ids, const Json& list) {
+  std::map<std::string, std::int64_t> first_of;  // of each history
+  std::map<std::int64_t, std::pair<std::int64_t, std::int64_t>> places;
+  for (const Json& one : list) {
+    const auto id = one.value("id", std::int64_t{0});
+    const auto history = first_of.emplace(one.value("epoch", ""), id).first;
+    places[id] = {history->second, one.value("seq", std::int64_t{0})};
+  }
+  std::ranges::sort(ids, {}, [&](std::int64_t id) { return std::pair(places[id], id); });
+}
+
+}  // namespace
+
 int list_lost(Peer& peer, const SettleFlags& flags) {
   Json found;
   std::uint64_t counter = 0;
@@ -347,10 +357,10 @@ int list_lost(Peer& peer, const SettleFlags& flags) {
 int settle_lost(Peer& peer, const SettleFlags& flags, std::vector<std::int64_t> ids,
                 ConflictVerb verb) {
   std::uint64_t counter = 0;
+  Json found;
+  const Asked listed = all_of(peer, flags, ConflictVerb::kShowLost, counter, lost_json, found);
+  if (listed.code != 0) return listed.code;
   if (ids.empty()) {
-    Json found;
-    const Asked asked = all_of(peer, flags, ConflictVerb::kShowLost, counter, lost_json, found);
-    if (asked.code != 0) return asked.code;
     for (const Json& one : found) {
       if (one.value("state", "") == "lost") ids.push_back(one.value("id", std::int64_t{0}));
     }
@@ -358,7 +368,7 @@ int settle_lost(Peer& peer, const SettleFlags& flags, std::vector<std::int64_t> 
       std::cerr << "csa-admin: there is nothing to "
                 << (verb == ConflictVerb::kRecover ? "recover" : "forget") << std::endl;
   }
-  std::ranges::sort(ids);
+  order_lost(ids, found);
   int worst = 0;
   for (const std::int64_t id : ids) {
     const Asked asked = ask(peer, Conflict{TxId{peer.node(), ++counter}, id, verb}, flags.timeout);

@@ -30,8 +30,8 @@ struct SettleFlags {
 
 // csa_lost, all of it.
 [[nodiscard]] int list_lost(Peer& peer, const SettleFlags& flags);
-// kRecover or kForgetLost, one after the other in the order of their numbers; `ids` empty: all that
-// are not settled yet. The worst exit code; what one of them answers does not end the others.
+// kRecover or kForgetLost, one after the other in the order of the lost history; `ids` empty: all
+// that are not settled yet. The worst exit code; what one of them answers does not end the others.
 [[nodiscard]] int settle_lost(Peer& peer, const SettleFlags& flags, std::vector<std::int64_t> ids,
                               ConflictVerb verb);
 

@@ -67,7 +67,7 @@ TEST_CASE("install: what the master's history does not have is kept aside, the r
     Position parent = master.meta().position;
     if (one == Case::kLost) parent.seq.value -= 1;
     if (one == Case::kOtherChain) parent.chain = Chain{random_id()};
-    if (one == Case::kUnknown) parent.epoch.id = random_id();
+    if (one == Case::kUnknown) parent.epoch = {parent.epoch.generation - 1, random_id()};
     REQUIRE(follow(*replica, master).has_value());
     const std::string before = content_of(path);
     // The master is restored: the next epoch, without a log that leads there.
@@ -94,6 +94,68 @@ TEST_CASE("install: what the master's history does not have is kept aside, the r
     CHECK_MESSAGE(applied->kept_why.find(why) != std::string::npos, applied->kept_why);
     REQUIRE(asides_of(folder.path()) == std::vector<std::string>{applied->kept_as});
     CHECK(content_of(applied->kept_as) == before);
+  }
+}
+
+TEST_CASE("install: the inbox of a lost history has open rows, the notice counts them") {
+  const ScratchFolder folder;
+  HandMaster master(folder.path(), kSchema);
+  const auto replica = open_replica(folder.file("r.db"));
+  REQUIRE(take_copy(*replica, master.copy()).has_value());
+  const Position parent = master.meta().position;
+  master.exec(
+      "INSERT INTO csa_conflicts SELECT i, " + std::to_string(parent.seq.value + 1) +
+      ", '', x'01', i, 1, 'till', 't', '{}', x'02', 'update', 'newest', 'broker', '', NULL, NULL,"
+      " NULL, x'', NULL, '', 0, iif(i = 3, 'dismissed', 'open') FROM"
+      " (SELECT 1 AS i UNION SELECT 2 UNION SELECT 3)");
+  REQUIRE(follow(*replica, master).has_value());
+  const Position next{Epoch{9, random_id()}, parent.seq, Chain{random_id()}};
+  master.exec("DELETE FROM csa_conflicts");
+  master.meta().position = next;
+  master.meta().floor = parent.seq.next();
+  {
+    const Database db(master.path(), Database::Mode::kReadWrite);
+    add_epoch(db, {next.epoch, parent, WallTime{1}});
+  }
+  master.exec("INSERT INTO t VALUES (901, 'new')");
+  const Result<Applied> applied = take_copy(*replica, master.copy());
+  REQUIRE_MESSAGE(applied.has_value(), (applied ? "" : applied.error().what));
+  CHECK_MESSAGE(applied->kept_why.find("2 open rows of its conflict inbox") != std::string::npos,
+                applied->kept_why);
+}
+
+TEST_CASE("install: two histories that left one epoch, they part where the first of them left it") {
+  const Epoch common{1, random_id()};
+  const Epoch own{2, random_id()};
+  const Epoch other{3, random_id()};
+  const auto at = [](const Epoch& epoch, std::uint64_t seq) {
+    return Position{epoch, Seq{seq}, Chain{random_id()}};
+  };
+  const auto make = [&](const std::string& path, const Position& parent, const Position& now) {
+    const Database db(path, Database::Mode::kCreate);
+    create_tables(db);
+    add_epoch(db, {common, {}, WallTime{1}});
+    if (now.epoch != common) add_epoch(db, {now.epoch, parent, WallTime{2}});
+    Meta meta;
+    meta.tables_version = kTablesVersion;
+    meta.db = DbId{random_id()};
+    meta.position = now;
+    meta.floor = now.seq.next();
+    write_meta(db, meta);
+  };
+  const ScratchFolder folder;
+  const Position here = at(own, 60);
+  make(folder.file("own.db"), at(common, 40), here);
+  make(folder.file("older.db"), at(common, 30), at(other, 31));
+  make(folder.file("newer.db"), at(common, 50), at(other, 51));
+  make(folder.file("still.db"), {}, at(common, 35));
+  const Database live(folder.file("own.db"), Database::Mode::kReadOnly);
+  for (const auto& [name, seq] :
+       {std::pair{"older.db", 30U}, std::pair{"newer.db", 40U}, std::pair{"still.db", 35U}}) {
+    const std::optional<Fork> fork = fork_of(live, here, folder.file(name));
+    REQUIRE(fork);
+    CHECK(fork->why.find("has never had") != std::string::npos);
+    CHECK(fork->common == Seq{seq});
   }
 }
 

@@ -118,15 +118,61 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "copied replica: the first one's outcome is forgotten, the copy's entry waits in the inbox") {
+    "copied replica: the first one's outcome is forgotten, what the log has is not repeated") {
   Copied c;
   const Replay own = c.insert(1, "part", 2, Text{"washer"});
   const Replay copy = c.renamed(own);
   CHECK(is_outcome(c.give(own).result));
   c.ledger->confirm(c.first, 1);
   (void)c.write("INSERT INTO part VALUES (9, 'with it, the confirmation')");
-  CHECK(c.give(copy).result == ReplayResult::kParked);
+  CHECK(c.give(copy).result == ReplayResult::kStood);
+  CHECK(c.give(own).result == ReplayResult::kStood);
   CHECK(c.count("SELECT count(*) FROM part WHERE name = 'washer'") == 1);
+  CHECK(c.count("SELECT count(*) FROM csa_conflicts") == 0);
+  CHECK(c.replay_difference().empty());
+}
+
+TEST_CASE("copied replica: its outcome is forgotten and the log tells no more, it is parked once") {
+  for (const bool renamed : {false, true}) {
+    CAPTURE(renamed);
+    Copied c;
+    c.options.log_keep = 1000;
+    c.open();
+    const Replay own = c.insert(1, "part", 2, Text{"washer"});
+    CHECK(is_outcome(c.give(own).result));
+    c.ledger->confirm(c.first, 1);
+    for (int i = 0; i < 30; ++i) (void)c.write("UPDATE part SET name = name || '.' WHERE id = 1");
+    REQUIRE(c.ledger->meta().floor > Seq{2});
+    const Replay again = renamed ? c.renamed(own) : own;
+    for (int time = 0; time < 2; ++time) {
+      CHECK(c.give(again).result == ReplayResult::kParked);
+      CHECK(c.count("SELECT count(*) FROM csa_conflicts WHERE decision = 'parked'") == 1);
+    }
+    CHECK(c.count("SELECT count(*) FROM part WHERE name = 'washer'") == 1);
+  }
+}
+
+TEST_CASE("copied replica: another transaction under a TxId that was confirmed, it is made once") {
+  Copied c;
+  CHECK(is_outcome(c.give(c.insert(1, "part", 2, Text{"washer"})).result));
+  CHECK(is_outcome(c.give(c.insert(2, "part", 3, Text{"nut"})).result));
+  c.ledger->confirm(c.first, 5);
+  (void)c.write("INSERT INTO part VALUES (9, 'with it, the confirmation')");
+  // The file of before came back; 3 was never given to anything else.
+  std::vector<Replay> later;
+  for (std::uint64_t counter = 1; counter <= 3; ++counter) {
+    later.push_back(c.insert(counter, "part", 20 + static_cast<std::int64_t>(counter),
+                             Text{"screw" + std::to_string(counter)}));
+  }
+  for (int time = 0; time < 2; ++time) {
+    for (const Replay& one : later) CHECK(c.give(one).result == ReplayResult::kApplied);
+    // Also from a copy with an identity of its own.
+    for (const Replay& one : later) CHECK(is_outcome(c.give(c.renamed(one)).result));
+    CHECK(c.count("SELECT count(*) FROM part WHERE name LIKE 'screw%'") == 3);
+    c.open();
+  }
+  CHECK(c.count("SELECT count(*) FROM csa_conflicts WHERE decision = 'parked'") == 0);
+  CHECK(c.replay_difference().empty());
 }
 
 }  // namespace csa::test

@@ -169,17 +169,42 @@ TEST_CASE("lost transaction: its node was here and the log tells no more, a pers
   CHECK(t.washers() == "1");
 }
 
-TEST_CASE("lost transaction: another one under the same TxId, both are there") {
+TEST_CASE("lost transaction: another one under the same TxId, both are there in either order") {
+  for (const int order : {0, 1, 2}) {
+    CAPTURE(order);
+    Both t;
+    t.offer.header.request_hash = random_id();
+    JournalHasher hasher(t.offer.header);
+    hasher.update(t.offer.bytes);
+    t.offer.checksum = hasher.digest();
+    if (order == 0) CHECK(replay(t.b, t.offer).result == ReplayResult::kOffered);
+    CHECK(replay(t.b, t.own).result == ReplayResult::kApplied);
+    if (order == 2) {  // its outcome is forgotten, and the log has it
+      t.b.master.ledger->confirm(t.own.header.tx.node, t.own.header.tx.counter);
+      t.b.master.write("UPDATE part SET stock = 5 WHERE id = 1");
+    }
+    if (order != 0) CHECK(replay(t.b, t.offer).result == ReplayResult::kOffered);
+    CHECK(t.state() == "lost");
+    CHECK(std::holds_alternative<Ack>(settle(t.b, 1, ConflictVerb::kRecover)));
+    CHECK(t.washers() == "2");
+  }
+}
+
+TEST_CASE("lost transaction: two of one TxId are offered, both are kept, each once") {
   Both t;
-  t.offer.header.request_hash = random_id();
-  JournalHasher hasher(t.offer.header);
-  hasher.update(t.offer.bytes);
-  t.offer.checksum = hasher.digest();
-  CHECK(replay(t.b, t.offer).result == ReplayResult::kOffered);
-  CHECK(replay(t.b, t.own).result == ReplayResult::kApplied);
-  CHECK(t.state() == "lost");
-  CHECK(std::holds_alternative<Ack>(settle(t.b, 1, ConflictVerb::kRecover)));
-  CHECK(t.washers() == "2");
+  const NodeId laptop = t.b.nodes[1].replica->state().node;
+  for (const int time : {0, 1}) {
+    for (std::uint8_t which = 1; which <= 2; ++which) {
+      Replay offer = t.offer;
+      offer.header.request_hash = Id128{{which}};
+      offer.header.tx = {laptop, std::uint64_t{10} + 10U * static_cast<unsigned>(time) + which};
+      JournalHasher hasher(offer.header);
+      hasher.update(offer.bytes);
+      offer.checksum = hasher.digest();
+      CHECK(replay(t.b, offer).result == ReplayResult::kOffered);
+    }
+    CHECK(t.b.text("SELECT count(*) FROM csa_lost") == "2");
+  }
 }
 
 }  // namespace

@@ -173,6 +173,30 @@ TEST_CASE("restore from a node: a large entry comes in parts") {
   CHECK(content_of(o.name.path) == before);
 }
 
+TEST_CASE("restore from a node: what it offers of a lost history is kept, and no unsent change") {
+  Office o;
+  o.journal("UPDATE part SET qty = 6 WHERE id = 1");
+  const Replay made = o.entries().at(0);
+  o.replica->close();
+  {
+    const Database db(o.path, Database::Mode::kReadWrite);
+    Transaction transaction(db);
+    const Journal journal(db);
+    JournalState state = journal.read_state();
+    JournalHeader header = made.header;
+    ++header.tx.counter;
+    header.lost = {NodeId{random_id()}, 5};
+    header.lost_hostname = "till";
+    Spill body(o.folder.path(), limits::kMiB);
+    body.append(made.bytes);
+    journal.append(header, body, state);
+    transaction.commit();
+  }
+  CHECK(o.restored(o.path).journaled == 1);
+  const Database db(o.name.path, Database::Mode::kReadOnly);
+  CHECK(db.query_int("SELECT count(*) FROM csa_lost WHERE hostname = 'till'") == 1);
+}
+
 TEST_CASE("restore from a node: a damaged journal is named, and the database stays") {
   Office o;
   o.journal("UPDATE part SET qty = 6 WHERE id = 1");

@@ -315,6 +315,27 @@ TEST_CASE("replica offline: a new identity renames what waits") {
   CHECK(again[0].bytes == before[0].bytes);
 }
 
+TEST_CASE("replica offline: answers are doubted, the last one or all, and all under a new name") {
+  Offline o;
+  for (int i = 0; i < 3; ++i) o.journaled("UPDATE part SET qty = qty + 1 WHERE id = 1");
+  o.answer_all();
+  REQUIRE(o.replica->state().journal.waiting == 0);
+  o.replica->unmark_journal(false);
+  CHECK(o.replica->state().journal.waiting == 1);
+  auto parts = o.replica->read_journal(0, 0, 1 << 20).value();
+  REQUIRE(parts.size() == 1);
+  CHECK(parts[0].header.tx.counter == 3);
+  CHECK(parts[0].previous == 2);
+  o.replica->unmark_journal(true);
+  CHECK(o.replica->state().journal.waiting == 3);
+  CHECK(o.replica->state().journal.answered_to == Seq{});
+  o.replica->unmark_journal(false);  // nothing to doubt
+  CHECK(o.replica->state().journal.waiting == 3);
+  o.answer_all();
+  o.replica->renew_identity();
+  CHECK(o.replica->state().journal.waiting == 3);
+}
+
 TEST_CASE("replica offline: opened anew, the last edit's time is told, so that none goes back") {
   Offline o;
   OfflineWrite late = o.call("UPDATE part SET qty = 6 WHERE id = 1");

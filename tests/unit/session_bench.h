@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <optional>
 #include <set>
 #include <string>
@@ -205,10 +206,11 @@ struct Bench {
         replica.journal.keys_changed = replica.journal.keys_changed || !answer.keys.empty();
       }
       session.on_marked(replica, now);
-    } else if (std::holds_alternative<HandOverAnew>(*job)) {
-      answered.clear();
-      replica.journal.waiting = replica.journal.entries;
-      replica.journal.answered_to = Seq{};
+    } else if (const auto* const anew = std::get_if<HandOverAnew>(&*job)) {
+      if (anew->all) answered.clear();
+      if (!answered.empty()) answered.erase(std::prev(answered.end()));
+      replica.journal.waiting = replica.journal.entries - answered.size();
+      if (answered.empty()) replica.journal.answered_to = Seq{};
       session.on_marked(replica, now);
     } else if (const auto* const spool = std::get_if<SpoolPieces>(&*job)) {
       for (const LogPiece& one : spool->pieces) spooled = one.header.seq.value;
