@@ -47,6 +47,7 @@ Migration::Failure Migration::run_all(const Migrate& migrate) {
   --index_;
   if (Failure failure = prove_shareable()) return failure;
   if (Failure failure = prove_foreign_keys(violations)) return failure;
+  rebuilt_.tell();
   capture_.begin_statement();
   capture_.schema_statement(std::string(kFingerprintRemark) + to_string(schema_fingerprint(db_)),
                             true);
@@ -69,7 +70,10 @@ Migration::Failure Migration::run_one(Statement& statement) {
   // CREATE ... IF NOT EXISTS of something that is there has done nothing.
   const bool happened =
       seen.file_number || before != db_.query_int("PRAGMA main.schema_version").value_or(0);
-  if (seen.schema && happened) record(seen, sql);
+  if (seen.schema && happened) {
+    record(seen, sql);
+    rebuilt_.look();
+  }
   return std::nullopt;
 }
 

@@ -1,5 +1,6 @@
 // Runs the statements of one migration: row changes are captured, schema statements are put into
-// the changeset as text. Belongs to the ledger's thread; leaves rolling back to the caller.
+// the changeset as text; of tables that are made anew, what became of their rows. Belongs to the
+// ledger's thread; leaves rolling back to the caller.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +8,7 @@
 #include <string>
 #include <variant>
 
+#include "broker/rebuilt_tables.h"
 #include "common/call_runner.h"
 
 namespace csa {
@@ -15,7 +17,7 @@ class Migration {
  public:
   // All must outlive this.
   Migration(const Database& db, Sandbox& sandbox, Capture& capture, CallLimits limits)
-      : db_(db), sandbox_(sandbox), capture_(capture), limits_(limits) {}
+      : db_(db), sandbox_(sandbox), capture_(capture), limits_(limits), rebuilt_(db) {}
 
   // REQUIRES: a savepoint is open, capture has begun, foreign keys are off, the sandbox has the
   // deadline. Ends with the remark that proves the schema.
@@ -38,6 +40,7 @@ class Migration {
   Capture& capture_;
   CallLimits limits_;
   CallEffect effect_;
+  RebuiltTables rebuilt_;
   std::uint32_t index_ = 0;
 };
 

@@ -23,6 +23,9 @@ struct RowEdits {
   // Deleted since `after` and another row of that key since then.
   bool born = false;
   bool absent = false;  // the last of them deleted it
+  // The table was dropped, or its rows were given other names, and the asker has not changed this
+  // row since: only the values can tell whether the row of this name is still the same.
+  bool others = false;
   // Others gave the row another key: this; the rest is about the row under that name.
   std::optional<RowIdentity> moved;
   bool by_others = false;     // others than `node` changed it, whatever of that is left
@@ -62,6 +65,8 @@ class RowHistory {
   [[nodiscard]] RowEdits take(const Edit& floor);
 
  private:
+  void begin_anew();
+
   Edit older_;
   NodeId node_;
   RowEdits edits_;

@@ -84,6 +84,7 @@ class TouchIndex {
   Seq reading_{0};                                     // entry
   std::int64_t n_ = 0;                                 // of its touches
   std::set<Id128> came_back_;                          // in it
+  std::set<Id128> left_;                               // tables, in it
   std::map<std::string, std::vector<KeyFold>> folds_;  // by table
   Seq from_{1}, to_{0};  // entries that are read; none where to < from
   Edit floor_;
