@@ -14,15 +14,35 @@ Seq base_of(const ReplayEntry& entry, const MergeContext& context) {
   return base.epoch.id == context.meta.position.epoch.id ? base.seq : Seq{};
 }
 
-std::string shape_of(const std::string& table, const std::vector<std::string>& columns) {
+std::string list_of(const std::vector<std::string>& names) {
   std::string text;
-  for (const std::string& column : columns) text += (text.empty() ? "" : ", ") + column;
-  return table + " (" + text + ")";
+  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+  return " (" + text + ")";
+}
+
+std::string shape_of(const ChangeTable& table, const std::vector<std::string>& columns) {
+  return table.name + list_of(columns);
 }
 
 std::string both_shapes(const ChangeTable& journal, const MergeTable& master) {
-  return "; the edit was made on " + shape_of(journal.name, journal.column_names) +
-         ", the master has " + shape_of(master.name(), master.column_names());
+  return "; the edit was made on " + shape_of(journal, journal.column_names) + ", the master has " +
+         shape_of(master.info().change_table, master.column_names());
+}
+
+// What tells its rows apart.
+std::string key_of(const ChangeTable& table, const std::vector<std::string>& columns) {
+  std::vector<std::string> key;
+  for (const std::uint32_t column :
+       table.declared_key.empty() ? table.key_columns : table.declared_key) {
+    key.push_back(column < columns.size() ? columns[column] : "?");
+  }
+  return (key.empty() ? " no key" : " the key" + list_of(key)) +
+         (table.without_rowid ? " WITHOUT ROWID" : "");
+}
+
+std::string both_keys(const ChangeTable& journal, const MergeTable& master) {
+  return ": the edit's copy had" + key_of(journal, journal.column_names) + ", the master has" +
+         key_of(master.info().change_table, master.column_names()) + both_shapes(journal, master);
 }
 
 }  // namespace
@@ -137,12 +157,14 @@ MergeRun::Step MergeRun::blank_step(const ChangeTable& table) {
     throw Parked{
         "table " + table.name +
         " is not there (any more), or is none of the application's; the edit was made on " +
-        shape_of(table.name, table.column_names)};
+        shape_of(table, table.column_names)};
   }
-  if (table.column_names.size() != table.column_count ||
-      table.without_rowid != step.table->info().change_table.without_rowid) {
+  if (table.column_names.size() != table.column_count) {
+    throw Parked{"the edit of table " + table.name + " does not name its columns"};
+  }
+  if (table.without_rowid != step.table->info().change_table.without_rowid) {
     throw Parked{"table " + table.name + " is of another kind at the master now" +
-                 both_shapes(table, *step.table)};
+                 both_keys(table, *step.table)};
   }
   step.columns = map_columns(table, *step.table);
   const ChangeTable& keys = step.table->info().change_table;
@@ -151,7 +173,7 @@ MergeRun::Step MergeRun::blank_step(const ChangeTable& table) {
     if (step.columns.known[column]) continue;
     // Without it a known row would come a second time, under a fresh key.
     throw Parked{"the key of table " + table.name + " has another column at the master now" +
-                 both_shapes(table, *step.table)};
+                 both_keys(table, *step.table)};
   }
   return step;
 }
