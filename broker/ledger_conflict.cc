@@ -80,12 +80,11 @@ std::optional<Kept> find(const Database& db, std::int64_t id) {
 // Puts the loser's version of one row back.
 class Restore {
  public:
-  Restore(const Database& db, const Kept& kept, MergeTable& table, MergeVirtual& virtuals)
+  Restore(const Database& db, const Kept& kept, MergeTable& table, const MergeVirtual& virtuals)
       : db_(db),
         kept_(kept),
         table_(table),
         virtuals_(virtuals),
-        document_(virtuals.part_of(table.name()) == MergeVirtual::Part::kRows),
         names_(table.column_names()),
         rule_(db,
               "SELECT rule FROM main.csa_rule WHERE table_name = ?1 COLLATE NOCASE AND"
@@ -103,11 +102,7 @@ class Restore {
     const std::optional<MergeTable::Found> found = table_.find(*identity);
     if (loser.empty()) {
       if (!found) return std::nullopt;
-      if (document_) {
-        virtuals_.remove(table_.name(), std::get<std::int64_t>(found->key.at(0)));
-      } else {
-        table_.remove(found->key);
-      }
+      table_.remove(found->key);
       changes_ = 1;
       return std::nullopt;
     }
@@ -183,11 +178,7 @@ class Restore {
           hidden ? std::optional(std::get<std::int64_t>(identity.key.at(0))) : std::nullopt;
       const Row row = mapped(loser, Row(names_.size(), Null{}));
       if (!base.empty()) come_back(identity);
-      if (document_) {
-        virtuals_.insert(table_.name(), row);
-      } else {
-        table_.insert(row, known, rowid);
-      }
+      table_.insert(row, known, rowid);
       changes_ = 1;
       return std::nullopt;
     }
@@ -196,20 +187,14 @@ class Restore {
     std::vector<bool> changed(names_.size(), false);
     for (std::size_t i = 0; i < row.size(); ++i) changed[i] = row[i] != found->row[i];
     if (std::ranges::find(changed, true) == changed.end()) return std::nullopt;
-    if (document_) {
-      virtuals_.update(table_.name(), std::get<std::int64_t>(found->key.at(0)), row);
-    } else {
-      table_.update(found->key, row, changed);
-    }
+    table_.update(found->key, row, changed);
     changes_ = 1;
     return std::nullopt;
   }
 
   // The row that was deleted, and none that has got its key: so it is for journals from before.
   void come_back(RowIdentity row) {
-    if (virtuals_.part_of(table_.name()) == MergeVirtual::Part::kTree) {
-      row.table = virtuals_.tree_of(row.table).rowids;
-    }
+    row.table = virtuals_.logged_as(row.table);
     const Bytes all((names_.size() + 7) / 8, 0xFF);
     TouchMarks(db_).add(row, TouchOp::kBack, all);
   }
@@ -217,8 +202,7 @@ class Restore {
   const Database& db_;  // must outlive this
   const Kept& kept_;    // must outlive this
   MergeTable& table_;   // must outlive this
-  MergeVirtual& virtuals_;
-  const bool document_;  // of a full-text table, to be written through that
+  const MergeVirtual& virtuals_;
   const std::vector<std::string> names_;
   Statement rule_;
   std::vector<std::size_t> to_;
@@ -247,15 +231,14 @@ Done settle_conflict(const Database& db, const Conflict& request, std::size_t ro
   if (kept->decision == "remapped" || kept->decision == "merged") {
     return rejected(name + " lost nothing that could be restored; dismiss it");
   }
-  MergeVirtual virtuals(db);
-  std::optional<TableInfo> info = virtuals.tree_info(kept->table);
-  if (!info) info = table_info(db, kept->table);
+  const MergeVirtual virtuals(db);
+  const MergeVirtual::Told* const told = virtuals.told(kept->table);
+  std::optional<TableInfo> info = told != nullptr ? told->info : table_info(db, kept->table);
   if (!info) return rejected(name + ": table " + kept->table + " is not there any more");
-  std::optional<Undefended> undefended(std::in_place,
-                                       db);  // documents are read from their shadow table
+  std::optional<Undefended> undefended(std::in_place, db);  // for a shadow table's statements
   MergeTable table(db, std::move(*info));
   undefended.reset();
-  if (table.is_shadow() && virtuals.part_of(kept->table) != MergeVirtual::Part::kRows) {
+  if (table.is_shadow()) {
     return rejected(name + " is inside the virtual table of " + kept->table +
                     ": write it anew through that table");
   }

@@ -6,14 +6,14 @@
 #include "broker/merge_stood.h"
 
 namespace csa {
-MergeSchema::MergeSchema(const Database& db) : db_(db), virtuals_(db), renamed_(db) {}
+MergeSchema::MergeSchema(const Database& db) : db_(db), virtuals_(db), indexes_(db), renamed_(db) {}
 
 MergeTable* MergeSchema::table(const std::string& name) {
   const auto [known, fresh] = tables_.try_emplace(lower(name));
   if (!fresh) return known->second.get();
   if (table_class(name) != TableClass::kApplication) return nullptr;
-  std::optional<TableInfo> info = virtuals_.tree_info(name);
-  if (!info) info = table_info(db_, name);
+  const MergeVirtual::Told* const told = virtuals_.told(name);
+  std::optional<TableInfo> info = told != nullptr ? told->info : table_info(db_, name);
   if (!info || (!info->change_table.without_rowid && info->rowid_name.empty())) return nullptr;
   known->second = std::make_unique<MergeTable>(db_, std::move(*info));
   return known->second.get();

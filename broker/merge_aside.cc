@@ -75,8 +75,6 @@ void MergeRun::keep_aside(const std::string& rule, const std::string& decision,
     each([&](const Change& change, const std::vector<ChangeTable>& tables) {
       const auto* const row = std::get_if<RowChange>(&change);
       if (row == nullptr) return;
-      const std::string& name = tables.at(row->table).name;
-      if (schema_.virtuals().part_of(name) == MergeVirtual::Part::kDerived) return;
       any = true;
       keep(*row, tables.at(row->table));
     });

@@ -44,15 +44,18 @@ RowMeeting MergeRun::meeting_of(Step& step, EditIndex::RowEdits& edits) {
       meeting.edited.push_back(step.columns.known[i] && is_others(meeting.column_edits[i]));
     }
   }
-  meeting.gone = edits.gone;
+  // The log has no names of a document's columns, which a migration may have moved.
+  const bool named = !is_told(step) || entry_.header.schema_version == context_.meta.schema_version;
+  if (named) meeting.gone = edits.gone;
   meeting.changed = knows_base_ && edits.by_others;
   if (same) {
     meeting.deleted_anew = !meeting.base;
     return meeting;
   }
-  // A full-text table and a tree replace a row that is changed.
-  const MergeVirtual::Part part = part_of(step);
-  const bool replaced = part == MergeVirtual::Part::kTree || part == MergeVirtual::Part::kRows;
+  // A full-text table and a tree replace a row that is changed: what others changed of it is what
+  // differs.
+  const bool replaced = is_told(step);
+  if (replaced) meeting.edited.clear();
   meeting.born_anew = !replaced && knows_base_ && step.base && step.broker && edits.born;
   return meeting;
 }
@@ -60,7 +63,7 @@ RowMeeting MergeRun::meeting_of(Step& step, EditIndex::RowEdits& edits) {
 // The row is what the node's edit was made on; others may have changed it and put it back, or come
 // to the same value as an earlier edit of the node.
 bool MergeRun::others_may_have_edited(const Step& step) {
-  const bool opaque = step.table->is_shadow() && part_of(step) != MergeVirtual::Part::kRows;
+  const bool opaque = step.table->is_shadow();
   const bool by_rowid = step.table->keyed_by_rowid() || step.identity().by_rowid;
   const bool numbered = !step.base && step.assigned && by_rowid;
   if (!knows_base_ || opaque || numbered) return false;
@@ -69,9 +72,7 @@ bool MergeRun::others_may_have_edited(const Step& step) {
 
 RowIdentity MergeRun::logged_as(const Step& step) const {
   RowIdentity logged = step.identity();
-  if (part_of(step) == MergeVirtual::Part::kTree) {
-    logged.table = schema_.virtuals().tree_of(logged.table).rowids;
-  }
+  logged.table = schema_.virtuals().logged_as(logged.table);
   return logged;
 }
 

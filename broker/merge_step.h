@@ -13,18 +13,17 @@ struct MergeRun::Step {
   MergeTable* table = nullptr;
   ColumnMap columns;
   std::string op;
-  bool assigned = false;  // SQLite gave the row its number
+  bool assigned = false;          // SQLite gave the row its number
   std::optional<Row> base, node;  // by the master's columns, keys as they are there
   std::optional<RowIdentity> before, after;
   std::optional<RowIdentity> renamed;  // what the row was before a change of key that did not win
   std::optional<RowIdentity> now;      // what others have called it since
   std::optional<MergeTable::Found> broker;
-  std::optional<std::int64_t> rowid;  // of an insert, where the rowid tells which row it is
+  std::optional<std::int64_t> rowid;    // of an insert, where the rowid tells which row it is
+  std::optional<std::int64_t> at_node;  // the rowid after the change
   // The rowid at the node of a row whose declared key has a NULL.
   std::optional<std::int64_t> unkeyed;
-  [[nodiscard]] const RowIdentity& identity() const {
-    return now ? *now : asked();
-  }
+  [[nodiscard]] const RowIdentity& identity() const { return now ? *now : asked(); }
   // What the log is asked for.
   [[nodiscard]] const RowIdentity& asked() const {
     return renamed ? *renamed : before ? *before : *after;

@@ -8,6 +8,7 @@
 #include "common/journal.h"
 #include "common/named_change.h"
 #include "common/value_json.h"
+#include "common/virtual_table.h"
 #include "node/commands.h"
 #include "node/owner_lock.h"
 #include "node/read_only.h"
@@ -134,7 +135,8 @@ Status print_entries(const Database& db, Printer& printer) {
         if (!*change) break;
         const auto* const row = std::get_if<RowChange>(&**change);
         if (row == nullptr) continue;
-        NamedChange named = name_change(*row, reader.tables().at(row->table), nullptr);
+        const ChangeTable& table = reader.tables().at(row->table);
+        NamedChange named = name_change(*row, document_table(table).value_or(table), nullptr);
         const std::optional<std::string> name = shadows.shown_name(named.table);
         if (!name) continue;
         named.table = *name;
