@@ -219,8 +219,7 @@ void MergeRun::merge(const RowChange& change, const ChangeTable& table) {
     step = step_of(change, table);
   }
   if (const std::optional<std::string> lost = keys_.take_lost()) {
-    throw Parked{"it names a row of " + *lost +
-                 " that an earlier offline change has made, and that waits in the inbox"};
+    throw Parked{waits_for(*lost)};
   }
   const Id128 row = hash_of(step.identity());
   if (inbox_.is_held(origin_.tx.node, origin_.journal, row)) {
