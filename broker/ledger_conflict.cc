@@ -18,12 +18,12 @@ constexpr std::size_t kWideTo = 13;
 
 constexpr std::size_t kToldMax = 1000;
 
-Rejection rejected(std::string why) { return {NackCode::kSql, std::move(why), 0, true}; }
+Rejection unsettled(std::string why) { return {NackCode::kSql, std::move(why), 0, true}; }
 
-std::string name_of(std::int64_t id) { return "conflict " + std::to_string(id); }
+std::string conflict_name(std::int64_t id) { return "conflict " + std::to_string(id); }
 
 std::string missing(std::int64_t id) {
-  return "there is no " + name_of(id) + "; csa-admin conflicts lists them";
+  return "there is no " + conflict_name(id) + "; csa-admin conflicts lists them";
 }
 
 std::size_t size_of(const Value& value) {
@@ -37,7 +37,7 @@ std::size_t size_of(const Row& row) {
   return size;
 }
 
-CallEffect show(const Database& db, std::int64_t from, std::size_t rows_max) {
+CallEffect show_inbox(const Database& db, std::int64_t from, std::size_t rows_max) {
   CallEffect effect;
   effect.columns.assign(kShown.begin(), kShown.end());
   Statement rows = db.prepare(
@@ -62,7 +62,7 @@ CallEffect show(const Database& db, std::int64_t from, std::size_t rows_max) {
 }
 
 Rejection unfit(const std::string& name, const std::string& why) {
-  return rejected(name + " cannot be restored: " + why);
+  return unsettled(name + " cannot be restored: " + why);
 }
 
 // One row of [id] each that was restored, one of [nil, table, before, after] each that got another
@@ -90,8 +90,8 @@ Done restore_alone(const RestorePlace& place, const KeptConflict& kept, const st
   MergeTable table(db, std::move(*info));
   undefended.reset();
   if (table.is_shadow() && virtuals.part_of(kept.table) != MergeVirtual::Part::kRows) {
-    return rejected(name + " is inside the virtual table of " + kept.table +
-                    ": write it anew through that table");
+    return unsettled(name + " is inside the virtual table of " + kept.table +
+                     ": write it anew through that table");
   }
   std::variant<std::int64_t, std::string> done = restore_row(place, kept, table, virtuals);
   if (const auto* const why = std::get_if<std::string>(&done)) return unfit(name, *why);
@@ -108,27 +108,28 @@ bool restores_whole(const Database& db, const Conflict& request) {
 }
 
 Done settle_conflict(const Database& db, const Conflict& request, std::size_t rows_max) {
-  if (request.verb == ConflictVerb::kShow) return show(db, request.id, rows_max);
+  if (request.verb == ConflictVerb::kShow) return show_inbox(db, request.id, rows_max);
   const std::optional<KeptConflict> kept = find_conflict(db, request.id);
-  if (!kept) return rejected(missing(request.id));
-  if (kept->state == "restored") return rejected(name_of(request.id) + " was restored already");
+  if (!kept) return unsettled(missing(request.id));
+  if (kept->state == "restored")
+    return unsettled(conflict_name(request.id) + " was restored already");
   if (kept->state != "dismissed") set_conflict_state(db, request.id, "dismissed");
   return CallEffect{};
 }
 
 Done restore_conflict(const RestorePlace& place, const Conflict& request,
                       const WholeRestore& whole) {
-  const std::string name = name_of(request.id);
+  const std::string name = conflict_name(request.id);
   const std::optional<KeptConflict> kept = find_conflict(place.db, request.id);
-  if (!kept) return rejected(missing(request.id));
+  if (!kept) return unsettled(missing(request.id));
   const bool all = kept->is_whole() && request.verb == ConflictVerb::kRestore;
   if (kept->state == "restored") {
     // With the others of its transaction: whoever goes through the list is not stopped there.
     if (all && bundle_size(place.db, *kept) > 1) return CallEffect{};
-    return rejected(name + " was restored already");
+    return unsettled(name + " was restored already");
   }
   if (kept->decision == "remapped" || kept->decision == "merged") {
-    return rejected(name + " lost nothing that could be restored; dismiss it");
+    return unsettled(name + " lost nothing that could be restored; dismiss it");
   }
   if (!all) return restore_alone(place, *kept, name);
   std::variant<RestoredWhole, std::string> done = whole(*kept);

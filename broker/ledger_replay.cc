@@ -56,7 +56,7 @@ std::optional<Replayed> standing_of(const Outcome& outcome, const Replay& replay
   return std::nullopt;
 }
 
-constexpr const char* kForgotten =
+constexpr const char* kOutcomeForgotten =
     " may be this transaction, and its outcome is forgotten (the node works with an older copy of"
     " its file): compare, and restore it if it is missing";
 
@@ -112,7 +112,7 @@ Ledger::Impl::ReplayFate Ledger::Impl::fate_of(const Replay& replay) {
 void Ledger::Impl::look_at_forgotten(const Replay& replay, ReplayFate& fate) {
   const TxId& tx = replay.header.tx;
   const Held held = log_holds(tx, request_hash(replay), replay.header.base);
-  if (held == Held::kUnknown) fate.park = to_string(tx) + kForgotten;
+  if (held == Held::kUnknown) fate.park = to_string(tx) + kOutcomeForgotten;
   if (held != Held::kYes) return;
   fate.stood = Ack{};
   fate.stood->tx = tx;
@@ -145,7 +145,7 @@ void Ledger::Impl::look_at_origin(const Replay& replay, ReplayFate& fate) {
     fate.standing = Replayed{replay.header.tx, ReplayResult::kStood, size, seq, {}, {}};
     return;
   }
-  if (held == Held::kUnknown) fate.park = to_string(origin) + kForgotten;
+  if (held == Held::kUnknown) fate.park = to_string(origin) + kOutcomeForgotten;
   fate.name = name;
   fate.named_twice = true;
 }
