@@ -106,7 +106,7 @@ TEST_CASE("install: the inbox of a lost history has open rows, the notice counts
   master.exec(
       "INSERT INTO csa_conflicts SELECT i, " + std::to_string(parent.seq.value + 1) +
       ", '', x'01', i, 1, 'till', 't', '{}', x'02', 'update', 'newest', 'broker', '', NULL, NULL,"
-      " NULL, x'', NULL, '', 0, iif(i = 3, 'dismissed', 'open') FROM"
+      " NULL, x'', NULL, '', 0, i, 0, iif(i = 3, 'dismissed', 'open') FROM"
       " (SELECT 1 AS i UNION SELECT 2 UNION SELECT 3)");
   REQUIRE(follow(*replica, master).has_value());
   const Position next{Epoch{9, random_id()}, parent.seq, Chain{random_id()}};

@@ -21,7 +21,7 @@ void set(MergeBench& b, const std::vector<RuleSetting>& rules) {
 
 TEST_CASE("merge: a rule of a full-text table, its documents are merged by it") {
   for (const auto& [rule, stays] : {std::pair("broker", "green"), std::pair("node", "blue"),
-                                    std::pair("manual", "green"), std::pair("atomic", "green")}) {
+                                    std::pair("manual", "green"), std::pair("atomic", "blue")}) {
     CAPTURE(std::string(rule));
     MergeBench b(kBoth, 2);
     set(b, {{"page", "", rule}});
