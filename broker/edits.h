@@ -1,19 +1,17 @@
-// Who changed a row last, by the log: an index over the entries that a replay may meet, made when
-// the first conflict asks and kept in a temporary database of SQLite's own, so that ordinary writes
-// pay nothing for it and memory stays bounded. Belongs to the ledger's thread. Throws SqliteError.
+// Who changed a row last, by the log: an index over the entries that a replay may meet
+// (touch_index.h), made when the first conflict asks, so that ordinary writes pay nothing for it
+// and memory stays bounded. Belongs to the ledger's thread. Throws SqliteError.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <string>
-#include <string_view>
 #include <vector>
 
 #include "broker/row_history.h"
 #include "broker/row_identity.h"
+#include "broker/touch_index.h"
 #include "broker/touch_marks.h"
-#include "common/schema.h"
 #include "common/sqlite.h"
 #include "common/store_meta.h"
 
@@ -40,11 +38,8 @@ class EditIndex {
   // What entries in (after, head] did to the row. Reads what it has not seen of the log first.
   // `head` is the last entry that is in csa_log, also uncommitted; `node` is who asks.
   [[nodiscard]] RowEdits edits(Asked asked, Seq after, const Meta& head, const NodeId& node);
-  // How many rows entry `seq` changed, and how many of them have an identity hash in `rows`.
-  struct Overlap {
-    std::uint64_t changed = 0;
-    std::uint64_t among = 0;
-  };
+  using Overlap = TouchIndex::Overlap;
+  // As TouchIndex::overlap().
   [[nodiscard]] Overlap overlap(Seq seq, const std::vector<Id128>& rows);
   // As TouchMarks::add().
   void touch(const RowIdentity& row, TouchOp op, const Bytes& mask);

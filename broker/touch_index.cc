@@ -1,0 +1,332 @@
+#include "broker/touch_index.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "broker/merge_table.h"
+#include "common/change_bytes.h"
+#include "common/codec.h"
+#include "common/limits.h"
+
+namespace csa {
+namespace {
+
+// In the index alone: the row got another key; content is its other name.
+constexpr TouchOp kMovedAway{16};
+constexpr TouchOp kMovedHere{17};
+
+constexpr const char* kSchema = R"(
+  PRAGMA journal_mode=OFF;
+  PRAGMA synchronous=OFF;
+  PRAGMA cache_size=-8192;
+  CREATE TABLE touch (row BLOB, seq INTEGER, n INTEGER, op INTEGER, mask BLOB, content BLOB,
+                      version INTEGER, PRIMARY KEY (row, seq, n)) WITHOUT ROWID;
+  CREATE TABLE entry (seq INTEGER PRIMARY KEY, changed INTEGER, edited INTEGER, error INTEGER,
+                      node BLOB);
+)";
+
+// In place of a schema version: nobody knows which columns the row had.
+constexpr std::uint64_t kUnknown = UINT64_MAX;
+
+void set_bit(Bytes& mask, std::size_t column) {
+  if (column / 8 >= mask.size()) return;
+  mask[column / 8] = static_cast<std::uint8_t>(mask[column / 8] | (1U << (column % 8)));
+}
+
+// One bit a column that the change gave another value.
+Bytes mask_of(const RowChange& change, const ChangeTable& table) {
+  Bytes mask((table.column_count + 7) / 8, 0);
+  for (std::size_t i = 0; i < change.new_values.size(); ++i) {
+    if (change.new_values[i]) set_bit(mask, i);
+  }
+  for (std::size_t k = 0; change.new_key && k < table.key_columns.size(); ++k) {
+    if (change.key[k] != (*change.new_key)[k]) set_bit(mask, table.key_columns[k]);
+  }
+  return mask;
+}
+
+Edit edit_of(const Statement& row, int first) {
+  Edit edit;
+  edit.time = WallTime{row.column_int(first)};
+  edit.error_ms = static_cast<std::uint32_t>(row.column_int(first + 1));
+  const Bytes node = row.column_blob(first + 2);
+  std::copy_n(node.begin(), std::min(node.size(), edit.node.value.bytes.size()),
+              edit.node.value.bytes.begin());
+  return edit;
+}
+
+Row content_of(const RowIdentity& name) {
+  Row content = name.key;
+  content.emplace_back(std::int64_t{name.by_rowid ? 1 : 0});
+  return content;
+}
+
+std::optional<Row> row_of(const Bytes& content) {
+  Result<RowSet> rows = decode_rows(content);
+  if (!rows || rows->rows.empty()) return std::nullopt;
+  return std::move(rows->rows.front());
+}
+
+// Of a table that was there before and stays there, no other statement changes the columns.
+bool is_alter(const Change& change) {
+  const auto* const statement = std::get_if<SchemaStatement>(&change);
+  return statement != nullptr && lower(statement->sql).find("alter") != std::string::npos;
+}
+
+}  // namespace
+
+void TouchIndex::begin_anew(Seq first) {
+  for (Statement* const old : {&add_touch_, &add_entry_, &touches_, &changed_, &among_}) {
+    *old = Statement();
+  }
+  index_.emplace(std::string(), Database::Mode::kCreate);
+  index_->exec(kSchema);
+  add_touch_ = index_->prepare("INSERT INTO touch VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
+  add_entry_ = index_->prepare("INSERT INTO entry VALUES (?1, ?2, ?3, ?4, ?5)");
+  touches_ = index_->prepare(
+      "SELECT t.seq, t.op, t.mask, e.edited, e.error, e.node, t.content, t.version, t.n FROM"
+      " touch t JOIN entry e USING (seq) WHERE t.row = ?1 AND (t.seq, t.n) > (?2, ?3)"
+      " ORDER BY t.seq, t.n");
+  changed_ = index_->prepare("SELECT changed FROM entry WHERE seq = ?1");
+  among_ = index_->prepare("SELECT count(*) FROM touch WHERE row = ?1 AND seq = ?2");
+  from_ = first;
+  to_ = Seq{first.value - 1};
+  floor_ = Edit{};
+  if (const auto oldest = log_.entry(first)) floor_.time = oldest->header.time;
+}
+
+bool TouchIndex::cover(Seq first, Seq last) {
+  const bool anew = !index_ || first < from_ || to_ < from_;
+  if (anew) begin_anew(first);
+  if (to_ >= last) return anew;
+  index_->exec("BEGIN");
+  for (Seq seq = to_.next(); seq <= last; seq = seq.next()) read_entry(seq);
+  index_->exec("COMMIT");
+  to_ = last;
+  return anew;
+}
+
+namespace {
+
+// Every change of an entry, as far as it can be read.
+template <class Visit>
+void each_change(LogTable& log, const EntryHeader& header, Visit visit) {
+  ChangeReader reader;
+  for (std::uint64_t at = 0; at < header.size;) {
+    const std::optional<LogPiece> piece = log.read(header.seq, at, limits::kPieceMax);
+    if (!piece || piece->bytes.empty()) return;
+    at += piece->bytes.size();
+    reader.feed(piece->bytes);
+    while (true) {
+      const Result<std::optional<Change>> change = reader.next();
+      if (!change || !*change) break;
+      visit(**change, reader.tables());
+    }
+  }
+}
+
+}  // namespace
+
+void TouchIndex::read_entry(Seq seq) {
+  const std::optional<LogTable::Entry> entry = log_.entry(seq);
+  if (!entry) return;
+  const EntryHeader& header = entry->header;
+  reading_ = seq;
+  n_ = 0;
+  came_back_.clear();
+  deletes_ = false;
+  Layouts layouts{header.schema_version, header.schema_version};
+  if (header.kind == EntryKind::kSchema) {
+    ++layouts.after;
+    folds_.clear();
+    shadows_.clear();
+    places_.forget();
+    each_change(log_, header, [&layouts](const Change& change, const std::vector<ChangeTable>&) {
+      if (is_alter(change)) ++layouts.alters;
+    });
+  }
+  each_change(log_, header, [&](const Change& change, const std::vector<ChangeTable>& tables) {
+    if (is_alter(change)) ++layouts.seen;
+    if (const auto* const row = std::get_if<RowChange>(&change)) {
+      add(*row, tables.at(row->table), layouts);
+    }
+  });
+  add_entry_.bind(1, signed_of(seq.value)).bind(2, n_).bind(3, header.edited.ms);
+  add_entry_.bind(4, std::int64_t{header.edited_error_ms});
+  add_entry_.bind_blob(5, header.tx.node.value.bytes);
+  add_entry_.run();
+}
+
+void TouchIndex::store(const Id128& row, TouchOp op, const Bytes& mask,
+                       const std::optional<Row>& content, std::uint64_t version) {
+  add_touch_.bind_blob(1, row.bytes).bind(2, signed_of(reading_.value)).bind(3, n_++);
+  add_touch_.bind(4, static_cast<std::int64_t>(op)).bind_blob(5, mask);
+  if (content) {
+    add_touch_.bind_blob(6, encode_rows({{}, {*content}}));
+  } else {
+    add_touch_.bind_null(6);
+  }
+  add_touch_.bind(7, signed_of(version));
+  add_touch_.run();
+}
+
+// By which version's layout the columns of a row at this place of the entry are counted.
+std::uint64_t TouchIndex::version_of(const std::string& table, const Layouts& layouts) {
+  if (layouts.seen == layouts.alters) return layouts.after;
+  if (layouts.seen == 0) return layouts.before;
+  const ColumnPlaces::Places* const places = places_.find(table, layouts.before, layouts.after);
+  return places != nullptr && places->is_begin() ? layouts.after : kUnknown;
+}
+
+void TouchIndex::add(const RowChange& change, const ChangeTable& table, const Layouts& layouts) {
+  if (table.name == kTouchTable) return add_mark(change, layouts.after);
+  if (table_class(table.name) != TableClass::kApplication) return;
+  std::optional<RowIdentity> before = identity_before(change, table);
+  std::optional<RowIdentity> after = identity_after(change, table);
+  for (std::optional<RowIdentity>* const row : {&before, &after}) {
+    if (*row && !(*row)->by_rowid) (*row)->folds = folds_of(table.name);
+  }
+  const std::uint64_t version = version_of(table.name, layouts);
+  if (before && after && hash_of(*before) == hash_of(*after)) {
+    return store(hash_of(*before), TouchOp::kChanged, mask_of(change, table), {}, version);
+  }
+  if (before && after) {
+    const Bytes mask = mask_of(change, table);
+    store(hash_of(*before), kMovedAway, mask, content_of(*after), version);
+    return store(hash_of(*after), kMovedHere, mask, content_of(*before), version);
+  }
+  if (before) store(hash_of(*before), TouchOp::kGone, {}, row_before(change, table), version);
+  deletes_ = deletes_ || before;
+  if (after && !came_back_.contains(hash_of(*after))) {
+    const bool again = deletes_ && !after->by_rowid && has_rows_by_key(table);
+    store(hash_of(*after), TouchOp::kBorn, {}, again ? row_after(change, table) : std::nullopt,
+          version);
+  }
+}
+
+// An application chooses the keys; virtual tables' own rows are deleted and inserted as they
+// please.
+bool TouchIndex::has_rows_by_key(const ChangeTable& table) {
+  if (table.declared_key.empty() && table.key_columns.empty()) return false;
+  const auto [known, fresh] = shadows_.try_emplace(table.name);
+  if (fresh) known->second = is_shadow(db_, table.name);
+  return !known->second;
+}
+
+void TouchIndex::add_mark(const RowChange& change, std::uint64_t version) {
+  if (change.op != RowOp::kInsert || change.new_values.size() != 3 || change.key.size() != 1)
+    return;
+  const auto* const hash = std::get_if<Bytes>(&change.key[0]);
+  const auto* const op =
+      change.new_values[1] ? std::get_if<std::int64_t>(&*change.new_values[1]) : nullptr;
+  const auto* const mask =
+      change.new_values[2] ? std::get_if<Bytes>(&*change.new_values[2]) : nullptr;
+  Id128 row;
+  if (hash == nullptr || op == nullptr || mask == nullptr || hash->size() != row.bytes.size()) {
+    return;
+  }
+  std::ranges::copy(*hash, row.bytes.begin());
+  const auto touched = static_cast<TouchOp>(*op);
+  if (touched == TouchOp::kBack) came_back_.insert(row);
+  if (touched >= TouchOp::kBorn && touched <= TouchOp::kBack) {
+    store(row, touched, *mask, {}, version);
+  }
+}
+
+const std::vector<KeyFold>& TouchIndex::folds_of(const std::string& table) {
+  const auto [known, fresh] = folds_.try_emplace(table);
+  if (fresh) {
+    if (const std::optional<TableInfo> info = table_info(db_, table)) {
+      known->second = key_folds(db_, *info);
+    }
+  }
+  return known->second;
+}
+
+// What content_of() told.
+std::optional<RowIdentity> TouchIndex::name_of(const Row& content) {
+  if (content.empty()) return std::nullopt;
+  RowIdentity name{asked_, content, content.back() == Value(std::int64_t{1})};
+  name.key.pop_back();
+  if (!name.by_rowid) name.folds = folds_of(asked_);
+  return name;
+}
+
+void TouchIndex::ask(const Place& place, const std::string& table, std::uint64_t now) {
+  asked_ = table;
+  now_ = now;
+  touches_.bind_blob(1, place.row.bytes).bind(2, signed_of(place.seq.value)).bind(3, place.n);
+}
+
+std::optional<TouchIndex::Found> TouchIndex::next() {
+  if (!touches_.step()) {
+    touches_.reset();
+    return std::nullopt;
+  }
+  Found found;
+  Touch& touch = found.touch;
+  touch.seq = Seq{static_cast<std::uint64_t>(touches_.column_int(0))};
+  touch.op = static_cast<TouchOp>(touches_.column_int(1));
+  touch.mask = touches_.column_blob(2);
+  touch.edit = edit_of(touches_, 3);
+  touch.n = touches_.column_int(8);
+  const Bytes content = touches_.column_blob(6);
+  const bool away = touch.op == kMovedAway;
+  if (away || touch.op == kMovedHere) {
+    found.move = away ? Move::kAway : Move::kHere;
+    if (const std::optional<Row> name = row_of(content)) found.other = name_of(*name);
+    touch.op = TouchOp::kChanged;
+  }
+  place_columns(found.move == Move::kNone ? content : Bytes(), unsigned_of(touches_.column_int(7)),
+                touch);
+  return found;
+}
+
+// The touch's columns, and what the row was, from the layout of `version` to that of who asks.
+void TouchIndex::place_columns(const Bytes& content, std::uint64_t version, Touch& touch) {
+  std::optional<Row> row = content.empty() ? std::nullopt : row_of(content);
+  if (version == now_) {
+    touch.content = std::move(row);
+    return;
+  }
+  const ColumnPlaces::Places* const places = places_.find(asked_, version, now_);
+  const Bytes then = std::exchange(touch.mask, {});
+  if (places == nullptr) {
+    // Which columns it were is not known: any of them.
+    const bool any = std::ranges::any_of(then, [](std::uint8_t bits) { return bits != 0; });
+    if (const auto* const present = places_.find(asked_, now_, now_); any && present != nullptr) {
+      touch.mask.assign((present->count + 7) / 8, 0);
+      for (std::size_t i = 0; i < present->count; ++i) set_bit(touch.mask, i);
+    }
+    return;
+  }
+  touch.mask.assign((places->count + 7) / 8, 0);
+  for (std::size_t i = 0; i < places->to.size() && i / 8 < then.size(); ++i) {
+    const bool is_set = ((std::uint32_t{then[i / 8]} >> (i % 8)) & 1U) != 0;
+    if (is_set && places->to[i]) set_bit(touch.mask, *places->to[i]);
+  }
+}
+
+TouchIndex::Overlap TouchIndex::overlap(Seq seq, const std::vector<Id128>& rows) {
+  Overlap result;
+  if (!index_) return result;
+  changed_.bind(1, signed_of(seq.value));
+  if (changed_.step()) result.changed = static_cast<std::uint64_t>(changed_.column_int(0));
+  changed_.reset();
+  for (const Id128& row : rows) {
+    among_.bind_blob(1, row.bytes).bind(2, signed_of(seq.value));
+    if (among_.step()) result.among += static_cast<std::uint64_t>(among_.column_int(0));
+    among_.reset();
+  }
+  return result;
+}
+
+void TouchIndex::forget() {
+  from_ = Seq{1};
+  to_ = Seq{0};
+  folds_.clear();
+  shadows_.clear();
+  places_.forget();
+}
+
+}  // namespace csa
