@@ -48,6 +48,7 @@ Migration::Failure Migration::run_all(const Migrate& migrate) {
   if (Failure failure = prove_shareable()) return failure;
   if (Failure failure = prove_foreign_keys(violations)) return failure;
   settle_rules();
+  rebuilt_.tell();
   capture_.begin_statement();
   capture_.schema_statement(std::string(kFingerprintRemark) + to_string(schema_fingerprint(db_)),
                             true);
@@ -73,6 +74,7 @@ Migration::Failure Migration::run_one(Statement& statement) {
   if (seen.schema && happened) {
     record(seen, sql);
     rules_.look();
+    rebuilt_.look();
   }
   return std::nullopt;
 }

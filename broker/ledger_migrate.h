@@ -1,6 +1,6 @@
 // Runs the statements of one migration: row changes are captured, schema statements are put into
-// the changeset as text, the rules of merging are brought along. Belongs to the ledger's thread;
-// leaves rolling back to the caller.
+// the changeset as text; of tables that are made anew, what became of their rows. The rules of
+// merging are brought along. Belongs to the ledger's thread; leaves rolling back to the caller.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +9,7 @@
 #include <variant>
 
 #include "broker/followed_rules.h"
+#include "broker/rebuilt_tables.h"
 #include "common/call_runner.h"
 
 namespace csa {
@@ -17,7 +18,7 @@ class Migration {
  public:
   // All must outlive this.
   Migration(const Database& db, Sandbox& sandbox, Capture& capture, CallLimits limits)
-      : db_(db), sandbox_(sandbox), capture_(capture), limits_(limits), rules_(db) {}
+      : db_(db), sandbox_(sandbox), capture_(capture), limits_(limits), rules_(db), rebuilt_(db) {}
 
   // REQUIRES: a savepoint is open, capture has begun, foreign keys are off, the sandbox has the
   // deadline. Ends with the remark that proves the schema. The effect's rows are sentences, what
@@ -42,6 +43,7 @@ class Migration {
   Capture& capture_;
   CallLimits limits_;
   FollowedRules rules_;
+  RebuiltTables rebuilt_;
   CallEffect effect_;
   std::uint32_t index_ = 0;
 };

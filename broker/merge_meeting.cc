@@ -31,6 +31,12 @@ RowMeeting MergeRun::meeting_of(Step& step, EditIndex::RowEdits& edits) {
     fill_unknown(step);
     same = set_rows();
   }
+  if (knows_base_ && edits.others && meeting.base && !same) {
+    throw Parked{
+        "table " + step.table->name() +
+        " was dropped or made anew at the master meanwhile, and what it has in place of the"
+        " row now is not what the edit was made on"};
+  }
   const auto is_others = [&node](const Edit& edit) {
     return edit.node != node && edit.node != NodeId{};
   };
@@ -40,7 +46,9 @@ RowMeeting MergeRun::meeting_of(Step& step, EditIndex::RowEdits& edits) {
   if (same && !met) return meeting;
   meeting.broker_edit = edits.last;
   meeting.column_edits = edits.columns;
-  meeting.column_edits.resize(step.table->info().carried.size(), edits.whole.value_or(edits.last));
+  // A row of a table that was made anew is as old as the table.
+  const Edit rest = edits.others && !meeting.base ? edits.last : edits.whole.value_or(edits.last);
+  meeting.column_edits.resize(step.table->info().carried.size(), rest);
   if (knows_base_) {
     for (std::size_t i = 0; i < meeting.column_edits.size(); ++i) {
       meeting.edited.push_back(step.columns.known[i] && is_others(meeting.column_edits[i]));

@@ -69,12 +69,18 @@ void MergeRun::prove_parents(const Step& step, const RowVerdict& verdict) {
     const auto parent = written ? parent_of(*verdict.result, reference) : std::nullopt;
     if (!parent || has_made(*parent)) continue;
     const EditIndex::RowEdits edits = edits_of(*parent);
-    const bool moved = edits.moved && parent->table->has_rowid(parent->rowid);
+    const bool there = parent->table->has_rowid(parent->rowid);
+    const std::string refers =
+        "a row of " + table.name() + " refers to a row of " + parent->table->name();
+    const std::string key = std::to_string(parent->rowid);
+    if (edits.others && there) {
+      throw Parked{refers + ", a table that was dropped or made anew meanwhile, and its key " +
+                   key + " may belong to another row now"};
+    }
+    const bool moved = edits.moved && there;
     if (!moved && (!edits.born || edits.absent)) continue;
-    throw Parked{"a row of " + table.name() + " refers to a row of " + parent->table->name() +
-                 " that " + (moved ? "got another key" : "was deleted") +
-                 " meanwhile, and its key " + std::to_string(parent->rowid) +
-                 " belongs to another row now"};
+    throw Parked{refers + " that " + (moved ? "got another key" : "was deleted") +
+                 " meanwhile, and its key " + key + " belongs to another row now"};
   }
 }
 

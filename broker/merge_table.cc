@@ -14,10 +14,11 @@ MergeTable::MergeTable(const Database& db, TableInfo info)
   for (const std::uint32_t column : info_.carried) {
     columns += (columns.empty() ? "" : ", ") + quote(info_.columns[column].name);
   }
-  const std::string from = " FROM main." + quote(name()) + " WHERE ";
-  const std::string select =
-      "SELECT " + (rowids ? quote(info_.rowid_name) : std::string("NULL")) + ", " + columns + from;
-  find_physical_ = db_.prepare(select + where_physical(1));
+  const std::string table = " FROM main." + quote(name());
+  const std::string from = table + " WHERE ";
+  select_ =
+      "SELECT " + (rowids ? quote(info_.rowid_name) : std::string("NULL")) + ", " + columns + table;
+  find_physical_ = db_.prepare(select_ + " WHERE " + where_physical(1));
   if (!info_.change_table.declared_key.empty()) {
     std::string where;
     int parameter = 1;
@@ -25,7 +26,7 @@ MergeTable::MergeTable(const Database& db, TableInfo info)
       where += (where.empty() ? "" : " AND ") + quote(info_.columns[info_.carried[column]].name) +
                " = ?" + std::to_string(parameter++);
     }
-    find_declared_ = db_.prepare(select + where);
+    find_declared_ = db_.prepare(select_ + " WHERE " + where);
   }
   if (rowids) {
     find_rowid_ = db_.prepare("SELECT 1" + from + quote(info_.rowid_name) + " = ?1");
@@ -134,21 +135,26 @@ std::optional<MergeTable::Found> MergeTable::find(const RowIdentity& row) {
   statement.reset();
   bind_key(statement, row.key, 1);
   std::optional<Found> found;
-  if (statement.step()) {
-    found.emplace();
-    const int count = static_cast<int>(info_.carried.size());
-    for (int i = 0; i < count; ++i) found->row.push_back(statement.column_stored(i + 1, utf16_));
-    if (info_.change_table.without_rowid) {
-      for (const std::uint32_t column : info_.change_table.key_columns) {
-        found->key.push_back(found->row[column]);
-      }
-    } else {
-      found->key.emplace_back(statement.column_int(0));
-    }
-  }
+  if (statement.step()) found = read(statement);
   statement.reset();
   // Under the rowid of a row whose key has a NULL may lie one whose key has none.
   if (found && row.by_rowid && !has_null_key(found->row)) found.reset();
+  return found;
+}
+
+Statement MergeTable::all_rows() const { return db_.prepare(select_); }
+
+MergeTable::Found MergeTable::read(const Statement& row) const {
+  Found found;
+  const int count = static_cast<int>(info_.carried.size());
+  for (int i = 0; i < count; ++i) found.row.push_back(row.column_stored(i + 1, utf16_));
+  if (info_.change_table.without_rowid) {
+    for (const std::uint32_t column : info_.change_table.key_columns) {
+      found.key.push_back(found.row[column]);
+    }
+  } else {
+    found.key.emplace_back(row.column_int(0));
+  }
   return found;
 }
 

@@ -46,6 +46,11 @@ class MergeTable {
   // The row's name; `physical` is its key in this database.
   [[nodiscard]] RowIdentity identity(const Row& row, const Row& physical) const;
   [[nodiscard]] std::optional<Found> find(const RowIdentity& row);
+  template <class Visit>
+  void each(Visit visit) const {
+    Statement rows = all_rows();
+    while (rows.step()) visit(read(rows));
+  }
   // A value of the declared key is NULL, or none is declared: the rowid tells which row it is.
   [[nodiscard]] bool has_null_key(const Row& row) const;
   [[nodiscard]] bool has_rowid(std::int64_t rowid);
@@ -60,6 +65,8 @@ class MergeTable {
   void remove(const Row& key);
 
  private:
+  [[nodiscard]] Statement all_rows() const;
+  [[nodiscard]] Found read(const Statement& row) const;
   [[nodiscard]] std::string where_physical(int first) const;
   void read_references();
   void bind_key(Statement& statement, const Row& key, int first) const;
@@ -67,6 +74,7 @@ class MergeTable {
   const Database& db_;
   const TableInfo info_;
   const bool utf16_;
+  std::string select_;  // rowid and carried columns
   bool shadow_ = false;
   std::vector<KeyFold> folds_;
   std::vector<MergeReference> references_;

@@ -73,6 +73,9 @@ class RestoredRow {
     asks_ = asks;
     told_ = edits_.all_known;
     if (edits_.moved) throw Unfit{"its key was changed since"};
+    if (edits_.others && found && !is_as(winner(), found->row)) {
+      throw Unfit{"table " + table_.name() + " was made anew since, and what it has there differs"};
+    }
     // A full-text table and a tree replace a row that is changed.
     const MergeVirtual::Part part = virtuals_.part_of(table_.name());
     const bool replaced = document_ || part == MergeVirtual::Part::kTree;

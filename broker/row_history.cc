@@ -52,9 +52,15 @@ void RowHistory::add(const Touch& touch) {
     deleted_ = false;
   }
   edits_.known = true;
+  // What was told so far is another row's, or was not in the way when the asker changed this one.
+  if (touch.op == TouchOp::kOthers || (edits_.others && own)) begin_anew();
   raise(edits_.last, touch.edit);
   const bool changes = std::ranges::any_of(touch.mask, [](std::uint8_t bits) { return bits != 0; });
   if (!own && (changes || touch.op == TouchOp::kBorn)) edits_.by_others = true;
+  if (touch.op == TouchOp::kOthers) {
+    edits_.others = true;
+    return;
+  }
   if (touch.op == TouchOp::kBorn) {
     // Without a deletion before it, it is the row that the journal has inserted too.
     edits_.born = edits_.born || deleted_ || !all_since_;
@@ -82,6 +88,14 @@ void RowHistory::add(const Touch& touch) {
   } else {
     edits_.all_known = false;
   }
+}
+
+void RowHistory::begin_anew() {
+  edits_.last = older_;
+  edits_.born = edits_.absent = edits_.own = edits_.others = edits_.by_others = deleted_ = false;
+  edits_.gone.reset();
+  edits_.columns.clear();
+  edits_.whole.reset();
 }
 
 RowEdits RowHistory::take(const Edit& floor) {

@@ -25,6 +25,9 @@ struct RowEdits {
   bool absent = false;  // the last of them deleted it
   // Who asks has made the row since `after`; the rest is about it, not about what had that key.
   bool own = false;
+  // The table was dropped, or its rows were given other names, and the asker has not changed this
+  // row since: only the values can tell whether the row of this name is still the same.
+  bool others = false;
   // Others gave the row another key: this; the rest is about the row under that name.
   std::optional<RowIdentity> moved;
   bool by_others = false;     // others than `node` changed it, whatever of that is left
@@ -66,6 +69,8 @@ class RowHistory {
   [[nodiscard]] RowEdits take(const Edit& floor);
 
  private:
+  void begin_anew();
+
   Edit older_;
   NodeId node_;
   RowEdits edits_;

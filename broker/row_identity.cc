@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "common/change_bytes.h"
+#include "common/sqlite.h"
 
 namespace csa {
 namespace {
@@ -72,7 +73,7 @@ const Row& key_after(const RowChange& change) {
 
 Id128 hash_of(const RowIdentity& row) {
   Bytes bytes;
-  append_string(row.table, bytes);
+  append_string(lower(row.table), bytes);
   bytes.push_back(row.by_rowid ? 1 : 0);
   for (std::size_t i = 0; i < row.key.size(); ++i) {
     append_value(folded(row.key[i], i < row.folds.size() ? row.folds[i] : KeyFold::kExact), bytes);

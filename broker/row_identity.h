@@ -22,8 +22,11 @@ struct RowIdentity {
   bool by_rowid = false;            // though the table declares a key: a value of it is NULL
   std::vector<KeyFold> folds = {};  // of the key's values; missing ones: kExact
 };
-// The same for identities that are equal as SQLite compares keys; as csa_conflicts.key_hash.
+// The same for identities that are equal as SQLite compares names and keys; as
+// csa_conflicts.key_hash.
 [[nodiscard]] Id128 hash_of(const RowIdentity& row);
+// In place of one row: all of the table.
+[[nodiscard]] inline RowIdentity whole_table(const std::string& table) { return {table, {}}; }
 
 // The whole row before (or after) a change that carries full rows, the physical key in its columns;
 // nothing: there was none. REQUIRES: a journal's change.

@@ -83,10 +83,11 @@ void TouchIndex::begin_anew(Seq first) {
   index_->exec(kSchema);
   add_touch_ = index_->prepare("INSERT INTO touch VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
   add_entry_ = index_->prepare("INSERT INTO entry VALUES (?1, ?2, ?3, ?4, ?5)");
-  touches_ = index_->prepare(
+  // Each half in the order of the index, merged: nothing is sorted, nor read in vain.
+  const std::string touched =
       "SELECT t.seq, t.op, t.mask, e.edited, e.error, e.node, t.content, t.version, t.n FROM"
-      " touch t JOIN entry e USING (seq) WHERE t.row = ?1 AND (t.seq, t.n) > (?2, ?3)"
-      " ORDER BY t.seq, t.n");
+      " touch t CROSS JOIN entry e USING (seq) WHERE (t.seq, t.n) > (?2, ?3) AND t.row = ";
+  touches_ = index_->prepare(touched + "?1 UNION ALL " + touched + "?4 ORDER BY 1, 9");
   changed_ = index_->prepare("SELECT changed FROM entry WHERE seq = ?1");
   among_ = index_->prepare("SELECT count(*) FROM touch WHERE row = ?1 AND seq = ?2");
   from_ = first;
@@ -135,6 +136,7 @@ void TouchIndex::read_entry(Seq seq) {
   n_ = 0;
   came_back_.clear();
   deletes_ = false;
+  left_.clear();
   Layouts layouts{header.schema_version, header.schema_version};
   if (header.kind == EntryKind::kSchema) {
     ++layouts.after;
@@ -181,6 +183,7 @@ std::uint64_t TouchIndex::version_of(const std::string& table, const Layouts& la
 void TouchIndex::add(const RowChange& change, const ChangeTable& table, const Layouts& layouts) {
   if (table.name == kTouchTable) return add_mark(change, layouts.after);
   if (table_class(table.name) != TableClass::kApplication) return;
+  if (!left_.empty() && left_.contains(hash_of(whole_table(table.name)))) return;
   std::optional<RowIdentity> before = identity_before(change, table);
   std::optional<RowIdentity> after = identity_after(change, table);
   for (std::optional<RowIdentity>* const row : {&before, &after}) {
@@ -228,7 +231,8 @@ void TouchIndex::add_mark(const RowChange& change, std::uint64_t version) {
   std::ranges::copy(*hash, row.bytes.begin());
   const auto touched = static_cast<TouchOp>(*op);
   if (touched == TouchOp::kBack) came_back_.insert(row);
-  if (touched >= TouchOp::kBorn && touched <= TouchOp::kBack) {
+  if (touched == TouchOp::kLeft) left_.insert(row);
+  if (touched >= TouchOp::kBorn && touched <= TouchOp::kOthers && touched != TouchOp::kLeft) {
     store(row, touched, *mask, {}, version);
   }
 }
@@ -256,6 +260,7 @@ void TouchIndex::ask(const Place& place, const std::string& table, std::uint64_t
   asked_ = table;
   now_ = now;
   touches_.bind_blob(1, place.row.bytes).bind(2, signed_of(place.seq.value)).bind(3, place.n);
+  touches_.bind_blob(4, hash_of(whole_table(table)).bytes);
 }
 
 std::optional<TouchIndex::Found> TouchIndex::next() {

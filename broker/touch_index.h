@@ -86,6 +86,7 @@ class TouchIndex {
   std::int64_t n_ = 0;                                 // of its touches
   std::set<Id128> came_back_;                          // in it
   bool deletes_ = false;                               // it, so far
+  std::set<Id128> left_;                               // tables, in it
   std::map<std::string, bool> shadows_;                // tables that are, and are not
   std::map<std::string, std::vector<KeyFold>> folds_;  // by table
   Seq from_{1}, to_{0};  // entries that are read; none where to < from

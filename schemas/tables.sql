@@ -117,11 +117,13 @@ CREATE TABLE csa_remap (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX csa_remap_lost ON csa_remap (node, journal, table_name, after) WHERE lost <> 0;
 
--- Shared, and always empty: a merge writes and deletes a row, so that the log tells of an edit that
--- changed no value, or that a row came back (broker/edits.h).
+-- Shared, and always empty: a merge or a migration writes and deletes a row, so that the log tells
+-- of an edit that changed no value, that a row came back, or what became of the rows of a table that
+-- was made anew (broker/touch_marks.h).
 CREATE TABLE csa_touch (
   key_hash BLOB PRIMARY KEY,    -- of the row's identity
-  op INTEGER NOT NULL,          -- 1 another row, 2 edited, 3 deleted, 4 came back
+  op INTEGER NOT NULL,          -- 1 another row, 2 edited, 3 deleted, 4 came back; of a table: 5 left,
+                                -- 6 others
   mask BLOB NOT NULL            -- one bit a carried column, least significant first
 ) STRICT, WITHOUT ROWID;
 

@@ -180,6 +180,23 @@ TEST_CASE("restore: a key that is another row's now is left alone") {
   b.check_equal();
 }
 
+TEST_CASE("restore: the table was made anew, a row that is another one now is left alone") {
+  Inbox b(std::string(kPerson) + "INSERT INTO person VALUES (3, 'n', 'p', 'm')", 2);
+  b.edit(b.nodes[0], "UPDATE person SET name = 'A'", 1);
+  b.edit(b.nodes[1], "UPDATE person SET name = 'B'", 2);
+  (void)b.hand_over(b.nodes[0]);
+  (void)b.hand_over(b.nodes[1]);
+  const WriteAnswer done = b.master.run(b.master.migration(
+      "DROP TABLE person;"
+      "CREATE TABLE person (id INTEGER PRIMARY KEY, name TEXT, phone TEXT, note TEXT);"
+      "INSERT INTO person VALUES (1, 'B', 'p', 'm'), (2, 'B', 'p2', 'm2'), (3, 'x', 'y', 'z')"));
+  REQUIRE(std::holds_alternative<Ack>(done));
+  CHECK(b.settle(b.id_of("key = '{\"id\":2}'")).find("made anew") != std::string::npos);
+  CHECK(b.settle(b.id_of("key = '{\"id\":1}'")) == "");
+  CHECK(b.text("SELECT group_concat(name) FROM person") == "A,B,x");
+  b.check_equal();
+}
+
 TEST_CASE("restore: all or nothing holds for a restored transfer too") {
   Inbox b(
       "CREATE TABLE account (id INTEGER PRIMARY KEY, balance INTEGER);"
