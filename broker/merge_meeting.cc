@@ -7,6 +7,20 @@
 
 namespace csa {
 
+namespace {
+
+// Nothing: it lacks a column that the journal's row has.
+std::optional<Row> whole_of(const PastRow& past, const std::vector<bool>& known) {
+  Row row;
+  for (std::size_t i = 0; i < past.size(); ++i) {
+    if (!past[i] && known[i]) return std::nullopt;
+    row.push_back(past[i].value_or(Null{}));
+  }
+  return row;
+}
+
+}  // namespace
+
 RowMeeting MergeRun::meeting_of(Step& step, EditIndex::RowEdits& edits) {
   RowMeeting meeting;
   meeting.node_edit = {entry_.header.edited, entry_.header.edited_error_ms, entry_.header.tx.node};
@@ -37,6 +51,11 @@ RowMeeting MergeRun::meeting_of(Step& step, EditIndex::RowEdits& edits) {
         " was dropped or made anew at the master meanwhile, and what it has in place of the"
         " row now is not what the edit was made on"};
   }
+  if (edits.gone && edits.gone->size() == step.columns.known.size() && !step.broker) {
+    if (step.base) fill_unknown(step, *edits.gone);
+    same = set_rows();
+    meeting.gone = whole_of(*edits.gone, step.columns.known);
+  }
   const auto is_others = [&node](const Edit& edit) {
     return edit.node != node && edit.node != NodeId{};
   };
@@ -54,7 +73,6 @@ RowMeeting MergeRun::meeting_of(Step& step, EditIndex::RowEdits& edits) {
       meeting.edited.push_back(step.columns.known[i] && is_others(meeting.column_edits[i]));
     }
   }
-  meeting.gone = edits.gone;
   meeting.changed = knows_base_ && edits.by_others;
   if (same) {
     meeting.deleted_anew = !meeting.base;

@@ -120,6 +120,16 @@ void MergeRun::fill_unknown(Step& step) {
   }
 }
 
+// A row that comes back has what it had last in them.
+void MergeRun::fill_unknown(Step& step, const PastRow& gone) {
+  for (std::size_t i = 0; i < gone.size(); ++i) {
+    if (step.columns.known[i] || !gone[i]) continue;
+    if (step.base) (*step.base)[i] = *gone[i];
+    if (step.node) (*step.node)[i] = *gone[i];
+    step.columns.known[i] = true;
+  }
+}
+
 MergeRun::Step MergeRun::blank_step(const ChangeTable& table) {
   Step step;
   step.table = schema_.table(table.name);

@@ -100,6 +100,7 @@ class MergeRun {
   // The row's name, with its rowid as it is at the master.
   [[nodiscard]] RowIdentity identity_of(const MergeTable& table, const Row& row, Row physical);
   static void fill_unknown(Step& step);
+  static void fill_unknown(Step& step, const PastRow& gone);
   void note_renamed(const Step& step, const RowVerdict& verdict);
   void merge(const RowChange& change, const ChangeTable& table);
   [[nodiscard]] MergeVirtual::Part part_of(const Step& step) const;

@@ -11,7 +11,7 @@ bool has_bit(const Bytes& mask, std::size_t column) {
 }
 
 // One bit a column in which they differ.
-Bytes mask_between(const Row& before, const Row& after) {
+Bytes mask_between(const PastRow& before, const PastRow& after) {
   Bytes mask((after.size() + 7) / 8, 0);
   for (std::size_t i = 0; i < after.size(); ++i) {
     if (i < before.size() && before[i] == after[i]) continue;

@@ -15,6 +15,9 @@
 
 namespace csa {
 
+// A row by carried column now; nothing: a column that it did not have.
+using PastRow = std::vector<std::optional<Value>>;
+
 // `after`: what who asks knew the row by; see EditIndex::edits().
 struct RowEdits {
   static constexpr std::size_t kEntriesMax = 64;
@@ -30,12 +33,12 @@ struct RowEdits {
   bool others = false;
   // Others gave the row another key: this; the rest is about the row under that name.
   std::optional<RowIdentity> moved;
-  bool by_others = false;     // others than `node` changed it, whatever of that is left
-  std::optional<Row> gone;    // deleted: what it was, by carried column, if nobody moved columns
-  std::vector<Edit> columns;  // by carried column, as far as single ones were changed
-  std::optional<Edit> whole;  // of the columns that are not in `columns`
-  std::vector<Seq> entries;   // that touched it, ascending, at most kEntriesMax
-  bool all_known = false;     // `entries` are all of them since `after`
+  bool by_others = false;       // others than `node` changed it, whatever of that is left
+  std::optional<PastRow> gone;  // deleted: what it was, if that is known
+  std::vector<Edit> columns;    // by carried column, as far as single ones were changed
+  std::optional<Edit> whole;    // of the columns that are not in `columns`
+  std::vector<Seq> entries;     // that touched it, ascending, at most kEntriesMax
+  bool all_known = false;       // `entries` are all of them since `after`
 };
 
 // One change of the row, or a mark.
@@ -45,9 +48,9 @@ struct Touch {
   TouchOp op = TouchOp::kChanged;
   Edit edit;
   Bytes mask;
-  // Where the columns are still those: of kGone what the row was, of kBorn what it is, if the entry
-  // has deleted rows before.
-  std::optional<Row> content;
+  // Of kGone what the row was, of kBorn what it is, if the entry has deleted rows before; nothing:
+  // nobody knows.
+  std::optional<PastRow> content;
 };
 
 // Who asks, and what he knew the row by.

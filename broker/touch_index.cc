@@ -289,9 +289,9 @@ std::optional<TouchIndex::Found> TouchIndex::next() {
 
 // The touch's columns, and what the row was, from the layout of `version` to that of who asks.
 void TouchIndex::place_columns(const Bytes& content, std::uint64_t version, Touch& touch) {
-  std::optional<Row> row = content.empty() ? std::nullopt : row_of(content);
+  const std::optional<Row> row = content.empty() ? std::nullopt : row_of(content);
   if (version == now_) {
-    touch.content = std::move(row);
+    if (row) touch.content.emplace(row->begin(), row->end());
     return;
   }
   const ColumnPlaces::Places* const places = places_.find(asked_, version, now_);
@@ -304,6 +304,12 @@ void TouchIndex::place_columns(const Bytes& content, std::uint64_t version, Touc
       for (std::size_t i = 0; i < present->count; ++i) set_bit(touch.mask, i);
     }
     return;
+  }
+  if (row && row->size() == places->to.size()) {
+    touch.content.emplace(places->count);
+    for (std::size_t i = 0; i < row->size(); ++i) {
+      if (places->to[i]) (*touch.content)[*places->to[i]] = (*row)[i];
+    }
   }
   touch.mask.assign((places->count + 7) / 8, 0);
   for (std::size_t i = 0; i < places->to.size() && i / 8 < then.size(); ++i) {

@@ -312,4 +312,50 @@ TEST_CASE("merge: the parents' table was made anew, no reference leads to anothe
   }
 }
 
+TEST_CASE(
+    "merge: a row that comes back has what it had last in columns that the edit cannot know") {
+  for (const char* const rule : {"newest", "merge"}) {
+    for (const bool deleted_in_time : {true, false}) {
+      CAPTURE(rule);
+      CAPTURE(deleted_in_time);
+      MergeBench b(kParts, 0);
+      set_rules(b, {{"part", "", rule}});
+      b.add_node();
+      b.add_node();
+      b.edit(b.nodes[0], "UPDATE part SET price = 55 WHERE id = 1", 3);
+      migrate(b, "ALTER TABLE part ADD COLUMN unit TEXT DEFAULT 'pc'");
+      REQUIRE(b.catch_up(b.nodes[1]) == "");
+      b.edit(b.nodes[1], "UPDATE part SET unit = 'box' WHERE id = 1", 1);
+      b.edit(b.nodes[1], "DELETE FROM part WHERE id = 1", 2);
+      if (deleted_in_time) {
+        (void)b.hand_over(b.nodes[1]);
+        migrate(b,
+                "ALTER TABLE part ADD COLUMN weight INTEGER DEFAULT 7;"
+                "ALTER TABLE part DROP COLUMN name");
+      } else {
+        migrate(b,
+                "ALTER TABLE part ADD COLUMN weight INTEGER DEFAULT 7;"
+                "ALTER TABLE part DROP COLUMN name");
+        (void)b.hand_over(b.nodes[1]);
+      }
+      CHECK(b.hand_over(b.nodes[0]).at(0).result == ReplayResult::kApplied);
+      CHECK(b.text("SELECT id || price || shelf || unit || weight FROM part WHERE id = 1") ==
+            "155Abox7");
+      for (MergeBench::Node& node : b.nodes) CHECK(b.catch_up(node) == "");
+    }
+  }
+}
+
+TEST_CASE("merge: a row was replaced by one transaction, it is the same after a schema change") {
+  MergeBench b(kParts, 0);
+  set_rules(b, {{"part", "", "merge"}});
+  b.add_node();
+  b.edit(b.nodes[0], "UPDATE part SET shelf = 'Z' WHERE id = 1", 1);
+  b.master.write("REPLACE INTO part VALUES (1, 'bolt', 99, 'A')");
+  migrate(b, "ALTER TABLE part DROP COLUMN name");
+  CHECK(b.hand_over(b.nodes[0]).at(0).result == ReplayResult::kMerged);
+  CHECK(b.text("SELECT price || shelf FROM part WHERE id = 1") == "99Z");
+  CHECK(b.catch_up(b.nodes[0]) == "");
+}
+
 }  // namespace csa
