@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "broker/merge_shapes.h"
 #include "broker/merge_step.h"
 #include "common/limits.h"
 #include "common/value_json.h"
@@ -12,17 +13,6 @@ namespace {
 Seq base_of(const ReplayEntry& entry, const MergeContext& context) {
   const Position& base = entry.header.base;
   return base.epoch.id == context.meta.position.epoch.id ? base.seq : Seq{};
-}
-
-std::string shape_of(const std::string& table, const std::vector<std::string>& columns) {
-  std::string text;
-  for (const std::string& column : columns) text += (text.empty() ? "" : ", ") + column;
-  return table + " (" + text + ")";
-}
-
-std::string both_shapes(const ChangeTable& journal, const MergeTable& master) {
-  return "; the edit was made on " + shape_of(journal.name, journal.column_names) +
-         ", the master has " + shape_of(master.name(), master.column_names());
 }
 
 }  // namespace
@@ -137,12 +127,14 @@ MergeRun::Step MergeRun::blank_step(const ChangeTable& table) {
     throw Parked{
         "table " + table.name +
         " is not there (any more), or is none of the application's; the edit was made on " +
-        shape_of(table.name, table.column_names)};
+        shape_of(table, table.column_names)};
   }
-  if (table.column_names.size() != table.column_count ||
-      table.without_rowid != step.table->info().change_table.without_rowid) {
+  if (table.column_names.size() != table.column_count) {
+    throw Parked{"the edit of table " + table.name + " does not name its columns"};
+  }
+  if (table.without_rowid != step.table->info().change_table.without_rowid) {
     throw Parked{"table " + table.name + " is of another kind at the master now" +
-                 both_shapes(table, *step.table)};
+                 both_keys(table, *step.table)};
   }
   step.columns = map_columns(table, *step.table);
   const ChangeTable& keys = step.table->info().change_table;
@@ -151,7 +143,7 @@ MergeRun::Step MergeRun::blank_step(const ChangeTable& table) {
     if (step.columns.known[column]) continue;
     // Without it a known row would come a second time, under a fresh key.
     throw Parked{"the key of table " + table.name + " has another column at the master now" +
-                 both_shapes(table, *step.table)};
+                 both_keys(table, *step.table)};
   }
   return step;
 }

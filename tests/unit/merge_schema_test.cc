@@ -130,6 +130,26 @@ TEST_CASE("merge: the table has another key, no edit meets a row that it was not
   }
 }
 
+TEST_CASE("merge: the key is of another kind, the reason says which kinds") {
+  Away away;
+  const auto outcomes = away.run(
+      {"UPDATE part SET price = 11 WHERE id = 1"},
+      "CREATE TABLE fresh (id INTEGER PRIMARY KEY, name TEXT, price INTEGER, shelf TEXT) WITHOUT"
+      " ROWID; INSERT INTO fresh SELECT * FROM part; DROP TABLE part;"
+      "ALTER TABLE fresh RENAME TO part");
+  away.parked(outcomes[0], "had the key (id), the master has the key (id) WITHOUT ROWID");
+}
+
+TEST_CASE("merge: the key has a column that the edit does not know, the reason names both keys") {
+  Away away;
+  const auto outcomes = away.run({"UPDATE part SET price = 11 WHERE id = 1"},
+                                 "CREATE TABLE fresh (code TEXT PRIMARY KEY, id INTEGER, name "
+                                 "TEXT, price INTEGER, shelf TEXT);"
+                                 "INSERT INTO fresh SELECT 'c' || id, * FROM part; DROP TABLE part;"
+                                 "ALTER TABLE fresh RENAME TO part");
+  away.parked(outcomes[0], "had the key (id), the master has the key (code)");
+}
+
 TEST_CASE("merge: a rule of the new schema forbids the edit, which is parked with it") {
   Away away;
   const auto outcomes = away.run(
