@@ -1,12 +1,12 @@
 // What others have done to the row that a change of the entry is about, as the log tells it; and
 // what is told to the log for those that come later.
 #include <algorithm>
+#include <string>
 #include <utility>
 
 #include "broker/merge_step.h"
 
 namespace csa {
-
 namespace {
 
 // Nothing: it lacks a column that the journal's row has.
@@ -17,6 +17,12 @@ std::optional<Row> whole_of(const PastRow& past, const std::vector<bool>& known)
     row.push_back(past[i].value_or(Null{}));
   }
   return row;
+}
+
+std::string other_row(const MergeTable& table) {
+  return "table " + table.name() +
+         " was dropped or made anew at the master meanwhile, and what it has in place of the row"
+         " now is not what the edit was made on";
 }
 
 }  // namespace
@@ -46,10 +52,7 @@ RowMeeting MergeRun::meeting_of(Step& step, EditIndex::RowEdits& edits) {
     same = set_rows();
   }
   if (knows_base_ && edits.others && meeting.base && !same) {
-    throw Parked{
-        "table " + step.table->name() +
-        " was dropped or made anew at the master meanwhile, and what it has in place of the"
-        " row now is not what the edit was made on"};
+    throw Parked{other_row(*step.table)};
   }
   if (edits.gone && edits.gone->size() == step.columns.known.size() && !step.broker) {
     if (step.base) fill_unknown(step, *edits.gone);
