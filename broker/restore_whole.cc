@@ -17,7 +17,7 @@ namespace {
 using Versions = KeptConflict::Versions;
 
 // Why it cannot be restored.
-struct Unfit {
+struct UnfitWhole {
   std::string why;
 };
 
@@ -26,14 +26,14 @@ class Encoder {
  public:
   Encoder(const Database& db, Spill& body) : db_(db), body_(body), virtuals_(db) {}
 
-  // Throws Unfit.
+  // Throws UnfitWhole.
   void add(const KeptConflict& conflict) {
     std::optional<Versions> versions = conflict.versions();
-    if (!versions) throw Unfit{"its rows cannot be read"};
+    if (!versions) throw UnfitWhole{"its rows cannot be read"};
     if (versions->base.empty() && versions->node.empty()) return;  // made and deleted again
     MergeTable& table = table_of(conflict.table);
     const std::optional<RowIdentity> identity = identity_of(conflict, *versions, table);
-    if (!identity) throw Unfit{"the key of table " + conflict.table + " is another one now"};
+    if (!identity) throw UnfitWhole{"the key of table " + conflict.table + " is another one now"};
     const ChangeTable shape = shape_of(table, *versions);
     Bytes bytes;
     RowChange change = change_of(*versions, shape, *identity);
@@ -50,7 +50,7 @@ class Encoder {
     const Undefended undefended(db_);  // documents are read from their shadow table
     std::optional<TableInfo> info = virtuals_.tree_info(name);
     if (!info) info = table_info(db_, name);
-    if (!info) throw Unfit{"table " + name + " is not there any more"};
+    if (!info) throw UnfitWhole{"table " + name + " is not there any more"};
     known->second = std::make_unique<MergeTable>(db_, std::move(*info));
     return *known->second;
   }
@@ -63,7 +63,7 @@ class Encoder {
       for (std::uint32_t& column : columns) {
         const auto place = std::ranges::find(places, std::optional<std::size_t>(column));
         if (place == places.end()) {
-          throw Unfit{"the key of table " + table.name() + " is another one now"};
+          throw UnfitWhole{"the key of table " + table.name() + " is another one now"};
         }
         column = static_cast<std::uint32_t>(place - places.begin());
       }
@@ -138,7 +138,7 @@ std::variant<RestoredWhole, std::string> restore_whole(const Database& db,
     for (const std::int64_t id : restored.ids) {
       if (const auto kept = find_conflict(db, id)) encoder.add(*kept);
     }
-  } catch (const Unfit& unfit) {
+  } catch (const UnfitWhole& unfit) {
     return unfit.why;
   }
   ReplayEntry entry{{}, 1, {}, body};
