@@ -81,15 +81,14 @@ CallEffect told(const RestoredWhole& restored) {
 
 Done restore_alone(const RestorePlace& place, const KeptConflict& kept, const std::string& name) {
   const Database& db = place.db;
-  MergeVirtual virtuals(db);
-  std::optional<TableInfo> info = virtuals.tree_info(kept.table);
-  if (!info) info = table_info(db, kept.table);
+  const MergeVirtual virtuals(db);
+  const MergeVirtual::Told* const known = virtuals.told(kept.table);
+  std::optional<TableInfo> info = known != nullptr ? known->info : table_info(db, kept.table);
   if (!info) return unfit(name, "table " + kept.table + " is not there any more");
-  // Documents are read from their shadow table.
-  std::optional<Undefended> undefended(std::in_place, db);
+  std::optional<Undefended> undefended(std::in_place, db);  // for a shadow table's statements
   MergeTable table(db, std::move(*info));
   undefended.reset();
-  if (table.is_shadow() && virtuals.part_of(kept.table) != MergeVirtual::Part::kRows) {
+  if (table.is_shadow()) {
     return unsettled(name + " is inside the virtual table of " + kept.table +
                      ": write it anew through that table");
   }

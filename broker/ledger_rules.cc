@@ -94,18 +94,18 @@ std::optional<std::string> bad_table_rule(const RuleSetting& one) {
 // Virtual tables replace a row that is changed: which of its columns were meant, no log tells.
 std::optional<std::string> bad_virtual(const Database& db, RuleSetting& one) {
   const MergeVirtual virtuals(db);
-  const std::optional<TableInfo> tree = virtuals.tree_info(one.table);
-  const std::string documents = one.table + std::string(kDocumentsEnding);
-  if (!tree && virtuals.part_of(documents) != MergeVirtual::Part::kRows) {
+  const MergeVirtual::Told* const known = virtuals.told(one.table);
+  if (known == nullptr) {
     return "virtual table " + one.table +
            " has no rows of its own to merge; where it indexes another table, set that one's rules";
   }
   if (one.column.empty() && parse_table_rule(one.rule) != TableRule::kMerge) {
     return bad_table_rule(one);
   }
+  const bool tree = known->coordinates > 0;
   const std::optional<ColumnRule> column = parse_column_rule(one.rule);
   if (tree && !one.column.empty() && (one.rule == kNoColumnRule || (column && counts(*column)))) {
-    return bad_column(*tree, one);
+    return bad_column(known->info, one);
   }
   return one.table +
          " is a virtual table, in which every change replaces the whole row; there are newest,"

@@ -4,27 +4,16 @@
 
 #include "broker/merge_run.h"
 #include "broker/merge_stood.h"
-#include "broker/stored_rules.h"
 
 namespace csa {
-namespace {
-
-// Rules speak of a full-text table, not of the shadow table that holds its documents.
-std::string ruled_name(const MergeVirtual& virtuals, const std::string& table) {
-  if (virtuals.part_of(table) != MergeVirtual::Part::kRows) return table;
-  return table.substr(0, table.size() - kDocumentsEnding.size());
-}
-
-}  // namespace
-
-MergeSchema::MergeSchema(const Database& db) : db_(db), virtuals_(db), renamed_(db) {}
+MergeSchema::MergeSchema(const Database& db) : db_(db), virtuals_(db), indexes_(db), renamed_(db) {}
 
 MergeTable* MergeSchema::table(const std::string& name) {
   const auto [known, fresh] = tables_.try_emplace(lower(name));
   if (!fresh) return known->second.get();
   if (table_class(name) != TableClass::kApplication) return nullptr;
-  std::optional<TableInfo> info = virtuals_.tree_info(name);
-  if (!info) info = table_info(db_, name);
+  const MergeVirtual::Told* const told = virtuals_.told(name);
+  std::optional<TableInfo> info = told != nullptr ? told->info : table_info(db_, name);
   if (!info || (!info->change_table.without_rowid && info->rowid_name.empty())) return nullptr;
   known->second = std::make_unique<MergeTable>(db_, std::move(*info));
   return known->second.get();
@@ -38,7 +27,7 @@ const MergeSchema::Rules& MergeSchema::rules(const MergeTable& table) {
   rules.row.columns.assign(names.size(), ColumnRule::kTable);
   Statement rows =
       db_.prepare("SELECT column_name, rule FROM csa_rule WHERE table_name = ?1 COLLATE NOCASE");
-  rows.bind(1, ruled_name(virtuals_, table.name()));
+  rows.bind(1, table.name());
   while (rows.step()) {
     const std::string column = lower(rows.column_text(0));
     const std::string rule = rows.column_text(1);

@@ -22,7 +22,7 @@ std::string no_key(const MergeTable& table) {
 
 // Before anything is written: keys that must change, and whether all or nothing is wanted.
 void MergeRun::look_ahead() {
-  schema_.virtuals().begin();
+  note_indexes();
   std::set<std::string> numbered;
   bool follows = false;
   each([&](const Change& change, const std::vector<ChangeTable>& tables) {
@@ -32,11 +32,10 @@ void MergeRun::look_ahead() {
     }
     if (row == nullptr) return;
     const std::string& name = tables.at(row->table).name;
-    schema_.virtuals().note(name);
     MergeTable* const table = schema_.table(name);
     if (table == nullptr) return;  // told when it is merged
     if (schema_.rules(*table).atomic) atomic_ = true;
-    const bool of_virtual = is_virtual_row(name);
+    const bool of_virtual = schema_.virtuals().told(name) != nullptr;
     if (!numbers_rows(*table, tables.at(row->table))) return;
     if (const auto rowid = rowid_after(*row)) keys_.note(*table, *rowid);
     if (row->op != RowOp::kInsert) return;
@@ -47,10 +46,19 @@ void MergeRun::look_ahead() {
   if (follows && !numbered.empty()) follow_numbered(numbered);
 }
 
+void MergeRun::note_indexes() {
+  ContentIndexes& indexes = schema_.indexes();
+  if (indexes.empty()) return;
+  indexes.begin();
+  each_stored([&](const Change& change, const std::vector<ChangeTable>& tables) {
+    const auto* const row = std::get_if<RowChange>(&change);
+    if (row != nullptr) indexes.note(*row, tables.at(row->table));
+  });
+}
+
 // Its rows are told by a rowid, at the node as at the master.
 bool MergeRun::numbers_rows(const MergeTable& table, const ChangeTable& journal) const {
-  return table.keyed_by_rowid() && !journal.without_rowid &&
-         (is_virtual_row(table.name()) || !table.is_shadow());
+  return table.keyed_by_rowid() && !journal.without_rowid && !table.is_shadow();
 }
 
 void MergeRun::assign_keys() {
@@ -74,17 +82,12 @@ void MergeRun::assign_keys() {
   });
 }
 
-bool MergeRun::is_virtual_row(const std::string& table) const {
-  const MergeVirtual::Part part = schema_.virtuals().part_of(table);
-  return part == MergeVirtual::Part::kRows || part == MergeVirtual::Part::kTree;
-}
-
 void MergeRun::follow_numbered(const std::set<std::string>& numbered) {
   each([&](const Change& change, const std::vector<ChangeTable>& tables) {
     const auto* const row = std::get_if<RowChange>(&change);
     if (row == nullptr || row->op != RowOp::kInsert || row->assigned) return;
     const std::string& name = tables.at(row->table).name;
-    if (!is_virtual_row(name) || schema_.table(name) == nullptr) return;
+    if (schema_.virtuals().told(name) == nullptr) return;
     const auto rowid = std::get<std::int64_t>(row->key.at(0));
     std::set<std::int64_t> found;
     for (const std::string& table : numbered) {

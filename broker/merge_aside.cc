@@ -62,7 +62,7 @@ ConflictRow MergeRun::by_own_names(const RowChange& change, const ChangeTable& t
   row.base = row_before(change, table);
   row.node = row_after(change, table);
   MergeTable* const known = schema_.table(table.name);
-  if (known == nullptr || is_virtual_row(table.name)) return row;
+  if (known == nullptr || schema_.virtuals().told(table.name) != nullptr) return row;
   // What the master has of it, as far as the columns are still called so.
   const std::optional<MergeTable::Found> found = known->find(row.identity);
   if (!found) return row;
@@ -95,10 +95,7 @@ ConflictRow MergeRun::kept_row(const RowChange& change, const ChangeTable& table
 
 void MergeRun::each_kept(const Visit& visit) {
   each([&](const Change& change, const std::vector<ChangeTable>& tables) {
-    const auto* const row = std::get_if<RowChange>(&change);
-    if (row == nullptr) return;
-    const MergeVirtual::Part part = schema_.virtuals().part_of(tables.at(row->table).name);
-    if (part != MergeVirtual::Part::kDerived) visit(change, tables);
+    if (std::holds_alternative<RowChange>(change)) visit(change, tables);
   });
 }
 

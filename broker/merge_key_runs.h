@@ -34,6 +34,14 @@ class KeyRuns {
     }
     runs_.emplace_hint(next, key, Run{key, to});
   }
+  // Every key, ascending.
+  template <class F>
+  void each(F visit) const {
+    for (const auto& [first, run] : runs_) {
+      for (std::int64_t key = first; key < run.last; ++key) visit(key);
+      visit(run.last);
+    }
+  }
   void remove(std::int64_t key) {
     auto run = runs_.upper_bound(key);
     if (run == runs_.begin()) return;

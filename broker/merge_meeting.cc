@@ -54,7 +54,7 @@ RowMeeting MergeRun::meeting_of(Step& step, EditIndex::RowEdits& edits) {
   if (knows_base_ && edits.others && meeting.base && !same) {
     throw Parked{other_row(*step.table)};
   }
-  if (edits.gone && edits.gone->size() == step.columns.known.size() && !step.broker) {
+  if (edits.gone && !step.broker && is_placed(step, *edits.gone)) {
     if (step.base) fill_unknown(step, *edits.gone);
     same = set_rows();
     meeting.gone = whole_of(*edits.gone, step.columns.known);
@@ -81,26 +81,31 @@ RowMeeting MergeRun::meeting_of(Step& step, EditIndex::RowEdits& edits) {
     meeting.deleted_anew = !meeting.base;
     return meeting;
   }
-  // A full-text table and a tree replace a row that is changed.
-  const MergeVirtual::Part part = part_of(step);
-  const bool replaced = part == MergeVirtual::Part::kTree || part == MergeVirtual::Part::kRows;
+  // A full-text table and a tree replace a row that is changed: what others changed of it is what
+  // differs.
+  const bool replaced = is_told(step);
+  if (replaced) meeting.edited.clear();
   meeting.born_anew = !replaced && knows_base_ && step.base && step.broker && edits.born;
   return meeting;
+}
+
+// Of the deleted row's values it is known which columns they were of. The log has no names of a
+// document's columns, which a migration may have moved.
+bool MergeRun::is_placed(const Step& step, const PastRow& gone) const {
+  const bool named = !is_told(step) || entry_.header.schema_version == context_.meta.schema_version;
+  return named && gone.size() == step.columns.known.size();
 }
 
 // The row is what the node's edit was made on; others may have changed it and put it back, or come
 // to the same value as an earlier edit of the node.
 bool MergeRun::others_may_have_edited(const Step& step) {
-  const bool opaque = step.table->is_shadow() && part_of(step) != MergeVirtual::Part::kRows;
-  if (!knows_base_ || opaque) return false;
+  if (!knows_base_ || step.table->is_shadow()) return false;
   return edits_.others_wrote(base_, entry_.header.tx.node, context_.meta) && !is_new(step);
 }
 
 RowIdentity MergeRun::logged_as(const Step& step) const {
   RowIdentity logged = step.identity();
-  if (part_of(step) == MergeVirtual::Part::kTree) {
-    logged.table = schema_.virtuals().tree_of(logged.table).rowids;
-  }
+  logged.table = schema_.virtuals().logged_as(logged.table);
   return logged;
 }
 

@@ -67,7 +67,9 @@ MergeOutcome MergeRun::apply() {
     }
   });
   if (atomic_ && lost_) throw LostWhole{reason_};
-  schema_.virtuals().finish();
+  schema_.indexes().finish(
+      [this](const std::string& table, std::int64_t rowid) { return keys_.follow(table, rowid); });
+  (void)keys_.take_lost();
   if (const std::optional<std::string> broken = proof_.broken()) throw Parked{*broken};
   return outcome();
 }
@@ -136,6 +138,14 @@ MergeRun::Step MergeRun::blank_step(const ChangeTable& table) {
     throw Parked{"table " + table.name + " is of another kind at the master now" +
                  both_keys(table, *step.table)};
   }
+  // What the inbox has kept goes by the master's names, whatever its columns were then.
+  const MergeVirtual& virtuals = schema_.virtuals();
+  if (!(context_.restoring ? virtuals.has_places(table, *step.table)
+                           : virtuals.fits(table, *step.table))) {
+    throw Parked{"the full-text or spatial table " +
+                 (table.owner ? table.owner->name : step.table->name()) +
+                 " is defined otherwise at the master now" + both_shapes(table, *step.table)};
+  }
   step.columns = map_columns(table, *step.table);
   const ChangeTable& keys = step.table->info().change_table;
   for (const std::uint32_t column :
@@ -178,6 +188,7 @@ MergeRun::Step MergeRun::step_of(const RowChange& change, const ChangeTable& tab
     step.node = mapped(*after, step, blank);
     keys_.follow(*step.table, *step.node);
     const Row& physical = change.new_key ? *change.new_key : change.key;
+    if (!table.without_rowid) step.at_node = std::get<std::int64_t>(physical.at(0));
     step.after = identity_of(*step.table, *step.node, physical);
     // A row whose key has a NULL is none of the master's.
     const bool unlike_any = step.after->by_rowid && !step.table->is_shadow();
@@ -199,12 +210,11 @@ MergeRun::Step MergeRun::step_of(const RowChange& change, const ChangeTable& tab
   return step;
 }
 
-MergeVirtual::Part MergeRun::part_of(const Step& step) const {
-  return schema_.virtuals().part_of(step.table->name());
+bool MergeRun::is_told(const Step& step) const {
+  return schema_.virtuals().told(step.table->name()) != nullptr;
 }
 
 void MergeRun::merge(const RowChange& change, const ChangeTable& table) {
-  if (schema_.virtuals().part_of(table.name) == MergeVirtual::Part::kDerived) return;
   Step step = step_of(change, table);
   if (change.assigned && step.broker && numbers_rows(*step.table, table)) {
     // Of two rows that SQLite numbered neither is the other.
@@ -224,8 +234,7 @@ void MergeRun::merge(const RowChange& change, const ChangeTable& table) {
   EditIndex::RowEdits edits;
   const RowMeeting meeting = meeting_of(step, edits);
   const RowVerdict verdict = decide(rules_of(step), meeting);
-  const bool opaque = step.table->is_shadow() && part_of(step) != MergeVirtual::Part::kRows;
-  if (opaque && verdict.decision != RowDecision::kNode &&
+  if (step.table->is_shadow() && verdict.decision != RowDecision::kNode &&
       verdict.decision != RowDecision::kNothing) {
     throw Parked{"others have changed the full-text or spatial index " + table.name +
                  " belongs to meanwhile; make the change again"};
@@ -299,7 +308,7 @@ void MergeRun::win_whole(const EditIndex::RowEdits& edits) {
     const auto* const row = std::get_if<RowChange>(&change);
     if (row == nullptr) return;
     const Step step = step_of(*row, tables.at(row->table));
-    rows.push_back(hash_of(step.identity()));
+    rows.push_back(hash_of(logged_as(step)));
   });
   std::sort(rows.begin(), rows.end());
   rows.erase(std::unique(rows.begin(), rows.end()), rows.end());
@@ -317,11 +326,7 @@ void MergeRun::write(const Step& step, const RowVerdict& verdict) {
   written_ = true;
   ++count_;
   try {
-    if (part_of(step) == MergeVirtual::Part::kRows) {
-      write_document(step, verdict);
-    } else {
-      write_row(step, verdict);
-    }
+    write_row(step, verdict);
   } catch (const SqliteError& error) {
     const int code = error.primary_code();
     if (code != SQLITE_CONSTRAINT && code != SQLITE_MISMATCH && code != SQLITE_TOOBIG) throw;
@@ -335,10 +340,10 @@ void MergeRun::write(const Step& step, const RowVerdict& verdict) {
 
 void MergeRun::write_row(const Step& step, const RowVerdict& verdict) {
   MergeTable& table = *step.table;
-  MergeVirtual& virtuals = schema_.virtuals();
-  const bool indexed = virtuals.is_indexed(table.name());
+  ContentIndexes& indexes = schema_.indexes();
+  const bool indexed = indexes.is_over(table.name());
   if (indexed && step.broker) {
-    virtuals.before_write(table.name(), std::get<std::int64_t>(step.broker->key.at(0)));
+    indexes.before_write(table.name(), std::get<std::int64_t>(step.broker->key.at(0)));
   }
   if (!verdict.result) {
     table.remove(step.broker->key);
@@ -356,7 +361,8 @@ void MergeRun::write_row(const Step& step, const RowVerdict& verdict) {
     if (step.unkeyed) {
       keys_.record(table.name(), *step.unkeyed, sqlite3_last_insert_rowid(db_.handle()));
     }
-    if (indexed) virtuals.after_write(table.name(), sqlite3_last_insert_rowid(db_.handle()));
+    const std::int64_t fresh = sqlite3_last_insert_rowid(db_.handle());
+    if (indexed) indexes.after_write(table.name(), fresh, step.at_node.value_or(fresh));
     return;
   }
   std::vector<bool> changed(row.size(), false);
@@ -367,20 +373,8 @@ void MergeRun::write_row(const Step& step, const RowVerdict& verdict) {
   }
   if (!indexed) return;
   const std::optional<std::uint32_t> column = table.rowid_column();
-  const Value& rowid = column ? row[*column] : step.broker->key.at(0);
-  virtuals.after_write(table.name(), std::get<std::int64_t>(rowid));
-}
-
-void MergeRun::write_document(const Step& step, const RowVerdict& verdict) {
-  const std::string& table = step.table->name();
-  if (!verdict.result) {
-    schema_.virtuals().remove(table, std::get<std::int64_t>(step.broker->key.at(0)));
-  } else if (!step.broker) {
-    schema_.virtuals().insert(table, *verdict.result);
-  } else {
-    schema_.virtuals().update(table, std::get<std::int64_t>(step.broker->key.at(0)),
-                              *verdict.result);
-  }
+  const auto rowid = std::get<std::int64_t>(column ? row[*column] : step.broker->key.at(0));
+  indexes.after_write(table.name(), rowid, step.at_node.value_or(rowid));
 }
 
 }  // namespace csa

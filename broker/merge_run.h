@@ -12,6 +12,7 @@
 
 #include "broker/merge.h"
 #include "broker/merge_inbox.h"
+#include "broker/merge_index.h"
 #include "broker/merge_key_runs.h"
 #include "broker/merge_keys.h"
 #include "broker/merge_proof.h"
@@ -33,7 +34,8 @@ class MergeSchema {
   };
   [[nodiscard]] const Rules& rules(const MergeTable& table);
   void forget_rules() { rules_.clear(); }
-  [[nodiscard]] MergeVirtual& virtuals() { return virtuals_; }
+  [[nodiscard]] const MergeVirtual& virtuals() const { return virtuals_; }
+  [[nodiscard]] ContentIndexes& indexes() { return indexes_; }
   [[nodiscard]] RenamedRows& renamed() { return renamed_; }
 
  private:
@@ -41,6 +43,7 @@ class MergeSchema {
   std::map<std::string, std::unique_ptr<MergeTable>> tables_;
   std::map<std::string, Rules> rules_;
   MergeVirtual virtuals_;
+  ContentIndexes indexes_;
   RenamedRows renamed_;
 };
 
@@ -76,7 +79,8 @@ class MergeRun {
   };
   struct Step;  // a row change in the master's terms
   using Visit = std::function<void(const Change& change, const std::vector<ChangeTable>& tables)>;
-  // Every change of the entry; in place of those of R*Trees' shadow tables, their rows at the end.
+  // Every change of the entry; those of shadow tables as the rows of virtual tables that they mean,
+  // R*Trees' at the end, and none of what follows from others.
   void each(const Visit& visit);
   // A row that the entry deletes and inserts again with the key that it had is updated.
   void each_stored(const Visit& visit);
@@ -84,15 +88,15 @@ class MergeRun {
   void find_replaced();
   // Under the key of a row that the entry has deleted SQLite numbered this one.
   [[nodiscard]] bool is_reborn(const RowChange& change, const ChangeTable& table) const;
-  [[nodiscard]] bool is_told(const std::string& table) const;
+  [[nodiscard]] MergeVirtual::Part part_of(const ChangeTable& table);
   void tell_trees();
   void look_ahead();
+  void note_indexes();
   void assign_keys();
   [[nodiscard]] bool numbers_rows(const MergeTable& table, const ChangeTable& journal) const;
   // A document or spatial row that the application gave the number of a row which the same entry
   // inserts, as triggers that keep an index do, goes with that row.
   void follow_numbered(const std::set<std::string>& numbered);
-  [[nodiscard]] bool is_virtual_row(const std::string& table) const;
   // The table and its columns in the master's terms, no row yet.
   [[nodiscard]] Step blank_step(const ChangeTable& table);
   [[nodiscard]] Step step_of(const RowChange& change, const ChangeTable& table);
@@ -103,10 +107,11 @@ class MergeRun {
   static void fill_unknown(Step& step, const PastRow& gone);
   void note_renamed(const Step& step, const RowVerdict& verdict);
   void merge(const RowChange& change, const ChangeTable& table);
-  [[nodiscard]] MergeVirtual::Part part_of(const Step& step) const;
+  [[nodiscard]] bool is_told(const Step& step) const;
   [[nodiscard]] RowRules rules_of(const Step& step);
   [[nodiscard]] RowMeeting meeting_of(Step& step, EditIndex::RowEdits& edits);
   [[nodiscard]] bool others_may_have_edited(const Step& step);
+  [[nodiscard]] bool is_placed(const Step& step, const PastRow& gone) const;
   [[nodiscard]] bool is_new(const Step& step);
   // The row that a reference of `row` names by its rowid.
   struct Parent {
@@ -122,7 +127,6 @@ class MergeRun {
   void touch(const Step& step, const RowMeeting& meeting, const RowVerdict& verdict);
   [[nodiscard]] RowIdentity logged_as(const Step& step) const;
   void write_row(const Step& step, const RowVerdict& verdict);
-  void write_document(const Step& step, const RowVerdict& verdict);
   void win_whole(const EditIndex::RowEdits& edits);
   void lose_key(const RowChange& change, const ChangeTable& table);
   [[nodiscard]] ConflictRow conflict_of(const Step& step) const;
@@ -144,7 +148,8 @@ class MergeRun {
   const bool knows_base_;  // it is of this history
   const Seq base_;         // of the master, that the node's row versions come from; 0: not known
   ForeignKeyProof proof_;
-  std::map<std::string, TreeRows> trees_;  // by name of the tree
+  std::map<std::string, MergeVirtual::Part> parts_;  // by the journal's table
+  std::map<std::string, TreeRows> trees_;            // by name of the tree
   bool trees_told_ = false;
   bool literal_ = false;
   bool replaced_told_ = false;

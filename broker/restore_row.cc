@@ -21,13 +21,12 @@ struct Unfit {
 class RestoredRow {
  public:
   RestoredRow(const RestorePlace& place, const KeptConflict& conflict, MergeTable& table,
-              MergeVirtual& virtuals, Versions versions)
+              const MergeVirtual& virtuals, Versions versions)
       : place_(place),
         conflict_(conflict),
         table_(table),
         virtuals_(virtuals),
         names_(table.column_names()),
-        document_(virtuals.part_of(table.name()) == MergeVirtual::Part::kRows),
         versions_(std::move(versions)),
         places_(places_of(versions_.columns, table)),
         rule_(place.db,
@@ -43,7 +42,7 @@ class RestoredRow {
     read_edits(*identity, found);
     if (loser().empty()) return found ? remove(*found) : 0;
     if (!found) return insert(*identity, !versions_.base.empty() || !winner().empty());
-    if (winner().empty() && !conflict_.is_whole() && !document_) {
+    if (winner().empty() && !conflict_.is_whole()) {
       throw Unfit{"its key belongs to another row now"};
     }
     return update(*found);
@@ -65,9 +64,7 @@ class RestoredRow {
       return;
     }
     RowIdentity logged = identity;
-    if (virtuals_.part_of(table_.name()) == MergeVirtual::Part::kTree) {
-      logged.table = virtuals_.tree_of(logged.table).rowids;
-    }
+    logged.table = virtuals_.logged_as(logged.table);
     const NodeId asks = conflict_.decision == "node" ? conflict_.tx.node : NodeId{};
     edits_ = place_.edits.edits({std::move(logged), false}, conflict_.seq, place_.meta, asks);
     asks_ = asks;
@@ -77,8 +74,7 @@ class RestoredRow {
       throw Unfit{"table " + table_.name() + " was made anew since, and what it has there differs"};
     }
     // A full-text table and a tree replace a row that is changed.
-    const MergeVirtual::Part part = virtuals_.part_of(table_.name());
-    const bool replaced = document_ || part == MergeVirtual::Part::kTree;
+    const bool replaced = virtuals_.told(table_.name()) != nullptr;
     if (edits_.born && found && !replaced) throw Unfit{"its key belongs to another row now"};
   }
 
@@ -97,11 +93,7 @@ class RestoredRow {
     if (const std::optional<std::string> children = children_of(found.row)) {
       throw Unfit{"rows of table " + *children + " refer to it: delete them, or it, by hand"};
     }
-    if (document_) {
-      virtuals_.remove(table_.name(), std::get<std::int64_t>(found.key.at(0)));
-    } else {
-      table_.remove(found.key);
-    }
+    table_.remove(found.key);
     return 1;
   }
 
@@ -144,7 +136,7 @@ class RestoredRow {
     std::optional<std::int64_t> rowid;
     if (hidden) rowid = std::get<std::int64_t>(identity.key.at(0));
     if (comes_back) mark_back(identity);
-    write_new(row, known, rowid);
+    table_.insert(row, known, rowid);
     return 1;
   }
 
@@ -159,18 +151,8 @@ class RestoredRow {
       rowid = *fresh;
     }
     if (const std::optional<std::uint32_t> column = table_.rowid_column()) row[*column] = rowid;
-    const bool hidden = !table_.rowid_column() && !document_;
-    write_new(row, known, hidden ? std::optional(rowid) : std::nullopt);
+    table_.insert(row, known, table_.rowid_column() ? std::nullopt : std::optional(rowid));
     return 1;
-  }
-
-  void write_new(const Row& row, const std::vector<bool>& known,
-                 std::optional<std::int64_t> rowid) {
-    if (document_) {
-      virtuals_.insert(table_.name(), row);
-    } else {
-      table_.insert(row, known, rowid);
-    }
   }
 
   std::int64_t update(const MergeTable::Found& found) {
@@ -179,11 +161,7 @@ class RestoredRow {
     std::vector<bool> changed(names_.size(), false);
     for (std::size_t i = 0; i < row.size(); ++i) changed[i] = row[i] != found.row[i];
     if (std::ranges::find(changed, true) == changed.end()) return 0;
-    if (document_) {
-      virtuals_.update(table_.name(), std::get<std::int64_t>(found.key.at(0)), row);
-    } else {
-      table_.update(found.key, row, changed);
-    }
+    table_.update(found.key, row, changed);
     return 1;
   }
 
@@ -226,9 +204,7 @@ class RestoredRow {
 
   // The row that was deleted, and none that has got its key: so it is for journals from before.
   void mark_back(RowIdentity row) {
-    if (virtuals_.part_of(table_.name()) == MergeVirtual::Part::kTree) {
-      row.table = virtuals_.tree_of(row.table).rowids;
-    }
+    row.table = virtuals_.logged_as(row.table);
     const Bytes all((names_.size() + 7) / 8, 0xFF);
     place_.edits.touch(row, TouchOp::kBack, all);
   }
@@ -236,9 +212,8 @@ class RestoredRow {
   const RestorePlace& place_;     // must outlive this
   const KeptConflict& conflict_;  // must outlive this
   MergeTable& table_;             // must outlive this
-  MergeVirtual& virtuals_;        // must outlive this
+  const MergeVirtual& virtuals_;  // must outlive this
   const std::vector<std::string> names_;
-  const bool document_;  // of a full-text table, to be written through that
   const Versions versions_;
   const std::vector<std::optional<std::size_t>> places_;
   Statement rule_;
@@ -251,7 +226,7 @@ class RestoredRow {
 
 std::variant<std::int64_t, std::string> restore_row(const RestorePlace& place,
                                                     const KeptConflict& conflict, MergeTable& table,
-                                                    MergeVirtual& virtuals) {
+                                                    const MergeVirtual& virtuals) {
   std::optional<Versions> versions = conflict.versions();
   if (!versions) return "its rows cannot be read";
   try {

@@ -27,6 +27,6 @@ struct RestorePlace {
 [[nodiscard]] std::variant<std::int64_t, std::string> restore_row(const RestorePlace& place,
                                                                   const KeptConflict& conflict,
                                                                   MergeTable& table,
-                                                                  MergeVirtual& virtuals);
+                                                                  const MergeVirtual& virtuals);
 
 }  // namespace csa

@@ -47,10 +47,14 @@ class Encoder {
   MergeTable& table_of(const std::string& name) {
     const auto [known, fresh] = tables_.try_emplace(name);
     if (!fresh) return *known->second;
-    const Undefended undefended(db_);  // documents are read from their shadow table
-    std::optional<TableInfo> info = virtuals_.tree_info(name);
-    if (!info) info = table_info(db_, name);
+    const Undefended undefended(db_);  // for a shadow table's statements
+    const MergeVirtual::Told* const told = virtuals_.told(name);
+    std::optional<TableInfo> info = told != nullptr ? told->info : table_info(db_, name);
     if (!info) throw UnfitWhole{"table " + name + " is not there any more"};
+    if (virtuals_.holds_documents(name)) {
+      throw UnfitWhole{name +
+                       " is inside a full-text table: write its documents anew through that"};
+    }
     known->second = std::make_unique<MergeTable>(db_, std::move(*info));
     return *known->second;
   }
@@ -106,7 +110,7 @@ class Encoder {
 
   const Database& db_;  // must outlive this
   Spill& body_;         // must outlive this
-  MergeVirtual virtuals_;
+  const MergeVirtual virtuals_;
   ChangeEncoder encoder_;
   std::map<std::string, std::unique_ptr<MergeTable>> tables_;
 };

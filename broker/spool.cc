@@ -27,14 +27,14 @@ Error no_copy(const std::string& path, const std::string& why) {
                              ". Its folder must be writable and have room for the whole database."};
 }
 
-struct BackupCloser {
+struct CopyCloser {
   void operator()(sqlite3_backup* backup) const noexcept { sqlite3_backup_finish(backup); }
 };
 
 // Copies all pages. A read transaction on the source keeps its state through all steps; without it
 // SQLite would begin anew after every commit of the ledger.
 void copy_pages(const Database& source, const Database& copy) {
-  const std::unique_ptr<sqlite3_backup, BackupCloser> backup(
+  const std::unique_ptr<sqlite3_backup, CopyCloser> backup(
       sqlite3_backup_init(copy.handle(), "main", source.handle(), "main"));
   if (!backup) throw_sqlite(copy.handle(), sqlite3_errcode(copy.handle()), "copy");
   int code = SQLITE_OK;

@@ -16,9 +16,6 @@ namespace csa {
 inline constexpr std::string_view kRowwiseRule = "rowwise";
 inline constexpr std::string_view kNoColumnRule = "table";
 
-// Rules speak of a full-text table; its documents are merged in the shadow table of this ending.
-inline constexpr std::string_view kDocumentsEnding = "_content";
-
 // What only one rule can say: a table's rule, its atomic mark, a column's rule. Names in lower
 // case.
 using RuleSlot = std::tuple<std::string, std::string, bool>;

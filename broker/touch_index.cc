@@ -183,6 +183,7 @@ std::uint64_t TouchIndex::version_of(const std::string& table, const Layouts& la
 void TouchIndex::add(const RowChange& change, const ChangeTable& table, const Layouts& layouts) {
   if (table.name == kTouchTable) return add_mark(change, layouts.after);
   if (table_class(table.name) != TableClass::kApplication) return;
+  if (shadows_.kind(table.name) == ShadowTables::Kind::kDerived) return;
   if (!left_.empty() && left_.contains(hash_of(whole_table(table.name)))) return;
   std::optional<RowIdentity> before = identity_before(change, table);
   std::optional<RowIdentity> after = identity_after(change, table);
@@ -211,9 +212,7 @@ void TouchIndex::add(const RowChange& change, const ChangeTable& table, const La
 // please.
 bool TouchIndex::has_rows_by_key(const ChangeTable& table) {
   if (table.declared_key.empty() && table.key_columns.empty()) return false;
-  const auto [known, fresh] = shadows_.try_emplace(table.name);
-  if (fresh) known->second = is_shadow(db_, table.name);
-  return !known->second;
+  return shadows_.kind(table.name) == ShadowTables::Kind::kNone;
 }
 
 void TouchIndex::add_mark(const RowChange& change, std::uint64_t version) {

@@ -13,6 +13,7 @@
 #include "broker/column_places.h"
 #include "broker/row_history.h"
 #include "broker/row_identity.h"
+#include "broker/shadow_tables.h"
 #include "broker/touch_marks.h"
 #include "common/changeset.h"
 #include "common/sqlite.h"
@@ -23,7 +24,7 @@ namespace csa {
 class TouchIndex {
  public:
   // Both outlive this.
-  TouchIndex(const Database& db, LogTable& log) : db_(db), log_(log), places_(db) {}
+  TouchIndex(const Database& db, LogTable& log) : db_(db), log_(log), places_(db), shadows_(db) {}
 
   // Entries first to last are in it from here on. True: it was begun anew, and what it told before
   // may be wrong.
@@ -87,7 +88,7 @@ class TouchIndex {
   std::set<Id128> came_back_;                          // in it
   bool deletes_ = false;                               // it, so far
   std::set<Id128> left_;                               // tables, in it
-  std::map<std::string, bool> shadows_;                // tables that are, and are not
+  ShadowTables shadows_;                               // by the schema as it is
   std::map<std::string, std::vector<KeyFold>> folds_;  // by table
   Seq from_{1}, to_{0};  // entries that are read; none where to < from
   Edit floor_;

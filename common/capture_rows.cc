@@ -4,6 +4,7 @@
 
 #include "common/capture_impl.h"
 #include "common/check.h"
+#include "common/virtual_table.h"
 
 namespace csa {
 namespace {
@@ -93,9 +94,7 @@ CapturedTable& Capture::Impl::table(std::string_view name) {
     const bool wanted = kind == TableClass::kApplication || kind == TableClass::kShared;
     std::optional<TableInfo> info = wanted ? table_info(db, name) : std::nullopt;
     if (info && options.journal != nullptr) {
-      for (const std::uint32_t column : info->carried) {
-        info->change_table.column_names.push_back(info->columns[column].name);
-      }
+      info->change_table = journal_table(db, *info);
     }
     found = tables.try_emplace(std::string(name), db, std::move(info)).first;
   }

@@ -24,6 +24,7 @@ inline constexpr std::uint8_t kRecordSchema = 'S';
 // Flags of a table's definition.
 inline constexpr std::uint8_t kTableWithoutRowid = 1;
 inline constexpr std::uint8_t kTableNames = 2;
+inline constexpr std::uint8_t kTableOwner = 4;
 
 // Two rows of SQLite's largest size and their keys fit.
 inline constexpr std::uint64_t kRecordMax = std::uint64_t{1} << 32U;

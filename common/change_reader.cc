@@ -29,11 +29,23 @@ std::vector<std::uint32_t> read_positions(ByteReader& reader, std::uint32_t colu
   return positions;
 }
 
+VirtualOwner read_owner(ByteReader& reader) {
+  VirtualOwner owner;
+  owner.name = reader.string();
+  owner.definition = reader.string();
+  const std::uint64_t columns = reader.varint();
+  if (columns > kColumnsMax) reader.fail();
+  for (std::uint64_t i = 0; i < columns && reader.ok(); ++i) {
+    owner.columns.push_back(reader.string());
+  }
+  return owner;
+}
+
 ChangeTable read_table(ByteReader& reader) {
   ChangeTable table;
   table.name = reader.string();
   const std::uint8_t flags = reader.byte();
-  if (flags > (kTableWithoutRowid | kTableNames)) reader.fail();
+  if (flags > (kTableWithoutRowid | kTableNames | kTableOwner)) reader.fail();
   table.without_rowid = (flags & kTableWithoutRowid) != 0;
   const std::uint64_t columns = reader.varint();
   if (columns == 0 || columns > kColumnsMax) reader.fail();
@@ -44,10 +56,12 @@ ChangeTable read_table(ByteReader& reader) {
   const bool key_fits =
       table.without_rowid ? !table.key_columns.empty() : table.key_columns.size() <= 1;
   if (!key_fits) reader.fail();
-  if ((flags & kTableNames) == 0) return table;
-  for (std::uint32_t i = 0; i < table.column_count && reader.ok(); ++i) {
-    table.column_names.push_back(reader.string());
+  if ((flags & kTableNames) != 0) {
+    for (std::uint32_t i = 0; i < table.column_count && reader.ok(); ++i) {
+      table.column_names.push_back(reader.string());
+    }
   }
+  if ((flags & kTableOwner) != 0) table.owner = read_owner(reader);
   return table;
 }
 
@@ -132,7 +146,7 @@ Result<std::optional<Change>> ChangeReader::read_record(ByteView body) {
   if (kind == kRecordTable) {
     ChangeTable table = read_table(reader);
     if (!reader.ok() || !reader.at_end()) return malformed("a table's definition does not decode");
-    columns_ += table.column_count;
+    columns_ += table.column_count + (table.owner ? table.owner->columns.size() : 0);
     if (columns_ > kColumnsTogetherMax) return malformed("it defines too many columns");
     roles_.push_back(column_roles(table));
     tables_.push_back(std::move(table));

@@ -155,12 +155,19 @@ std::uint32_t ChangeEncoder::table(const ChangeTable& table, Bytes& out) {
   append_string(table.name, body);
   const bool names = !table.column_names.empty();
   body.push_back(static_cast<std::uint8_t>((table.without_rowid ? kTableWithoutRowid : 0) |
-                                           (names ? kTableNames : 0)));
+                                           (names ? kTableNames : 0) |
+                                           (table.owner ? kTableOwner : 0)));
   append_varint(table.column_count, body);
   append_positions(table.key_columns, body);
   append_positions(table.declared_key, body);
   CSA_CHECK(!names || table.column_names.size() == table.column_count);
   for (const std::string& name : table.column_names) append_string(name, body);
+  if (table.owner) {
+    append_string(table.owner->name, body);
+    append_string(table.owner->definition, body);
+    append_varint(table.owner->columns.size(), body);
+    for (const std::string& name : table.owner->columns) append_string(name, body);
+  }
   append_record(body, out);
   tables_.push_back(table);
   return index;

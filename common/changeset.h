@@ -15,6 +15,14 @@
 
 namespace csa {
 
+// The virtual table that a shadow table belongs to.
+struct VirtualOwner {
+  std::string name;
+  std::string definition;            // what stands behind USING
+  std::vector<std::string> columns;  // those that an application sees
+  bool operator==(const VirtualOwner&) const = default;
+};
+
 // The table that following row changes belong to, as capture saw it.
 struct ChangeTable {
   std::string name;
@@ -28,6 +36,8 @@ struct ChangeTable {
   std::vector<std::uint32_t> declared_key;
   // Names of the carried columns; in journals only, elsewhere empty.
   std::vector<std::string> column_names = {};
+  // Of a shadow table; in journals only.
+  std::optional<VirtualOwner> owner = {};
   bool operator==(const ChangeTable&) const = default;
 };
 

@@ -10,6 +10,7 @@
 #include "common/named_change.h"
 #include "common/terminal_text.h"
 #include "common/value_json.h"
+#include "common/virtual_table.h"
 #include "node/commands.h"
 #include "node/owner_lock.h"
 #include "node/read_only.h"
@@ -137,7 +138,8 @@ Status print_entries(const Database& db, Printer& printer) {
         if (!*change) break;
         const auto* const row = std::get_if<RowChange>(&**change);
         if (row == nullptr) continue;
-        NamedChange named = name_change(*row, reader.tables().at(row->table), nullptr);
+        const ChangeTable& table = reader.tables().at(row->table);
+        NamedChange named = name_change(*row, document_table(table).value_or(table), nullptr);
         const std::optional<std::string> name = shadows.shown_name(named.table);
         if (!name) continue;
         named.table = *name;

@@ -12,6 +12,7 @@
 #include "common/limits.h"
 #include "common/spill.h"
 #include "common/store_meta.h"
+#include "common/virtual_table.h"
 #include "node/identity.h"
 #include "node/install.h"
 
@@ -76,10 +77,7 @@ class Widener {
     if (found != tables_.end()) return &found->second;
     std::optional<TableInfo> info = table_info(db_, name);
     if (!info || (!info->change_table.without_rowid && info->rowid_name.empty())) return nullptr;
-    ChangeTable named = info->change_table;
-    for (const std::uint32_t column : info->carried) {
-      named.column_names.push_back(info->columns[column].name);
-    }
+    ChangeTable named = journal_table(db_, *info);
     Statement highest;
     if (!named.without_rowid) {
       // AUTOINCREMENT goes on from what was ever given, which is at least that.

@@ -103,6 +103,19 @@ TEST_CASE("capture for a journal: an update, whole row and names") {
   CHECK(std::get<RowChange>(decoded.changes[0]).new_values[2] == Value(std::int64_t{3}));
 }
 
+TEST_CASE("capture for a journal: a virtual table's own tables say whose they are") {
+  JournalBench bench(
+      "CREATE VIRTUAL TABLE \"a using b\" USING fts5(title, body); CREATE TABLE t(a)");
+  const auto bytes =
+      bench.write({"INSERT INTO \"a using b\" VALUES ('x', 'y')", "INSERT INTO t VALUES (1)"});
+  REQUIRE(bytes.has_value());
+  for (const ChangeTable& table : test::decode(*bytes).tables) {
+    CHECK(table.owner.has_value() == (table.name != "t"));
+    const VirtualOwner owner{"a using b", "fts5(title, body)", {"title", "body"}};
+    if (table.owner) CHECK(*table.owner == owner);
+  }
+}
+
 TEST_CASE("capture for a journal: inserts, exactly the rowids that SQLite chose are marked") {
   JournalBench bench(
       "CREATE TABLE t(k INTEGER PRIMARY KEY, u UNIQUE); CREATE TABLE p(a);"

@@ -55,6 +55,20 @@ class RandomRows {
         return num(static_cast<std::int64_t>(below(6)));
     }
   }
+  VirtualOwner owner(const std::string& shadow) {
+    const std::string name = shadow.substr(0, shadow.find('_'));
+    const char* const definitions[] = {"fts5(title, body)",
+                                       "fts5(text, content='note', content_rowid='rowid')",
+                                       "rtree(id, x0, x1)", "fts5(body, content='')", ""};
+    const std::uint64_t kind = below(4) != 0 ? (name == "word"  ? 1
+                                                : name == "box" ? 2
+                                                                : 0)
+                                             : below(std::size(definitions));
+    std::vector<std::string> columns = {"title", "body"};
+    if (kind == 1) columns = {"text"};
+    if (kind == 2) columns = {"id", "x0", "x1"};
+    return {name, definitions[kind], std::move(columns)};
+  }
   Row key(const ChangeTable& table) {
     Row made;
     for (std::size_t i = 0; i < key_size(table); ++i) {
@@ -71,6 +85,7 @@ class RandomRows {
     for (std::uint32_t k = 0; k < keys && k < columns.size(); ++k) table.key_columns.push_back(k);
     if (table.key_columns.empty() && below(3) == 0) table.declared_key = {0};
     if (below(10) == 0) table.column_names.front() = columns.back();
+    if (name.find('_') != std::string::npos && below(8) != 0) table.owner = owner(name);
     Row all;
     for (std::size_t i = 0; i < columns.size(); ++i) all.push_back(value());
     RowChange change = inserted(table, key(table), all, !table.without_rowid && below(2) == 0);
@@ -96,7 +111,8 @@ class RandomRows {
 TEST_CASE("hostile journal: honest bytes changed by seed, an outcome each, the master sound") {
   Hostile h;
   std::mt19937_64 random(7);
-  const ChangeTable content = table_of("doc_content", {"id", "c0", "c1"}, {0});
+  ChangeTable content = table_of("doc_content", {"id", "c0", "c1"}, {0});
+  content.owner = {"doc", "fts5(title, body)", {"title", "body"}};
   RowChange update = inserted(kPart, {num(1)}, {num(1), str("bolt"), num(6)});
   update.op = RowOp::kUpdate;
   update.old_values = {std::nullopt, str("bolt"), num(5)};

@@ -1,8 +1,7 @@
 // Full-text tables under offline edits of several writers.
-#include "broker/merge_virtual.h"
-
 #include <doctest/doctest.h>
 
+#include "common/virtual_table.h"
 #include "tests/support/merge_bench.h"
 
 namespace csa {
@@ -61,18 +60,21 @@ void all_equal(MergeBench& b) {
 }  // namespace
 
 TEST_CASE("virtual definition: module and options are read however they are quoted and spaced") {
-  VirtualDefinition one = parse_virtual(
+  const auto parsed = [](const char* sql) { return parse_virtual(definition_in(sql)); };
+  VirtualDefinition one = parsed(
       "CREATE VIRTUAL TABLE \"a using fts3(x)\" USING fts5 (name, 'content=x', content = 'my ''t',"
       " content_rowid=[id])");
   CHECK(one.module == "fts5");
   CHECK(one.options["content"] == "my 't");
   CHECK(one.options["content_rowid"] == "id");
   CHECK(one.options.size() == 2);
-  one = parse_virtual("create virtual table t using FTS4(content=\"\", a, tokenize=porter)");
+  one = parsed("create virtual table t /* using rtree */ using FTS4(content=\"\", a)");
   CHECK(one.module == "fts4");
   CHECK(one.options["content"].empty());
   CHECK(one.options.contains("content"));
-  CHECK(parse_virtual("CREATE VIRTUAL TABLE t USING rtree").module == "rtree");
+  CHECK(parsed("CREATE VIRTUAL TABLE t USING rtree").module == "rtree");
+  CHECK(parsed("CREATE VIRTUAL TABLE t USING rtree(id, x0, x1, +a TEXT, +b)").auxiliary == 2);
+  CHECK(definition_in("CREATE TABLE t (a)").empty());
 }
 
 TEST_CASE("merge: documents of two nodes and the master, every search finds the same everywhere") {

@@ -38,6 +38,21 @@ constexpr const char* kPerson = R"(
   CREATE TABLE person (id INTEGER PRIMARY KEY, name TEXT, phone TEXT, note TEXT);
   INSERT INTO person VALUES (1, 'n', 'p', 'm'), (2, 'n', 'p', 'm');
 )";
+constexpr const char* kPages = R"(
+  CREATE VIRTUAL TABLE page USING fts5 (body);
+  INSERT INTO page (rowid, body) VALUES (1, 'red'), (2, 'white');
+  CREATE VIRTUAL TABLE area USING rtree (id, x0, x1);
+  INSERT INTO area VALUES (1, 1, 2);
+  CREATE TABLE part (id INTEGER PRIMARY KEY, name TEXT UNIQUE);
+  CREATE VIRTUAL TABLE search USING fts5 (name, content = 'part', content_rowid = 'id');
+  CREATE TRIGGER part_in AFTER INSERT ON part BEGIN
+    INSERT INTO search (rowid, name) VALUES (new.id, new.name);
+  END;
+  CREATE TRIGGER part_new AFTER UPDATE OF name ON part BEGIN
+    INSERT INTO search (search, rowid, name) VALUES ('delete', old.id, old.name);
+    INSERT INTO search (rowid, name) VALUES (new.id, new.name);
+  END;
+)";
 
 }  // namespace
 
@@ -220,6 +235,48 @@ TEST_CASE("restore: all or nothing holds for a restored transfer too") {
       "UPDATE account SET balance = balance - 5 WHERE id = 3");
   CHECK(b.settle(2) == "");
   CHECK(b.text("SELECT group_concat(balance) FROM account") == "90,110,100");
+  b.check_equal();
+}
+
+TEST_CASE("restore: a document and a spatial row that lost are put back and found") {
+  Inbox b(kPages, 2);
+  b.edit(b.nodes[0], "UPDATE page SET body = 'green' WHERE rowid = 1", 1);
+  b.edit(b.nodes[0], "UPDATE area SET x1 = 7 WHERE id = 1", 2);
+  b.edit(b.nodes[0], "DELETE FROM page WHERE rowid = 2", 3);
+  b.edit(b.nodes[1], "UPDATE page SET body = 'blue'", 2000);
+  b.edit(b.nodes[1], "UPDATE area SET x1 = 9", 2001);
+  (void)b.hand_over(b.nodes[1]);
+  (void)b.hand_over(b.nodes[0]);
+  CHECK(b.text("SELECT group_concat(table_name || key) FROM csa_conflicts") ==
+        R"(page{"rowid":1},area{"id":1},page{"rowid":2})");
+  for (const std::int64_t id : {1, 2, 3}) CHECK(b.settle(id) == "");
+  CHECK(b.text("SELECT group_concat(rowid || body) FROM page") == "1green");
+  CHECK(b.text("SELECT group_concat(rowid) FROM page WHERE page MATCH 'green OR blue'") == "1");
+  CHECK(b.text("SELECT x1 FROM area") == "7.0");
+  CHECK(b.text("SELECT rtreecheck('area')") == "ok");
+  b.check_equal();
+}
+
+TEST_CASE("restore: documents, spatial and indexed rows of a parked transaction come back") {
+  Inbox b(kPages, 1);
+  b.edit(b.nodes[0],
+         "INSERT INTO page (rowid, body) VALUES (7, 'cyan'); UPDATE page SET body = 'green'"
+         " WHERE rowid = 1; DELETE FROM page WHERE rowid = 2; INSERT INTO area VALUES (7, 5, 6);"
+         "UPDATE area SET x1 = 7 WHERE id = 1; INSERT INTO part (name) VALUES ('yellow nut')",
+         1);
+  b.master.write("INSERT INTO part (name) VALUES ('yellow nut')");
+  CHECK(b.hand_over(b.nodes[0]).front().result == ReplayResult::kParked);
+  const std::int64_t id = b.id_of("table_name = 'part'");
+  CHECK(b.settle(id).find("UNIQUE") != std::string::npos);
+  b.master.write("UPDATE part SET name = 'orange nut'");
+  CHECK(b.settle(id) == "");
+  CHECK(b.text("SELECT group_concat(rowid || body) FROM page") == "1green,7cyan");
+  CHECK(b.text("SELECT group_concat(rowid) FROM page WHERE page MATCH 'green OR cyan OR red'") ==
+        "1,7");
+  CHECK(b.text("SELECT group_concat(id || ' ' || x1) FROM area") == "1 7.0,7 6.0");
+  CHECK(b.text("SELECT rtreecheck('area')") == "ok");
+  CHECK(b.text("SELECT group_concat(name) FROM search WHERE search MATCH 'yellow'") ==
+        "yellow nut");
   b.check_equal();
 }
 

@@ -1,0 +1,277 @@
+#include "broker/merge_index.h"
+
+#include <algorithm>
+#include <string_view>
+
+#include "broker/merge_key_runs.h"
+#include "common/virtual_table.h"
+
+namespace csa {
+namespace {
+
+// `column` is another name of the table's rowid. Not so for a view.
+bool is_rowid_of(const Database& db, const std::string& table, const std::string& column) {
+  Statement kind =
+      db.prepare("SELECT wr FROM pragma_table_list(?1) WHERE schema = 'main' AND type = 'table'");
+  kind.bind(1, table);
+  if (!kind.step() || kind.column_int(0) != 0) return false;
+  const std::string name = lower(column);
+  if (name == "rowid" || name == "oid" || name == "_rowid_") return true;
+  Statement key = db.prepare("SELECT name, upper(type) FROM pragma_table_info(?1) WHERE pk > 0");
+  key.bind(1, table);
+  const bool alone =
+      key.step() && lower(key.column_text(0)) == name && key.column_text(1) == "INTEGER";
+  return alone && !key.step();
+}
+
+std::string comma_list(const std::vector<std::string>& names) {
+  std::string list;
+  for (const std::string& name : names) list += ", " + quote(name);
+  return list;
+}
+
+std::optional<std::int64_t> rowid_in(const Row& key, const ChangeTable& table) {
+  if (table.without_rowid || key.empty()) return std::nullopt;
+  const auto* const rowid = std::get_if<std::int64_t>(&key.front());
+  return rowid == nullptr ? std::nullopt : std::optional(*rowid);
+}
+
+// Finds `row` if the condition holds for it.
+Statement feeding(const Database& db, const std::string& row, const std::string& condition) {
+  try {
+    if (!condition.empty()) return db.prepare(row + " AND (" + condition + "\n)");
+  } catch (const SqliteError&) {
+    // It can be asked in a trigger only: rather a row too many is found than one missed.
+  }
+  return db.prepare(row);
+}
+
+}  // namespace
+
+struct ContentIndexes::Index {
+  std::string name, content;  // lower case
+  Statement let_go, take, rebuild;
+  Statement find, all;             // of what it holds; none where it does not tell
+  Statement forget_all;            // none: it cannot
+  std::vector<Statement> feeding;  // by trigger: whether it would index a row
+  // Of the entry, by rowids of the node: rows that it left indexed or not, rows of the other table
+  // that it changed, and whether it changed anything.
+  KeyRuns in, out, rows;
+  bool changed = false;
+  bool held = false;  // the row that is being written
+
+  [[nodiscard]] bool holds(std::int64_t rowid) {
+    find.bind(1, rowid);
+    const bool found = find.step();
+    find.reset();
+    return found;
+  }
+  [[nodiscard]] bool is_fed(std::int64_t rowid) {
+    return std::ranges::any_of(feeding, [&](Statement& trigger) {
+      trigger.bind(1, rowid);
+      const bool fed = trigger.step();
+      trigger.reset();
+      return fed;
+    });
+  }
+  [[nodiscard]] bool wants(std::int64_t rowid, std::int64_t at_node) {
+    if (in.contains(at_node)) return true;
+    if (out.contains(at_node)) return false;
+    return feeding.empty() ? held : is_fed(rowid);
+  }
+  void finish(const Follow& at_master);
+  void renew(const KeyRuns& rowids);
+};
+
+std::optional<std::string> feeding_condition(const std::string& create_trigger,
+                                             const std::string& index) {
+  SqlWords words(create_trigger);
+  std::size_t from = 0;
+  std::size_t to = 0;
+  bool inserts = false;
+  bool body = false;
+  std::string last;
+  for (std::string_view word = words.next(); !word.empty(); word = words.next()) {
+    const std::string name = lower(unquoted(word));
+    if (body) {
+      if (last == "into" && name == lower(index)) {
+        return from == 0 ? "" : create_trigger.substr(from, to - from);
+      }
+    } else if (name == "insert" && word.size() == name.size()) {
+      inserts = true;
+    } else if (name == "when" && word.size() == name.size() && from == 0 && inserts) {
+      from = words.at();
+    } else if (name == "begin" && word.size() == name.size()) {
+      if (!inserts) return std::nullopt;
+      body = true;
+      to = words.at() - word.size();
+    }
+    last = name;
+  }
+  return std::nullopt;
+}
+
+ContentIndexes::ContentIndexes(const Database& db) {
+  Statement tables =
+      db.prepare("SELECT name, sql FROM main.sqlite_schema WHERE type = 'table' AND rootpage = 0");
+  std::vector<std::pair<std::string, std::string>> found;
+  while (tables.step()) found.emplace_back(tables.column_text(0), tables.column_text(1));
+  for (const auto& [name, sql] : found) add(db, name, std::string(definition_in(sql)));
+}
+
+ContentIndexes::~ContentIndexes() = default;
+
+void ContentIndexes::add(const Database& db, const std::string& name,
+                         const std::string& definition) {
+  const VirtualDefinition parsed = parse_virtual(definition);
+  if (!parsed.is_external()) return;
+  const std::string& content = parsed.options.at("content");
+  const auto option = parsed.options.find("content_rowid");
+  const bool fts5 = parsed.module == "fts5";
+  const std::string rowid = option == parsed.options.end() ? "rowid" : option->second;
+  if (!is_rowid_of(db, content, rowid)) return;
+  const std::string columns = comma_list(visible_columns(db, name));
+  const std::string table = "main." + quote(name);
+  const std::string from =
+      columns + " FROM main." + quote(content) + " WHERE " + quote(rowid) + " = ?1";
+  const std::string order = "INSERT INTO " + table + " (" + quote(name);
+  auto index = std::make_unique<Index>();
+  index->name = lower(name);
+  index->content = lower(content);
+  try {
+    index->let_go =
+        db.prepare(fts5 ? order + ", rowid" + columns + ") SELECT 'delete', " + quote(rowid) + from
+                        : "DELETE FROM " + table + " WHERE docid = ?1");
+    index->take = db.prepare("INSERT INTO " + table + " (" + (fts5 ? "rowid" : "docid") + columns +
+                             ") SELECT " + quote(rowid) + from);
+    index->rebuild = db.prepare(order + ") VALUES ('rebuild')");
+  } catch (const SqliteError&) {
+    return;  // its columns are none of the other table's
+  }
+  if (fts5) index->forget_all = db.prepare(order + ") VALUES ('delete-all')");
+  const std::string sizes = name + "_docsize";
+  const std::vector<std::string> told = visible_columns(db, sizes);
+  if (!told.empty()) {
+    const std::string select = "SELECT " + quote(told.front()) + " FROM main." + quote(sizes);
+    index->find = db.prepare(select + " WHERE " + quote(told.front()) + " = ?1");
+    index->all = db.prepare(select);
+  }
+  Statement triggers = db.prepare(
+      "SELECT sql FROM main.sqlite_schema WHERE type = 'trigger' AND tbl_name = ?1 COLLATE NOCASE");
+  triggers.bind(1, content);
+  while (triggers.step()) {
+    const std::optional<std::string> condition = feeding_condition(triggers.column_text(0), name);
+    if (!condition) continue;
+    const std::string row =
+        "SELECT 1 FROM main." + quote(content) + " AS new WHERE new." + quote(rowid) + " = ?1";
+    index->feeding.push_back(feeding(db, row, *condition));
+  }
+  indexes_.push_back(std::move(index));
+}
+
+bool ContentIndexes::follows(const std::string& index) const {
+  return std::ranges::any_of(indexes_,
+                             [&](const auto& known) { return known->name == lower(index); });
+}
+
+bool ContentIndexes::is_over(const std::string& table) const {
+  return std::ranges::any_of(indexes_,
+                             [&](const auto& known) { return known->content == lower(table); });
+}
+
+void ContentIndexes::begin() {
+  for (const auto& index : indexes_) {
+    index->in = index->out = index->rows = {};
+    index->changed = false;
+  }
+}
+
+void ContentIndexes::note(const RowChange& change, const ChangeTable& table) {
+  const std::string name = lower(table.owner ? table.owner->name : table.name);
+  const Row& after = change.new_key ? *change.new_key : change.key;
+  const std::optional<std::int64_t> rowid = rowid_in(after, table);
+  for (const auto& index : indexes_) {
+    if (!table.owner && index->content == name && rowid) {
+      index->rows.add(*rowid, *rowid);
+      if (const auto before = rowid_in(change.key, table)) index->rows.add(*before, *before);
+    }
+    if (!table.owner || index->name != name) continue;
+    index->changed = true;
+    if (!rowid || shadow_kind(table) != "docsize") continue;
+    KeyRuns& left = change.op == RowOp::kDelete ? index->out : index->in;
+    (change.op == RowOp::kDelete ? index->in : index->out).remove(*rowid);
+    left.add(*rowid, *rowid);
+  }
+}
+
+void ContentIndexes::before_write(const std::string& table, std::int64_t rowid) {
+  for (const auto& index : indexes_) {
+    if (index->content != lower(table)) continue;
+    index->changed = true;
+    if (!index->find) continue;
+    index->held = index->holds(rowid);
+    if (index->held) index->let_go.bind(1, rowid).run();
+  }
+}
+
+void ContentIndexes::after_write(const std::string& table, std::int64_t rowid,
+                                 std::int64_t at_node) {
+  for (const auto& index : indexes_) {
+    if (index->content != lower(table)) continue;
+    index->changed = true;
+    const bool wanted = index->find && index->wants(rowid, at_node);
+    index->held = false;
+    if (wanted) index->take.bind(1, rowid).run();
+  }
+}
+
+void ContentIndexes::finish(const Follow& at_master) {
+  for (const auto& index : indexes_) {
+    if (!index->changed) continue;
+    if (index->find) {
+      index->finish(at_master);
+    } else {
+      index->rebuild.run();
+    }
+  }
+}
+
+void ContentIndexes::Index::finish(const Follow& at_master) {
+  KeyRuns anew;
+  bool again = false;
+  in.each([&](std::int64_t at_node) {
+    if (rows.contains(at_node)) return;
+    const std::int64_t rowid = at_master(content, at_node);
+    anew.add(rowid, rowid);
+    if (holds(rowid)) {
+      again = true;
+    } else {
+      take.bind(1, rowid).run();
+    }
+  });
+  out.each([&](std::int64_t at_node) {
+    if (rows.contains(at_node)) return;
+    const std::int64_t rowid = at_master(content, at_node);
+    if (holds(rowid)) let_go.bind(1, rowid).run();
+  });
+  if (again) renew(anew);
+}
+
+// An entry that indexed all rows again wanted the index made good, not just these rows in it: what
+// they were indexed by is not known then.
+void ContentIndexes::Index::renew(const KeyRuns& rowids) {
+  KeyRuns held_rows;
+  bool every = true;
+  while (every && all.step()) {
+    const std::int64_t rowid = all.column_int(0);
+    every = rowids.contains(rowid);
+    held_rows.add(rowid, rowid);
+  }
+  all.reset();
+  if (!every) return;
+  if (!forget_all) return (void)rebuild.run();
+  forget_all.run();
+  held_rows.each([&](std::int64_t rowid) { take.bind(1, rowid).run(); });
+}
+
+}  // namespace csa
