@@ -173,7 +173,9 @@ void MergeRun::lose_key(const RowChange& change, const ChangeTable& table) {
   const auto* const rowid = std::get_if<std::int64_t>(&change.key.at(0));
   if (rowid == nullptr) return;
   const bool numbered = change.assigned && numbers_rows(*known, table);
-  if (numbered || is_nameless(change, table)) keys_.lose(known->name(), *rowid);
+  const auto led = led_.find(known->name());
+  const bool goes_along = led != led_.end() && led->second.contains(*rowid);
+  if (numbered || goes_along || is_nameless(change, table)) keys_.lose(known->name(), *rowid);
 }
 
 }  // namespace csa

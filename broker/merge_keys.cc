@@ -63,7 +63,10 @@ KeyChanges::KeyChanges(const Database& db)
               " before = ?4"),
       highest_lost_(db,
                     "SELECT after FROM csa_remap WHERE node = ?1 AND journal = ?2 AND table_name ="
-                    " ?3 AND lost <> 0 ORDER BY after DESC LIMIT 1") {}
+                    " ?3 AND lost <> 0 ORDER BY after DESC LIMIT 1"),
+      next_table_(db,
+                  "SELECT table_name FROM csa_remap WHERE node = ?1 AND journal = ?2 AND"
+                  " table_name > ?3 ORDER BY table_name LIMIT 1") {}
 
 void KeyChanges::begin(const TxId& tx, std::uint64_t journal) {
   tx_ = tx;
@@ -188,6 +191,19 @@ std::optional<std::int64_t> KeyChanges::given(const std::string& table, std::int
   if (given_.step()) fresh = given_.column_int(0);
   given_.reset();
   return fresh;
+}
+
+std::vector<std::string> KeyChanges::tables() {
+  std::vector<std::string> found;
+  while (any_) {
+    next_table_.bind_blob(1, tx_.node.value.bytes).bind(2, signed_of(journal_));
+    next_table_.bind(3, found.empty() ? std::string() : found.back());
+    if (!next_table_.step()) break;
+    found.push_back(next_table_.column_text(0));
+    next_table_.reset();
+  }
+  next_table_.reset();
+  return found;
 }
 
 std::int64_t KeyChanges::follow(const std::string& table, std::int64_t rowid) {

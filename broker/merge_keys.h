@@ -39,6 +39,8 @@ class KeyChanges {
   [[nodiscard]] bool reassign(MergeTable& table, std::int64_t rowid);
   // What assign() of this entry has given instead of `rowid`.
   [[nodiscard]] std::optional<std::int64_t> given(const std::string& table, std::int64_t rowid);
+  // Of rows of these this journal's numbers are not the master's; in lower case.
+  [[nodiscard]] std::vector<std::string> tables();
   // `rowid` of `table` is `fresh` at the master.
   void give(const std::string& table, std::int64_t rowid, std::int64_t fresh);
   // As give(), for what is no key: a row whose rowid nobody sees.
@@ -60,6 +62,7 @@ class KeyChanges {
     std::string table;
     std::int64_t rowid = 0;  // as the inbox calls it
   };
+  [[nodiscard]] const std::vector<Lost>& lost() const { return lost_; }
   [[nodiscard]] std::vector<Lost> take_lost() { return std::exchange(lost_, {}); }
 
   // The schema may have changed.
@@ -90,7 +93,7 @@ class KeyChanges {
   [[nodiscard]] const MergeTable* parent(const std::string& name);
 
   const Database& db_;
-  Statement find_, given_, insert_, forget_, remove_, highest_lost_;
+  Statement find_, given_, insert_, forget_, remove_, highest_lost_, next_table_;
   TxId tx_;
   std::uint64_t journal_ = 0;
   bool any_ = false;  // of this journal

@@ -53,6 +53,8 @@ void MergeRun::each_written(const Visit& visit) const {
 MergeOutcome MergeRun::apply() {
   keys_.begin(entry_.header.tx, entry_.first);
   look_ahead();
+  // Those whose numbers its documents have.
+  if (!keys_.lost().empty()) throw Parked{waits_for(keys_.lost().front().table)};
   each([&](const Change& change, const std::vector<ChangeTable>& tables) {
     if (const auto* const row = std::get_if<RowChange>(&change)) {
       merge(*row, tables.at(row->table));
@@ -224,8 +226,7 @@ void MergeRun::merge(const RowChange& change, const ChangeTable& table) {
     step = step_of(change, table);
   }
   if (const std::vector<KeyChanges::Lost> lost = keys_.take_lost(); !lost.empty()) {
-    throw Parked{"it names a row of " + lost.front().table +
-                 " that an earlier offline change has made, and that waits in the inbox"};
+    throw Parked{waits_for(lost.front().table)};
   }
   if (inbox_.bundle_of(origin_.tx.node, origin_.journal, hash_of(step.identity()))) {
     throw Parked{"an earlier offline change of the same row of " + table.name +

@@ -94,9 +94,20 @@ class MergeRun {
   void note_indexes();
   void assign_keys();
   [[nodiscard]] bool numbers_rows(const MergeTable& table, const ChangeTable& journal) const;
-  // A document or spatial row that the application gave the number of a row which the same entry
-  // inserts, as triggers that keep an index do, goes with that row.
-  void follow_numbered(const std::set<std::string>& numbered);
+  // A row of an ordinary table and its document or spatial row often go by one number: SQLite gives
+  // it to the one, the application to the other. Then the other follows where the number changes.
+  struct Numbering {
+    std::map<std::string, KeyRuns> given, virtual_given;  // by SQLite, by table
+    std::set<std::string> virtual_chosen;                 // tables
+    // Ordinary tables to whose rows the application gave numbers: each such was given to a document
+    // before.
+    std::map<std::string, bool> paired;
+  };
+  void note_number(const MergeTable& table, const RowChange& row, Numbering& numbering);
+  void keep_in_step(const Numbering& numbering);
+  void follow_numbered(const Numbering& numbering);
+  [[nodiscard]] std::set<std::int64_t> numbers_since(MergeTable& virtual_table, std::int64_t rowid,
+                                                     const std::vector<std::string>& tables);
   // The table and its columns in the master's terms, no row yet.
   [[nodiscard]] Step blank_step(const ChangeTable& table);
   [[nodiscard]] Step step_of(const RowChange& change, const ChangeTable& table);
@@ -155,6 +166,8 @@ class MergeRun {
   bool replaced_told_ = false;
   std::set<std::uint64_t> replaced_;  // deletions that are part of updates, by number of row change
   std::set<Id128> reborn_;            // rows that are deleted, their keys given to others
+  // Rows that go by another's number, by table: where that waits in the inbox, so do they.
+  std::map<std::string, KeyRuns> led_;
   std::map<std::string, KeyRuns> made_;  // rowids of rows that are new with this entry, by table
   bool atomic_ = false;                  // a table of the entry wants all or nothing
   bool written_ = false;

@@ -33,6 +33,8 @@ struct MergeRun::Step {
 [[nodiscard]] const char* op_name(RowOp op);
 // The row's declared key has a NULL, so that its rowid tells which row it is.
 [[nodiscard]] bool is_nameless(const RowChange& change, const ChangeTable& table);
+// Why a row that names another one must wait with it.
+[[nodiscard]] std::string waits_for(const std::string& table);
 // Why a row cannot get another key.
 [[nodiscard]] std::string no_key(const MergeTable& table);
 

@@ -115,12 +115,18 @@ class Encoder {
   std::map<std::string, std::unique_ptr<MergeTable>> tables_;
 };
 
+// Not a row whose declared key has a NULL: the rowid that it has got is nobody's business.
+bool goes_by_number(const Database& db, const KeptConflict& conflict) {
+  if (conflict.numbered) return true;
+  const std::optional<TableInfo> info = table_info(db, conflict.table);
+  return !info || info->change_table.declared_key.empty();
+}
+
 // Later entries of the journal follow to the numbers that its rows have now.
-void bring_back(const KeptConflict& conflict, const std::vector<KeyChange>& keys, Merge& merge) {
-  const std::optional<Versions> versions = conflict.versions();
-  if (!conflict.numbered || !versions) return;
+void bring_back(const Database& db, const KeptConflict& conflict,
+                const std::vector<KeyChange>& keys, Merge& merge) {
   const std::optional<std::int64_t> kept = conflict.number();
-  if (!kept) return;
+  if (!kept || !goes_by_number(db, conflict)) return;
   const auto moved = std::ranges::find_if(keys, [&](const KeyChange& key) {
     return lower(key.table) == lower(conflict.table) && key.before == *kept;
   });
@@ -155,7 +161,7 @@ std::variant<RestoredWhole, std::string> restore_whole(const Database& db,
   restored.rows = outcome.rows;
   restored.keys = std::move(outcome.keys);
   for (const std::int64_t id : restored.ids) {
-    if (const auto kept = find_conflict(db, id)) bring_back(*kept, restored.keys, merge);
+    if (const auto kept = find_conflict(db, id)) bring_back(db, *kept, restored.keys, merge);
     set_conflict_state(db, id, "restored");
   }
   return restored;

@@ -264,4 +264,56 @@ TEST_CASE("merge: a document that is changed is changed, and told under the name
   b.check_index("page");
 }
 
+TEST_CASE("merge: a row and its document keep one number, in one transaction or in two") {
+  for (const bool document_first : {false, true}) {
+    for (const bool together : {true, false}) {
+      if (document_first && !together) continue;  // an application's number, which stays
+      CAPTURE(document_first);
+      CAPTURE(together);
+      Bench b(
+          "CREATE TABLE doc (id INTEGER PRIMARY KEY, title TEXT);"
+          "CREATE VIRTUAL TABLE txt USING fts5 (body);"
+          "INSERT INTO doc VALUES (1, 'd1'); INSERT INTO txt (rowid, body) VALUES (1, 'b1');",
+          2);
+      for (std::size_t i = 0; i < 2; ++i) {
+        const std::string n = std::to_string(i);
+        std::string first = "INSERT INTO doc (title) VALUES ('t" + n + "')";
+        std::string second = "INSERT INTO txt (rowid, body) VALUES (2, 'b" + n + "')";
+        if (document_first) {
+          first = "INSERT INTO txt (body) VALUES ('b" + n + "')";
+          second = "INSERT INTO doc (id, title) VALUES (2, 't" + n + "')";
+        }
+        if (together) {
+          b.edit(b.nodes[i], first + ";" + second, 1);
+        } else {
+          b.edit(b.nodes[i], first, 1);
+          b.edit(b.nodes[i], second, 2);
+        }
+        b.edit(b.nodes[i], "UPDATE txt SET body = body || ' more' WHERE rowid = 2", 3);
+      }
+      check_applied(b.all_back());
+      CHECK(b.text("SELECT group_concat(title || '=' || body) FROM doc JOIN txt ON"
+                   " txt.rowid = doc.id") == "d1=b1,t0=b0 more,t1=b1 more");
+      CHECK(b.text("SELECT count(*) FROM csa_conflicts WHERE decision <> 'remapped'") == "0");
+    }
+  }
+}
+
+TEST_CASE("merge: a number that the application chose stays, whatever documents are numbered") {
+  Bench b(
+      "CREATE TABLE doc (id INTEGER PRIMARY KEY, title TEXT);"
+      "CREATE VIRTUAL TABLE txt USING fts5 (body);"
+      "INSERT INTO txt (rowid, body) VALUES (1, 'b1');",
+      2);
+  for (std::size_t i = 0; i < 2; ++i) {
+    const std::string id = std::to_string(2 + 100 * i);
+    b.edit(b.nodes[i],
+           "INSERT INTO txt (body) VALUES ('b'); INSERT INTO doc VALUES (" + id + ", 't'), (" +
+               std::to_string(50 + i) + ", 'u')",
+           1);
+  }
+  check_applied(b.all_back());
+  CHECK(b.text("SELECT group_concat(id) FROM doc") == "2,50,51,102");
+}
+
 }  // namespace csa

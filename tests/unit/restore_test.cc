@@ -280,6 +280,36 @@ TEST_CASE("restore: documents, spatial and indexed rows of a parked transaction 
   b.check_equal();
 }
 
+TEST_CASE("restore: a document waits with the row whose number it has, and both get one again") {
+  const std::string row = "INSERT INTO part (name) VALUES ('yellow nut')";
+  const std::string document = "INSERT INTO page (rowid, body) VALUES (3, 'cyan')";
+  for (const std::vector<std::string>& edits :
+       {std::vector{row, document}, {row + ";" + document}}) {
+    CAPTURE(edits.size());
+    Inbox b(std::string(kPages) + "INSERT INTO part VALUES (1, 'a'), (2, 'b')", 1);
+    for (const std::string& edit : edits) b.edit(b.nodes[0], edit, 1);
+    b.master.write(row);
+    for (const Replayed& outcome : b.hand_over(b.nodes[0])) {
+      CHECK_MESSAGE(outcome.result == ReplayResult::kParked, outcome.text);
+    }
+    CHECK(b.text("SELECT count(*) || ' ' || count(DISTINCT bundle) FROM csa_conflicts") == "2 1");
+    b.master.write("UPDATE part SET name = 'orange nut' WHERE id = 3");
+    b.master.write("INSERT INTO part (name) VALUES ('pin'), ('peg')");
+    CHECK(b.settle(b.id_of("table_name = 'page'")) == "");
+    CHECK(b.text("SELECT part.id || name || body FROM part JOIN page ON page.rowid = part.id"
+                 " WHERE part.id > 2") == "6yellow nutcyan");
+    CHECK(b.text("SELECT rowid FROM page WHERE page MATCH 'cyan'") == "6");
+    CHECK(b.text("SELECT count(*) FROM csa_remap WHERE lost <> 0") == "0");
+    // What the journal brings now follows.
+    b.rule("page", "node");
+    b.edit(b.nodes[0], "UPDATE page SET body = 'magenta' WHERE rowid = 3", 4);
+    const Replayed later = b.hand_over(b.nodes[0]).back();
+    CHECK_MESSAGE(later.result != ReplayResult::kParked, later.text);
+    CHECK(b.text("SELECT rowid FROM page WHERE page MATCH 'magenta'") == "6");
+    b.check_equal();
+  }
+}
+
 TEST_CASE("inbox: what an edit gave to a dropped column stays when the row is edited again") {
   Inbox b(
       "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, d TEXT); INSERT INTO t VALUES (1, 'a0', "
