@@ -38,10 +38,9 @@ void Capture::Impl::on_change(int op, const char* name, std::int64_t old_rowid,
   if (!changed.captured) return;
   // A change here would miss its changeset.
   CSA_CHECK(active);
+  finish_blob_write();
   if (op == SQLITE_DELETE && sqlite3_preupdate_blobwrite(db.handle()) >= 0) {
-    fail("capture: table " + changed.info.change_table.name +
-         ": incremental blob writes cannot be shared; write the value with UPDATE");
-    return;
+    return begin_blob_write(changed, old_rowid);
   }
   if (!changed.info.change_table.without_rowid && changed.info.rowid_name.empty()) {
     fail("capture: table " + changed.info.change_table.name +
@@ -138,6 +137,7 @@ void Capture::begin() {
   impl.body.truncate(0);
   impl.encoder.reset();
   ++impl.changeset;
+  impl.half_written.reset();
   impl.failure.reset();
   impl.exception = nullptr;
   CSA_CHECK(impl.schema_version_statement.step());
@@ -185,6 +185,7 @@ const Spill& Capture::finish() {
 void Capture::discard() {
   Impl& impl = *impl_;
   impl.active = false;
+  impl.half_written.reset();
   impl.body.truncate(0);
   impl.encoder.reset();
   impl.failure.reset();
@@ -216,6 +217,7 @@ void Capture::schema_statement(std::string_view sql, bool keep_rows_before) {
   if (keep_rows_before) {
     impl.flush_touched();
   } else {
+    impl.half_written.reset();
     impl.body.truncate(impl.mark);
   }
   impl.forget_tables();

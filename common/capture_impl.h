@@ -31,6 +31,9 @@ struct Capture::Impl {
   void touch_old(CapturedTable& table, std::int64_t rowid);
   void touch_new(CapturedTable& table, int op, std::int64_t rowid);
   void flush_touched();
+  // A row that is written in place: the hook shows it before, and it is read after.
+  void begin_blob_write(CapturedTable& table, std::int64_t rowid);
+  void finish_blob_write();
   [[nodiscard]] Bytes selected_key(const CapturedTable& table, const Statement& row) const;
   void append_selected(CapturedTable& table, std::uint8_t kind, Statement& row);
 
@@ -58,6 +61,11 @@ struct Capture::Impl {
   int own_work = 0;  // see Capture::at_work
   bool utf16 = false;
   std::uint64_t mark = 0;
+  struct HalfWritten {
+    CapturedTable* table = nullptr;
+    std::int64_t rowid = 0;
+  };
+  std::optional<HalfWritten> half_written;  // the row's old values are in the changeset
   std::optional<Error> failure;
   std::exception_ptr exception;
   std::int64_t schema_version = -1;

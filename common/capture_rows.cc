@@ -282,7 +282,39 @@ void Capture::Impl::touch_new(CapturedTable& table, int op, std::int64_t rowid) 
   table.touched.insert(std::move(key));
 }
 
+// FTS5 counts its settings ("rank", "pgsz") in place, in the row of its structure.
+void Capture::Impl::begin_blob_write(CapturedTable& table, std::int64_t rowid) {
+  const std::string& name = table.info.change_table.name;
+  const std::optional<VirtualOwner> owner = journal_table(db, table.info).owner;
+  if (!owner) {
+    return fail("capture: table " + name +
+                ": incremental blob writes cannot be shared; write the value with UPDATE");
+  }
+  if (options.journal != nullptr) {
+    return fail("settings of the full-text table " + owner->name +
+                " are no rows that could be merged; change them while the broker is reached");
+  }
+  Statement& row = table.row_by_key;
+  row.reset();
+  row.bind(1, rowid);
+  if (!row.step()) throw SqliteError(SQLITE_CORRUPT, "the changed row cannot be found by its key");
+  append_selected(table, kRecordDelete, row);
+  row.reset();
+  half_written = {&table, rowid};
+}
+
+void Capture::Impl::finish_blob_write() {
+  if (!half_written) return;
+  const HalfWritten written = *std::exchange(half_written, std::nullopt);
+  Statement& row = written.table->row_by_key;
+  row.reset();
+  row.bind(1, written.rowid);
+  if (row.step()) append_selected(*written.table, kRecordInsert, row);
+  row.reset();
+}
+
 void Capture::Impl::flush_touched() {
+  finish_blob_write();
   for (auto& [name, table] : tables) {
     for (const Bytes& key : table.touched) {
       Statement& row = table.row_by_key;

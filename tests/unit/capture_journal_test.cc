@@ -36,7 +36,10 @@ class JournalBench {
       int unused = 0;
       sqlite3_db_status(db.handle(), SQLITE_DBSTATUS_DEFERRED_FKS, &deferred, &unused, 0);
       if (deferred != 0) throw SqliteError(SQLITE_CONSTRAINT, "deferred foreign key");
-      if (!capture_->status()) throw SqliteError(SQLITE_ABORT, "capture");
+      if (const Status status = capture_->status(); !status) {
+        refusal = status.error().what;
+        throw SqliteError(SQLITE_ABORT, "capture");
+      }
       db.exec("RELEASE w; SAVEPOINT f");
       const Spill& body = capture_->finish();
       Bytes bytes = body.read(0, static_cast<std::size_t>(body.size()));
@@ -69,6 +72,7 @@ class JournalBench {
 
  public:
   Database db;
+  std::string refusal;
 
  private:
   std::optional<AssignedKeys> keys_;
@@ -114,6 +118,13 @@ TEST_CASE("capture for a journal: a virtual table's own tables say whose they ar
     const VirtualOwner owner{"a using b", "fts5(title, body)", {"title", "body"}};
     if (table.owner) CHECK(*table.owner == owner);
   }
+}
+
+TEST_CASE("capture for a journal: settings of a full-text table are refused, and it says why") {
+  JournalBench bench("CREATE VIRTUAL TABLE page USING fts5(body)");
+  CHECK_FALSE(bench.write({"INSERT INTO page (page, rank) VALUES ('pgsz', 64)"}).has_value());
+  CHECK(bench.refusal.find("full-text table page") != std::string::npos);
+  CHECK(bench.write({"INSERT INTO page VALUES ('x')"}).has_value());
 }
 
 TEST_CASE("capture for a journal: inserts, exactly the rowids that SQLite chose are marked") {

@@ -7,6 +7,7 @@
 
 #include "common/schema.h"
 #include "tests/support/compare.h"
+#include "tests/support/ledger_bench.h"
 #include "tests/support/row_pair.h"
 
 namespace csa {
@@ -116,6 +117,30 @@ TEST_CASE("capture: incremental blob write, the write is refused") {
   CHECK(status.error().what.find("blob") != std::string::npos);
   capture.discard();
   db.exec("ROLLBACK");
+}
+
+TEST_CASE("capture: settings of a full-text table, the replica has them and ranks by them") {
+  test::RowPair pair(
+      "CREATE VIRTUAL TABLE page USING fts5(title, body);"
+      "INSERT INTO page VALUES ('word', 'other'), ('other', 'word word word')");
+  // On a copy: a connection keeps in memory what it has read of an index.
+  const auto best = [&pair] {
+    const Database copy(":memory:", Database::Mode::kCreate);
+    test::backup(pair.replica, copy);
+    return copy.query_int("SELECT rowid FROM page WHERE page MATCH 'word' ORDER BY rank LIMIT 1");
+  };
+  REQUIRE(best() == 2);
+  check_write(pair, {"INSERT INTO page (page, rank) VALUES ('rank', 'bm25(100.0, 1.0)')"});
+  CHECK(best() == 1);
+  // In one write with others of the same index.
+  const Bytes both = check_write(
+      pair, {"INSERT INTO page VALUES ('third', 'word')",
+             "INSERT INTO page (page, rank) VALUES ('pgsz', 64)",
+             "INSERT INTO page (page, rank) VALUES ('rank', 'bm25(1.0, 100.0)')",
+             "INSERT INTO page VALUES ('fourth', 'word')", "DELETE FROM page WHERE rowid = 1"});
+  CHECK(best() == 2);
+  CHECK(pair.undo(both).has_value());
+  CHECK(best() == 1);
 }
 
 TEST_CASE("capture: more bytes than allowed, the write is refused and the next one works") {

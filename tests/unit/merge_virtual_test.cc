@@ -348,6 +348,23 @@ TEST_CASE("merge: a loser inside a virtual table or under an index is restored a
   CHECK(hits(node.path, "SELECT count(*) FROM area") == "1");
 }
 
+TEST_CASE("merge: settings of a full-text table, set meanwhile, rank an offline document too") {
+  MergeBench b(
+      "CREATE VIRTUAL TABLE page USING fts5 (title, body);"
+      "INSERT INTO page VALUES ('other', 'word word word')",
+      2);
+  b.edit(b.nodes[0], "INSERT INTO page VALUES ('word', 'other')", 1);
+  b.master.write("INSERT INTO page (page, rank) VALUES ('rank', 'bm25(100.0, 1.0)')");
+  b.master.write("INSERT INTO page (page, rank) VALUES ('pgsz', 64)");
+  CHECK(b.hand_over(b.nodes[0])[0].result == ReplayResult::kApplied);
+  all_equal(b);
+  check_fts5(b, "page");
+  for (const std::string& path : {b.master.path, b.nodes[0].path}) {
+    CHECK(hits(path, "SELECT rowid FROM page WHERE page MATCH 'word' ORDER BY rank LIMIT 1") ==
+          "2");
+  }
+}
+
 TEST_CASE("merge: index tables that nothing can be told of are parked when others changed them") {
   for (const char* const schema : {"CREATE VIRTUAL TABLE page USING fts5 (body, content = '')"}) {
     CAPTURE(schema);
