@@ -120,6 +120,7 @@ Ledger::Impl::Impl(const std::string& database_path, LedgerOptions ledger_option
   meta = std::move(read).value();
   entries = std::make_unique<LogTable>(db);
   outcomes = std::make_unique<OutcomeTable>(db);
+  past = std::make_unique<PastLog>(db);
   edits = std::make_unique<EditIndex>(db, *entries);
   merge = std::make_unique<Merge>(db, *capture, *edits);
   static_cast<void>(wal->written_by_others());
@@ -257,6 +258,7 @@ void Ledger::Impl::begin_epoch(GroupState& state) {
   now.position.chain = Chain{options.random_id()};
   // The old entries are below the floor from here on, where nobody reads; they go step by step.
   now.floor = now.position.seq.next();
+  past->forget();
   const Id128 fingerprint = schema_fingerprint(db);
   if (fingerprint != now.fingerprint) ++now.schema_version;
   now.fingerprint = fingerprint;
@@ -290,16 +292,19 @@ std::uint64_t Ledger::Impl::leased_keep() const {
 
 bool Ledger::Impl::has_old_entries() const {
   const Seq head = meta.position.seq;
-  return entries->has_before(meta.floor) ||
-         (entries->bytes() > options.log_keep && meta.floor < std::min(head, leased)) ||
-         (entries->bytes() > leased_keep() && meta.floor < head);
+  const Seq kept = past->floor(meta);
+  return entries->has_before(kept) ||
+         (entries->bytes() > options.log_keep && kept < std::min(head, leased)) ||
+         (entries->bytes() > leased_keep() && kept < head);
 }
 
 // What nobody reads goes beyond the bound of the log, what is leased only beyond that of leases.
 void Ledger::Impl::prune(Meta& now, std::size_t parts_max) {
   const Seq head = now.position.seq;
-  now.floor = entries->prune(now.floor, std::min(head, leased), options.log_keep, parts_max);
-  now.floor = entries->prune(now.floor, head, leased_keep(), parts_max);
+  Seq kept = past->floor(now);
+  kept = entries->prune(kept, std::min(head, leased), options.log_keep, parts_max);
+  kept = entries->prune(kept, head, leased_keep(), parts_max);
+  now.floor = std::max(now.floor, kept);
 }
 
 // Back to the last commit, whoever ended the transaction.
@@ -387,6 +392,7 @@ void Ledger::close() {
   impl.merge.reset();
   impl.edits.reset();
   impl.outcomes.reset();
+  impl.past.reset();
   impl.entries.reset();
   impl.capture.reset();
   impl.wal.reset();

@@ -14,6 +14,7 @@
 #include "broker/wal_watch.h"
 #include "common/call_runner.h"
 #include "common/capture.h"
+#include "common/past_log.h"
 #include "common/sandbox.h"
 
 namespace csa {
@@ -108,6 +109,7 @@ struct Ledger::Impl {
   std::unique_ptr<Capture> capture;
   std::unique_ptr<LogTable> entries;
   std::unique_ptr<OutcomeTable> outcomes;
+  std::unique_ptr<PastLog> past;
   std::unique_ptr<EditIndex> edits;
   std::unique_ptr<Merge> merge;
   ReplayParts parts;

@@ -37,7 +37,8 @@ std::variant<CallEffect, Rejection> Ledger::Impl::recover(std::int64_t id, const
 std::variant<CallEffect, Rejection> Ledger::Impl::restore(const Conflict& request,
                                                           const GroupState& state) {
   const MergeContext context{state.meta, state.time};
-  return restore_conflict({db, *edits, state.meta}, request, [&](const KeptConflict& conflict) {
+  const Meta told = past->told(state.meta);
+  return restore_conflict({db, *edits, told}, request, [&](const KeptConflict& conflict) {
     return restore_whole(db, conflict, options.spill_directory, context, *merge);
   });
 }
@@ -72,7 +73,7 @@ void Ledger::Impl::settle_brought(const TxId& tx, const Id128& hash) {
 // The outcome of what a node has confirmed is forgotten; the log may still tell of it.
 Ledger::Impl::Held Ledger::Impl::log_holds(const TxId& tx, const Id128& hash,
                                            const Position& base) {
-  for (Seq seq = std::max(logged_to.next(), meta.floor); seq <= meta.position.seq;
+  for (Seq seq = std::max(logged_to.next(), past->floor(meta)); seq <= meta.position.seq;
        seq = seq.next()) {
     if (const auto entry = entries->entry(seq)) {
       const EntryHeader& header = entry->header;
@@ -86,8 +87,9 @@ Ledger::Impl::Held Ledger::Impl::log_holds(const TxId& tx, const Id128& hash,
 }
 
 bool Ledger::Impl::log_tells_since(const Position& base) const {
+  const Seq floor = past->floor(meta);
   if (base.epoch.id == meta.position.epoch.id) {
-    if (base.seq.value == 0) return meta.floor == base.seq.next();
+    if (base.seq.value == 0) return floor == base.seq.next();
     // An older state of the file may have been put back: is it this epoch's `base`?
     const auto entry = entries->entry(base.seq);
     return entry && entry->chain == base.chain;
@@ -95,7 +97,7 @@ bool Ledger::Impl::log_tells_since(const Position& base) const {
   for (const EpochRecord& record : read_epochs(db)) {
     // Here the histories part.
     if (record.epoch.generation > base.epoch.generation) {
-      return meta.floor <= std::min(base.seq, record.parent.seq).next();
+      return floor <= std::min(base.seq, record.parent.seq).next();
     }
   }
   return false;

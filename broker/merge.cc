@@ -6,7 +6,8 @@
 #include "broker/merge_stood.h"
 
 namespace csa {
-MergeSchema::MergeSchema(const Database& db) : db_(db), virtuals_(db), indexes_(db), renamed_(db) {}
+MergeSchema::MergeSchema(const Database& db)
+    : db_(db), virtuals_(db), indexes_(db), renamed_(db), history_(db) {}
 
 MergeTable* MergeSchema::table(const std::string& name) {
   const auto [known, fresh] = tables_.try_emplace(lower(name));

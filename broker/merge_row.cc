@@ -45,6 +45,7 @@ Side newer(const Edit& broker, const Edit& node) {
 bool is_close(const Edit& broker, const Edit& node) {
   const std::int64_t a = broker.time.ms;
   const std::int64_t b = node.time.ms;
+  if (broker.at_most && b <= a) return true;
   const std::uint64_t apart = a < b ? static_cast<std::uint64_t>(b) - static_cast<std::uint64_t>(a)
                                     : static_cast<std::uint64_t>(a) - static_cast<std::uint64_t>(b);
   return apart <= std::uint64_t{broker.error_ms} + node.error_ms;

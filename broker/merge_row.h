@@ -41,6 +41,8 @@ struct Edit {
   WallTime time;
   std::uint32_t error_ms = 0;
   NodeId node;
+  // Nobody knows the time: it is this one or an earlier one.
+  bool at_most = false;
   bool operator==(const Edit&) const = default;
 };
 
@@ -86,7 +88,7 @@ enum class RowDecision : std::uint8_t {
 struct RowVerdict {
   RowDecision decision = RowDecision::kNothing;
   std::optional<Row> result;  // the row from now on; nothing: no row
-  bool close = false;         // decided by less than the two clocks' errors
+  bool close = false;         // decided by less than the two clocks' errors, or by an unknown time
   std::string reason;         // a sentence for conflicts
   // Columns that both sides gave the same value, the node winning, or where the row came back:
   // those that are the node's now. Their last edit is the node's, though no value may tell it.

@@ -8,15 +8,6 @@
 
 namespace csa {
 
-namespace {
-
-Seq base_of(const ReplayEntry& entry, const MergeContext& context) {
-  const Position& base = entry.header.base;
-  return base.epoch.id == context.meta.position.epoch.id ? base.seq : Seq{};
-}
-
-}  // namespace
-
 MergeRun::MergeRun(const Database& db, EditIndex& edits, MergeSchema& schema, KeyChanges& keys,
                    Inbox& inbox, const ReplayEntry& entry, const MergeContext& context)
     : db_(db),
@@ -25,15 +16,17 @@ MergeRun::MergeRun(const Database& db, EditIndex& edits, MergeSchema& schema, Ke
       keys_(keys),
       inbox_(inbox),
       entry_(entry),
-      context_(context),
+      told_(schema.history().told(context.meta)),
+      context_{told_, context.time, context.restoring},
+      found_(schema.history().find(entry.header.base, context.meta)),
       origin_{entry.header.tx,
               entry.first,
               entry.hostname,
               entry.header.edited,
               context.meta.position.seq.next(),
               context.time},
-      knows_base_(entry.header.base.epoch.id == context.meta.position.epoch.id),
-      base_(base_of(entry, context)),
+      knows_base_(!found_.doubt),
+      base_(found_.seq),
       proof_(db) {}
 
 void MergeRun::each_written(const Visit& visit) const {
@@ -293,7 +286,11 @@ void MergeRun::judge(const Step& step, const RowVerdict& verdict,
   row.rule = to_string(schema_.rules(*step.table).row.table);
   row.decision = verdict.decision == RowDecision::kNodeWon ? "node" : "broker";
   row.reason = verdict.reason;
-  row.broker_edit = edits.last;
+  if (!edits.last.at_most) row.broker_edit = edits.last;
+  if (verdict.close && edits.last.at_most) {
+    row.reason += "; when the master's row was last edited is not known (" +
+                  to_string(edits.last.time) + " at the latest)";
+  }
   row.close = verdict.close;
   inbox_.add(row, origin_);
 }

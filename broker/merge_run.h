@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "broker/master_history.h"
 #include "broker/merge.h"
 #include "broker/merge_inbox.h"
 #include "broker/merge_index.h"
@@ -37,6 +38,7 @@ class MergeSchema {
   [[nodiscard]] const MergeVirtual& virtuals() const { return virtuals_; }
   [[nodiscard]] ContentIndexes& indexes() { return indexes_; }
   [[nodiscard]] RenamedRows& renamed() { return renamed_; }
+  [[nodiscard]] MasterHistory& history() { return history_; }
 
  private:
   const Database& db_;
@@ -45,6 +47,7 @@ class MergeSchema {
   MergeVirtual virtuals_;
   ContentIndexes indexes_;
   RenamedRows renamed_;
+  MasterHistory history_;
 };
 
 class MergeRun {
@@ -64,6 +67,8 @@ class MergeRun {
   // All outlive this.
   MergeRun(const Database& db, EditIndex& edits, MergeSchema& schema, KeyChanges& keys,
            Inbox& inbox, const ReplayEntry& entry, const MergeContext& context);
+  MergeRun(const MergeRun&) = delete;
+  MergeRun& operator=(const MergeRun&) = delete;
 
   // Rows that the entry deletes and inserts again are not taken for the same ones. Before apply().
   void take_literally() { literal_ = true; }
@@ -154,10 +159,12 @@ class MergeRun {
   KeyChanges& keys_;
   Inbox& inbox_;
   const ReplayEntry& entry_;
-  const MergeContext& context_;
+  const Meta told_;  // the master before this entry, with all that its log tells
+  const MergeContext context_;
+  const MasterHistory::Base found_;  // of the entry
   ConflictOrigin origin_;
   const bool knows_base_;  // it is of this history
-  const Seq base_;         // of the master, that the node's row versions come from; 0: not known
+  const Seq base_;         // of the master, that the node's row versions come from
   ForeignKeyProof proof_;
   std::map<std::string, MergeVirtual::Part> parts_;  // by the journal's table
   std::map<std::string, TreeRows> trees_;            // by name of the tree

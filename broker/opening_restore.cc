@@ -1,11 +1,13 @@
 // The master anew from a backup or from a node's replica, as the next history.
 #include <algorithm>
+#include <limits>
 #include <memory>
 
 #include "broker/opening.h"
 #include "broker/opening_files.h"
 #include "broker/own_journal.h"
 #include "common/limits.h"
+#include "common/past_log.h"
 
 namespace csa {
 namespace {
@@ -85,20 +87,33 @@ std::uint64_t generation_in(const std::string& path) {
   }
 }
 
-// Next history in the copy. The log stays behind: its entries belong to the old one.
+// Below the floor of the next history the log of the old ones stays, as far as it provably leads to
+// here: for other nodes' offline edits that were made before.
+void keep_past_log(const Database& db, const Meta& meta, bool as_it_was) {
+  const Seq next = meta.position.seq.next();
+  const Seq from = as_it_was ? proven_floor(db, meta) : next;
+  LogTable log(db);
+  log.erase_from(next);
+  constexpr std::size_t kAll = std::numeric_limits<std::size_t>::max();
+  (void)log.prune(from, from, std::numeric_limits<std::uint64_t>::max(), kAll);
+  log.save_sum();
+  PastLog(db).keep(from, next);
+}
+
+// Next history in the copy.
 Meta begin_history(const Database& db, Meta meta, std::uint64_t generation,
                    const Randomness& from) {
   Transaction transaction(db);
   const Position parent = meta.position;
+  const Id128 fingerprint = schema_fingerprint(db);
+  keep_past_log(db, meta, fingerprint == meta.fingerprint);
   meta.tables_version = kTablesVersion;
   meta.position.epoch = Epoch{generation, from.random_id()};
   // Nobody else holds this state, so no other chain may lead to it.
   meta.position.chain = Chain{from.random_id()};
   meta.floor = meta.position.seq.next();
-  const Id128 fingerprint = schema_fingerprint(db);
   if (fingerprint != meta.fingerprint) ++meta.schema_version;
   meta.fingerprint = fingerprint;
-  db.exec("DELETE FROM csa_log");
   clear_private(db);
   write_private(db, kRoleKey, kRoleBroker);
   write_layout(db, meta.schema_version, to_json(read_layout(db)));

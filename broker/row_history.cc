@@ -99,8 +99,9 @@ void RowHistory::begin_anew() {
 }
 
 RowEdits RowHistory::take(const Edit& floor) {
-  if (!edits_.known) edits_.last = floor;
-  if (!edits_.whole) edits_.whole = edits_.known ? older_ : floor;
+  const Edit& rest = edits_.known || all_since_ ? older_ : floor;
+  if (!edits_.known) edits_.last = rest;
+  if (!edits_.whole) edits_.whole = rest;
   return std::move(edits_);
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "broker/master_history.h"
 #include "broker/merge_table.h"
 #include "common/change_bytes.h"
 #include "common/codec.h"
@@ -92,8 +93,7 @@ void TouchIndex::begin_anew(Seq first) {
   among_ = index_->prepare("SELECT count(*) FROM touch WHERE row = ?1 AND seq = ?2");
   from_ = first;
   to_ = Seq{first.value - 1};
-  floor_ = Edit{};
-  if (const auto oldest = log_.entry(first)) floor_.time = oldest->header.time;
+  floor_ = latest_before(db_, log_, first);
 }
 
 bool TouchIndex::cover(Seq first, Seq last) {

@@ -50,6 +50,7 @@ LogApplier::LogApplier(const Database& db, const Meta& meta, Spooled spooled)
     : db_(db), applier_(db) {
   log_.emplace(db);
   outcomes_.emplace(db);
+  past_.emplace(db);
   now_.meta = meta;
   if (spooled == Spooled::kErase) find_partial();
   next_ = now_;
@@ -266,18 +267,19 @@ Error LogApplier::doubt(const std::string& why) {
 bool LogApplier::trim(Seq floor) {
   Meta meta = now_.meta;
   meta.floor = std::max(meta.floor, std::min(floor, meta.position.seq.next()));
-  if (meta.floor == now_.meta.floor && !log_->has_before(meta.floor)) return false;
+  const Seq kept = past_->floor(meta);
+  if (meta.floor == now_.meta.floor && !log_->has_before(kept)) return false;
   constexpr std::uint64_t kAll = std::numeric_limits<std::uint64_t>::max();
   const SumReader sum(*log_);
   Transaction transaction(db_);
-  const Seq same = log_->prune(meta.floor, meta.floor, kAll, kTrimParts);
-  CSA_CHECK(same == meta.floor);
+  const Seq same = log_->prune(kept, kept, kAll, kTrimParts);
+  CSA_CHECK(same == kept);
   log_->save_sum();
   write_meta(db_, meta);
   transaction.commit();
   now_.meta = meta;
   next_ = now_;
-  return log_->has_before(meta.floor);
+  return log_->has_before(kept);
 }
 
 }  // namespace csa

@@ -12,6 +12,7 @@
 #include "common/apply.h"
 #include "common/journal.h"
 #include "common/message.h"
+#include "common/past_log.h"
 #include "common/result.h"
 #include "common/sqlite.h"
 #include "common/store_meta.h"
@@ -81,6 +82,7 @@ class LogApplier {
   Applier applier_;
   std::optional<LogTable> log_;
   std::optional<OutcomeTable> outcomes_;
+  std::optional<PastLog> past_;
   Place now_;       // as committed
   Place next_;      // inside the transaction
   Cursor spooled_;  // what a spool that goes on brings next

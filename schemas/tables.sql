@@ -2,7 +2,8 @@
 -- Embedded into the programs at build. Which of them travel, and how: "table classes" in
 -- protocol.md. None uses AUTOINCREMENT, so that sqlite_sequence stays the application's own.
 
--- Derived: where this file stands. One row a key; see Meta in common/store_meta.h.
+-- Derived: where this file stands. One row a key; see Meta in common/store_meta.h, and
+-- common/past_log.h.
 CREATE TABLE csa_meta (
   key TEXT PRIMARY KEY,
   value ANY
@@ -25,7 +26,8 @@ CREATE TABLE csa_epoch (
   started_ms INTEGER NOT NULL
 ) STRICT;
 
--- Derived: the log. part_id = seq << 20 | part; header and chain only on part 0.
+-- Derived: the log. part_id = seq << 20 | part; header and chain only on part 0. Below the floor of
+-- csa_meta are entries of the histories that a restored master comes from, for merges alone.
 CREATE TABLE csa_log (
   part_id INTEGER PRIMARY KEY,
   offset INTEGER NOT NULL,

@@ -1,0 +1,63 @@
+#include "broker/master_history.h"
+
+#include <algorithm>
+
+namespace csa {
+
+MasterHistory::MasterHistory(const Database& db)
+    : db_(db),
+      past_(db),
+      log_(db),
+      chain_(db, "SELECT chain FROM main.csa_log WHERE part_id = ?1") {}
+
+MasterHistory::Base MasterHistory::find(const Position& base, const Meta& now) {
+  if (read_at_ != now.position.epoch) epochs_ = read_epochs(db_);
+  read_at_ = now.position.epoch;
+  const Id128& id = base.epoch.id;
+  Position end = now.position;
+  bool begins = base.seq.value == 0;
+  for (const EpochRecord& record : epochs_) {
+    if (record.parent.epoch.id == id) end = record.parent;
+    if (record.epoch.id == id) begins = begins || base.seq == record.parent.seq;
+  }
+  if (!id.is_zero() && end.epoch.id == id) {
+    // It went on there, or an older state of the file was put back.
+    if (base.seq > end.seq && end != now.position) return {end.seq, std::nullopt};
+    if (is_mine(base, end, begins)) return {base.seq, std::nullopt};
+  }
+  const Seq begin = epochs_.empty() ? Seq{} : epochs_.back().parent.seq;
+  return {begin, latest_before(db_, log_, begin.next())};
+}
+
+// True also where the log does not reach back to it.
+bool MasterHistory::is_mine(const Position& base, const Position& end, bool begins) {
+  if (base.seq > end.seq) return false;
+  // Only who began the epoch ever had that number in it, and no entry tells its chain.
+  if (begins) return true;
+  if (base.seq == end.seq) return base.chain == end.chain;
+  chain_.bind(1, first_log_part(base.seq));
+  const bool other =
+      chain_.step() && !std::ranges::equal(chain_.column_blob(0), base.chain.value.bytes);
+  chain_.reset();
+  return !other;
+}
+
+Edit latest_before(const Database& db, LogTable& log, Seq first) {
+  Edit latest;
+  latest.time.ms = 253402300799000;  // the last that can be told
+  latest.at_most = true;
+  if (const auto entry = log.entry(first)) latest.time = entry->header.time;
+  for (const EpochRecord& record : read_epochs(db)) {
+    if (record.parent.seq.next() >= first) latest.time = std::min(latest.time, record.started);
+  }
+  return latest;
+}
+
+void put_in_doubt(RowEdits& edits, const Edit& doubt) {
+  const auto doubted = [&doubt](const Edit& edit) { return edit == Edit{} ? doubt : edit; };
+  edits.last = doubted(edits.last);
+  if (edits.whole) edits.whole = doubted(*edits.whole);
+  for (Edit& edit : edits.columns) edit = doubted(edit);
+}
+
+}  // namespace csa

@@ -1,0 +1,35 @@
+// Entries of earlier epochs that csa_log holds below the floor. Nobody is sent them; they are there
+// for merges, so that a master which was restored judges edits as the one that it follows would
+// have. Throws SqliteError.
+#pragma once
+
+#include "common/sqlite.h"
+#include "common/store_meta.h"
+
+namespace csa {
+
+class PastLog {
+ public:
+  explicit PastLog(const Database& db);  // must outlive this
+  // The oldest entry from which on the log tells every change up to the present state, whatever the
+  // epoch; meta.floor where it tells of the present one alone. What is below may be deleted. A
+  // floor that rises ends it: then the present epoch's log is long by itself.
+  [[nodiscard]] Seq floor(const Meta& meta);
+  // `meta` with that floor.
+  [[nodiscard]] Meta told(const Meta& meta);
+  // An epoch begins with `floor`, and the log tells how it came about from `from` on. Nothing is
+  // deleted. REQUIRES: from <= floor.
+  void keep(Seq from, Seq floor);
+  // An epoch begins, and what led to it is not all in the log.
+  void forget();
+
+ private:
+  const Database& db_;
+  Statement kept_, oldest_;
+};
+
+// From PastLog::floor() on, the oldest entry from which the log leads without a gap, chain by
+// chain, to meta.position; position.seq.next(): none does.
+[[nodiscard]] Seq proven_floor(const Database& db, const Meta& meta);
+
+}  // namespace csa

@@ -1,0 +1,299 @@
+// The master is lost and restored while nodes are away: their journals, made on the history before,
+// are merged as if nothing had happened, as far as the restored log tells.
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "broker/archive.h"
+#include "broker/opening.h"
+#include "common/past_log.h"
+#include "tests/support/merge_bench.h"
+
+namespace csa {
+namespace {
+
+using test::MergeBench;
+
+constexpr const char* kSchema = R"(
+  CREATE TABLE part (id INTEGER PRIMARY KEY, a TEXT, b TEXT, n INTEGER);
+  INSERT INTO part VALUES (1, 'a', 'b', 10), (2, 'a', 'b', 10), (3, 'a', 'b', 10);
+)";
+constexpr const char* kInbox =
+    "SELECT ifnull(group_concat(key || decision || close, ' '), '') FROM"
+    " (SELECT * FROM csa_conflicts ORDER BY id)";
+
+// Node 0 follows the master until it is lost, node 1 is away from the start.
+struct LostMaster {
+  WallTime clock{1'000'000};
+  MergeBench b;
+  MergeBench::Node& live;
+  MergeBench::Node& away;
+
+  explicit LostMaster(const std::vector<RuleSetting>& rules = {}, std::uint64_t log_keep = 0)
+      : b(kSchema, 0), live(prepare(rules, log_keep)), away(b.add_node()) {}
+
+  MergeBench::Node& prepare(const std::vector<RuleSetting>& settings, std::uint64_t log_keep) {
+    b.master.options.wall_now = [this] { return clock; };
+    b.master.options.random_id = [] { return random_id(); };
+    if (log_keep != 0) b.master.options.log_keep = log_keep;
+    b.master.open();
+    write("INSERT INTO part VALUES (4, '', '', 0)", 0);  // no position is where the epoch began
+    if (!settings.empty()) {
+      const Rules rules{TxId{b.master.node, ++b.master.counter}, settings, false};
+      REQUIRE(std::holds_alternative<Ack>(b.master.run({rules, "desk", 1})));
+    }
+    return b.add_node();
+  }
+  void write(const std::string& sql, std::int64_t at_ms) {
+    clock = WallTime{1'000'000 + at_ms};
+    b.master.write(sql);
+  }
+  // What the live node has is all there is.
+  Meta lose_and_restore() {
+    REQUIRE(b.catch_up(live) == "");
+    return restore_from(live.path);
+  }
+  Meta restore_from(const std::string& file) {
+    b.master.ledger->close();
+    b.master.ledger.reset();
+    for (const char* const ending : {"", "-wal", "-shm"}) {
+      std::filesystem::remove(b.master.path + ending);
+    }
+    clock.ms += 1000;
+    const Randomness randomness{[] { return random_id(); }, [this] { return clock; }};
+    const Result<Restoration> done = restore({b.master.path, "csa", "default"}, file, randomness);
+    REQUIRE_MESSAGE(done.has_value(), (done ? "" : done.error().what));
+    b.master.open();
+    return done->meta;
+  }
+  // A copy of the master as it is now, changed by `sql`.
+  std::string backup(const std::string& sql = {}) {
+    const std::string file = b.master.folder.file("backup-" + to_string(random_id()));
+    const Database from(b.master.path, Database::Mode::kReadOnly);
+    const Database to(file, Database::Mode::kCreate);
+    test::backup(from, to);
+    to.exec(sql);
+    return file;
+  }
+  std::vector<Replayed> return_at(std::int64_t at_ms) {
+    clock = WallTime{1'000'000 + at_ms};
+    return b.hand_over(away);
+  }
+  [[nodiscard]] std::string row(int id) const {
+    return b.text("SELECT a || b || n FROM part WHERE id = " + std::to_string(id));
+  }
+  [[nodiscard]] std::string inbox() const { return b.text(kInbox); }
+};
+
+}  // namespace
+
+TEST_CASE("merge after a restore: an edit older than the lost master's loses, into the inbox") {
+  LostMaster m;
+  (void)m.b.edit(m.away, "UPDATE part SET a = 'early' WHERE id < 3", 10);
+  m.write("UPDATE part SET a = 'late' WHERE id = 1", 20);
+  // An edit like any other, though nothing of it is to be seen.
+  m.write("UPDATE part SET a = 'other' WHERE id = 2", 20);
+  m.write("UPDATE part SET a = 'a' WHERE id = 2", 20);
+  (void)m.lose_and_restore();
+  CHECK(m.return_at(5000).at(0).result == ReplayResult::kSuperseded);
+  CHECK(m.row(1) == "lateb10");
+  CHECK(m.row(2) == "ab10");
+  CHECK(m.inbox() == R"({"id":1}broker0 {"id":2}broker0)");
+  CHECK(m.b.text("SELECT broker_time FROM csa_conflicts WHERE id = 1") ==
+        to_string(WallTime{1'000'020}));
+}
+
+TEST_CASE("merge after a restore: an edit later than the lost master's wins, what it had is kept") {
+  LostMaster m;
+  m.write("UPDATE part SET a = 'early' WHERE id = 1", 10);
+  (void)m.b.edit(m.away, "UPDATE part SET a = 'late' WHERE id = 1", 20);
+  (void)m.lose_and_restore();
+  m.write("UPDATE part SET a = 'early' WHERE id = 2", 3000);
+  CHECK(m.return_at(5000).at(0).result == ReplayResult::kApplied);
+  CHECK(m.row(1) == "lateb10");
+  CHECK(m.inbox() == R"({"id":1}node0)");
+}
+
+TEST_CASE("merge after a restore: by column both edits stay, also in a row that was deleted") {
+  LostMaster m({{"part", "", "merge"}});
+  m.write("UPDATE part SET b = 'theirs' WHERE id IN (1, 2)", 10);
+  m.write("DELETE FROM part WHERE id = 2", 15);
+  (void)m.b.edit(m.away, "UPDATE part SET a = 'mine' WHERE id IN (1, 2)", 20);
+  (void)m.lose_and_restore();
+  (void)m.return_at(5000);
+  CHECK(m.row(1) == "minetheirs10");
+  CHECK(m.row(2) == "minetheirs10");
+  CHECK(m.inbox() == R"({"id":2}node0)");
+}
+
+TEST_CASE("merge after a restore: a key that another row got before is not edited") {
+  LostMaster m({{"part", "n", "sum"}});
+  m.write("DELETE FROM part WHERE id = 1", 10);
+  m.write("INSERT INTO part VALUES (1, 'stranger', 'b', 10)", 11);
+  (void)m.b.edit(m.away, "UPDATE part SET a = 'mine', n = n - 1 WHERE id = 1", 20);
+  (void)m.lose_and_restore();
+  CHECK(m.return_at(5000).at(0).result == ReplayResult::kSuperseded);
+  CHECK(m.row(1) == "strangerb10");
+  CHECK(m.inbox() == R"({"id":1}broker0)");
+}
+
+TEST_CASE("merge after a restore: sums add up, also to what was counted before and after") {
+  LostMaster m({{"part", "n", "sum"}});
+  m.write("UPDATE part SET n = n - 1 WHERE id = 1", 10);
+  (void)m.b.edit(m.away, "UPDATE part SET n = n - 2 WHERE id = 1", 20);
+  (void)m.b.edit(m.away, "UPDATE part SET n = n - 3 WHERE id = 1", 21);
+  (void)m.lose_and_restore();
+  m.write("UPDATE part SET n = n - 1 WHERE id = 1", 2000);
+  (void)m.return_at(5000);
+  CHECK(m.row(1) == "ab3");
+  CHECK(m.inbox() == "");
+}
+
+TEST_CASE("merge after a restore: a base that the backup has not is compared with by value") {
+  LostMaster m;
+  m.write("UPDATE part SET a = 'first' WHERE id = 2", 5);
+  const std::string backup = m.backup();
+  m.write("UPDATE part SET a = 'lost' WHERE id = 2", 10);
+  REQUIRE(m.b.catch_up(m.away) == "");
+  (void)m.b.edit(m.away, "UPDATE part SET b = 'mine'", 20);
+  (void)m.restore_from(backup);
+  m.write("UPDATE part SET b = 'later' WHERE id = 3", 3000);
+  m.write("DELETE FROM part WHERE id = 1", 3001);
+  m.write("INSERT INTO part VALUES (1, 'stranger', 'b', 10)", 3002);
+  CHECK(m.return_at(5000).at(0).result == ReplayResult::kSplit);
+  CHECK(m.row(1) == "strangerb10");
+  CHECK(m.row(2) == "lostmine10");
+  CHECK(m.row(3) == "alater10");
+  CHECK(m.inbox() == R"({"id":1}broker0 {"id":2}node0 {"id":3}broker0)");
+}
+
+TEST_CASE("merge after a restore: a base of a history that the master never had is in doubt") {
+  LostMaster m;
+  const std::string backup = m.backup();
+  (void)m.lose_and_restore();
+  m.write("UPDATE part SET a = 'lost' WHERE id = 2", 1500);
+  MergeBench::Node& other = m.b.add_node();
+  (void)m.b.edit(other, "UPDATE part SET b = 'mine' WHERE id < 3", 2000);
+  (void)m.b.edit(other, "UPDATE part SET b = 'again' WHERE id = 3", 9000);
+  (void)m.restore_from(backup);
+  m.write("UPDATE part SET n = 11 WHERE id = 3", 8000);
+  m.clock.ms += 5000;
+  (void)m.b.hand_over(other);
+  CHECK(m.row(1) == "amine10");
+  CHECK(m.row(2) == "ab10");
+  CHECK(m.row(3) == "aagain10");
+  CHECK(m.inbox() == R"({"id":2}broker1 {"id":3}node0)");
+}
+
+TEST_CASE("merge after a restore: twice, and from a replica that was copied in between") {
+  LostMaster m;
+  (void)m.b.edit(m.away, "UPDATE part SET a = 'early' WHERE id < 3", 10);
+  m.write("UPDATE part SET a = 'late' WHERE id = 1", 20);
+  (void)m.lose_and_restore();
+  MergeBench::Node& copied = m.b.add_node();
+  MergeBench::Node& parted = m.b.add_node();  // where the second history begins
+  (void)m.b.edit(parted, "UPDATE part SET a = 'between' WHERE id > 1", 1900);
+  m.write("UPDATE part SET a = 'later' WHERE id = 2", 2000);
+  REQUIRE(m.b.catch_up(copied) == "");
+  copied.replica->trim(m.b.master.ledger->meta().floor);
+  const Meta meta = m.restore_from(copied.path);
+  CHECK(meta.position.epoch.generation == 3);
+  CHECK(m.return_at(9000).at(0).result == ReplayResult::kSuperseded);
+  CHECK(m.row(1) == "lateb10");
+  CHECK(m.b.hand_over(parted).at(0).result == ReplayResult::kSplit);
+  CHECK(m.row(2) == "laterb10");
+  CHECK(m.row(3) == "betweenb10");
+  CHECK(m.inbox() == R"({"id":1}broker0 {"id":2}broker0 {"id":2}broker0)");
+}
+
+TEST_CASE("merge after a restore: where the log is lost too, the decision is flagged as unsure") {
+  LostMaster m;
+  m.write("UPDATE part SET a = 'theirs' WHERE id = 1", 10);
+  (void)m.b.edit(m.away, "UPDATE part SET a = 'mine'", 20);
+  (void)m.restore_from(m.backup("DELETE FROM csa_log"));
+  CHECK(m.return_at(5000).at(0).result == ReplayResult::kSplit);
+  CHECK(m.row(1) == "theirsb10");
+  CHECK(m.row(2) == "mineb10");
+  CHECK(m.inbox() == R"({"id":1}broker1)");
+  CHECK(m.b.text("SELECT ifnull(broker_time, 'unknown') FROM csa_conflicts") == "unknown");
+  // What was made after the new history began was surely later.
+  (void)m.b.edit(m.away, "UPDATE part SET a = 'again' WHERE id = 1", 6000);
+  CHECK(m.b.hand_over(m.away).back().result == ReplayResult::kApplied);
+}
+
+TEST_CASE("merge after a restore: of a log with a gap, what is behind the gap counts") {
+  LostMaster m;
+  m.write("UPDATE part SET a = 'one' WHERE id = 1", 10);
+  m.write("UPDATE part SET a = 'two' WHERE id = 2", 11);
+  const Seq last = m.b.master.ledger->meta().position.seq;
+  m.write("UPDATE part SET a = 'three' WHERE id = 3", 12);
+  const std::string gap = "DELETE FROM csa_log WHERE part_id = " +
+                          std::to_string(first_log_part(last));
+  (void)m.b.edit(m.away, "UPDATE part SET a = 'mine'", 8);
+  (void)m.restore_from(m.backup(gap));
+  (void)m.return_at(5000);
+  CHECK(m.inbox() == R"({"id":1}broker1 {"id":2}broker1 {"id":3}broker0)");
+}
+
+TEST_CASE("merge after a restore: entries that do not continue their chain tell nothing") {
+  LostMaster m;
+  m.write("UPDATE part SET a = 'theirs' WHERE id = 1", 10);
+  m.write("UPDATE part SET a = 'theirs' WHERE id = 2", 11);
+  (void)m.restore_from(m.backup("UPDATE csa_log SET chain = zeroblob(16) WHERE part_id ="
+                                " (SELECT max(part_id) FROM csa_log)"));
+  CHECK(m.b.master.count("SELECT count(*) FROM csa_log") == 0);
+}
+
+TEST_CASE("restore: the log of before is kept for merges, and sent to nobody") {
+  LostMaster m;
+  const Position before = m.b.master.ledger->meta().position;
+  m.write("UPDATE part SET a = 'theirs' WHERE id = 1", 10);
+  const Meta meta = m.lose_and_restore();
+  CHECK(meta.floor == meta.position.seq.next());
+  {
+    const Database db(m.b.master.path, Database::Mode::kReadOnly);
+    CHECK(PastLog(db).floor(meta) == Seq{1});
+    CHECK(LogTable(db).entry(meta.position.seq).has_value());
+  }
+  Archive archive(m.b.master.path, m.b.master.folder.path(), Log());
+  LogGet request{1, before, 0, 1000};
+  CHECK(std::holds_alternative<LogGone>(archive.read_log(request, meta.position)));
+  request.after = Position{meta.position.epoch, before.seq, Chain{}};
+  CHECK(std::holds_alternative<LogGone>(archive.read_log(request, meta.position)));
+  request.after = meta.position;
+  m.write("UPDATE part SET a = 'new' WHERE id = 1", 3000);
+  const auto answer = archive.read_log(request, m.b.master.ledger->meta().position);
+  REQUIRE(std::holds_alternative<LogSlice>(answer));
+  CHECK(std::get<LogSlice>(answer).pieces.size() == 1);
+}
+
+TEST_CASE("restore: the log of before goes first when the log grows, at the master and at nodes") {
+  LostMaster m({}, 4000);
+  for (int i = 0; i < 4; ++i) m.write("UPDATE part SET a = hex(randomblob(100)) WHERE id = 1", i);
+  const Meta meta = m.lose_and_restore();
+  MergeBench::Node& node = m.b.add_node();
+  const auto now = [&] { return m.b.master.ledger->meta(); };
+  const auto oldest = [&] {
+    const Database db(node.path, Database::Mode::kReadOnly);
+    return db.query_int("SELECT min(part_id) FROM csa_log");
+  };
+  Seq kept{1};
+  for (std::int64_t at = 2000; now().floor == meta.floor; ++at) {
+    REQUIRE(at < 2100);
+    const Database db(m.b.master.path, Database::Mode::kReadOnly);
+    kept = PastLog(db).floor(now());
+    m.write("UPDATE part SET a = hex(randomblob(100)) WHERE id = 1", at);
+    REQUIRE(m.b.catch_up(node) == "");
+    CHECK(oldest() == first_log_part(Seq{1}));
+    while (m.b.master.ledger->housekeeping()) {
+    }
+    node.replica->trim(now().floor);
+  }
+  CHECK(kept > Seq{1});  // and the floor stood where it was
+  for (int i = 0; i < 10; ++i) node.replica->trim(now().floor);
+  CHECK(oldest() == first_log_part(now().floor));
+}
+
+}  // namespace csa
