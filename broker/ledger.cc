@@ -1,7 +1,6 @@
 #include "broker/ledger.h"
 
 #include <algorithm>
-#include <limits>
 #include <system_error>
 #include <utility>
 
@@ -281,30 +280,6 @@ void Ledger::Impl::end(GroupState& state) {
   wal->committed();
   meta = now;
   confirmed.clear();
-}
-
-std::uint64_t Ledger::Impl::leased_keep() const {
-  constexpr std::uint64_t kMost = std::numeric_limits<std::uint64_t>::max();
-  return options.log_keep > kMost / limits::kLeasedLogFactor
-             ? kMost
-             : options.log_keep * limits::kLeasedLogFactor;
-}
-
-bool Ledger::Impl::has_old_entries() const {
-  const Seq head = meta.position.seq;
-  const Seq kept = past->floor(meta);
-  return entries->has_before(kept) ||
-         (entries->bytes() > options.log_keep && kept < std::min(head, leased)) ||
-         (entries->bytes() > leased_keep() && kept < head);
-}
-
-// What nobody reads goes beyond the bound of the log, what is leased only beyond that of leases.
-void Ledger::Impl::prune(Meta& now, std::size_t parts_max) {
-  const Seq head = now.position.seq;
-  Seq kept = past->floor(now);
-  kept = entries->prune(kept, std::min(head, leased), options.log_keep, parts_max);
-  kept = entries->prune(kept, head, leased_keep(), parts_max);
-  now.floor = std::max(now.floor, kept);
 }
 
 // Back to the last commit, whoever ended the transaction.

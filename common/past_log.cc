@@ -33,8 +33,7 @@ std::optional<Kept> parse_kept(const std::string& text) {
 std::optional<LogTable::Entry> whole_entry(LogTable& log, Seq seq) {
   try {
     std::optional<LogTable::Entry> entry = log.entry(seq);
-    const bool whole =
-        entry && entry->header.seq == seq && log.stored(seq) == entry->header.size;
+    const bool whole = entry && entry->header.seq == seq && log.stored(seq) == entry->header.size;
     if (!whole) entry.reset();
     return entry;
   } catch (const SqliteError& error) {
@@ -71,8 +70,7 @@ PastLog::PastLog(const Database& db)
 
 Seq PastLog::floor(const Meta& meta) {
   kept_.bind(1, kPastKey);
-  const std::optional<Kept> kept =
-      kept_.step() ? parse_kept(kept_.column_text(0)) : std::nullopt;
+  const std::optional<Kept> kept = kept_.step() ? parse_kept(kept_.column_text(0)) : std::nullopt;
   kept_.reset();
   if (!kept || kept->floor != meta.floor.value) return meta.floor;
   const bool any = oldest_.step() && !oldest_.column_is_null(0);

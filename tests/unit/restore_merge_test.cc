@@ -229,8 +229,8 @@ TEST_CASE("merge after a restore: of a log with a gap, what is behind the gap co
   m.write("UPDATE part SET a = 'two' WHERE id = 2", 11);
   const Seq last = m.b.master.ledger->meta().position.seq;
   m.write("UPDATE part SET a = 'three' WHERE id = 3", 12);
-  const std::string gap = "DELETE FROM csa_log WHERE part_id = " +
-                          std::to_string(first_log_part(last));
+  const std::string gap =
+      "DELETE FROM csa_log WHERE part_id = " + std::to_string(first_log_part(last));
   (void)m.b.edit(m.away, "UPDATE part SET a = 'mine'", 8);
   (void)m.restore_from(m.backup(gap));
   (void)m.return_at(5000);
@@ -241,8 +241,9 @@ TEST_CASE("merge after a restore: entries that do not continue their chain tell 
   LostMaster m;
   m.write("UPDATE part SET a = 'theirs' WHERE id = 1", 10);
   m.write("UPDATE part SET a = 'theirs' WHERE id = 2", 11);
-  (void)m.restore_from(m.backup("UPDATE csa_log SET chain = zeroblob(16) WHERE part_id ="
-                                " (SELECT max(part_id) FROM csa_log)"));
+  (void)m.restore_from(
+      m.backup("UPDATE csa_log SET chain = zeroblob(16) WHERE part_id ="
+               " (SELECT max(part_id) FROM csa_log)"));
   CHECK(m.b.master.count("SELECT count(*) FROM csa_log") == 0);
 }
 
