@@ -22,11 +22,11 @@ MasterHistory::Base MasterHistory::find(const Position& base, const Meta& now) {
   }
   if (!id.is_zero() && end.epoch.id == id) {
     // It went on there, or an older state of the file was put back.
-    if (base.seq > end.seq && end != now.position) return {end.seq, std::nullopt};
-    if (is_mine(base, end, begins)) return {base.seq, std::nullopt};
+    if (base.seq > end.seq && end != now.position) return {end.seq, std::nullopt, true};
+    if (is_mine(base, end, begins)) return {base.seq, std::nullopt, false};
   }
   const Seq begin = epochs_.empty() ? Seq{} : epochs_.back().parent.seq;
-  return {begin, latest_before(db_, log_, begin.next())};
+  return {begin, latest_before(db_, log_, begin.next()), false};
 }
 
 // True also where the log does not reach back to it.
@@ -53,8 +53,10 @@ Edit latest_before(const Database& db, LogTable& log, Seq first) {
   return latest;
 }
 
-void put_in_doubt(RowEdits& edits, const Edit& doubt) {
-  const auto doubted = [&doubt](const Edit& edit) { return edit == Edit{} ? doubt : edit; };
+void MasterHistory::Base::qualify(RowEdits& edits) const {
+  if (doubt || parted) edits.all_known = false;
+  if (!doubt) return;
+  const auto doubted = [this](const Edit& edit) { return edit == Edit{} ? *doubt : edit; };
   edits.last = doubted(edits.last);
   if (edits.whole) edits.whole = doubted(*edits.whole);
   for (Edit& edit : edits.columns) edit = doubted(edit);

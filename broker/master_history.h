@@ -25,8 +25,12 @@ class MasterHistory {
     // far as the log can tell, of another one under its number. `seq` is where the present epoch
     // began, and what is older may be anything up to this.
     std::optional<Edit> doubt;
+    // `base` is of a history that went on elsewhere after the master had left it, at `seq`: the
+    // rows of who stood there differ from the master's also by what was made there.
+    bool parted = false;
+    // What the log tells since `seq` of a row, as it is for who stood at `base`.
+    void qualify(RowEdits& edits) const;
   };
-  // Of a history that went on elsewhere after the master had left it, where they parted.
   [[nodiscard]] Base find(const Position& base, const Meta& now);
 
  private:
@@ -42,8 +46,5 @@ class MasterHistory {
 
 // Not earlier than any edit that was made before entry `first` was committed.
 [[nodiscard]] Edit latest_before(const Database& db, LogTable& log, Seq first);
-
-// What `edits` have no time for was at most at `doubt`.
-void put_in_doubt(RowEdits& edits, const Edit& doubt);
 
 }  // namespace csa

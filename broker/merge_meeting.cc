@@ -43,7 +43,7 @@ RowMeeting MergeRun::meeting_of(Step& step, EditIndex::RowEdits& edits) {
   if (same && !others_may_have_edited(step)) return meeting;
   if (context_.restoring) return meeting;
   edits = edits_.edits({logged_as(step), step.renamed.has_value()}, base_, context_.meta, node);
-  if (found_.doubt) put_in_doubt(edits, *found_.doubt);
+  found_.qualify(edits);
   const std::optional<MergeTable::Found> moved =
       edits.moved ? step.table->find(*edits.moved) : std::nullopt;
   if (moved || (edits.moved && step.before)) {

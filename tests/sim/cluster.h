@@ -51,12 +51,14 @@ class Cluster {
   void set_story_rules(const test::EditStory& story);
   void make_edit(SimNode& node, const test::StoryEdit& edit);
   void come_back();
+  [[nodiscard]] bool lose_master_with_all_saved();
   void check_story(const test::EditStory& story) const;
   void run_until(const std::function<bool()>& done, Duration within, const char* what);
   [[nodiscard]] milliseconds any_hours(std::int64_t hours);  // -hours to hours
   // disaster.cc
   void back_up();
   void lose_master();
+  void restore_from(const std::string& file);
   void recover_lost();
   // calm.cc: after everything is healed, phases in which nothing may go wrong.
   void stay_calm();

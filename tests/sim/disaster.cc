@@ -24,16 +24,18 @@ void Cluster::back_up() {
 void Cluster::lose_master() {
   std::vector<std::string> sources;
   if (!backup_.empty()) sources.push_back(backup_);
-  std::vector<std::string> replicas;
   for (const auto& node : nodes_) {
-    replicas.push_back(node->path());
     const Database db(node->path(), Database::Mode::kReadOnly);
     if (db.query_int("SELECT count(*) FROM csa_meta").value_or(0) > 0) {
       sources.push_back(node->path());
     }
   }
-  if (sources.empty()) return;
-  const std::string from = sources[world_.random(sources.size())];
+  if (!sources.empty()) restore_from(sources[world_.random(sources.size())]);
+}
+
+void Cluster::restore_from(const std::string& from) {
+  std::vector<std::string> replicas;
+  for (const auto& node : nodes_) replicas.push_back(node->path());
   if (broker_->running()) broker_->crash();
   world_.note("B: its disk is lost; restored from " + from.substr(folder_.size() + 1));
   ++world_.counts[from == backup_ ? "restored from a backup" : "restored from a replica"];

@@ -92,7 +92,23 @@ void Cluster::make_edit(SimNode& node, const StoryEdit& edit) {
   run_until([&] { return journaled; }, kParting, "an offline edit");
 }
 
+// A node that is back has all that the master has; others are still away, with journals that begin
+// in the history that ends here. False: there is none.
+bool Cluster::lose_master_with_all_saved() {
+  if (!broker_->running()) return false;
+  const Position head = broker_->ledger().meta().position;
+  for (const auto& node : nodes_) {
+    if (!node->running() || node->view().state != NodeState::kLive) continue;
+    if (node->view().position != head) continue;
+    restore_from(node->path());
+    ++world_.counts["master lost in an offline story"];
+    return true;
+  }
+  return false;
+}
+
 void Cluster::come_back() {
+  bool keeps_master = !world_.chance(0.5);
   world_.faults = {0.05, 0.05, 0.1, 0.2, milliseconds{400}};
   broker_->crash_probability = 0.02;
   std::vector<std::size_t> order(nodes_.size());
@@ -112,6 +128,7 @@ void Cluster::come_back() {
     while (world_.step(slice)) {
     }
     if (!broker_->running()) broker_->start();
+    if (!keeps_master && world_.chance(0.3)) keeps_master = lose_master_with_all_saved();
     SimNode& node = *nodes_[world_.random(nodes_.size())];
     if (!node.running()) {
       node.start();

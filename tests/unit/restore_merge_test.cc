@@ -169,6 +169,17 @@ TEST_CASE("merge after a restore: a base that the backup has not is compared wit
   CHECK(m.inbox() == R"({"id":1}broker0 {"id":2}node0 {"id":3}broker0)");
 }
 
+TEST_CASE("merge after a restore: all or nothing does not win over what a backup has not") {
+  LostMaster m({{"part", "", "atomic"}});
+  const std::string backup = m.backup();
+  m.write("UPDATE part SET n = n + (id - 2) * 5", 10);
+  REQUIRE(m.b.catch_up(m.away) == "");
+  (void)m.b.edit(m.away, "UPDATE part SET n = n + (id - 1) * 2 - 1 WHERE id < 3", 20);
+  (void)m.restore_from(backup);
+  CHECK(m.return_at(5000).at(0).result == ReplayResult::kSuperseded);
+  CHECK(m.b.text("SELECT sum(n) FROM part WHERE id < 4") == "30");
+}
+
 TEST_CASE("merge after a restore: a base of a history that the master never had is in doubt") {
   LostMaster m;
   const std::string backup = m.backup();
