@@ -22,11 +22,17 @@ MasterHistory::Base MasterHistory::find(const Position& base, const Meta& now) {
   }
   if (!id.is_zero() && end.epoch.id == id) {
     // It went on there, or an older state of the file was put back.
-    if (base.seq > end.seq && end != now.position) return {end.seq, std::nullopt, true};
-    if (is_mine(base, end, begins)) return {base.seq, std::nullopt, false};
+    if (base.seq > end.seq && end != now.position) return {end.seq, true, false};
+    if (is_mine(base, end, begins)) {
+      // The log begins with the next epoch: perhaps that did with changes that are in no entry.
+      const bool whole =
+          end == now.position || base.seq != end.seq || past_.floor(now) != base.seq.next();
+      if (whole) return {base.seq};
+      return {base.seq, true, false, latest_before(db_, log_, base.seq.next())};
+    }
   }
   const Seq begin = epochs_.empty() ? Seq{} : epochs_.back().parent.seq;
-  return {begin, latest_before(db_, log_, begin.next()), false};
+  return {begin, false, false, latest_before(db_, log_, begin.next())};
 }
 
 // True also where the log does not reach back to it.
@@ -54,7 +60,7 @@ Edit latest_before(const Database& db, LogTable& log, Seq first) {
 }
 
 void MasterHistory::Base::qualify(RowEdits& edits) const {
-  if (doubt || parted) edits.all_known = false;
+  if (!whole) edits.all_known = false;
   if (!doubt) return;
   const auto doubted = [this](const Edit& edit) { return edit == Edit{} ? *doubt : edit; };
   edits.last = doubted(edits.last);

@@ -21,13 +21,15 @@ class MasterHistory {
   struct Base {
     // Entries after it are those that who stood at `base` did not know.
     Seq seq;
-    // Nobody knows which those are: `base` is of no history that the master went through, or, as
-    // far as the log can tell, of another one under its number. `seq` is where the present epoch
-    // began, and what is older may be anything up to this.
-    std::optional<Edit> doubt;
-    // `base` is of a history that went on elsewhere after the master had left it, at `seq`: the
-    // rows of who stood there differ from the master's also by what was made there.
-    bool parted = false;
+    // False: nobody knows which those are: `base` is of no history that the master went through,
+    // or, as far as the log can tell, of another one under its number. `seq` is where the present
+    // epoch began.
+    bool known = true;
+    // False: rows differ also by what no entry tells: of a history that went on elsewhere after the
+    // master had left it at `seq`, or of another program that wrote to the master.
+    bool whole = true;
+    // What no entry tells was made at that time at most; nothing: before `seq`.
+    std::optional<Edit> doubt = std::nullopt;
     // What the log tells since `seq` of a row, as it is for who stood at `base`.
     void qualify(RowEdits& edits) const;
   };

@@ -25,7 +25,7 @@ MergeRun::MergeRun(const Database& db, EditIndex& edits, MergeSchema& schema, Ke
               entry.header.edited,
               context.meta.position.seq.next(),
               context.time},
-      knows_base_(!found_.doubt),
+      knows_base_(found_.known),
       base_(found_.seq),
       proof_(db) {}
 

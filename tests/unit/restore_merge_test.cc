@@ -180,6 +180,19 @@ TEST_CASE("merge after a restore: all or nothing does not win over what a backup
   CHECK(m.b.text("SELECT sum(n) FROM part WHERE id < 4") == "30");
 }
 
+TEST_CASE("merge: what another program wrote into the master is of an unknown time") {
+  LostMaster m;
+  (void)m.b.edit(m.away, "UPDATE part SET a = 'mine' WHERE id < 3", 10);
+  m.clock.ms += 20;
+  Database(m.b.master.path, Database::Mode::kReadWrite)
+      .exec("UPDATE part SET a = 'outside' WHERE id = 1");
+  CHECK(m.b.hand_over(m.away).at(0).result == ReplayResult::kSplit);
+  CHECK(m.b.master.ledger->meta().position.epoch.generation == 2);
+  CHECK(m.row(1) == "outsideb10");
+  CHECK(m.row(2) == "mineb10");
+  CHECK(m.inbox() == R"({"id":1}broker1)");
+}
+
 TEST_CASE("merge after a restore: a base of a history that the master never had is in doubt") {
   LostMaster m;
   const std::string backup = m.backup();
