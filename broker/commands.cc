@@ -151,8 +151,37 @@ int adopt_command(const BrokerFlags& flags, const Terminal& terminal) {
   return adopted ? 0 : 1;
 }
 
+json as_is_json(const std::optional<AsIs>& as_is) {
+  if (!as_is) return nullptr;
+  return {{"damage", as_is->damage},         {"changes", as_is->changes},
+          {"unreadable", as_is->unreadable}, {"offers", as_is->offers},
+          {"left_out", as_is->spooled},      {"kept_as", as_is->kept_as}};
+}
+
+void tell_as_is(const AsIs& as_is, std::ostream& err) {
+  if (as_is.changes != 0) {
+    err << "The journal cannot be read (" << as_is.damage
+        << ").\nThe tables are taken as they stand: " << as_is.changes
+        << " offline changes are in them without having been merged";
+    if (as_is.unreadable != 0)
+      err << ", " << as_is.unreadable << " of which cannot be read any more";
+    err << ".\n";
+  }
+  if (as_is.spooled != 0) {
+    err << as_is.spooled << " transactions of the former master, which the replica had fetched and"
+        << " not yet applied, are left out; nodes that have them offer them: csa-admin recover\n";
+  }
+  if (as_is.offers != 0) {
+    err << as_is.offers
+        << " transactions that the replica was to offer cannot be read, and are left"
+        << " out\n";
+  }
+  err << "The replica as it was is kept as " << as_is.kept_as << std::endl;
+}
+
 int restore_command(const BrokerFlags& flags, const Terminal& terminal) {
-  const Result<Restoration> done = restore(flags.name(), flags.from, real_world());
+  const DamagedJournal damaged = flags.as_is ? DamagedJournal::kAsIs : DamagedJournal::kNo;
+  const Result<Restoration> done = restore(flags.name(), flags.from, real_world(), damaged);
   if (!done) return fail(terminal, done.error());
   const bool kept = !done->kept_as.empty();
   if (flags.common.json) {
@@ -160,6 +189,7 @@ int restore_command(const BrokerFlags& flags, const Terminal& terminal) {
                              {"kept_as", kept ? json(done->kept_as) : json(nullptr)},
                              {"journaled", done->journaled},
                              {"inbox", done->inbox},
+                             {"as_is", as_is_json(done->as_is)},
                              {"position", position_json(done->meta.position)}})
                  << std::endl;
     return 0;
@@ -167,6 +197,7 @@ int restore_command(const BrokerFlags& flags, const Terminal& terminal) {
   terminal.out << kProgram << "restored " << flags.serve.database << " from " << flags.from
                << " (position " << to_string(done->meta.position) << ")" << std::endl;
   if (kept) terminal.err << "The former file is kept as " << done->kept_as << std::endl;
+  if (done->as_is) tell_as_is(*done->as_is, terminal.err);
   if (done->journaled != 0) {
     terminal.err << done->journaled << " unsent changes of the replica are in it";
     if (done->inbox != 0) {

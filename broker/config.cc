@@ -93,6 +93,8 @@ std::unique_ptr<CLI::App> broker_cli(BrokerFlags& flags) {
       ->type_name("FILE");
   app->add_option("--from", flags.from, "restore: the backup, or a node's replica")
       ->type_name("FILE");
+  app->add_flag("--as-is", flags.as_is,
+                "restore: of a replica whose journal is damaged, the tables as they stand");
   add_serve_flags(*app, flags);
   app->require_subcommand(0, 1);
   add_verb(*app, flags, BrokerVerb::kServe, "serve", "serve the database (the default command)");
@@ -129,6 +131,9 @@ Status settle(BrokerFlags& flags) {
   }
   if (flags.verb != BrokerVerb::kRestore && !flags.from.empty()) {
     return usage("--from belongs to restore");
+  }
+  if (flags.verb != BrokerVerb::kRestore && flags.as_is) {
+    return usage("--as-is belongs to restore");
   }
   if (serve.pub_port == 0 && serve.port != 0) {
     if (serve.port == 65535) return usage("--port 65535 leaves no port + 1; name a --pub-port");

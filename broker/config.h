@@ -23,6 +23,7 @@ struct BrokerFlags {
   std::vector<std::string> schemas;  // file names
   std::string rules;                 // file name
   std::string from;
+  bool as_is = false;
   bool no_beacon = false;
 
   [[nodiscard]] DatabaseName name() const { return {serve.database, common.app, common.group}; }

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -83,6 +84,16 @@ struct Adoption {
 [[nodiscard]] Result<Adoption> adopt(const DatabaseName& name, const Randomness& from,
                                      const RulesFile& rules = {});
 
+// What restore() made of a replica with a damaged journal.
+struct AsIs {
+  std::string damage;            // a sentence; empty: of offers alone
+  std::uint64_t changes = 0;     // offline transactions that are in the tables and were not merged
+  std::uint64_t unreadable = 0;  // of them
+  std::uint64_t offers = 0;      // transactions of a lost history that cannot be offered any more
+  std::uint64_t spooled = 0;     // of the former master, fetched and not applied: left out
+  std::string kept_as;           // the replica as it was
+};
+
 // From a backup or from a node's replica; the next generation after the highest of both files. What
 // waits in the replica's journal is merged under its TxIds; a program may have the replica open:
 // what it journals later it hands over itself. `from_file` itself is not changed. An existing file
@@ -92,9 +103,14 @@ struct Restoration {
   std::string kept_as;          // empty: there was none
   std::uint64_t journaled = 0;  // transactions of the replica's journal that were merged
   std::uint64_t inbox = 0;      // rows of them that are in the inbox
+  std::optional<AsIs> as_is;    // nothing: the journal was sound
 };
+// Of a damaged journal kNo makes an Error; kAsIs takes the tables as they stand, with the offline
+// changes in them, and keeps a copy of the replica beside name.path.
+enum class DamagedJournal : std::uint8_t { kNo, kAsIs };
 [[nodiscard]] Result<Restoration> restore(const DatabaseName& name, const std::string& from_file,
-                                          const Randomness& from);
+                                          const Randomness& from,
+                                          DamagedJournal damaged = DamagedJournal::kNo);
 
 // The lock that makes one broker the owner of a database; released by the destructor.
 class BrokerLock {

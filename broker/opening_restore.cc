@@ -3,6 +3,7 @@
 #include <limits>
 #include <memory>
 
+#include "broker/as_is_journal.h"
 #include "broker/opening.h"
 #include "broker/opening_files.h"
 #include "broker/own_journal.h"
@@ -13,15 +14,24 @@ namespace csa {
 namespace {
 
 // 2026-01-31T09:00:00.123Z as part of a file's name.
-std::string kept_name(const std::string& path, WallTime now) {
+std::string kept_name(const std::string& path, const std::string& ending, WallTime now) {
   std::string stamp;
   for (const char c : to_string(now).substr(0, 19)) {
     if (c != '-' && c != ':') stamp += c;
   }
-  const std::string base = path + ".kept-" + stamp + "Z";
+  const std::string base = path + ending + stamp + "Z";
   std::string name = base;
   for (int i = 2; exists(name); ++i) name = base + "-" + std::to_string(i);
   return name;
+}
+
+Error with_way(Error of_journal) {
+  if (of_journal.code == Errc::kDamaged) {
+    of_journal.what +=
+        ". Or take the tables as they stand, with the offline changes in them: csa-broker restore"
+        " --as-is";
+  }
+  return of_journal;
 }
 
 struct BackupCloser {
@@ -97,16 +107,20 @@ void keep_past_log(const Database& db, const Meta& meta, bool as_it_was) {
   constexpr std::size_t kAll = std::numeric_limits<std::size_t>::max();
   (void)log.prune(from, from, std::numeric_limits<std::uint64_t>::max(), kAll);
   log.save_sum();
-  PastLog(db).keep(from, next);
+  if (as_it_was) {
+    PastLog(db).keep(from, next);
+  } else {
+    PastLog(db).forget();
+  }
 }
 
 // Next history in the copy.
-Meta begin_history(const Database& db, Meta meta, std::uint64_t generation,
+Meta begin_history(const Database& db, Meta meta, std::uint64_t generation, bool as_it_was,
                    const Randomness& from) {
   Transaction transaction(db);
   const Position parent = meta.position;
   const Id128 fingerprint = schema_fingerprint(db);
-  keep_past_log(db, meta, fingerprint == meta.fingerprint);
+  keep_past_log(db, meta, as_it_was && fingerprint == meta.fingerprint);
   meta.tables_version = kTablesVersion;
   meta.position.epoch = Epoch{generation, from.random_id()};
   // Nobody else holds this state, so no other chain may lead to it.
@@ -132,8 +146,24 @@ void forget_private(const Database& db) {
   transaction.commit();
 }
 
+// To what the former master was at the replica's Position, if the journal can be undone.
+Status put_back(const Database& db, const std::string& site, const Meta& meta,
+                DamagedJournal damaged, Restoration& built) {
+  const bool as_is = damaged == DamagedJournal::kAsIs;
+  const std::uint64_t spooled = as_is ? count_spooled(db, meta) : 0;
+  const Status undone = undo_own_journal(site);
+  if (!undone && (undone.error().code != Errc::kDamaged || !as_is)) {
+    return with_way(undone.error());
+  }
+  if (!as_is) return Ok{};
+  AsIs left = take_as_is(db, meta, undone);
+  if (!undone) left.spooled = spooled;
+  if (left.changes != 0 || left.offers != 0 || left.spooled != 0) built.as_is = std::move(left);
+  return Ok{};
+}
+
 Result<Restoration> build(const DatabaseName& name, const std::string& from_file,
-                          const Randomness& from) {
+                          const Randomness& from, DamagedJournal damaged) {
   const std::string site = building_site(name.path);
   copy(from_file, site);
   const Database db(site, Database::Mode::kReadWrite);
@@ -141,7 +171,8 @@ Result<Restoration> build(const DatabaseName& name, const std::string& from_file
   db.exec("PRAGMA secure_delete=ON");
   Result<Meta> meta = sound_meta(db, name, from_file);
   if (!meta) return meta.error();
-  CSA_TRY(undo_own_journal(site));
+  Restoration built;
+  CSA_TRY(put_back(db, site, *meta, damaged, built));
   meta = read_meta(db);
   if (!meta) return meta.error();
   const std::vector<Unshareable> unshareable = find_unshareable(db, Probe::kSchema);
@@ -151,14 +182,13 @@ Result<Restoration> build(const DatabaseName& name, const std::string& from_file
                                     ". Way out: " + unshareable.front().way_out};
   }
   const std::uint64_t last = std::max(highest_generation(db, *meta), generation_in(name.path));
-  (void)begin_history(db, *meta, last + 1, from);
+  (void)begin_history(db, *meta, last + 1, !built.as_is || built.as_is->changes == 0, from);
   const Result<OwnJournal> own = merge_own_journal(db, site, from);
-  if (!own) return own.error();
+  if (!own) return with_way(own.error());
   forget_private(db);
   db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
   meta = read_meta(db);
   if (!meta) return meta.error();
-  Restoration built;
   built.meta = *meta;
   built.journaled = own->entries;
   built.inbox = own->inbox;
@@ -201,7 +231,7 @@ Result<Restoration> install(const DatabaseName& name, Restoration done, const Ra
     CSA_TRY(move_in(site, name.path));
     return done;
   }
-  done.kept_as = kept_name(name.path, from.wall_now());
+  done.kept_as = kept_name(name.path, ".kept-", from.wall_now());
   CSA_TRY(put_down(name.path, done.kept_as));
   CSA_TRY(swap_in(site, name.path, done.kept_as));
   return done;
@@ -210,7 +240,7 @@ Result<Restoration> install(const DatabaseName& name, Restoration done, const Ra
 }  // namespace
 
 Result<Restoration> restore(const DatabaseName& name, const std::string& from_file,
-                            const Randomness& from) {
+                            const Randomness& from, DamagedJournal damaged) {
   const Report source = look_at({from_file, name.app, name.group}, {false, true});
   // Only what keeps it from being read at all; the rest is asked of the copy.
   if (source.finding == Finding::kMissing || source.finding == Finding::kUnreadable ||
@@ -225,10 +255,16 @@ Result<Restoration> restore(const DatabaseName& name, const std::string& from_fi
   }
   const std::string site = building_site(name.path);
   remove_database(site);
+  std::string damaged_as;
   auto restored = [&]() -> Result<Restoration> {
     try {
-      Result<Restoration> built = build(name, from_file, from);
+      Result<Restoration> built = build(name, from_file, from, damaged);
       if (!built) return built;
+      if (built->as_is) {
+        damaged_as = kept_name(name.path, ".damaged-", from.wall_now());
+        built->as_is->kept_as = damaged_as;
+        copy(from_file, damaged_as);
+      }
       return install(name, std::move(*built), from);
     } catch (const SqliteError& error) {
       const bool of_source =
@@ -236,7 +272,10 @@ Result<Restoration> restore(const DatabaseName& name, const std::string& from_fi
       return error_of(error, of_source ? from_file : name.path);
     }
   }();
-  if (!restored) remove_database(site);
+  if (!restored) {
+    remove_database(site);
+    if (!damaged_as.empty()) remove_database(damaged_as);
+  }
   return restored;
 }
 

@@ -84,7 +84,10 @@ TEST_CASE("cli: flags stand before or after the subcommand") {
     CHECK(parsed.flags.name().path == "a.db");
     CHECK(parsed.flags.name().group == "shop");
     CHECK(parsed.flags.from == "b.db");
+    CHECK_FALSE(parsed.flags.as_is);
   }
+  CHECK(parse({"restore", "--db", "a.db", "--from", "b.db", "--as-is"}).flags.as_is);
+  CHECK(parse({"adopt", "--db", "a.db", "--as-is"}).wrong == "--as-is belongs to restore");
 }
 
 TEST_CASE("cli: serve is the default, with the documented defaults") {

@@ -173,6 +173,31 @@ TEST_CASE("serve: the menu adopts another file and serves that one") {
   CHECK(inspect({other, "csa", "shop"}, false).finding == Finding::kSound);
 }
 
+TEST_CASE("restore: a damaged journal is refused with the way on, and --as-is tells what it did") {
+  const Place place;
+  place.created();
+  place.change("INSERT INTO csa_journal VALUES (1, x'00', x'00', 0)");
+  const std::string replica = place.folder.file("replica.db");
+  fs::rename(place.path, replica);
+  BrokerFlags flags = flags_of(place, BrokerVerb::kRestore);
+  flags.from = replica;
+  Run run = run_with(flags, "", false);
+  CHECK(run.code != 0);
+  CHECK(run.err.find("offline change 1 ") != std::string::npos);
+  CHECK(run.err.find("csa-broker restore --as-is") != std::string::npos);
+  CHECK(!fs::exists(place.path));
+  flags.as_is = true;
+  run = run_with(flags, "", false);
+  CHECK(run.code == 0);
+  CHECK(run.err.find("1 offline changes are in them without having been merged, 1 of which") !=
+        std::string::npos);
+  CHECK(run.err.find("kept as " + place.path + ".damaged-") != std::string::npos);
+  flags.common.json = true;
+  run = run_with(flags, "", false);
+  CHECK(run.out.find("\"changes\":1") != std::string::npos);
+  CHECK(run.out.find("\"unreadable\":1") != std::string::npos);
+}
+
 TEST_CASE("check and adopt: JSON on stdout, exit codes of the contract") {
   const Place place;
   BrokerFlags check = flags_of(place, BrokerVerb::kCheck);

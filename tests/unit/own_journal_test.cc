@@ -55,8 +55,8 @@ struct Office {
     REQUIRE(std::holds_alternative<Journaled>(done->answer));
   }
   std::vector<Replay> entries() { return replica->read_journal(0, 0, 64 * limits::kMiB).value(); }
-  Restoration restored(const std::string& from) {
-    const Result<Restoration> done = restore(name, from, opening::real());
+  Restoration restored(const std::string& from, DamagedJournal damaged = DamagedJournal::kNo) {
+    const Result<Restoration> done = restore(name, from, opening::real(), damaged);
     REQUIRE_MESSAGE(done.has_value(), (done ? "" : done.error().what));
     return *done;
   }
@@ -208,8 +208,94 @@ TEST_CASE("restore from a node: a damaged journal is named, and the database sta
   REQUIRE_FALSE(done.has_value());
   CHECK(done.error().code == Errc::kDamaged);
   CHECK(done.error().what.find("offline change 1 ") != std::string::npos);
+  CHECK(done.error().what.find("--as-is") != std::string::npos);
   CHECK_FALSE(std::filesystem::exists(o.name.path));
   CHECK_FALSE(std::filesystem::exists(o.name.path + ".csa-new"));
+}
+
+TEST_CASE("restore as is: a sound journal is merged as always") {
+  Office o;
+  o.journal("UPDATE part SET qty = qty - 3 WHERE id = 1");
+  const Restoration done = o.restored(o.path, DamagedJournal::kAsIs);
+  CHECK_FALSE(done.as_is.has_value());
+  CHECK(done.journaled == 1);
+}
+
+TEST_CASE("restore as is: of a damaged journal the tables stay, and each change counts once") {
+  Office o;
+  o.journal("UPDATE part SET qty = qty - 3 WHERE id = 1");
+  o.journal("UPDATE part SET qty = qty - 4 WHERE id = 1");
+  o.journal("INSERT INTO part (name, qty) VALUES ('washer', 5)");
+  const std::vector<Replay> journal = o.entries();
+  o.master.exec("UPDATE part SET name = 'bolt M8' WHERE id = 1");
+  REQUIRE(o.replica->spool(o.master.after(o.replica->state().position->seq)).has_value());
+  const std::string before = content_of(o.path);
+  o.replica->close();
+  run_sql(o.path,
+          "UPDATE csa_journal_part SET body = CAST(substr(body, 1, 20) || x'FF' ||"
+          " substr(body, 22) AS BLOB) WHERE part_id >> 20 = 2");
+  const Restoration done = o.restored(o.path, DamagedJournal::kAsIs);
+  CHECK(content_of(o.name.path) == before);
+  REQUIRE(done.as_is.has_value());
+  CHECK(done.as_is->damage.find("offline change 2 ") != std::string::npos);
+  CHECK(done.as_is->changes == 3);
+  CHECK(done.as_is->unreadable == 1);
+  CHECK(done.as_is->spooled == 1);
+  CHECK(done.as_is->offers == 0);
+  CHECK(done.journaled == 0);
+  CHECK(o.count("SELECT count(*) FROM csa_journal") == 0);
+  CHECK(o.count("SELECT count(*) FROM csa_journal_part") == 0);
+  // What it was is there, damage and all; what it followed tells nobody of these changes.
+  const Database kept(done.as_is->kept_as, Database::Mode::kReadOnly);
+  CHECK(kept.query_int("SELECT count(*) FROM csa_journal") == 3);
+  CHECK(o.count("SELECT count(*) FROM csa_log") == 0);
+  CHECK(inspect(o.name, true).finding == Finding::kSound);
+  // A copy of the replica from before the damage.
+  CHECK(all_outcomes(o.hand_over(journal)));
+  CHECK(content_of(o.name.path) == before);
+}
+
+TEST_CASE("restore as is: a header that cannot be read, and an offer") {
+  Office o;
+  o.journal("UPDATE part SET qty = 6 WHERE id = 1");
+  o.journal("UPDATE part SET qty = 7 WHERE id = 1");
+  const Replay made = o.entries().at(0);
+  o.replica->close();
+  {
+    const Database db(o.path, Database::Mode::kReadWrite);
+    Transaction transaction(db);
+    const Journal journal(db);
+    JournalState state = journal.read_state();
+    for (const std::uint64_t counter : {5U, 6U}) {
+      JournalHeader header = made.header;
+      header.tx.counter = counter;
+      header.lost = {NodeId{random_id()}, counter};
+      header.lost_hostname = "till";
+      Spill body(o.folder.path(), limits::kMiB);
+      body.append(made.bytes);
+      journal.append(header, body, state);
+    }
+    transaction.commit();
+  }
+  run_sql(o.path, "DELETE FROM csa_journal_part WHERE part_id >> 20 = 6");
+  CHECK(restore(o.name, o.path, opening::real()).error().code == Errc::kDamaged);
+  {
+    const DatabaseName offers{o.folder.file("offers.db"), "csa", "shop"};
+    const auto done = restore(offers, o.path, opening::real(), DamagedJournal::kAsIs);
+    REQUIRE_MESSAGE(done.has_value(), (done ? "" : done.error().what));
+    REQUIRE(done->as_is.has_value());
+    CHECK(done->as_is->offers == 1);
+    CHECK(done->as_is->changes == 0);
+    CHECK(done->journaled == 2);
+  }
+  run_sql(o.path, "UPDATE csa_journal SET header = x'00' WHERE entry = 1");
+  const Restoration done = o.restored(o.path, DamagedJournal::kAsIs);
+  REQUIRE(done.as_is.has_value());
+  CHECK(done.as_is->changes == 2);
+  CHECK(done.as_is->unreadable == 1);
+  CHECK(done.as_is->offers == 1);
+  CHECK(o.count("SELECT qty FROM part WHERE id = 1") == 7);
+  CHECK(o.count("SELECT count(*) FROM csa_lost") == 1);
 }
 
 }  // namespace csa
