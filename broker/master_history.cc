@@ -38,8 +38,9 @@ MasterHistory::Base MasterHistory::find(const Position& base, const Meta& now) {
 // True also where the log does not reach back to it.
 bool MasterHistory::is_mine(const Position& base, const Position& end, bool begins) {
   if (base.seq > end.seq) return false;
-  // Only who began the epoch ever had that number in it, and no entry tells its chain.
-  if (begins) return true;
+  // Only who began the epoch ever had that number in it, and no entry tells its chain; offers of a
+  // lost history have none.
+  if (begins || base.chain == Chain{}) return true;
   if (base.seq == end.seq) return base.chain == end.chain;
   chain_.bind(1, first_log_part(base.seq));
   const bool other =

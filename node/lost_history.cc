@@ -107,7 +107,12 @@ class Widener {
 class Salvage {
  public:
   explicit Salvage(const Database& kept, const Meta& meta)
-      : kept_(kept), meta_(meta), log_(kept), applier_(kept), widener_(kept) {}
+      : kept_(kept),
+        meta_(meta),
+        epochs_(read_epochs(kept)),
+        log_(kept),
+        applier_(kept),
+        widener_(kept) {}
 
   // Back to before the oldest entry that can be offered. REQUIRES: a transaction is open, which the
   // caller rolls back.
@@ -202,10 +207,18 @@ class Salvage {
     return reader.at_boundary() ? Status(Ok{}) : damaged(seq, "it ends inside a change");
   }
 
+  // The log may hold entries of the histories that a restored master came from.
+  [[nodiscard]] Epoch epoch_of(Seq seq) const {
+    const auto record =
+        std::find_if(epochs_.rbegin(), epochs_.rend(),
+                     [seq](const EpochRecord& one) { return one.parent.seq < seq; });
+    return record == epochs_.rend() ? meta_.position.epoch : record->epoch;
+  }
+
   JournalHeader header_of(const EntryHeader& entry, const TxId& tx, std::uint64_t size) const {
     JournalHeader header;
     header.tx = tx;
-    header.base.epoch = meta_.position.epoch;
+    header.base.epoch = epoch_of(entry.seq);
     header.base.seq = Seq{entry.seq.value - 1};
     header.schema_version = meta_.schema_version;
     header.edited = entry.edited.ms != 0 ? entry.edited : entry.time;
@@ -220,6 +233,7 @@ class Salvage {
 
   const Database& kept_;
   const Meta& meta_;
+  const std::vector<EpochRecord> epochs_;
   LogTable log_;
   Applier applier_;
   Widener widener_;

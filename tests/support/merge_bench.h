@@ -121,7 +121,6 @@ struct MergeBench {
     return pieces;
   }
 
- private:
   HandMaster::Copy copy() {
     const std::string file = master.folder.file("copy-" + to_string(random_id()));
     {
@@ -143,6 +142,7 @@ struct MergeBench {
     return copy;
   }
 
+ private:
   std::uint64_t ticket = 1'000'000;
 };
 

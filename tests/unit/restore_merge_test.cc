@@ -232,6 +232,45 @@ TEST_CASE("merge after a restore: twice, and from a replica that was copied in b
   CHECK(m.inbox() == R"({"id":1}broker0 {"id":2}broker0 {"id":2}broker0)");
 }
 
+TEST_CASE("restore: what a replica offers of a lost history is named by the epoch it was made in") {
+  LostMaster m;
+  const std::string backup = m.backup();
+  const Epoch first = m.b.master.ledger->meta().position.epoch;
+  m.write("UPDATE part SET a = 'first' WHERE id = 1", 10);
+  const Epoch second = m.lose_and_restore().position.epoch;
+  MergeBench::Node& node = m.b.add_node();
+  m.write("UPDATE part SET a = 'second' WHERE id = 1", 2000);
+  REQUIRE(m.b.catch_up(node) == "");
+  (void)m.restore_from(backup);
+  (void)m.restore_from(m.backup());  // of a higher generation than the node's
+  REQUIRE(take_copy(*node.replica, m.b.copy()).has_value());
+  const std::vector<Replay> offers = node.replica->read_journal(0, 0, limits::kMiB).value();
+  REQUIRE(offers.size() == 2);
+  CHECK(offers[0].header.base.epoch == first);
+  CHECK(offers[1].header.base.epoch == second);
+  (void)m.b.hand_over(node);
+  for (const std::int64_t id : {1, 2}) {
+    const Conflict request{TxId{m.b.master.node, ++m.b.master.counter}, id, ConflictVerb::kRecover};
+    CHECK(std::holds_alternative<Ack>(m.b.master.run({request, "desk", 1})));
+  }
+  CHECK(m.row(1) == "secondb10");
+}
+
+TEST_CASE("restore: a loser goes back into no other row, though that was before the loss") {
+  LostMaster m;
+  m.write("UPDATE part SET a = 'late' WHERE id = 1", 20);
+  (void)m.b.edit(m.away, "UPDATE part SET a = 'early' WHERE id = 1", 10);
+  (void)m.return_at(100);
+  REQUIRE(m.inbox() == R"({"id":1}broker0)");
+  m.write("DELETE FROM part WHERE id = 1", 110);
+  m.write("INSERT INTO part VALUES (1, 'late', 'b', 10)", 120);
+  (void)m.lose_and_restore();
+  const Conflict request{TxId{m.b.master.node, ++m.b.master.counter}, 1, ConflictVerb::kRestore};
+  const WriteAnswer answer = m.b.master.run({request, "desk", 1});
+  REQUIRE(std::holds_alternative<Nack>(answer));
+  CHECK(std::get<Nack>(answer).message.find("another row") != std::string::npos);
+}
+
 TEST_CASE("merge after a restore: where the log is lost too, the decision is flagged as unsure") {
   LostMaster m;
   m.write("UPDATE part SET a = 'theirs' WHERE id = 1", 10);
