@@ -52,9 +52,7 @@ RowMeeting MergeRun::meeting_of(Step& step, EditIndex::RowEdits& edits) {
     fill_unknown(step);
     same = set_rows();
   }
-  if (knows_base_ && edits.others && meeting.base && !same) {
-    throw Parked{other_row(*step.table)};
-  }
+  if (knows_base_ && edits.others && meeting.base && !same) throw Parked{other_row(*step.table)};
   if (edits.gone && !step.broker && is_placed(step, *edits.gone)) {
     if (step.base) fill_unknown(step, *edits.gone);
     same = set_rows();
