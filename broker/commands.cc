@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "common/host.h"
 #include "common/random.h"
 #include "common/system_clock.h"
 #include "common/text_file.h"
@@ -18,7 +19,7 @@ constexpr const char* kName = "csa-broker";
 constexpr const char* kProgram = "csa-broker: ";
 
 Randomness real_world() {
-  return {[] { return random_id(); }, [] { return wall_now(); }};
+  return {[] { return random_id(); }, [boot = boot_hash()] { return local_now(boot); }};
 }
 
 std::string_view name_of(Finding finding) {

@@ -25,7 +25,7 @@ std::optional<Id128> nonce_of(std::string_view topic) {
 Hub::Impl::Impl(HubConfig configuration, const MasterState& opened, WallTime at, const Log& logger)
     : config(std::move(configuration)),
       master(opened),
-      wall(at),
+      time(at),
       log(logger),
       peers(config.node_timeout) {}
 
@@ -47,7 +47,7 @@ std::uint32_t Hub::Impl::ledger_age_ms(TimePoint now) const {
 }
 
 void Hub::Impl::publish_head(TimePoint now) {
-  publish(Head{master.head, master.floor, config.boot, wall, ledger_age_ms(now)});
+  publish(Head{master.head, master.floor, config.boot, time, ledger_age_ms(now)});
   head_due = now + limits::kHeadInterval;
   burst_due = TimePoint::max();
 }
@@ -55,7 +55,7 @@ void Hub::Impl::publish_head(TimePoint now) {
 void Hub::Impl::announce(PresenceEvent event, const Peer& peer) {
   // Without a NodeId there is nobody to name; monitors and admins come and go unannounced.
   if (!peer.is_node() || peer.node.value.is_zero()) return;
-  publish(Presence{event, peer.node, peer.hostname, peer.origin.address, wall});
+  publish(Presence{event, peer.node, peer.hostname, peer.origin.address, time});
 }
 
 void Hub::Impl::drop(const PeerKey& key, PresenceEvent event, TimePoint now) {
@@ -91,7 +91,7 @@ void Hub::Impl::on_ping(Peer& peer, const Ping& ping, TimePoint now) {
   }
   peer.note(ping);
   settle_lease(peer, ping);
-  send(peer.key, Pong{ping.number, master.head, wall, ledger_age_ms(now)});
+  send(peer.key, Pong{ping.number, master.head, time, ledger_age_ms(now), master.scale});
   confirm(peer, ping.confirmed);
 }
 
@@ -148,11 +148,11 @@ void Hub::Impl::dispatch(Peer& peer, Message message, TimePoint now) {
   std::visit(Visitor{*this, peer, now}, message);
 }
 
-Hub::Hub(HubConfig config, const MasterState& master, WallTime wall, const Log& log)
-    : impl_(std::make_unique<Impl>(std::move(config), master, wall, log)) {}
+Hub::Hub(HubConfig config, const MasterState& master, WallTime time, const Log& log)
+    : impl_(std::make_unique<Impl>(std::move(config), master, time, log)) {}
 Hub::~Hub() = default;
 
-void Hub::set_wall_time(WallTime wall) { impl_->wall = wall; }
+void Hub::set_time(WallTime time) { impl_->time = time; }
 
 void Hub::on_message(const PeerKey& from, Message message, const Origin& origin, TimePoint now) {
   Impl& hub = *impl_;

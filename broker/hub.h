@@ -48,6 +48,7 @@ struct MasterState {
   // Highest TxId counter of every node that the master has an outcome of. Kept by the Hub from
   // here on, so that WELCOME waits for no reader.
   std::map<NodeId, std::uint64_t> counters;
+  TimeScale scale;  // of broker's time
 };
 
 // What the ledger's housekeeping changes between commits.
@@ -123,13 +124,13 @@ struct NodeStatus {
 
 class Hub {
  public:
-  Hub(HubConfig config, const MasterState& master, WallTime wall, const Log& log);
+  Hub(HubConfig config, const MasterState& master, WallTime time, const Log& log);
   ~Hub();
   Hub(const Hub&) = delete;
   Hub& operator=(const Hub&) = delete;
 
-  // The wall clock, for HEAD and PONG; call once a turn before the others.
-  void set_wall_time(WallTime wall);
+  // Broker's time, for HEAD and PONG; call once a turn before the others.
+  void set_time(WallTime time);
 
   void on_message(const PeerKey& from, Message message, const Origin& origin, TimePoint now);
   // A frame that did not decode: counted, logged once a peer and minute. An unknown type likewise.

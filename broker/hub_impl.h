@@ -121,7 +121,7 @@ struct Hub::Impl {
 
   HubConfig config;
   MasterState master;  // its head is the one that was told
-  WallTime wall;
+  WallTime time;
   const Log& log;
   std::vector<HubAction> outbox;
   Phase phase = Phase::kServing;
@@ -142,13 +142,13 @@ struct Hub::Impl {
   TimePoint head_due{};                    // the next periodic HEAD
   TimePoint burst_due = TimePoint::max();  // the HEAD after the last UPDATE
 
-  std::map<PeerKey, ReaderLoad> loads;  // none is without a job
-  std::size_t reader_jobs = 0;          // sum over loads
-  std::vector<HeldCopy> spools;         // at most kSnapshotsMax, less one while `cutting`
+  std::map<PeerKey, ReaderLoad> loads;      // none is without a job
+  std::size_t reader_jobs = 0;              // sum over loads
+  std::vector<HeldCopy> spools;             // at most kSnapshotsMax, less one while `cutting`
   std::map<PeerKey, Seq> waiting_for_copy;  // greeted peers; cut at that Seq or later
-  bool cutting = false;                 // a CutJob is out
-  std::optional<SnapshotInfo> held;     // cut, but ahead of the told head
-  Seq cut_from;                         // the head when the cut began that is out or held
+  bool cutting = false;                     // a CutJob is out
+  std::optional<SnapshotInfo> held;         // cut, but ahead of the told head
+  Seq cut_from;                             // the head when the cut began that is out or held
   Leases leases{limits::kPeersMax};
   Seq retained = RetainJob::kNobody;  // as the ledger was told
 };

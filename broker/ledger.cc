@@ -125,6 +125,7 @@ Ledger::Impl::Impl(const std::string& database_path, LedgerOptions ledger_option
   static_cast<void>(wal->written_by_others());
   entries->save_sum();
   write_meta(db, meta);
+  begin_time();
   transaction.commit();
   wal->committed();
 }
@@ -235,7 +236,7 @@ std::optional<std::size_t> Ledger::Impl::attempt(Batch& batch, std::size_t first
 void Ledger::Impl::begin(GroupState& state) {
   db.exec("BEGIN IMMEDIATE");
   state.meta = meta;
-  state.time = options.wall_now();
+  tell_time(state);
   if (wal->written_by_others()) begin_epoch(state);
   for (const auto& [node, counter] : confirmed) outcomes->raise_floor(node, counter);
 }
@@ -276,6 +277,7 @@ void Ledger::Impl::end(GroupState& state) {
   entries->save_sum();
   outcomes->forget(kForgottenOutcomes);
   write_meta(db, now);
+  keep_time();
   db.exec("COMMIT");
   wal->committed();
   meta = now;
@@ -310,7 +312,7 @@ void Ledger::Impl::refuse_group(Batch& batch, std::size_t first, std::size_t las
 
 bool Ledger::Impl::housekeeping() {
   bool more = false;
-  if (has_old_entries() || !confirmed.empty() || outcomes->has_forgotten()) {
+  if (has_old_entries() || !confirmed.empty() || outcomes->has_forgotten() || wall_was_set()) {
     try {
       GroupState state;
       state.parts = kPrunedParts / 2;

@@ -10,6 +10,7 @@
 #include <variant>
 #include <vector>
 
+#include "broker/broker_time.h"
 #include "broker/jobs.h"
 #include "common/log.h"
 #include "common/result.h"
@@ -24,7 +25,7 @@ struct LedgerOptions {
   std::size_t rows_max = 0;
   Duration statement_timeout{};
   std::function<TimePoint()> monotonic_now;
-  std::function<WallTime()> wall_now;
+  std::function<LocalTime()> local_now;
   std::function<Id128()> random_id;
 };
 
@@ -50,6 +51,7 @@ class Ledger {
 
   [[nodiscard]] const Meta& meta() const;
   [[nodiscard]] std::uint64_t log_bytes() const;
+  [[nodiscard]] const BrokerTime& time() const;
   // Before a clean end: checkpoint, so that the file alone is the database.
   void close();
 

@@ -16,9 +16,10 @@ namespace csa {
 using Answer = WriteAnswer;
 
 struct GroupState {
-  Meta meta;                     // after the jobs so far
-  WallTime time;                 // of the commit
-  std::vector<LogPiece> pieces;  // what they add to the log, large bodies as stubs
+  Meta meta;                       // after the jobs so far
+  WallTime time;                   // of the commit
+  std::int64_t wall_ahead_ms = 0;  // of it, for people
+  std::vector<LogPiece> pieces;    // what they add to the log, large bodies as stubs
   std::size_t inline_bytes = 0;
   std::size_t parts = 0;  // rows added to the log
   bool new_epoch = false;

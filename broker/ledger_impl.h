@@ -28,6 +28,10 @@ struct Ledger::Impl {
   // The job that destroyed the group; nothing: committed.
   [[nodiscard]] std::optional<std::size_t> attempt(Batch& batch, std::size_t begin, std::size_t end,
                                                    CommitResult& result);
+  void begin_time();  // this and the next: ledger_time.cc
+  void tell_time(GroupState& state) const;
+  void keep_time();
+  [[nodiscard]] bool wall_was_set() const;
   void begin(GroupState& state);
   void begin_epoch(GroupState& state);
   void end(GroupState& state);
@@ -124,6 +128,8 @@ struct Ledger::Impl {
   Seq logged_to;                                              // ... to this one
   std::uint64_t page_size = 0;
   Meta meta;
+  std::optional<BrokerTime> time;
+  ClockAnchor time_kept;     // its last reading in the file
   bool guilt_lasts = false;  // of the job that run_job returned false for
   std::map<NodeId, std::uint64_t> confirmed;
   Seq leased{UINT64_MAX};  // see Ledger::retain

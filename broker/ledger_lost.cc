@@ -24,7 +24,7 @@ ReplayResult result_of(const std::string& outcome) {
 std::variant<CallEffect, Rejection> Ledger::Impl::recover(std::int64_t id, const GroupState& state,
                                                           EditTime& edited) {
   const auto merge_lost = [&](const ReplayEntry& entry) {
-    return merge->run(entry, MergeContext{state.meta, state.time});
+    return merge->run(entry, MergeContext{state.meta, state.time, state.wall_ahead_ms});
   };
   std::variant<Recovered, Rejection> done =
       recover_lost(db, id, options.spill_directory, merge_lost);
@@ -36,7 +36,7 @@ std::variant<CallEffect, Rejection> Ledger::Impl::recover(std::int64_t id, const
 
 std::variant<CallEffect, Rejection> Ledger::Impl::restore(const Conflict& request,
                                                           const GroupState& state) {
-  const MergeContext context{state.meta, state.time};
+  const MergeContext context{state.meta, state.time, state.wall_ahead_ms};
   const Meta told = past->told(state.meta);
   return restore_conflict({db, *edits, told}, request, [&](const KeptConflict& conflict) {
     return restore_whole(db, conflict, options.spill_directory, context, *merge);

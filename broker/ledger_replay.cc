@@ -262,7 +262,7 @@ Replayed Ledger::Impl::stand(const ReplayEntry& entry, Ack ack, GroupState& stat
 Replayed Ledger::Impl::merge_entry(const ReplayEntry& entry, const ReplayFate& fate,
                                    GroupState& state) {
   const TxId& tx = entry.header.tx;
-  const MergeContext context{state.meta, state.time};
+  const MergeContext context{state.meta, state.time, state.wall_ahead_ms};
   ReplayFate now = fate;
   for (const bool last : {false, true}) {
     savepoint.run();

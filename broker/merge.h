@@ -28,6 +28,7 @@ struct ReplayEntry {
 struct MergeContext {
   const Meta& meta;  // the master before this entry; its log entry will be meta.position.seq.next()
   WallTime time;     // of the commit
+  std::int64_t wall_ahead_ms = 0;  // the broker's wall clock, of `time`
   bool restoring = false;
 };
 

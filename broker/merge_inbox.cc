@@ -45,6 +45,10 @@ std::optional<Bytes> with_latest(const ConflictRow& row, const Bytes& before) {
   return encode_rows(*known);
 }
 
+std::string wall_text(WallTime time, const ConflictOrigin& origin) {
+  return to_string(WallTime{time.ms + origin.wall_ahead_ms});
+}
+
 }  // namespace
 
 Inbox::Inbox(const Database& db)
@@ -61,7 +65,8 @@ Inbox::Inbox(const Database& db)
       update_(db,
               "UPDATE csa_conflicts SET seq = ?2, time = ?3, counter = ?4, op = CASE WHEN base IS"
               " NULL AND ?7 IS NOT NULL THEN 'insert' ELSE ?5 END, reason = CASE decision WHEN"
-              " 'parked' THEN reason ELSE ?6 END, node_row = ?7, rows = ?8, node_time = ?9"
+              " 'parked' THEN reason ELSE ?6 END, node_row = ?7, rows = ?8, node_time = ?9,"
+              " close = max(close, ?10)"
               " WHERE id = ?1"),
       held_(db,
             "SELECT bundle FROM csa_conflicts WHERE node = ?1 AND journal = ?2 AND key_hash = ?3"
@@ -99,14 +104,17 @@ void Inbox::add(const ConflictRow& row, const ConflictOrigin& origin) {
   }
   same_.reset();
   if (known && versions) {
-    update_.bind(1, *known).bind(2, signed_of(origin.seq.value)).bind(3, to_string(origin.now));
+    update_.bind(1, *known)
+        .bind(2, signed_of(origin.seq.value))
+        .bind(3, wall_text(origin.now, origin));
     update_.bind(4, signed_of(origin.tx.counter)).bind(5, row.op).bind(6, row.reason);
     bind_row(update_, 7, row.columns, row.node);
-    update_.bind_blob(8, *versions).bind(9, to_string(origin.edited));
+    update_.bind_blob(8, *versions).bind(9, wall_text(origin.edited, origin));
+    update_.bind(10, std::int64_t{row.close ? 1 : 0});
     update_.run();
     return;
   }
-  insert_.bind(1, signed_of(origin.seq.value)).bind(2, to_string(origin.now));
+  insert_.bind(1, signed_of(origin.seq.value)).bind(2, wall_text(origin.now, origin));
   insert_.bind_blob(3, origin.tx.node.value.bytes).bind(4, signed_of(origin.tx.counter));
   insert_.bind(5, signed_of(origin.journal)).bind(6, origin.hostname);
   insert_.bind(7, row.identity.table).bind(8, row_json(row.key_columns, row.identity.key));
@@ -117,11 +125,11 @@ void Inbox::add(const ConflictRow& row, const ConflictOrigin& origin) {
   bind_row(insert_, 16, row.columns, row.node);
   insert_.bind_blob(17, exact(row));
   if (row.broker_edit && row.broker_edit->time.ms != 0) {
-    insert_.bind(18, to_string(row.broker_edit->time));
+    insert_.bind(18, wall_text(row.broker_edit->time, origin));
   } else {
     insert_.bind_null(18);
   }
-  insert_.bind(19, to_string(origin.edited)).bind(20, std::int64_t{row.close ? 1 : 0});
+  insert_.bind(19, wall_text(origin.edited, origin)).bind(20, std::int64_t{row.close ? 1 : 0});
   insert_.bind(21, signed_of(origin.bundle != 0 ? origin.bundle : origin.tx.counter));
   insert_.bind(22, std::int64_t{row.numbered ? 1 : 0});
   insert_.run();

@@ -36,7 +36,8 @@ struct ConflictOrigin {
   WallTime edited;
   Seq seq;
   WallTime now;
-  std::uint64_t bundle = 0;  // see csa_conflicts; 0: by itself
+  std::int64_t wall_ahead_ms = 0;  // people are told the time of the wall
+  std::uint64_t bundle = 0;        // see csa_conflicts; 0: by itself
 };
 
 class Inbox {

@@ -62,7 +62,7 @@ struct DatabaseName {
 
 struct Randomness {  // ids and time, from outside
   std::function<Id128()> random_id;
-  std::function<WallTime()> wall_now;
+  std::function<LocalTime()> local_now;
 };
 
 // Rules of merging that a file asks for.

@@ -21,7 +21,7 @@ Meta begin_sharing(const Database& db, const DatabaseName& name, const Randomnes
   meta.fingerprint = schema_fingerprint(db);
   create_tables(db);
   write_meta(db, meta);
-  add_epoch(db, {meta.position.epoch, {}, from.wall_now()});
+  add_epoch(db, {meta.position.epoch, {}, from.local_now().wall});
   write_layout(db, meta.schema_version, to_json(read_layout(db)));
   write_private(db, kRoleKey, kRoleBroker);
   return meta;

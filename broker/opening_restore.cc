@@ -97,6 +97,14 @@ std::uint64_t generation_in(const std::string& path) {
   }
 }
 
+// Only broker's time goes on: a backup has kept it, a replica has measured it.
+void become_master(const Database& db) {
+  const std::optional<std::string> clock = read_private(db, kClockKey);
+  clear_private(db);
+  write_private(db, kRoleKey, kRoleBroker);
+  if (clock) write_private(db, kClockKey, *clock);
+}
+
 // Below the floor of the next history the log of the old ones stays, as far as it provably leads to
 // here: for other nodes' offline edits that were made before.
 void keep_past_log(const Database& db, const Meta& meta, bool as_it_was) {
@@ -128,11 +136,10 @@ Meta begin_history(const Database& db, Meta meta, std::uint64_t generation, bool
   meta.floor = meta.position.seq.next();
   if (fingerprint != meta.fingerprint) ++meta.schema_version;
   meta.fingerprint = fingerprint;
-  clear_private(db);
-  write_private(db, kRoleKey, kRoleBroker);
+  become_master(db);
   write_layout(db, meta.schema_version, to_json(read_layout(db)));
   write_meta(db, meta);
-  add_epoch(db, {meta.position.epoch, parent, from.wall_now()});
+  add_epoch(db, {meta.position.epoch, parent, from.local_now().wall});
   transaction.commit();
   return meta;
 }
@@ -141,8 +148,7 @@ Meta begin_history(const Database& db, Meta meta, std::uint64_t generation, bool
 void forget_private(const Database& db) {
   Transaction transaction(db);
   db.exec("DELETE FROM csa_journal; DELETE FROM csa_journal_part; DELETE FROM csa_journal_outcome");
-  clear_private(db);
-  write_private(db, kRoleKey, kRoleBroker);
+  become_master(db);
   transaction.commit();
 }
 
@@ -231,7 +237,7 @@ Result<Restoration> install(const DatabaseName& name, Restoration done, const Ra
     CSA_TRY(move_in(site, name.path));
     return done;
   }
-  done.kept_as = kept_name(name.path, ".kept-", from.wall_now());
+  done.kept_as = kept_name(name.path, ".kept-", from.local_now().wall);
   CSA_TRY(put_down(name.path, done.kept_as));
   CSA_TRY(swap_in(site, name.path, done.kept_as));
   return done;
@@ -261,7 +267,7 @@ Result<Restoration> restore(const DatabaseName& name, const std::string& from_fi
       Result<Restoration> built = build(name, from_file, from, damaged);
       if (!built) return built;
       if (built->as_is) {
-        damaged_as = kept_name(name.path, ".damaged-", from.wall_now());
+        damaged_as = kept_name(name.path, ".damaged-", from.local_now().wall);
         built->as_is->kept_as = damaged_as;
         copy(from_file, damaged_as);
       }

@@ -47,7 +47,7 @@ LedgerOptions options_of(const Randomness& from) {
   options.log_keep = std::uint64_t{1} << 50U;
   options.rows_max = 1;
   options.monotonic_now = [] { return monotonic_now(); };
-  options.wall_now = from.wall_now;
+  options.local_now = from.local_now;
   options.random_id = from.random_id;
   return options;
 }

@@ -122,7 +122,7 @@ LedgerOptions ledger_options(const ServeConfig& config) {
   options.rows_max = limits::kRowsMax;
   options.statement_timeout = config.statement_timeout;
   options.monotonic_now = [] { return monotonic_now(); };
-  options.wall_now = [] { return wall_now(); };
+  options.local_now = [boot = boot_hash()] { return local_now(boot); };
   options.random_id = [] { return random_id(); };
   return options;
 }

@@ -5,7 +5,6 @@
 #include <zmq_addon.hpp>
 
 #include "common/codec.h"
-#include "common/host.h"
 #include "common/limits.h"
 #include "common/net_interfaces.h"
 #include "common/system_clock.h"
@@ -93,8 +92,8 @@ Status Front::bind() {
 }
 
 void Front::start(const Id128& boot, std::uint64_t seed) {
-  hub_ = std::make_unique<Hub>(hub_config(config_, boot, pub_port_), stores_.master(), wall_now(),
-                               log_);
+  hub_ = std::make_unique<Hub>(hub_config(config_, boot, pub_port_), stores_.master(),
+                               stores_.time().at(local_now(host_boot_)), log_);
   if (!config_.beacon) return;
   Beacon beacon;
   beacon.kind = BeaconKind::kAnnounce;
@@ -127,7 +126,7 @@ Status Front::run(const StopSignals& signals) {
     if (stopped_) break;
     wait(signals.file());
     const TimePoint now = monotonic_now();
-    hub_->set_wall_time(wall_now());
+    hub_->set_time(stores_.time().at(local_now(host_boot_)));
     if (signals.taken() && !stopping_) {
       stopping_ = true;
       log_.info("broker: told to stop");
@@ -161,8 +160,7 @@ void Front::wait(int signals) {
     for (const int file : beacon_->fds()) items.push_back({nullptr, file, ZMQ_POLLIN, 0});
   }
   try {
-    zmq::poll(items.data(), items.size(),
-              std::clamp(left, std::chrono::milliseconds{0}, most));
+    zmq::poll(items.data(), items.size(), std::clamp(left, std::chrono::milliseconds{0}, most));
   } catch (const zmq::error_t& error) {
     if (error.num() != EINTR) throw;
   }

@@ -59,6 +59,7 @@ class Front {
   std::uint16_t port_ = 0;
   std::uint16_t pub_port_ = 0;
   std::unique_ptr<Hub> hub_;
+  const std::uint64_t host_boot_ = boot_hash();
   std::unique_ptr<BrokerBeacon> beacon_;
   std::map<std::string, bool> own_addresses_;  // cached answers of is_own_address
   TimePoint own_addresses_since_;

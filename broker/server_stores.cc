@@ -35,6 +35,8 @@ Stores::Stores(const std::string& database, const LedgerOptions& options, const 
   if (own.spill_directory.empty()) own.spill_directory = spool_;
   ledger_ = std::make_unique<Ledger>(database_, own, log_);
   const Meta& meta = ledger_->meta();
+  time_ = ledger_->time();
+  master_.scale = time_->scale();
   master_.db = meta.db;
   master_.head = meta.position;
   master_.floor = meta.floor;

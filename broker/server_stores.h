@@ -31,6 +31,8 @@ class Stores {
 
   // The state that the Hub starts from.
   [[nodiscard]] const MasterState& master() const { return master_; }
+  // Of the ledger, for other threads.
+  [[nodiscard]] const BrokerTime& time() const { return *time_; }
 
   // For a store: true and taken, or no job of a store. Never blocks.
   void give(HubAction job);
@@ -61,6 +63,7 @@ class Stores {
   const Log& log_;  // must outlive this
   std::unique_ptr<Ledger> ledger_;
   MasterState master_;
+  std::optional<BrokerTime> time_;
   Mailbox<LedgerJob> ledger_jobs_;
   Mailbox<QuickJob> quick_jobs_;
   Mailbox<CutJob> cut_jobs_;

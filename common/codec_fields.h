@@ -62,6 +62,8 @@ void fields(A& a, Ref<A, JournalHeader> m) {
   a("edited_error_ms", m.edited_error_ms);
   a("boot", m.boot);
   a("boot_ms", m.boot_ms);
+  a("wall", m.wall);
+  a("scale", m.scale);
   a("request_hash", m.request_hash);
   a("changes", m.changes);
   a("last_insert_rowid", m.last_insert_rowid);
@@ -69,6 +71,12 @@ void fields(A& a, Ref<A, JournalHeader> m) {
   a("lost", m.lost);
   a("lost_hostname", m.lost_hostname);
   a("origin", m.origin);
+}
+template <class A>
+void fields(A& a, Ref<A, TimeScale> m) {
+  a("id", m.id);
+  a("before", m.before);
+  a("since", m.since);
 }
 template <class A>
 void fields(A& a, Ref<A, KeyChange> m) {
@@ -94,7 +102,8 @@ template <class T>
 inline constexpr bool kNested =
     std::is_same_v<T, TxId> || std::is_same_v<T, Epoch> || std::is_same_v<T, Position> ||
     std::is_same_v<T, EntryHeader> || std::is_same_v<T, JournalHeader> ||
-    std::is_same_v<T, KeyChange> || std::is_same_v<T, RuleSetting> || std::is_same_v<T, LogPiece>;
+    std::is_same_v<T, TimeScale> || std::is_same_v<T, KeyChange> ||
+    std::is_same_v<T, RuleSetting> || std::is_same_v<T, LogPiece>;
 
 // Messages.
 
@@ -158,6 +167,7 @@ void fields(A& a, Ref<A, Pong> m) {
   a("head", m.head);
   a("time", m.time);
   a("ledger_age_ms", m.ledger_age_ms);
+  a("scale", m.scale);
 }
 template <class A>
 void fields(A& a, Ref<A, Write> m) {

@@ -69,7 +69,7 @@ enum class EntryKind : std::uint8_t {
 struct EntryHeader {
   Seq seq;
   TxId tx;
-  WallTime time;                     // broker's clock at commit
+  WallTime time;                     // broker's time at commit
   std::string hostname;              // of the origin
   std::uint64_t schema_version = 0;  // in force before this entry
   EntryKind kind = EntryKind::kChanges;
@@ -77,8 +77,7 @@ struct EntryHeader {
   std::int64_t changes = 0;  // rows changed by the call's own statements
   std::optional<std::int64_t> last_insert_rowid;
   std::uint64_t size = 0;  // bytes of the changeset
-  // When it was edited, in broker's time, right to edited_error_ms: for what was journaled on a
-  // node before it came here; else the same as `time`.
+  // When it was journaled on a node, in broker's time, right to edited_error_ms; else `time`.
   WallTime edited;
   std::uint32_t edited_error_ms = 0;
   // Counters of tx.node up to this one have outcomes that nobody will ask for again.
@@ -162,8 +161,9 @@ struct Ping {
 struct Pong {
   std::uint64_t number = 0;
   Position head;
-  WallTime time;
+  WallTime time;                    // broker's time; a node's answer tells none
   std::uint32_t ledger_age_ms = 0;  // age of the oldest unanswered ledger job
+  TimeScale scale = {};             // of `time`
   bool operator==(const Pong&) const = default;
 };
 

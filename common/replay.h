@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "common/bytes.h"
+#include "common/clock_anchor.h"
 #include "common/types.h"
 
 namespace csa {
@@ -24,6 +25,8 @@ struct JournalHeader {
   // and a hash that names that boot. On return in the same boot the edit's time is known exactly.
   std::uint64_t boot = 0;
   std::int64_t boot_ms = 0;
+  WallTime wall = {};       // and by the clock that anybody may set
+  std::uint64_t scale = 0;  // of `edited` (TimeScale::id); 0: by the wall clock, over a boot
   // Of the WRITE that was sent under this TxId before; zero: none was. Of a lost entry: as the lost
   // history's log has it.
   Id128 request_hash;

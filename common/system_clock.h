@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 
+#include "common/clock_anchor.h"
 #include "common/types.h"
 
 namespace csa {
@@ -22,6 +23,11 @@ namespace csa {
   timespec now{};
   clock_gettime(CLOCK_BOOTTIME, &now);
   return std::int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1000000;
+}
+
+// `boot`: boot_hash() of host.h.
+[[nodiscard]] inline LocalTime local_now(std::uint64_t boot) {
+  return {wall_now(), boot, boot_now_ms()};
 }
 
 }  // namespace csa

@@ -1,7 +1,6 @@
 #include "node/identity.h"
 
 #include <charconv>
-#include <sstream>
 #include <string_view>
 
 #include "common/store_meta.h"
@@ -19,8 +18,6 @@ constexpr std::string_view kCounter = "counter";
 constexpr std::string_view kGenerationSeen = "generation_seen";
 constexpr std::string_view kEndpoint = "endpoint";
 constexpr std::string_view kDamage = "damage";
-constexpr std::int64_t kMostMs = std::int64_t{1} << 52U;  // of clocks
-constexpr std::string_view kClock = "clock";              // wall boot boot_ms broker error
 
 Error unreadable(std::string_view key) {
   return {Errc::kDamaged, "the replica's private row \"" + std::string(key) +
@@ -35,26 +32,6 @@ std::optional<std::uint64_t> read_number(const Database& db, std::string_view ke
   const auto [stop, code] = std::from_chars(text->data(), end, number);
   if (code != std::errc{} || stop != end) return std::nullopt;
   return number;
-}
-
-std::string to_text(const ClockAnchor& clock) {
-  return std::to_string(clock.local.wall.ms) + " " + std::to_string(clock.local.boot) + " " +
-         std::to_string(clock.local.boot_ms) + " " + std::to_string(clock.broker.ms) + " " +
-         std::to_string(clock.error_ms);
-}
-
-// A measurement that cannot be read is as good as none.
-std::optional<ClockAnchor> parse_clock(const std::string& text) {
-  std::istringstream in(text);
-  ClockAnchor clock;
-  in >> clock.local.wall.ms >> clock.local.boot >> clock.local.boot_ms >> clock.broker.ms >>
-      clock.error_ms;
-  const auto possible = [](std::int64_t ms) { return ms > -kMostMs && ms < kMostMs; };
-  if (!in || !possible(clock.local.wall.ms) || !possible(clock.local.boot_ms) ||
-      !possible(clock.broker.ms)) {
-    return std::nullopt;
-  }
-  return clock;
 }
 
 }  // namespace
@@ -75,7 +52,8 @@ Result<std::optional<Identity>> read_identity(const Database& db) {
   identity.group = read_private(db, kGroup).value_or("");
   identity.endpoint = read_private(db, kEndpoint).value_or("");
   identity.damage = read_private(db, kDamage).value_or("");
-  identity.clock = parse_clock(read_private(db, kClock).value_or(""));
+  // A measurement that cannot be read is as good as none.
+  identity.clock = parse_clock_anchor(read_private(db, kClockKey).value_or(""));
   return std::optional<Identity>{std::move(identity)};
 }
 
@@ -88,7 +66,7 @@ void write_identity(const Database& db, const Identity& identity) {
   write_private(db, kCounter, std::to_string(identity.counter));
   write_private(db, kGenerationSeen, std::to_string(identity.generation_seen));
   if (!identity.endpoint.empty()) write_private(db, kEndpoint, identity.endpoint);
-  if (identity.clock) write_private(db, kClock, to_text(*identity.clock));
+  if (identity.clock) write_private(db, kClockKey, to_text(*identity.clock));
   if (!identity.damage.empty()) write_private(db, kDamage, identity.damage);
 }
 

@@ -6,10 +6,10 @@
 #include <optional>
 #include <string>
 
+#include "common/clock_anchor.h"
 #include "common/result.h"
 #include "common/sqlite.h"
 #include "common/types.h"
-#include "node/broker_clock.h"
 
 namespace csa {
 

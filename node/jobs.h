@@ -7,9 +7,9 @@
 #include <variant>
 #include <vector>
 
+#include "common/clock_anchor.h"
 #include "common/message.h"
 #include "common/types.h"
-#include "node/broker_clock.h"
 
 namespace csa {
 
@@ -43,6 +43,8 @@ struct OfflineWrite {
   std::uint32_t edited_error_ms = 0;  // ... right to so much
   std::uint64_t boot = 0;             // and by the clock since the boot: see JournalHeader
   std::int64_t boot_ms = 0;
+  WallTime wall;
+  std::uint64_t scale = 0;
 };
 struct Journaled {
   TxId tx;

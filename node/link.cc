@@ -82,7 +82,7 @@ void Link::run_link() {
   if (!config_.door.empty()) {
     door_ = std::make_unique<DoorServer>(dialer_->context(), config_.door, log_);
   }
-  session_.set_local_time({wall_now(), boot_, boot_now_ms()});
+  session_.set_local_time(local_now(boot_));
   session_.start(monotonic_now());
   while (!stopped_) turn();
   finish();
@@ -97,7 +97,7 @@ void Link::turn() {
   if (door_) wake.push_back(door_->fd());
   Received received = dialer_->poll(std::clamp(left, {}, limits::kPollMax), wake);
   const TimePoint later = monotonic_now();
-  session_.set_local_time({wall_now(), boot_, boot_now_ms()});
+  session_.set_local_time(local_now(boot_));
   for (Message& message : received.messages) session_.on_message(std::move(message), later);
   for (const HeardBeacon& heard : received.beacons) session_.on_beacon(heard, later);
   if (received.disconnected) session_.on_disconnected(*received.disconnected, later);

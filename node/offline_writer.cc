@@ -139,6 +139,8 @@ OfflineWriter::Outcome OfflineWriter::write(const OfflineWrite& write, const Met
     header.edited_error_ms = write.edited_error_ms;
     header.boot = write.boot;
     header.boot_ms = write.boot_ms;
+    header.wall = write.wall;
+    header.scale = write.scale;
     header.request_hash = write.request_hash;
     header.changes = journaled.changes;
     header.last_insert_rowid = journaled.last_insert_rowid;

@@ -148,6 +148,7 @@ void Session::Impl::on_ready(const LinkReady& ready, TimePoint now) {
           : ready.welcome.head;
   floor = ready.welcome.floor;
   ledger_age_ms = 0;
+  clock.begin_link();
   if (refuse_broker(ready.welcome, ready.endpoint, now)) return;
   no_link.clear();
   const std::string place = to_string(ready.endpoint);

@@ -61,14 +61,7 @@ void Session::Impl::go_on_handover(TimePoint now) {
   const bool late = state == NodeState::kCatchingUp || state == NodeState::kLive;
   if (replica.journal.waiting > 0 && late) start_handover(now);
   if (!handover.running()) return;
-  for (Replay& replay : handover.take_requests(now)) {
-    const JournalHeader& header = replay.header;
-    const BrokerClock::Correction better = clock.correction(
-        {{header.edited, header.edited_error_ms}, header.boot, header.boot_ms}, local);
-    replay.correction_ms = header.is_lost() ? 0 : better.ms;  // it is the broker's own time
-    replay.error_ms = header.is_lost() ? header.edited_error_ms : better.error_ms;
-    uplink.send(std::move(replay));
-  }
+  if (clock.is_measured()) send_replays(now);
   if (!handover.trouble().empty() && why != handover.trouble()) {
     become(NodeState::kReplaying, handover.trouble(), now);
   }
@@ -83,6 +76,19 @@ void Session::Impl::go_on_handover(TimePoint now) {
          0});
   }
   if (copy_reason) start_copy(std::string(*copy_reason), false, now);
+}
+
+// By the clocks of this link: the broker's may have begun anew since the last one.
+void Session::Impl::send_replays(TimePoint now) {
+  for (Replay& replay : handover.take_requests(now)) {
+    const JournalHeader& header = replay.header;
+    const BrokerClock::Correction better =
+        clock.correction({{header.edited, header.edited_error_ms, header.scale},
+                          {header.wall, header.boot, header.boot_ms}});
+    replay.correction_ms = header.is_lost() ? 0 : better.ms;  // it is the broker's own time
+    replay.error_ms = header.is_lost() ? header.edited_error_ms : better.error_ms;
+    uplink.send(std::move(replay));
+  }
 }
 
 bool Session::Impl::can_take_over() const {
@@ -103,8 +109,9 @@ void Session::Impl::tell_replay(TimePoint now) {
 void Session::Impl::on_pong(const Pong& pong, TimePoint now) {
   const std::optional<Duration> trip = uplink.round_trip();
   if (!trip || pong.time.ms == 0) return;
-  clock.on_pong(pong.time, *trip, local);
-  if (clock_saved && now - *clock_saved < kClockSavedEach) return;
+  clock.on_pong(pong.time, pong.scale, *trip, local);
+  if (replica.journal.waiting == 0) clock.end_doubt();
+  if (!clock.take_changed() && clock_saved && now - *clock_saved < kClockSavedEach) return;
   clock_saved = now;
   remember_clock = clock.anchor();
 }
@@ -121,6 +128,8 @@ std::optional<StoreJob> Session::Impl::next_offline_job(TimePoint now) {
       write->edited_error_ms = moment.error_ms;
       write->boot = local.boot;
       write->boot_ms = local.boot_ms;
+      write->wall = local.wall;
+      write->scale = moment.scale;
       out = Out::kOfflineWrite;
       return JournalWrite{std::move(*write)};
     }
@@ -136,7 +145,11 @@ std::optional<StoreJob> Session::Impl::next_offline_job(TimePoint now) {
   return std::nullopt;
 }
 
-void Session::set_local_time(const LocalTime& local) { impl_->local = local; }
+void Session::set_local_time(const LocalTime& local) {
+  impl_->local = local;
+  impl_->clock.note(local);
+  if (impl_->clock.take_changed()) impl_->remember_clock = impl_->clock.anchor();
+}
 
 void Session::on_journaled(Result<OfflineDone> result, TimePoint now) {
   Impl& s = *impl_;

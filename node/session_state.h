@@ -137,6 +137,7 @@ struct Session::Impl {
   void go_on_handover(TimePoint now);
   [[nodiscard]] bool can_take_over() const;
   void tell_replay(TimePoint now);
+  void send_replays(TimePoint now);
   void on_pong(const Pong& pong, TimePoint now);
   [[nodiscard]] std::optional<StoreJob> next_offline_job(TimePoint now);
 

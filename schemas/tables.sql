@@ -98,7 +98,7 @@ CREATE TABLE csa_conflicts (
   rows BLOB NOT NULL,
   broker_time TEXT,             -- last edit of the master's row, as far as the log knows
   node_time TEXT NOT NULL,
-  close INTEGER NOT NULL,       -- 1: decided by less than the clocks' error
+  close INTEGER NOT NULL,       -- 1: decided by less than the clocks' error, or nothing was known
   bundle INTEGER NOT NULL,      -- of a transaction kept whole, and later ones of its journal that
                                 -- touch its rows: the first one's counter; they are restored together
   numbered INTEGER NOT NULL,    -- 1: SQLite chose the row's number, which is free to be another

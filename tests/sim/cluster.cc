@@ -39,7 +39,7 @@ Cluster::Cluster(std::uint64_t seed, std::string folder)
 
 void Cluster::create_master() {
   const Randomness randomness{[this] { return world_.random_id(); },
-                              [this] { return world_.wall(); }};
+                              [this] { return LocalTime{world_.wall()}; }};
   const Result<Meta> meta = create({master_, "csa", "sim"},
                                    {std::string(kSchema) + test::EditStory::schema()}, randomness);
   if (!meta) throw Violation("create: " + meta.error().what);
@@ -178,7 +178,7 @@ void Cluster::one_fault() {
       ++world_.counts["slow disk"];
       break;
     case 6:
-      world_.jump_wall(milliseconds{static_cast<std::int64_t>(world_.random(7200000)) - 3600000});
+      (world_.chance(0.5) ? broker_->clocks() : node.clocks()).set(any_hours(2));
       ++world_.counts["clock jump"];
       break;
     case 7:

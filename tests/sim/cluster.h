@@ -54,6 +54,7 @@ class Cluster {
   [[nodiscard]] bool lose_master_with_all_saved();
   void check_story(const test::EditStory& story) const;
   void run_until(const std::function<bool()>& done, Duration within, const char* what);
+  void boot_broker();
   [[nodiscard]] milliseconds any_hours(std::int64_t hours);  // -hours to hours
   // disaster.cc
   void back_up();

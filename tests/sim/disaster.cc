@@ -44,7 +44,7 @@ void Cluster::restore_from(const std::string& from) {
     std::filesystem::rename(master_ + ending, folder_ + "/lost.db" + ending, ignored_);
   }
   const Randomness randomness{[this] { return world_.random_id(); },
-                              [this] { return world_.wall(); }};
+                              [this] { return broker_->clocks().read(); }};
   const Result<Restoration> done = restore({master_, "csa", "sim"}, from, randomness);
   if (!done) throw Violation("restore: " + done.error().what);
   checkers_.master_restored(done->meta.position);

@@ -3,6 +3,7 @@
 // rules say of who edited what when (tests/support/edit_story.h).
 #include <algorithm>
 #include <numeric>
+#include <set>
 
 #include "tests/sim/cluster.h"
 #include "tests/support/edit_story.h"
@@ -33,7 +34,7 @@ void Cluster::run_until(const std::function<bool()>& done, Duration within, cons
 void Cluster::tell_offline_story() {
   const EditStory story(world_.random(UINT32_MAX), nodes_.size());
   set_story_rules(story);
-  for (const auto& node : nodes_) node->set_clock(any_hours(5));
+  for (const auto& node : nodes_) node->clocks().set(any_hours(5));
   run_until([this] { return settled(); }, kParting, "all nodes live");
   for (const auto& node : nodes_) world_.cut(kBrokerParty, node->party(), true);
   const auto alone = [](const auto& node) {
@@ -41,15 +42,29 @@ void Cluster::tell_offline_story() {
   };
   run_until([&] { return std::ranges::all_of(nodes_, alone); }, kParting, "all nodes standalone");
   world_.note("offline story: " + story.told());
+  // The broker's computer is booted, or nodes' are, each once: then every edit's time is known.
+  bool broker_boots = world_.chance(0.4);
+  const bool nodes_boot = !broker_boots && world_.chance(0.5);
+  std::set<int> booted;
   for (const StoryEdit& edit : story.edits()) {
     SimNode& node = *nodes_.at(edit.node);
     if (world_.chance(0.1)) {
       node.crash();
       checkers_.replica_restarted(node.party());
+      if (nodes_boot && booted.insert(node.party()).second) {
+        node.clocks().reboot();
+        node.clocks().set(any_hours(3));
+        ++world_.counts["node boots offline"];
+      }
       node.start();
       run_until([&] { return alone(nodes_.at(edit.node)); }, kParting, "a node standalone again");
     }
-    if (world_.chance(0.2)) node.set_clock(any_hours(3));
+    if (world_.chance(0.2)) node.clocks().set(any_hours(3));
+    if (world_.chance(0.1)) broker_->clocks().set(any_hours(3));
+    if (broker_boots && world_.chance(0.1)) {
+      broker_boots = false;
+      boot_broker();
+    }
     make_edit(node, edit);
     ++world_.counts["story edit"];
   }
@@ -57,6 +72,19 @@ void Cluster::tell_offline_story() {
   heal_and_settle();
   check_story(story);
   ++world_.counts["offline story"];
+}
+
+// Not within an error of an edit. Its wall clock goes on by any hours while it is down: then
+// broker's time has a step that nobody but the nodes sees.
+void Cluster::boot_broker() {
+  const TimePoint due = world_.now() + seconds{2};
+  run_until([&] { return world_.now() >= due; }, kParting, "the boot of the broker's computer");
+  broker_->ledger().housekeeping();
+  broker_->crash();
+  broker_->clocks().reboot();
+  broker_->clocks().put_on(milliseconds{any_hours(2) + milliseconds{2 * kHour}});
+  broker_->start();
+  ++world_.counts["broker boots, nodes offline"];
 }
 
 milliseconds Cluster::any_hours(std::int64_t hours) {
@@ -100,6 +128,7 @@ bool Cluster::lose_master_with_all_saved() {
   for (const auto& node : nodes_) {
     if (!node->running() || node->view().state != NodeState::kLive) continue;
     if (node->view().position != head) continue;
+    broker_->clocks().move_to(node->clocks());  // on another's, the time of edits is in doubt
     restore_from(node->path());
     ++world_.counts["master lost in an offline story"];
     return true;

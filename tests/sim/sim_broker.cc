@@ -15,7 +15,10 @@ Bytes must_encode(const Message& message) { return encode(message); }
 }  // namespace
 
 SimBroker::SimBroker(World& world, std::string database, std::string spool)
-    : world_(world), database_(std::move(database)), spool_(std::move(spool)) {
+    : world_(world),
+      clocks_(world, kBrokerParty),
+      database_(std::move(database)),
+      spool_(std::move(spool)) {
   log_ = Log(LogLevel::kInfo,
              [this](LogLevel, std::string_view line) { world_.note("B: " + std::string(line)); });
 }
@@ -33,7 +36,7 @@ void SimBroker::start() {
   options.rows_max = limits::kRowsMax;
   options.statement_timeout = limits::kStatementTimeout;
   options.monotonic_now = [this] { return world_.now(); };
-  options.wall_now = [this] { return world_.wall(); };
+  options.local_now = [this] { return clocks_.read(); };
   options.random_id = [this] { return world_.random_id(); };
   ledger_ = std::make_unique<Ledger>(database_, options, log_);
   Archive::clear_spool(spool_);
@@ -57,7 +60,8 @@ void SimBroker::start() {
   master.schema_version = meta.schema_version;
   master.log_bytes = ledger_->log_bytes();
   master.counters = last_counters(Database(database_, Database::Mode::kReadOnly));
-  hub_ = std::make_unique<Hub>(config, master, world_.wall(), log_);
+  master.scale = ledger_->time().scale();
+  hub_ = std::make_unique<Hub>(config, master, ledger_->time().at(clocks_.read()), log_);
   world_.note("B: starts at " + to_string(meta.position));
   deadline_scheduled_ = TimePoint{};
   pump();
@@ -105,7 +109,7 @@ void SimBroker::disconnect(const PeerKey& key) {
 void SimBroker::receive(const PeerKey& key, const Bytes& frame) {
   const auto connection = connections_.find(key);
   if (!running() || connection == connections_.end()) return;
-  hub_->set_wall_time(world_.wall());
+  hub_->set_time(ledger_->time().at(clocks_.read()));
   const Origin origin = origin_of(connection->second.party);
   Result<Message> message = decode(frame);
   if (message) {
@@ -128,7 +132,7 @@ void SimBroker::later(std::function<void()> work) {
 }
 
 void SimBroker::pump() {
-  hub_->set_wall_time(world_.wall());
+  hub_->set_time(ledger_->time().at(clocks_.read()));
   for (HubAction& action : hub_->take_outbox()) {
     act(std::move(action));
     if (!running()) return;
@@ -225,7 +229,7 @@ void SimBroker::schedule_deadline() {
   world_.after(at - world_.now(), [this, boot = boot_number_, at] {
     if (!running() || boot != boot_number_ || deadline_scheduled_ != at) return;
     deadline_scheduled_ = TimePoint{};
-    hub_->set_wall_time(world_.wall());
+    hub_->set_time(ledger_->time().at(clocks_.read()));
     if (world_.now() >= hub_->deadline()) hub_->on_deadline(world_.now());
     pump();
   });

@@ -36,6 +36,7 @@ class SimBroker {
   [[nodiscard]] Id128 boot_id() const { return boot_id_; }
   [[nodiscard]] const Hub& hub() const { return *hub_; }
   [[nodiscard]] Ledger& ledger() { return *ledger_; }
+  [[nodiscard]] Clocks& clocks() { return clocks_; }
 
   // The network's side. Keys are unique for ever, as ROUTER's are.
   void connect(const PeerKey& key, int party, std::function<void(Message)> deliver);
@@ -66,6 +67,7 @@ class SimBroker {
   bool crash_point(const char* label);
 
   World& world_;
+  Clocks clocks_;
   const std::string database_;
   const std::string spool_;
   Log log_;

@@ -10,7 +10,11 @@
 namespace csa::sim {
 
 SimNode::SimNode(World& world, SimBroker& broker, int party, std::string replica)
-    : world_(world), broker_(broker), party_(party), path_(std::move(replica)) {
+    : world_(world),
+      broker_(broker),
+      party_(party),
+      clocks_(world, party),
+      path_(std::move(replica)) {
   log_ = Log(LogLevel::kInfo, [this](LogLevel, std::string_view line) {
     world_.note(name() + ": " + std::string(line));
   });
@@ -215,11 +219,7 @@ void SimNode::carry_out(StoreJob& job) {
 }
 
 Session& SimNode::session() {
-  using std::chrono::duration_cast;
-  const std::int64_t boot_ms =
-      duration_cast<milliseconds>(world_.now().time_since_epoch()).count() + 1000 * party_;
-  const WallTime wall{world_.wall().ms + wrong_by_.count()};
-  session_->set_local_time({wall, static_cast<std::uint64_t>(party_) + 1, boot_ms});
+  session_->set_local_time(clocks_.read());
   return *session_;
 }
 

@@ -22,8 +22,7 @@ class SimNode {
   void start();
   void crash();
   void leave();
-  // Its wall clock is wrong by so much from now on.
-  void set_clock(milliseconds wrong_by) { wrong_by_ = wrong_by; }
+  [[nodiscard]] Clocks& clocks() { return clocks_; }
   // Its computer sleeps: nothing happens on it, and what arrives waits.
   void sleep(milliseconds time);
   [[nodiscard]] bool asleep() const { return asleep_; }
@@ -64,7 +63,7 @@ class SimNode {
   SimBroker& broker_;
   const int party_;
   bool asleep_ = false;
-  milliseconds wrong_by_{0};
+  Clocks clocks_;
   std::vector<std::function<void()>> inbox_;  // of a sleeper
   const std::string path_;
   Log log_;

@@ -6,14 +6,34 @@ namespace csa::sim {
 namespace {
 
 constexpr std::size_t kTranscriptMax = 20000;
+constexpr milliseconds kWallOffset{1767225600000};
 
 }  // namespace
 
 World::World(std::uint64_t seed) : engine_(seed) {}
 
+Clocks::Clocks(const World& world, int party)
+    : world_(world), boot_(1000 * (static_cast<std::uint64_t>(party) + 1)) {}
+
+void Clocks::reboot() {
+  ++boot_;
+  booted_ = world_.now();
+}
+
+void Clocks::move_to(const Clocks& computer) {
+  wrong_by_ = computer.wrong_by_;
+  boot_ = computer.boot_;
+  booted_ = computer.booted_;
+}
+
+LocalTime Clocks::read() const {
+  const auto up = std::chrono::duration_cast<milliseconds>(world_.now() - booted_);
+  return {WallTime{world_.wall().ms + wrong_by_.count()}, boot_, up.count()};
+}
+
 WallTime World::wall() const {
   const auto passed = std::chrono::duration_cast<milliseconds>(now_.time_since_epoch());
-  return WallTime{(passed + wall_offset_).count()};
+  return WallTime{(passed + kWallOffset).count()};
 }
 
 bool World::chance(double probability) {

@@ -11,12 +11,34 @@
 #include <string>
 #include <vector>
 
+#include "common/clock_anchor.h"
 #include "common/types.h"
 
 namespace csa::sim {
 
 using std::chrono::microseconds;
 using std::chrono::milliseconds;
+
+class World;
+
+// The clocks of one computer.
+class Clocks {
+ public:
+  Clocks(const World& world, int party);
+  // The wall clock is wrong by so much from now on.
+  void set(milliseconds wrong_by) { wrong_by_ = wrong_by; }
+  void put_on(milliseconds by) { wrong_by_ += by; }
+  void reboot();
+  // Its party runs on that computer from now on.
+  void move_to(const Clocks& computer);
+  [[nodiscard]] LocalTime read() const;
+
+ private:
+  const World& world_;
+  milliseconds wrong_by_{0};
+  std::uint64_t boot_;
+  TimePoint booted_{};
+};
 
 struct Faults {
   double drop = 0;  // of a message
@@ -31,8 +53,7 @@ class World {
   explicit World(std::uint64_t seed);
 
   [[nodiscard]] TimePoint now() const { return now_; }
-  [[nodiscard]] WallTime wall() const;
-  void jump_wall(milliseconds by) { wall_offset_ += by; }
+  [[nodiscard]] WallTime wall() const;  // the right one
 
   [[nodiscard]] bool chance(double probability);
   [[nodiscard]] std::uint64_t random(std::uint64_t below);  // 0..below-1
@@ -73,7 +94,6 @@ class World {
   };
   std::mt19937_64 engine_;
   TimePoint now_{std::chrono::hours{1}};
-  milliseconds wall_offset_{1767225600000};
   std::uint64_t order_ = 0;
   std::priority_queue<Event> events_;
   std::set<std::pair<int, int>> cuts_;

@@ -99,7 +99,7 @@ struct LedgerBench {
       options.rows_max = limits::kRowsMax;
       options.statement_timeout = std::chrono::seconds(30);
       options.monotonic_now = [this] { return now += tick; };
-      options.wall_now = [] { return WallTime{1700000000000}; };
+      options.local_now = [] { return LocalTime{WallTime{1700000000000}}; };
       options.random_id = [] { return random_id(); };
     }
     ledger = std::make_unique<Ledger>(path, options, log);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "broker/opening.h"
+#include "common/host.h"
 #include "common/random.h"
 #include "common/store_meta.h"
 #include "common/system_clock.h"
@@ -24,7 +25,7 @@ inline constexpr const char* kPartSchema =
     "INSERT INTO part (name) VALUES ('bolt'), ('nut');";
 
 inline Randomness real() {
-  return {[] { return random_id(); }, [] { return wall_now(); }};
+  return {[] { return random_id(); }, [boot = boot_hash()] { return local_now(boot); }};
 }
 
 inline std::string bytes_of(const std::string& path) {

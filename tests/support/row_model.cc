@@ -17,6 +17,7 @@ bool node_is_later(const Edit& master, const Edit& node) {
 std::optional<bool> inside_errors(const Edit& a, const Edit& b) {
   const std::int64_t apart = std::abs(a.time.ms - b.time.ms);
   const std::int64_t errors = std::int64_t{a.error_ms} + b.error_ms;
+  if (a.error_ms == UINT32_MAX || b.error_ms == UINT32_MAX) return true;
   if (apart == errors) return std::nullopt;
   return apart < errors;
 }

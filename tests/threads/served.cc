@@ -11,6 +11,7 @@
 #include <future>
 
 #include "broker/server.h"
+#include "common/host.h"
 #include "common/limits.h"
 #include "common/random.h"
 #include "common/system_clock.h"
@@ -42,8 +43,9 @@ Served::Served() : beacon_port_(free_udp_port()) {
   group_ = "threads-" + std::to_string(::getpid()) + "-" +
            folder_.path().substr(folder_.path().size() - 6);
   REQUIRE(::setenv("XDG_RUNTIME_DIR", folder_.path().c_str(), 1) == 0);
-  const Result<Meta> made = create({master(), "csa", group_}, {kSchema},
-                                   {[] { return random_id(); }, [] { return wall_now(); }});
+  const Result<Meta> made =
+      create({master(), "csa", group_}, {kSchema},
+             {[] { return random_id(); }, [boot = boot_hash()] { return local_now(boot); }});
   REQUIRE_MESSAGE(made, made.error().what);
   start();
 }

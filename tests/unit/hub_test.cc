@@ -32,7 +32,7 @@ Json ask(Bench& bench, const PeerKey& from, AdminVerb verb) {
 TEST_CASE("hub: PING is answered at once with head, time and the ledger's age") {
   Bench bench;
   bench.join("a", 1);
-  bench.hub.set_wall_time(WallTime{777});
+  bench.hub.set_time(WallTime{777});
   Ping ping;
   ping.number = 42;
   ping.state = NodeState::kLive;

@@ -22,7 +22,7 @@ LedgerOptions plain_options() {
   options.rows_max = 100;
   options.statement_timeout = limits::kStatementTimeout;
   options.monotonic_now = [] { return TimePoint{}; };
-  options.wall_now = [] { return wall_now(); };
+  options.local_now = [boot = boot_hash()] { return local_now(boot); };
   options.random_id = [] { return random_id(); };
   return options;
 }
@@ -98,7 +98,8 @@ TEST_CASE("restore from a node: its journal is merged under its TxIds, and count
   CHECK(o.count("SELECT count(*) FROM note") == 3);  // no trigger fired twice
   CHECK(o.count("SELECT count(*) FROM csa_journal") == 0);
   CHECK(o.count("SELECT count(*) FROM csa_journal_part") == 0);
-  CHECK(o.count("SELECT count(*) FROM csa_private") == 1);
+  CHECK(o.count("SELECT count(*) FROM csa_private") == 2);
+  CHECK(o.count("SELECT count(*) FROM csa_private WHERE key IN ('role', 'clock')") == 2);
   CHECK(inspect(o.name, true).finding == Finding::kSound);
   // Others are judged by these edits: they are in the log, each under its TxId and time.
   const Database db(o.name.path, Database::Mode::kReadOnly);

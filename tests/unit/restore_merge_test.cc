@@ -35,9 +35,12 @@ struct LostMaster {
       : b(kSchema, 0), live(prepare(rules, log_keep)), away(b.add_node()) {}
 
   MergeBench::Node& prepare(const std::vector<RuleSetting>& settings, std::uint64_t log_keep) {
-    b.master.options.wall_now = [this] { return clock; };
+    b.master.options.local_now = [this] { return LocalTime{clock, 1, clock.ms}; };
     b.master.options.random_id = [] { return random_id(); };
     if (log_keep != 0) b.master.options.log_keep = log_keep;
+    b.master.ledger.reset();
+    Database(b.master.path, Database::Mode::kReadWrite)
+        .exec("DELETE FROM csa_private WHERE key = 'clock'");  // of another time
     b.master.open();
     write("INSERT INTO part VALUES (4, '', '', 0)", 0);  // no position is where the epoch began
     if (!settings.empty()) {
@@ -62,7 +65,8 @@ struct LostMaster {
       std::filesystem::remove(b.master.path + ending);
     }
     clock.ms += 1000;
-    const Randomness randomness{[] { return random_id(); }, [this] { return clock; }};
+    const Randomness randomness{[] { return random_id(); },
+                                [this] { return LocalTime{clock, 1, clock.ms}; }};
     const Result<Restoration> done = restore({b.master.path, "csa", "default"}, file, randomness);
     REQUIRE_MESSAGE(done.has_value(), (done ? "" : done.error().what));
     b.master.open();

@@ -54,7 +54,7 @@ TEST_CASE("rules text: what is no rule, the error names file and line") {
 
 namespace {
 
-const Randomness kFrom{[] { return random_id(); }, [] { return WallTime{1}; }};
+const Randomness kFrom{[] { return random_id(); }, [] { return LocalTime{WallTime{1}}; }};
 
 RulesFile file_of(const std::string& text) { return {"r", *parse_rules(text, "r")}; }
 

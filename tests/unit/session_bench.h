@@ -135,6 +135,14 @@ struct Bench {
     const Position head = answer.head;
     tell(std::move(answer));
     tell(Proof{nonce, head});
+    tell_time(head);
+  }
+  // Answers the last PING, so that broker's time is known.
+  void tell_time(const Position& head) {
+    const Ping* const ping = last<Ping>();
+    if (ping == nullptr) return;
+    const auto ms = std::chrono::duration_cast<milliseconds>(now - kStart).count();
+    tell(Pong{ping->number, head, WallTime{1'770'000'000'000 + ms}, 0, {3, 0, WallTime{1}}});
   }
   // Runs to the next HELLO.
   bool next_hello(milliseconds within) {

@@ -1,0 +1,43 @@
+// Broker's time in the master's file.
+#include <cstring>
+
+#include "broker/ledger_impl.h"
+
+namespace csa {
+
+// Before anybody hears of a scale it is in the file, so that the next start goes on with it.
+void Ledger::Impl::begin_time() {
+  const std::optional<std::string> kept = read_private(db, kClockKey);
+  const std::optional<LogTable::Entry> last = entries->entry(meta.position.seq);
+  const LocalTime now = options.local_now();
+  const Id128 random = options.random_id();
+  std::uint64_t id = 0;
+  std::memcpy(&id, random.bytes.data(), sizeof id);
+  time.emplace(kept ? parse_clock_anchor(*kept) : std::nullopt,
+               last ? last->header.time : WallTime{}, now, id);
+  time_kept = time->reading(now);
+  write_private(db, kClockKey, to_text(time_kept));
+}
+
+void Ledger::Impl::tell_time(GroupState& state) const {
+  const LocalTime now = options.local_now();
+  state.time = time->at(now);
+  state.wall_ahead_ms = now.wall.ms - state.time.ms;
+}
+
+// With each commit: an idle broker keeps a reading only where the wall clock was set.
+void Ledger::Impl::keep_time() {
+  const LocalTime now = options.local_now();
+  if (!time->is_due(time_kept, now)) return;
+  const ClockAnchor reading = time->reading(now);
+  write_private(db, kClockKey, to_text(reading));
+  time_kept = reading;
+}
+
+bool Ledger::Impl::wall_was_set() const {
+  return BrokerTime::was_set(time_kept, options.local_now());
+}
+
+const BrokerTime& Ledger::time() const { return *impl_->time; }
+
+}  // namespace csa
