@@ -48,17 +48,24 @@ void BrokerBeacon::answer(const BeaconPort::Heard& heard, TimePoint now) {
 }
 
 void BrokerBeacon::watch(const BeaconPort::Heard& heard, TimePoint now) {
-  const std::uint64_t boot = heard.heard.beacon.boot;
-  if (boot == beacon_.boot || (others_.size() >= kOthersMax && others_.count(boot) == 0)) return;
-  Other& other = others_.try_emplace(boot, Other{now, now, {}}).first->second;
+  const Beacon& found = heard.heard.beacon;
+  if (found.boot == beacon_.boot) return;
+  if (found.generation > beacon_.generation && newer_.size() < kOthersMax) {
+    newer_.push_back({heard.heard.address, found.port});
+  }
+  // Perhaps broadcasts do not reach it.
+  if (found.generation < beacon_.generation) answer(heard, now);
+  if (others_.size() >= kOthersMax && others_.count(found.boot) == 0) return;
+  Other& other = others_.try_emplace(found.boot, Other{now, now, {}}).first->second;
   if (now - other.last > kAlarmAfter) other.first = now;  // it was gone meanwhile
   other.last = now;
   if (now - other.first < kAlarmAfter || (other.told && now - *other.told < kAlarmAgain)) return;
   other.told = now;
-  log_.error(
-      "beacon: another broker serves this group at " + heard.heard.address + ":" +
-      std::to_string(heard.heard.beacon.port) +
-      ". Two masters of one group drift apart: stop one of them, or give it another --group");
+  log_.error("beacon: another broker serves this group at " + heard.heard.address + ":" +
+             std::to_string(found.port) + ", at generation " + std::to_string(found.generation) +
+             "; this one is at " + std::to_string(beacon_.generation) +
+             ". Two masters of one group drift apart: stop one of them (of one database the lower "
+             "generation), or give it another --group");
 }
 
 void BrokerBeacon::say_bye(TimePoint now) {

@@ -1,10 +1,12 @@
-// The broker's voice on the LAN: announces itself, answers probes, notices another broker of its
-// cluster. Belongs to the front thread, so that a broker that hangs falls silent.
+// The broker's voice on the LAN: announces itself, answers probes, notices other brokers of its
+// cluster, older ones and newer ones. Belongs to the front thread, so that a broker that hangs
+// falls silent.
 #pragma once
 
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/beacon_port.h"
@@ -22,6 +24,9 @@ class BrokerBeacon {
   void turn(TimePoint now);
   // The Epoch may change while serving.
   void set_generation(std::uint64_t generation) { beacon_.generation = generation; }
+  // Where a later generation than this broker's was announced since the last call. A beacon proves
+  // nothing: greet it.
+  [[nodiscard]] std::vector<Endpoint> take_newer() { return std::exchange(newer_, {}); }
   void say_bye(TimePoint now);
 
  private:
@@ -45,6 +50,7 @@ class BrokerBeacon {
   TimePoint next_;
   std::map<std::uint32_t, Rate> rates_;
   std::map<std::uint64_t, Other> others_;  // by boot
+  std::vector<Endpoint> newer_;
 };
 
 }  // namespace csa

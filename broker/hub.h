@@ -156,6 +156,10 @@ class Hub {
   // No more writes are taken; waiting ones are NACKed busy; when the ledger is idle everybody gets
   // GOODBYE and StopBroker is in the outbox.
   void stop(std::string reason, TimePoint now);
+  // At once, because another broker is the master now: nothing is acknowledged or published any
+  // more, also not what the ledger has under way. Its nodes keep what has no answer, and hand it
+  // over there.
+  void step_down(std::string reason, TimePoint now);
 
   // Closes the turn: writes that came in since the last call go to the ledger as one group.
   [[nodiscard]] std::vector<HubAction> take_outbox();

@@ -90,4 +90,11 @@ void Hub::stop(std::string reason, TimePoint now) {
   impl_->stop(std::move(reason));
 }
 
+void Hub::step_down(std::string reason, TimePoint now) {
+  impl_->note_time(now);
+  if (impl_->phase == Phase::kStopped) return;
+  impl_->stop_reason = std::move(reason);
+  impl_->finish_stop();
+}
+
 }  // namespace csa

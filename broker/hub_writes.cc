@@ -128,6 +128,7 @@ void Hub::on_committed(const CommitResult& result, TimePoint now) {
   CSA_CHECK(hub.commit_since.has_value());
   CSA_CHECK(result.outcomes.size() == hub.writes.in_ledger());
   hub.commit_since.reset();
+  if (hub.phase == Phase::kStopped) return;  // stepped down meanwhile
   hub.publish_updates(result);
   hub.master.head = result.head;
   hub.master.floor = result.floor;

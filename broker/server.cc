@@ -5,8 +5,8 @@
 #include <iostream>
 
 #include "broker/server_front.h"
+#include "broker/server_rivals.h"
 #include "broker/server_stores.h"
-#include "common/dialer.h"
 #include "common/host.h"
 #include "common/limits.h"
 #include "common/net_interfaces.h"
@@ -20,7 +20,8 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr milliseconds kRivalSearch{700};
-constexpr milliseconds kRivalGreeting{1500};  // once something was heard
+constexpr milliseconds kRivalProbeEach{250};
+constexpr milliseconds kRivalGreetings{3000};  // where some were heard
 
 // Every peer takes two connections.
 void raise_file_limit() {
@@ -32,85 +33,52 @@ void raise_file_limit() {
   if (::setrlimit(RLIMIT_NOFILE, &files) != 0) return;  // then fewer peers fit
 }
 
-// A database that was restored elsewhere meanwhile: this file is the past of the one that is
-// served.
-std::optional<Error> outdated(const ServeConfig& config, const Welcome& rival, const Endpoint& at) {
+// Nothing: the file does not tell; it is looked at again when it is opened.
+std::optional<OwnHistory> own_history(const std::string& database) {
   try {
-    const Database db(config.database, Database::Mode::kReadOnly);
-    const Result<Meta> own = read_meta(db);
-    if (!own || own->db != rival.db) return std::nullopt;
-    const std::uint64_t here = own->position.epoch.generation;
-    const std::uint64_t there = rival.head.epoch.generation;
-    if (here >= there) return std::nullopt;
-    return Error{Errc::kRefused,
-                 config.database + " is an old one: it is generation " + std::to_string(here) +
-                     " of this database, and the broker on " + rival.hostname + " (" +
-                     to_string(at) + ") serves generation " + std::to_string(there) +
-                     ". Nothing was changed. Keep the file; on this computer a node is enough now: "
-                     "csa-node run"};
+    const Result<Meta> meta = read_meta(Database(database, Database::Mode::kReadOnly));
+    if (!meta) return std::nullopt;
+    return OwnHistory{meta->db, meta->position.epoch.generation};
   } catch (const SqliteError&) {
     return std::nullopt;
   }
 }
 
-Error rival_error(const ServeConfig& config, const std::string& hostname, const Endpoint& at) {
-  return Error{Errc::kRefused,
-               "the group '" + config.group + "' is already served by the broker on " + hostname +
-                   " (" + to_string(at) +
-                   "). Two masters of one group would drift apart: stop that one, or give this one "
-                   "another --group."};
-}
-
-// The uplink's actions go out, what arrives within a moment goes in. True: a beacon of a broker
-// came.
-bool exchange(Uplink& uplink, Dialer& dialer) {
-  for (const UplinkAction& action : uplink.take_actions()) dialer.carry_out(action);
-  Received received = dialer.poll(milliseconds{20}, {});
-  const TimePoint now = monotonic_now();
-  bool announced = false;
-  for (const HeardBeacon& heard : received.beacons) {
-    uplink.on_beacon(heard, now);
-    announced = announced || heard.beacon.kind == BeaconKind::kAnnounce;
+// Whether this broker must not start because of the one that has answered.
+Status stand_beside(const ServeConfig& config, const RivalGreeter::Answer& answer, const Log& log) {
+  const auto* const rival = std::get_if<Welcome>(&answer.said);
+  if (rival == nullptr) return rival_error(config.group, "another computer", answer.at);
+  const std::optional<OwnHistory> own = own_history(config.database);
+  switch (own ? rival_kind(*own, *rival) : RivalKind::kOther) {
+    case RivalKind::kOther:
+      return rival_error(config.group, rival->hostname, answer.at);
+    case RivalKind::kNewer:
+      return outdated_error(config.database, *own, *rival, answer.at);
+    case RivalKind::kOlder:
+      log.warn("broker: the broker on " + shown(rival->hostname) + " (" + to_string(answer.at) +
+               ") is an old one, at generation " + std::to_string(rival->head.epoch.generation) +
+               " of this database; here it is " + std::to_string(own->generation) +
+               ". It ends when it meets this one");
+      return Ok{};
   }
-  for (Message& message : received.messages) (void)uplink.on_message(std::move(message), now);
-  if (received.disconnected) uplink.on_disconnected(*received.disconnected, now);
-  if (now >= uplink.deadline()) uplink.on_deadline(now);
-  return announced;
+  return Ok{};
 }
 
 // Looks whether another broker serves the group. Only an answer to HELLO proves it, never a beacon.
-Status look_for_rival(const ServeConfig& config) {
-  const Log log;  // its search is nobody's business
-  UplinkConfig uplink_config;
-  uplink_config.hello.role = Role::kMonitor;
-  uplink_config.hello.app = config.app;
-  uplink_config.hello.group = config.group;
-  uplink_config.hello.program = "csa-broker " CSA_VERSION;
-  uplink_config.hello.incarnation = random_id();
-  uplink_config.subscribe = false;
-  uplink_config.seed = random_u64();
-  Uplink uplink(uplink_config, log);
-  DialerConfig dialer_config;
-  dialer_config.cluster = cluster_id(config.app, config.group);
-  dialer_config.beacon_port = config.beacon_port;
-  dialer_config.beacon_interfaces = config.beacon_interfaces;
-  Dialer dialer(dialer_config, log);
+Status look_for_rival(const ServeConfig& config, const Log& log) {
+  const Log silent;  // how it searches is nobody's business
+  RivalGreeter greeter(config, true, silent);
   const TimePoint start = monotonic_now();
-  uplink.start(start);
-  TimePoint end = start + kRivalSearch;
-  while (monotonic_now() < end) {
-    if (exchange(uplink, dialer)) end = start + kRivalGreeting;
-    for (const LinkEvent& event : uplink.take_events()) {
-      if (const auto* const ready = std::get_if<LinkReady>(&event)) {
-        uplink.leave("only asked who is there", monotonic_now());
-        for (const UplinkAction& action : uplink.take_actions()) dialer.carry_out(action);
-        if (auto old = outdated(config, ready->welcome, ready->endpoint)) return std::move(*old);
-        return rival_error(config, ready->welcome.hostname, ready->endpoint);
-      }
-      if (const auto* const refused = std::get_if<LinkRefused>(&event)) {
-        return rival_error(config, "another computer", refused->endpoint);
-      }
+  TimePoint probe_due = start;
+  for (TimePoint now = start;
+       now < start + kRivalSearch || (greeter.busy() && now < start + kRivalGreetings);
+       now = monotonic_now()) {
+    if (now >= probe_due) {
+      greeter.probe();
+      probe_due = now + kRivalProbeEach;
     }
+    const std::optional<RivalGreeter::Answer> answer = greeter.turn(milliseconds{20});
+    if (answer) CSA_TRY(stand_beside(config, *answer, log));
   }
   return Ok{};
 }
@@ -138,7 +106,7 @@ Status serve(const ServeConfig& config, const Log& log) {
   }
   const StopSignals signals;
   raise_file_limit();
-  if (config.beacon) CSA_TRY(look_for_rival(config));
+  if (config.beacon) CSA_TRY(look_for_rival(config, log));
   Stores stores(config.database, ledger_options(config), log);
   // The front, and the socket threads that it starts, go before the stores' long work: whether the
   // broker lives must not depend on what else keeps this computer busy.

@@ -139,12 +139,30 @@ Status Front::run(const StopSignals& signals) {
     if (beacon_) {
       beacon_->set_generation(hub_->head().epoch.generation);
       beacon_->turn(now);
+      look_at_rivals(now);
     }
     if (now >= hub_->deadline()) hub_->on_deadline(now);
   }
   if (beacon_) beacon_->say_bye(monotonic_now());
   if (stores_.fatal()) return *stores_.fatal();
+  if (outdated_) return *outdated_;
   return Ok{};
+}
+
+void Front::look_at_rivals(TimePoint now) {
+  for (const Endpoint& at : beacon_->take_newer()) {
+    if (!rivals_) rivals_ = std::make_unique<RivalGreeter>(config_, false, log_);
+    rivals_->suspect(at, now);
+  }
+  if (!rivals_ || !rivals_->busy()) return;
+  const std::optional<RivalGreeter::Answer> answer = rivals_->turn(std::chrono::milliseconds{0});
+  const Welcome* const rival = answer ? std::get_if<Welcome>(&answer->said) : nullptr;
+  const OwnHistory own{stores_.master().db, hub_->head().epoch.generation};
+  if (rival == nullptr || rival_kind(own, *rival) != RivalKind::kNewer) return;
+  outdated_ = outdated_error(config_.database, own, *rival, answer->at);
+  hub_->step_down("this broker is an old one; the broker of the later generation is at " +
+                      to_string(answer->at),
+                  now);
 }
 
 void Front::wait(int signals) {

@@ -11,6 +11,7 @@
 #include "broker/held_frames.h"
 #include "broker/hub.h"
 #include "broker/server.h"
+#include "broker/server_rivals.h"
 #include "broker/server_stores.h"
 #include "common/host.h"
 #include "common/limits.h"
@@ -32,7 +33,8 @@ class Front {
   [[nodiscard]] std::uint16_t pub_port() const { return pub_port_; }
   // Starts Hub and beacon. REQUIRES: bind() was fine.
   void start(const Id128& boot, std::uint64_t seed);
-  // Serves until the Hub says stop, a signal comes or a store fails.
+  // Serves until the Hub says stop, a signal comes, a store fails or a newer broker is met (Error,
+  // kRefused).
   [[nodiscard]] Status run(const StopSignals& signals);
 
  private:
@@ -43,6 +45,8 @@ class Front {
   [[nodiscard]] Origin origin_of(zmq::message_t& body, TimePoint now);
   void carry_out(TimePoint now);
   void act(HubAction action, TimePoint now);
+  // Greets who announces a later generation, and steps down where one proves it.
+  void look_at_rivals(TimePoint now);
   void send(const SendTo& action, TimePoint now);
   void send_held(TimePoint now);
   [[nodiscard]] HeldFrames::Sent try_send(const PeerKey& peer, const Bytes& frame, TimePoint now);
@@ -61,6 +65,8 @@ class Front {
   std::unique_ptr<Hub> hub_;
   const std::uint64_t host_boot_ = boot_hash();
   std::unique_ptr<BrokerBeacon> beacon_;
+  std::unique_ptr<RivalGreeter> rivals_;       // since the first was heard
+  std::optional<Error> outdated_;              // a newer broker was met
   std::map<std::string, bool> own_addresses_;  // cached answers of is_own_address
   TimePoint own_addresses_since_;
   HeldFrames held_{limits::kHeldPeerBytesMax, limits::kHeldBytesMax};

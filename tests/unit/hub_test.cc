@@ -271,4 +271,25 @@ TEST_CASE("hub: stop answers what is committed, turns the rest away and says goo
   CHECK(bench.out.empty());
 }
 
+TEST_CASE("hub: a newer broker is met, nothing is acknowledged any more, also not what runs") {
+  Bench bench;
+  bench.join("a", 1);
+  bench.say("a", write(1, 1));
+  const auto jobs = bench.jobs<CommitJob>();
+  REQUIRE(jobs.size() == 1);
+  bench.say("a", write(1, 2));
+  bench.out.clear();
+  bench.hub.step_down("an old one", bench.now);
+  bench.take();
+  REQUIRE(bench.sent<Goodbye>("a").size() == 1);
+  CHECK(bench.sent<Goodbye>("a")[0].reason == "an old one");
+  CHECK(bench.jobs<StopBroker>().size() == 1);
+  bench.out.clear();
+  bench.commit(bench.result_of(jobs[0]));
+  bench.say("a", write(1, 3));
+  bench.say("b", hello(2));
+  CHECK(bench.out.empty());
+  CHECK(bench.hub.deadline() == TimePoint::max());
+}
+
 }  // namespace csa
