@@ -25,6 +25,7 @@ constexpr std::array<milliseconds, 5> kProbeTimes{
 constexpr seconds kProbeEach{10};
 constexpr int kDoublingsMax = 16;
 constexpr milliseconds kNamedRetryMax{1500};
+constexpr int kRankOld = 3;
 
 std::optional<std::uint32_t> parse_ipv4(std::string_view text) {
   std::uint32_t address = 0;
@@ -162,10 +163,17 @@ std::vector<Endpoint> Discovery::candidates(TimePoint now) const {
   if (!fixed_.empty()) {
     for (const Endpoint& endpoint : fixed_) add(endpoint == last_good_ ? -1 : 0, 0, endpoint);
   } else {
-    if (last_good_) add(-1, 0, *last_good_);
+    bool good_is_here = false;
     for (const auto& [endpoint, seen] : seen_) {
-      if (seen.expires > now && endpoint != last_good_) add(seen.rank, seen.generation, endpoint);
+      if (seen.expires <= now) continue;
+      const bool good = endpoint == last_good_;
+      good_is_here = good_is_here || good;
+      add(seen.generation < generation_ ? kRankOld
+          : good                        ? -1
+                                        : seen.rank,
+          seen.generation, endpoint);
     }
+    if (last_good_ && !good_is_here) add(-1, 0, *last_good_);
   }
   std::sort(found.begin(), found.end());
   std::vector<Endpoint> result;

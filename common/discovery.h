@@ -43,12 +43,15 @@ class Discovery {
   // A WELCOME came from there: it is tried first from now on (also after a restart: `remember`).
   void on_welcome(const Endpoint& endpoint, TimePoint now);
   void remember(const Endpoint& endpoint);
+  // Brokers that announce an earlier generation come last: they are old ones.
+  void set_generation(std::uint64_t seen) { generation_ = seen; }
   // An attempt failed: others are tried before it comes round again, later each time.
   void on_failed(const Endpoint& endpoint, TimePoint now);
   // The connection has lasted: its earlier failures are forgotten.
   void on_stable(const Endpoint& endpoint);
 
-  // Best first: fixed or last good, loopback, same subnet as the arrival interface, the rest.
+  // Best first: fixed or last good, loopback, same subnet as the arrival interface, the rest, old
+  // ones.
   // Without those that failed less than their back-off ago.
   [[nodiscard]] std::vector<Endpoint> candidates(TimePoint now) const;
   // When one that has failed may be tried again; nothing: none is waiting.
@@ -84,6 +87,7 @@ class Discovery {
   std::vector<Endpoint> fixed_;
   std::mt19937_64 random_;
   std::optional<Endpoint> last_good_;
+  std::uint64_t generation_ = 0;
   std::map<Endpoint, Seen> seen_;
   std::map<Endpoint, Failures> failed_;  // only of known() endpoints
   std::optional<TimePoint> searching_since_;

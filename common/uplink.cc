@@ -87,7 +87,7 @@ void Uplink::abandon(std::string why, TimePoint now) {
 }
 
 void Uplink::refuse(Refused refusal, TimePoint now) {
-  if (impl_->has_links()) impl_->become_refused(std::move(refusal), now);
+  if (impl_->has_links()) impl_->meet_refusal(std::move(refusal), now);
 }
 
 void Uplink::on_deadline(TimePoint now) {
@@ -137,6 +137,7 @@ void Uplink::set_position(const std::optional<DbId>& db, const std::optional<Pos
   hello.db = db;
   hello.position = position;
   hello.generation_seen = generation_seen;
+  impl_->discovery.set_generation(generation_seen);
 }
 
 void Uplink::set_counters(const NodeId& node, std::uint64_t counter, std::uint64_t confirmed) {

@@ -2,7 +2,8 @@
 // alive, notice its loss. Shared by node, csa-sub and csa-admin. Pure, not thread-safe: the shell
 // (common/dialer.h) carries out its actions on sockets.
 //
-// States: searching -> greeting -> proving -> ready; refused (tries again after a while).
+// States: searching -> greeting -> proving -> ready; refused (tries again after a while). A broker
+// of an earlier generation refuses nobody: it is as good as none, and the search goes on.
 #pragma once
 
 #include <cstdint>
@@ -65,7 +66,11 @@ struct LinkRefused {
   Refused refusal;
   Endpoint endpoint;
 };
-using LinkEvent = std::variant<LinkSearching, LinkGreeting, LinkReady, LinkLost, LinkRefused>;
+struct LinkOutdated {
+  std::string why;
+};  // a broker of an earlier generation was met and passed by; the search goes on
+using LinkEvent =
+    std::variant<LinkSearching, LinkGreeting, LinkReady, LinkLost, LinkRefused, LinkOutdated>;
 
 class Uplink {
  public:
@@ -86,7 +91,7 @@ class Uplink {
   void on_disconnected(const std::string& why, TimePoint now);
   // The owner found the link unusable (nonsense from the broker, ...): drop it and search anew.
   void abandon(std::string why, TimePoint now);
-  // The owner must not work with this broker: as if it had refused.
+  // The owner must not work with this broker: as if it had refused, with this code.
   void refuse(Refused refusal, TimePoint now);
   void on_deadline(TimePoint now);
   [[nodiscard]] TimePoint deadline() const;

@@ -175,6 +175,14 @@ struct Uplink::Impl {
     events.emplace_back(LinkRefused{std::move(refusal), endpoint});
   }
 
+  void meet_refusal(Refused refusal, TimePoint now) {
+    if (refusal.code != RefusalCode::kGeneration) return become_refused(std::move(refusal), now);
+    std::string text = "refused at " + to_string(endpoint) + ": " + refusal.text;
+    if (text != why) log.warn("uplink: " + text);
+    events.emplace_back(LinkOutdated{text});
+    drop(std::move(text), true, now);
+  }
+
   [[nodiscard]] Duration heartbeat() const {
     if (welcome.heartbeat_ms == 0) return limits::kHeartbeat;
     return milliseconds{std::clamp(welcome.heartbeat_ms, uplink_times::kHeartbeatMinMs,
@@ -240,7 +248,7 @@ struct Uplink::Impl {
   // True: the message is for this state machine alone.
   bool eat_greeting(Message& message, TimePoint now) {
     if (auto* refused = std::get_if<Refused>(&message)) {
-      become_refused(std::move(*refused), now);
+      meet_refusal(std::move(*refused), now);
     } else if (auto* answer = std::get_if<Welcome>(&message)) {
       if (state == State::kGreeting) become_proving(std::move(*answer), now);
     } else if (state == State::kGreeting) {

@@ -94,6 +94,10 @@ void Session::Impl::on_link(const LinkEvent& event, bool refused_next, TimePoint
     on_lost(lost->why, refused_next, now);
   } else if (const auto* const refused = std::get_if<LinkRefused>(&event)) {
     on_refused(*refused, now);
+  } else if (const auto* const outdated = std::get_if<LinkOutdated>(&event)) {
+    no_link = outdated->why;
+    const bool news = state == NodeState::kStandalone && !std::exchange(outdated_told, true);
+    if (news) become(state, no_link, now);
   }
 }
 
@@ -151,6 +155,7 @@ void Session::Impl::on_ready(const LinkReady& ready, TimePoint now) {
   clock.begin_link();
   if (refuse_broker(ready.welcome, ready.endpoint, now)) return;
   no_link.clear();
+  outdated_told = false;
   const std::string place = to_string(ready.endpoint);
   if (place != remembered) remember = remembered = place;
   offline = false;

@@ -57,6 +57,7 @@ struct Session::Impl {
   NodeState state = NodeState::kSearching;
   std::string why;      // of the present state
   std::string no_link;  // why there is no broker, for writes
+  bool outdated_told = false;  // that an old broker was met, since there was a link
   bool stopped = false;
   bool was_live = false;
   std::optional<TimePoint> standalone_at;

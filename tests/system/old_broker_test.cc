@@ -177,6 +177,39 @@ TEST_CASE("old broker: it runs when the restored one starts, and ends itself") {
   CHECK_FALSE(restored.exit_code(milliseconds{0}).has_value());
 }
 
+TEST_CASE("old broker: it starts deaf, serves beside the restored one, and ends on hearing it") {
+  Shop shop;
+  std::optional<Program> old(shop.serve_old());
+  const std::unique_ptr<Client> till = shop.place().client("till.db");
+  const std::unique_ptr<Client> desk = shop.place().client("desk.db");
+  REQUIRE(till->wait_for(ClientState::kLive, kPatience));
+  REQUIRE(desk->wait_for(ClientState::kLive, kPatience));
+  must_be(WriteResult::Status::kCommitted, *till, "INSERT INTO part VALUES (1, 'bolt', 10)");
+  REQUIRE(shop.place().difference_of("till.db") == "");
+  desk->leave();
+  old->kill();
+  shop.restore();
+  Program restored = shop.serve_new();
+  REQUIRE(is_at_generation(*till, "2"));
+
+  // The network between the two is down: the one cannot speak, the other hears nothing.
+  restored.signal(SIGSTOP);
+  old.emplace(shop.serve_old());
+  const std::string before = content_of(shop.old_master());
+  // Who has followed the newer one works on by itself meanwhile.
+  REQUIRE(till->wait_for(ClientState::kStandalone, kPatience));
+  CHECK(eventually([&] { return till->status().text.find("An old broker") != std::string::npos; }));
+  must_be(WriteResult::Status::kJournaled, *till, "UPDATE part SET stock = 7 WHERE id = 1");
+  CHECK(content_of(shop.old_master()) == before);
+
+  restored.signal(SIGCONT);
+  must_have_ended(*old);
+  CHECK(content_of(shop.old_master()) == before);
+  REQUIRE(is_at_generation(*till, "2"));
+  CHECK(count_of(shop.new_master(), "SELECT stock FROM part WHERE id = 1") == 7);
+  CHECK(shop.place().difference_of("till.db") == "");
+}
+
 TEST_CASE("old broker: broadcasts do not reach it, it is answered by the newer one, and ends") {
   Shop shop;
   std::optional<Program> old(shop.serve_old());

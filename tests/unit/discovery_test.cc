@@ -72,6 +72,21 @@ TEST_CASE("discovery: the last good endpoint comes first, also without a beacon"
   CHECK(discovery.candidates(kStart) == at_5775({"127.0.0.1"}));
 }
 
+TEST_CASE("discovery: who announces an earlier generation comes last, the last good one too") {
+  Discovery discovery(kCluster, {});
+  discovery.remember({"192.168.1.77", 5775});
+  discovery.on_beacon(announce("127.0.0.1", 1), kStart);
+  discovery.on_beacon(announce("192.168.1.77", 2), kStart);
+  HeardBeacon newer = announce("10.9.9.9", 3);
+  newer.beacon.generation = 2;
+  discovery.on_beacon(newer, kStart);
+  CHECK(discovery.candidates(kStart) == at_5775({"192.168.1.77", "127.0.0.1", "10.9.9.9"}));
+  discovery.set_generation(2);
+  CHECK(discovery.candidates(kStart) == at_5775({"10.9.9.9", "127.0.0.1", "192.168.1.77"}));
+  // What it serves now only it can tell.
+  CHECK(discovery.candidates(kStart + seconds{10}) == at_5775({"192.168.1.77"}));
+}
+
 TEST_CASE("discovery: fixed endpoints keep their order, beacons and probes play no part") {
   Discovery discovery(kCluster, at_5775({"b", "a"}));
   discovery.start_search(kStart);

@@ -157,6 +157,7 @@ void add_ends(std::map<Cell, Driver>& drivers, const std::string& state) {
   on("REHELLO", [](Watch& watch) { watch.tell(Rehello{}); });
   on("GOODBYE", [](Watch& watch) { watch.tell(Goodbye{"bye"}); });
   on("REFUSED", [](Watch& w) { w.tell(Refused{RefusalCode::kApplication, "no"}); });
+  on("REFUSED (generation)", [](Watch& w) { w.tell(Refused{RefusalCode::kGeneration, "old"}); });
   on("SUB silent for kSubSilence", [](Watch& watch) {
     forget(watch);
     // Answers on the other socket go on.
@@ -221,6 +222,7 @@ void add_greeting(std::map<Cell, Driver>& drivers) {
   };
   on("WELCOME", [](Watch& watch) { watch.tell(watch.bench.welcome(kHere)); });
   on("REFUSED", [](Watch& w) { w.tell(Refused{RefusalCode::kApplication, "no"}); });
+  on("REFUSED (generation)", [](Watch& w) { w.tell(Refused{RefusalCode::kGeneration, "old"}); });
   on("no answer within kHelloTimeout", [](Watch& watch) { watch.wait(limits::kHelloTimeout); });
   const Event proof = [](Watch& watch) {
     watch.tell(watch.bench.welcome(kHere));

@@ -207,8 +207,46 @@ TEST_CASE("session: a lower generation than the replica has followed is never fo
   REQUIRE(bench.next_hello(seconds{5}));
   CHECK(bench.last<Hello>()->generation_seen == 4);
   bench.connect(bench.welcome(5));
-  CHECK(bench.state() == NodeState::kRefused);
+  CHECK(bench.state() == NodeState::kStandalone);
   CHECK(has(bench.why(), "old"));
+}
+
+TEST_CASE("session: refused by an old broker, works on standalone and finds the newer one") {
+  const Refused old{RefusalCode::kGeneration, "An old broker"};
+  Bench bench(5, false, {{"a", 5775}, {"b", 5775}});
+  bench.start();
+  bench.tell(old);
+  CHECK(bench.all<Hello>().size() == 2);  // to the other one, at once
+  bench.forget();
+  bench.session.on_disconnected("nobody there", bench.now);
+  // One call waits for the end of the search, the next is made at once.
+  bench.write(1);
+  for (int i = 0; i < 100 && bench.state() != NodeState::kStandalone; ++i) {
+    bench.advance(milliseconds{50});
+    if (bench.last<Hello>() != nullptr) bench.tell(old);
+    bench.messages.clear();
+  }
+  REQUIRE(bench.state() == NodeState::kStandalone);
+  CHECK(has(bench.why(), "An old broker"));
+  bench.work_all();
+  bench.write(2);
+  REQUIRE(bench.told<WriteDone>().size() == 2);
+  for (const WriteDone& done : bench.told<WriteDone>()) {
+    CHECK(done.status == WriteStatus::kJournaled);
+  }
+  // Told once, however often it is met.
+  bench.forget();
+  for (int i = 0; i < 20; ++i) {
+    REQUIRE(bench.next_hello(seconds{10}));
+    bench.tell(old);
+  }
+  CHECK(bench.told<StateChanged>().size() <= 1);
+  CHECK(bench.states() == std::vector(bench.states().size(), NodeState::kStandalone));
+  REQUIRE(bench.next_hello(seconds{10}));
+  bench.connect(bench.welcome(5));
+  CHECK(bench.state() == NodeState::kReplaying);
+  bench.work_all();
+  CHECK(bench.all<Replay>().size() == 2);
 }
 
 TEST_CASE("session: the broker knows higher counters, a new NodeId, then a new greeting") {
