@@ -53,8 +53,6 @@ TxId tx_of(const WriteCall& call) {
   return std::visit([](const auto& request) { return request.tx; }, call.request);
 }
 
-bool is_question(const WriteCall& call) { return std::holds_alternative<OutcomeGet>(call.request); }
-
 struct ToMessage {
   TxId tx;
   template <class Request>
@@ -91,6 +89,10 @@ std::optional<Nack> Writes::beyond_limits(const WriteCall& call, std::size_t byt
                 0};
   }
   return std::nullopt;
+}
+
+bool Writes::is_question(const WriteCall& call) {
+  return std::holds_alternative<OutcomeGet>(call.request);
 }
 
 bool Writes::sent_before(const WriteCall& call) {

@@ -32,6 +32,8 @@ class Writes {
 
   // Every one gets one WriteDone: at once when it is beyond a limit or there are too many.
   void add(WriteCall call);
+  // It only asks for an outcome.
+  [[nodiscard]] static bool is_question(const WriteCall& call);
   // It brings the TxId that it may have run under.
   [[nodiscard]] static bool sent_before(const WriteCall& call);
   // What waited until its caller knew this TxId may go.

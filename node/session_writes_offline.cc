@@ -90,8 +90,7 @@ void Writes::reject_unsent(const Nack& nack) {
   std::vector<Order> never;
   for (const Order order : unsent_) {
     const Pending& pending = pending_.at(order);
-    if (pending.sends == 0 && !pending.offline &&
-        !std::holds_alternative<OutcomeGet>(pending.call.request))
+    if (pending.sends == 0 && !pending.offline && !is_question(pending.call))
       never.push_back(order);
   }
   for (const Order order : never) reject(order, nack);

@@ -12,17 +12,13 @@ namespace {
 // for them by hand, also from a later process.
 constexpr std::uint64_t kOutcomesKept = 8 * limits::kCounterBlock;
 
-bool asks_for_outcome(const WriteCall& call) {
-  return std::holds_alternative<OutcomeGet>(call.request);
-}
-
 }  // namespace
 
 void Writes::set_identity(const NodeId& node, std::uint64_t used) {
   std::vector<Order> strangers;
   for (const auto& [order, pending] : pending_) {
     if (pending.offline) continue;
-    if (pending.tx.counter != 0 && pending.tx.node != node && !asks_for_outcome(pending.call))
+    if (pending.tx.counter != 0 && pending.tx.node != node && !is_question(pending.call))
       strangers.push_back(order);
   }
   for (const Order order : strangers) {
@@ -60,7 +56,7 @@ std::uint64_t Writes::confirmed() const {
 }
 
 bool Writes::assign_tx(Order order, Pending& pending) {
-  if (pending.tx.counter != 0 || asks_for_outcome(pending.call)) return true;
+  if (pending.tx.counter != 0 || is_question(pending.call)) return true;
   if (next_ > reserved_) return false;
   pending.tx = {node_, next_++};
   open_.insert(pending.tx.counter);
