@@ -137,7 +137,7 @@ void Discovery::remember(const Endpoint& endpoint) { last_good_ = endpoint; }
 
 void Discovery::on_stable(const Endpoint& endpoint) { failed_.erase(endpoint); }
 
-void Discovery::on_failed(const Endpoint& endpoint, TimePoint now) {
+void Discovery::on_failed(const Endpoint& endpoint, TimePoint now, Duration at_least) {
   forget_expired(now);
   if (!known(endpoint)) return;
   Failures& failures = failed_[endpoint];
@@ -148,7 +148,8 @@ void Discovery::on_failed(const Endpoint& endpoint, TimePoint now) {
   const std::int64_t most = std::min<std::int64_t>(
       longest.count(), limits::kRetryMin.count() << static_cast<unsigned>(failures.times));
   std::uniform_int_distribution<std::int64_t> delay(limits::kRetryMin.count(), most);
-  failures.not_before = now + milliseconds{delay(random_)};
+  const TimePoint next = now + at_least + milliseconds{delay(random_)};
+  failures.not_before = std::max(failures.not_before, next);
 }
 
 std::vector<Endpoint> Discovery::candidates(TimePoint now) const {

@@ -45,8 +45,9 @@ class Discovery {
   void remember(const Endpoint& endpoint);
   // Brokers that announce an earlier generation come last: they are old ones.
   void set_generation(std::uint64_t seen) { generation_ = seen; }
-  // An attempt failed: others are tried before it comes round again, later each time.
-  void on_failed(const Endpoint& endpoint, TimePoint now);
+  // An attempt failed: others are tried before it comes round again, later each time, and not
+  // before `at_least`.
+  void on_failed(const Endpoint& endpoint, TimePoint now, Duration at_least = {});
   // The connection has lasted: its earlier failures are forgotten.
   void on_stable(const Endpoint& endpoint);
 

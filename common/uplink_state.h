@@ -20,6 +20,7 @@ inline constexpr milliseconds kFirstHelloTimeout{
     400};  // the first round is quick: most do not answer
 inline constexpr seconds kPongTimeout{5};
 inline constexpr seconds kRefusedRetry{10};
+inline constexpr seconds kOutdatedRetry{5};  // at least; each costs an old broker a line in its log
 inline constexpr seconds kRefusedRetryMin{1};  // also when beacons of new brokers flood in
 inline constexpr seconds kStableAfter{10};
 inline constexpr std::uint32_t kHeartbeatMinMs = 100;
@@ -180,7 +181,8 @@ struct Uplink::Impl {
     std::string text = "refused at " + to_string(endpoint) + ": " + refusal.text;
     if (text != why) log.warn("uplink: " + text);
     events.emplace_back(LinkOutdated{text});
-    drop(std::move(text), true, now);
+    discovery.on_failed(endpoint, now, uplink_times::kOutdatedRetry);
+    drop(std::move(text), false, now);
   }
 
   [[nodiscard]] Duration heartbeat() const {
