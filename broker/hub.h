@@ -105,8 +105,13 @@ struct DropJob {  // archive, no answer
 struct StopBroker {
   std::string reason;
 };
+// No answer: a peer says that it has followed a later generation there. It may be mistaken, or lie:
+// only that broker itself can prove it.
+struct SeekNewer {
+  std::string at;  // "HOST:PORT"
+};
 using HubAction = std::variant<SendTo, Publish, CommitJob, ConfirmJob, RetainJob, LogJob, LayoutJob,
-                               OutcomeJob, CutJob, ChunkJob, DropJob, StopBroker>;
+                               OutcomeJob, CutJob, ChunkJob, DropJob, StopBroker, SeekNewer>;
 
 // One line of `csa-admin nodes`.
 struct NodeStatus {

@@ -29,6 +29,9 @@ void Hub::Impl::on_hello(const PeerKey& from, Hello hello, const Origin& origin,
   const auto claimed = claimants.find(from);
   if (claimed != claimants.end() && (no || claimed->second != hello.node)) drop_claim_of(from);
   if (no) {
+    if (no->code == RefusalCode::kGeneration && !hello.followed_at.empty()) {
+      outbox.emplace_back(SeekNewer{hello.followed_at});
+    }
     refuse(from, std::move(*no), shown(hello.hostname) + " (" + origin.address + ")", now);
     return;
   }

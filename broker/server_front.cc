@@ -139,8 +139,9 @@ Status Front::run(const StopSignals& signals) {
     if (beacon_) {
       beacon_->set_generation(hub_->head().epoch.generation);
       beacon_->turn(now);
-      look_at_rivals(now);
+      for (const Endpoint& at : beacon_->take_newer()) suspect(at, now);
     }
+    look_at_rivals(now);
     if (now >= hub_->deadline()) hub_->on_deadline(now);
   }
   if (beacon_) beacon_->say_bye(monotonic_now());
@@ -149,11 +150,12 @@ Status Front::run(const StopSignals& signals) {
   return Ok{};
 }
 
+void Front::suspect(const Endpoint& at, TimePoint now) {
+  if (!rivals_) rivals_ = std::make_unique<RivalGreeter>(config_, false, log_);
+  rivals_->suspect(at, now);
+}
+
 void Front::look_at_rivals(TimePoint now) {
-  for (const Endpoint& at : beacon_->take_newer()) {
-    if (!rivals_) rivals_ = std::make_unique<RivalGreeter>(config_, false, log_);
-    rivals_->suspect(at, now);
-  }
   if (!rivals_ || !rivals_->busy()) return;
   const std::optional<RivalGreeter::Answer> answer = rivals_->turn(std::chrono::milliseconds{0});
   const Welcome* const rival = answer ? std::get_if<Welcome>(&answer->said) : nullptr;
@@ -261,6 +263,8 @@ void Front::act(HubAction action, TimePoint now) {
   } else if (const auto* const stop = std::get_if<StopBroker>(&action)) {
     log_.info("broker: stops: " + stop->reason);
     stopped_ = true;
+  } else if (const auto* const newer = std::get_if<SeekNewer>(&action)) {
+    if (const auto at = parse_endpoint(newer->at, config_.port)) suspect(*at, now);
   } else {
     stores_.give(std::move(action));
   }

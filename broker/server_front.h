@@ -45,7 +45,9 @@ class Front {
   [[nodiscard]] Origin origin_of(zmq::message_t& body, TimePoint now);
   void carry_out(TimePoint now);
   void act(HubAction action, TimePoint now);
-  // Greets who announces a later generation, and steps down where one proves it.
+  // A broker of a later generation may be there.
+  void suspect(const Endpoint& at, TimePoint now);
+  // Greets those, and steps down where one proves it.
   void look_at_rivals(TimePoint now);
   void send(const SendTo& action, TimePoint now);
   void send_held(TimePoint now);

@@ -19,6 +19,15 @@ namespace csa::codec {
 template <class A, class T>
 using Ref = typename A::template Ref<T>;
 
+// A field that came later than its message: where it is missing it keeps its default.
+template <class A, class T>
+void added(A& a, std::string_view name, T& field) {
+  if constexpr (requires { a.nothing_left(); }) {
+    if (a.nothing_left()) return;
+  }
+  a(name, field);
+}
+
 // Nested values: arrays of exactly these elements.
 
 template <class A>
@@ -125,6 +134,7 @@ void fields(A& a, Ref<A, Hello> m) {
   a("generation_seen", m.generation_seen);
   a("counter", m.counter);
   a("confirmed", m.confirmed);
+  added(a, "followed_at", m.followed_at);
 }
 template <class A>
 void fields(A& a, Ref<A, Welcome> m) {

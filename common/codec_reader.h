@@ -69,6 +69,9 @@ class Reader {
     if (ok() && field.size() > limits::kTextMax) fail("is too long");
   }
 
+  // All of the record's elements have been read.
+  [[nodiscard]] bool nothing_left() const { return ok() && left_ == 0; }
+
   [[nodiscard]] bool ok() const { return why_.empty(); }
   // "FIELD WHY", of the first failure.
   [[nodiscard]] std::string error() const {

@@ -75,7 +75,7 @@ struct Validity {
     for (const auto& [field, text] :
          {std::pair("app", &m.app), std::pair("group", &m.group),
           std::pair("app_version", &m.app_version), std::pair("program", &m.program),
-          std::pair("hostname", &m.hostname)}) {
+          std::pair("hostname", &m.hostname), std::pair("followed_at", &m.followed_at)}) {
       if (Why why = too_long(field, *text)) return why;
     }
     return std::nullopt;

@@ -114,6 +114,7 @@ struct Hello {
   std::uint64_t generation_seen = 0;  // the highest this node has followed
   std::uint64_t counter = 0;          // highest TxId counter this node may have used
   std::uint64_t confirmed = 0;        // outcomes up to here are no longer needed
+  std::string followed_at;            // "HOST:PORT" of the broker that it followed last, or empty
   bool operator==(const Hello&) const = default;
 };
 
@@ -176,8 +177,7 @@ struct Write {
   bool operator==(const Write&) const = default;
 };
 
-// A schema change to `version`; nothing: the next one. A version that is reached already is
-// acknowledged without effect.
+// A schema change to `version`; nothing: the next one. Reached already: acknowledged, no effect.
 struct Migrate {
   TxId tx;
   std::string sql;
@@ -392,8 +392,7 @@ struct Message : AnyMessage {
 
 // "HELLO", "LOG_GET", ... as in protocol.md.
 [[nodiscard]] std::string_view name_of(const Message& message);
-// Why the values of a decoded message cannot be (limits, contradictions between fields); nothing:
-// they can. The codec calls it.
+// Why a decoded message's values cannot be (limits, contradictions of fields); nothing: they can.
 [[nodiscard]] std::optional<std::string> invalid(const Message& message);
 [[nodiscard]] std::optional<std::string> invalid(const EntryHeader& header);
 

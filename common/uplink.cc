@@ -132,11 +132,12 @@ TimePoint Uplink::deadline() const {
 }
 
 void Uplink::set_position(const std::optional<DbId>& db, const std::optional<Position>& position,
-                          std::uint64_t generation_seen) {
+                          std::uint64_t generation_seen, const std::string& followed_at) {
   Hello& hello = impl_->config.hello;
   hello.db = db;
   hello.position = position;
   hello.generation_seen = generation_seen;
+  hello.followed_at = followed_at;
   impl_->discovery.set_generation(generation_seen);
 }
 

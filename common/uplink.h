@@ -96,9 +96,9 @@ class Uplink {
   void on_deadline(TimePoint now);
   [[nodiscard]] TimePoint deadline() const;
 
-  // What the next HELLO and PING say.
+  // What the next HELLO and PING say. `followed_at`: where the last of those generations was.
   void set_position(const std::optional<DbId>& db, const std::optional<Position>& position,
-                    std::uint64_t generation_seen);
+                    std::uint64_t generation_seen, const std::string& followed_at);
   void set_counters(const NodeId& node, std::uint64_t counter, std::uint64_t confirmed);
   void set_state(NodeState state, std::uint64_t pending);
   // Sends a PING now rather than at the next heartbeat (state changes).

@@ -38,7 +38,7 @@ struct Uplink::Impl {
         log(log_in),
         random(config.seed),
         discovery(cluster_id(config.hello.app, config.hello.group), config.fixed, random()) {
-    if (config.last_good) discovery.remember(*config.last_good);
+    if (config.last_good && config.fixed.empty()) discovery.remember(*config.last_good);
   }
 
   UplinkConfig config;

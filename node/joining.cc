@@ -34,7 +34,7 @@ LinkConfig link_config(const ClientOptions& options, const Replica& replica) {
   uplink.hello.hostname = config.hostname;
   uplink.hello.incarnation = random_id();
   uplink.seed = random_u64();
-  if (const auto last = replica.last_endpoint(); last && options.brokers.empty()) {
+  if (const auto last = replica.last_endpoint()) {
     uplink.last_good = parse_endpoint(*last, kDefaultPort);
   }
   config.dialer.cluster = cluster_id(options.app, options.group);

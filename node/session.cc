@@ -39,7 +39,7 @@ Session::Impl::Impl(SessionConfig config_in, const ReplicaState& replica_in, con
 }
 
 void Session::Impl::tell_uplink() {
-  uplink.set_position(replica.db, replica.position, replica.generation_seen);
+  uplink.set_position(replica.db, replica.position, replica.generation_seen, remembered);
   uplink.set_counters(replica.node, replica.counter, writes.confirmed());
 }
 

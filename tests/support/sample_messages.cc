@@ -40,6 +40,7 @@ Hello hello() {
   m.generation_seen = 3;
   m.counter = 2000;
   m.confirmed = 990;
+  m.followed_at = "192.168.1.7:5775";
   return m;
 }
 

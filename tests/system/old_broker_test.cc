@@ -22,11 +22,12 @@ class Shop {
  public:
   Shop() : old_master_(place_.master()) { place_.create(kSchema); }
 
-  [[nodiscard]] Program serve_old(const Words& more = {}) const {
-    return served(old_master_, more);
+  // `at`: gets the address.
+  [[nodiscard]] Program serve_old(const Words& more = {}, std::string* at = nullptr) const {
+    return served(old_master_, more, at);
   }
   [[nodiscard]] Program serve_new(const Words& more = {}) const {
-    return served(new_master(), more);
+    return served(new_master(), more, nullptr);
   }
   [[nodiscard]] Launch launch_old() const { return launch(old_master_, {}); }
   [[nodiscard]] const std::string& old_master() const { return old_master_; }
@@ -48,9 +49,13 @@ class Shop {
     launch.environment["CSA_DB"] = master;
     return launch;
   }
-  [[nodiscard]] Program served(const std::string& master, const Words& more) const {
+  [[nodiscard]] Program served(const std::string& master, const Words& more,
+                               std::string* at) const {
     Program program(launch(master, more));
-    REQUIRE_MESSAGE(program.line_with("csa-broker: ready"), program.errors());
+    const std::optional<std::string> ready = program.line_with("csa-broker: ready");
+    REQUIRE_MESSAGE(ready, program.errors());
+    const std::size_t port = ready->find(" port=") + 6;
+    if (at != nullptr) *at = "127.0.0.1:" + ready->substr(port, ready->find(' ', port) - port);
     return program;
   }
 
@@ -222,6 +227,25 @@ TEST_CASE("old broker: broadcasts do not reach it, it is answered by the newer o
   restored.signal(SIGSTOP);
   old.emplace(shop.serve_old());
   restored.signal(SIGCONT);
+  must_have_ended(*old);
+}
+
+TEST_CASE("old broker: it hears no beacon, a node tells where it has followed the newer one") {
+  Shop shop;
+  std::optional<Program> old(shop.serve_old());
+  std::unique_ptr<Client> till = shop.place().client("till.db");
+  REQUIRE(till->wait_for(ClientState::kLive, kPatience));
+  old->kill();
+  shop.restore();
+  Program restored = shop.serve_new();
+  REQUIRE(is_at_generation(*till, "2"));
+  till->leave();
+  till.reset();
+  std::string at;
+  old.emplace(shop.serve_old({"--no-beacon"}, &at));
+  const Finished status = run(shop.place().node("till.db", {"status", "--broker", at}));
+  CHECK_MESSAGE((status.out + status.err).find("has followed generation 2") != std::string::npos,
+                status.out << status.err);
   must_have_ended(*old);
 }
 

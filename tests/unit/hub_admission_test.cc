@@ -95,6 +95,31 @@ TEST_CASE("hub: each reason to refuse has its code and names both sides") {
   CHECK(bench.hub.nodes().empty());
 }
 
+TEST_CASE("hub: a HELLO of a later generation, refused, and its broker is looked for, no more") {
+  Bench bench;
+  bench.join("a", 1);
+  Hello greeting = hello(2);
+  greeting.db = DbId{id(0xDB)};
+  greeting.generation_seen = 2;
+  CHECK(refused(bench, greeting) == RefusalCode::kGeneration);
+  CHECK(bench.jobs<SeekNewer>().empty());  // it does not say where
+  bench.out.clear();
+  greeting.followed_at = "10.0.0.9:5775";
+  CHECK(refused(bench, greeting) == RefusalCode::kGeneration);
+  REQUIRE(bench.jobs<SeekNewer>().size() == 1);
+  CHECK(bench.jobs<SeekNewer>()[0].at == "10.0.0.9:5775");
+  CHECK(bench.jobs<StopBroker>().empty());
+  bench.out.clear();
+  bench.say("a", Ping{});
+  CHECK(bench.sent<Pong>("a").size() == 1);
+  greeting.db = DbId{id(0xDD)};  // of another database it says nothing
+  CHECK(refused(bench, greeting) == RefusalCode::kDatabase);
+  greeting = hello(3);
+  greeting.followed_at = "10.0.0.9:5775";
+  bench.say("c", greeting);
+  CHECK(bench.jobs<SeekNewer>().empty());
+}
+
 TEST_CASE("hub: an empty application version and an older generation match") {
   HubConfig with = config();
   with.app_version = "2.1";

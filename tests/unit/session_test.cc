@@ -206,6 +206,7 @@ TEST_CASE("session: a lower generation than the replica has followed is never fo
   bench.collect();
   REQUIRE(bench.next_hello(seconds{5}));
   CHECK(bench.last<Hello>()->generation_seen == 4);
+  CHECK(bench.last<Hello>()->followed_at == "a:5775");
   bench.connect(bench.welcome(5));
   CHECK(bench.state() == NodeState::kStandalone);
   CHECK(has(bench.why(), "old"));

@@ -374,13 +374,14 @@ TEST_CASE("uplink: HELLO and PING carry what the owner has set") {
   Bench bench({kA});
   const NodeId node{Id128{{8}}};
   const Position position{{2, Id128{{3}}}, Seq{9}, {}};
-  bench.uplink.set_position(DbId{Id128{{6}}}, position, 2);
+  bench.uplink.set_position(DbId{Id128{{6}}}, position, 2, "a:5775");
   bench.uplink.set_counters(node, 500, 30);
   bench.start();
   const Hello hello = *sent<Hello>(bench.actions);
   CHECK(hello.node == node);
   CHECK(hello.position == position);
   CHECK(hello.generation_seen == 2);
+  CHECK(hello.followed_at == "a:5775");
   CHECK(hello.counter == 500);
   CHECK(hello.confirmed == 30);
   bench.make_ready();
