@@ -41,8 +41,10 @@ void Hub::Impl::note_time(TimePoint now) {
 }
 
 std::uint32_t Hub::Impl::ledger_age_ms(TimePoint now) const {
-  if (!commit_since || now <= *commit_since) return 0;
-  const auto age = std::chrono::duration_cast<std::chrono::milliseconds>(now - *commit_since);
+  if (!commit_since) return 0;
+  const TimePoint since = std::max(*commit_since, progress);
+  if (now <= since) return 0;
+  const auto age = std::chrono::duration_cast<std::chrono::milliseconds>(now - since);
   return static_cast<std::uint32_t>(std::min<std::int64_t>(age.count(), UINT32_MAX));
 }
 
@@ -234,13 +236,14 @@ void Hub::on_deadline(TimePoint now) {
     hub.drop(PeerKey(peer->key), PresenceEvent::kLost, now);
   }
   hub.drop_spools_before(now - limits::kSnapshotLife);
+  if (now >= hub.overdue_deadline()) hub.turn_away_overdue(now);
 }
 
 TimePoint Hub::deadline() const {
   const Impl& hub = *impl_;
   if (hub.phase == Phase::kStopped) return TimePoint::max();
   return std::min({hub.head_due, hub.burst_due, hub.claim_timers.deadline(), hub.peers.deadline(),
-                   hub.spool_deadline()});
+                   hub.spool_deadline(), hub.overdue_deadline()});
 }
 
 std::vector<HubAction> Hub::take_outbox() {

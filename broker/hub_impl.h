@@ -90,6 +90,9 @@ struct Hub::Impl {
   void publish_updates(const CommitResult& result);
   void answer(const WriteOutcome& outcome, TimePoint now);
   void give_to_ledger();
+  // Writes that cannot begin in their time are told so, while they have not begun.
+  void turn_away_overdue(TimePoint now);
+  [[nodiscard]] TimePoint overdue_deadline() const;
 
   // hub_copies.cc
   // Counts one more reader job. False: the peer has too many; it asks again later.
@@ -138,6 +141,8 @@ struct Hub::Impl {
 
   WriteQueue writes;
   std::optional<TimePoint> commit_since;  // a CommitJob is out
+  TimePoint progress{};                   // when the ledger was last seen at work
+  TimePoint overdue_looked{};
   RateMeter commits;
   TimePoint head_due{};                    // the next periodic HEAD
   TimePoint burst_due = TimePoint::max();  // the HEAD after the last UPDATE

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "broker/hub_impl.h"
@@ -8,6 +9,9 @@
 namespace csa {
 
 namespace {
+
+// Between two looks for writes whose time is over, while the ledger is at work.
+constexpr std::chrono::milliseconds kOverdueEach{100};
 
 // About what a piece takes in a frame.
 std::size_t frame_bytes(const LogPiece& piece) {
@@ -68,7 +72,11 @@ void Hub::Impl::on_write(const Peer& peer, WriteRequest request, TimePoint now) 
     no(NackCode::kBusy, "The broker is stopping; send it again when it is back.");
     return;
   }
-  switch (writes.add(std::move(request), peer.hostname, peer.key)) {
+  const auto* const write = std::get_if<Write>(&request);
+  const bool waits = write == nullptr || write->wait_ms == 0;
+  const TimePoint begin_by =
+      waits ? TimePoint::max() : now + std::chrono::milliseconds{write->wait_ms};
+  switch (writes.add(std::move(request), peer.hostname, peer.key, begin_by)) {
     case WriteQueue::Added::kQueued:
     case WriteQueue::Added::kKnown:
       return;
@@ -86,6 +94,24 @@ void Hub::Impl::give_to_ledger() {
   if (commit_since || phase != Phase::kServing || writes.waiting() == 0) return;
   commit_since = last_now;
   outbox.emplace_back(CommitJob{writes.take_group()});
+}
+
+TimePoint Hub::Impl::overdue_deadline() const {
+  if (!commit_since || writes.waiting() == 0) return TimePoint::max();
+  return std::max(*commit_since, overdue_looked) + kOverdueEach;
+}
+
+void Hub::Impl::turn_away_overdue(TimePoint now) {
+  overdue_looked = now;
+  for (const WriteQueue::Asked& asked : writes.take_overdue(now)) {
+    if (peers.find(asked.peer) == nullptr) continue;
+    const auto busy = std::chrono::floor<std::chrono::seconds>(now - *commit_since);
+    send(asked.peer,
+         Nack{asked.tx, NackCode::kBusy,
+              "The broker has been at work on other transactions for " +
+                  std::to_string(busy.count()) + " s, and this one was not begun; send it again.",
+              0});
+  }
 }
 
 void Hub::Impl::publish_updates(const CommitResult& result) {
@@ -151,6 +177,8 @@ void Hub::on_committed(const CommitResult& result, TimePoint now) {
   hub.release_cut(now);
   if (hub.phase == Phase::kStopping) hub.finish_stop();
 }
+
+void Hub::on_ledger_progress(TimePoint at) { impl_->progress = std::max(impl_->progress, at); }
 
 void Hub::on_stored(const StoreState& state) {
   impl_->master.floor = state.floor;

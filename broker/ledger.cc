@@ -101,6 +101,7 @@ Ledger::Impl::Impl(const std::string& database_path, LedgerOptions ledger_option
   capture = std::make_unique<Capture>(
       db, Capture::Options{options.max_changes, limits::kCaptureMemory, options.spill_directory});
   sandbox->set_lost([this] { return capture->lost(); });
+  sandbox->set_progress(options.progress);
   const auto statement = [this](const char* sql) { return db.prepare(sql); };
   savepoint = statement("SAVEPOINT j");
   release = statement("RELEASE j");

@@ -27,6 +27,7 @@ struct LedgerOptions {
   std::function<TimePoint()> monotonic_now;
   std::function<LocalTime()> local_now;
   std::function<Id128()> random_id;
+  std::function<void()> progress;  // called while a job makes progress; may be empty
 };
 
 class Ledger {

@@ -39,6 +39,10 @@ class Stores {
   // Readable when answers wait.
   [[nodiscard]] int wake_fd() const { return answers_.wake_fd(); }
   void answer_all(Hub& hub, TimePoint now);
+  // When the ledger was last seen at work on a job.
+  [[nodiscard]] TimePoint ledger_progress() const {
+    return TimePoint(TimePoint::duration(ledger_progress_.load()));
+  }
   // Why the broker must end, once a store has failed.
   [[nodiscard]] const std::optional<Error>& fatal() const { return fatal_; }
   // Finishes what is under way, checkpoints, joins the threads. Idempotent.
@@ -69,7 +73,8 @@ class Stores {
   Mailbox<CutJob> cut_jobs_;
   Mailbox<Answer> answers_;
   std::atomic<std::uint64_t> retained_{RetainJob::kNobody.value};  // the newest RetainJob
-  std::optional<Error> fatal_;                                     // the front's
+  std::atomic<TimePoint::rep> ledger_progress_{0};
+  std::optional<Error> fatal_;  // the front's
   std::thread ledger_thread_;
   std::thread quick_thread_;
   std::thread cut_thread_;

@@ -57,7 +57,8 @@ bool WriteQueue::has_room(const NodeId& node, std::size_t bytes) const {
          own_bytes + bytes <= limits::kWaitingBytesMax - bytes_;
 }
 
-WriteQueue::Added WriteQueue::add(WriteRequest request, std::string hostname, const PeerKey& peer) {
+WriteQueue::Added WriteQueue::add(WriteRequest request, std::string hostname, const PeerKey& peer,
+                                  TimePoint begin_by) {
   const Key key = key_of(request);
   const TxId& tx = key.tx;
   const Id128 hash = hash_of(request);
@@ -71,7 +72,7 @@ WriteQueue::Added WriteQueue::add(WriteRequest request, std::string hostname, co
   known_.emplace(key, Known{hash, peer});
   Line& line = lines_[tx.node];
   if (line.entries.empty()) turns_.push_back(tx.node);
-  line.entries.push_back({{std::move(request), std::move(hostname), 0}, bytes});
+  line.entries.push_back({{std::move(request), std::move(hostname), 0}, bytes, begin_by});
   line.bytes += bytes;
   ++waiting_;
   bytes_ += bytes;
@@ -130,15 +131,34 @@ WriteQueue::Asked WriteQueue::settle(std::uint64_t ticket) {
   return {key.tx, key.part, std::move(known.mapped().peer)};
 }
 
+WriteQueue::Asked WriteQueue::take_back(const Entry& entry) {
+  const Key key = key_of(entry.job.request);
+  auto known = known_.extract(key);
+  CSA_CHECK(!known.empty());
+  return {key.tx, key.part, std::move(known.mapped().peer)};
+}
+
+std::vector<WriteQueue::Asked> WriteQueue::take_overdue(TimePoint now) {
+  std::vector<Asked> asked;
+  for (auto& [node, line] : lines_) {
+    std::erase_if(line.entries, [&](const Entry& entry) {
+      if (entry.begin_by > now) return false;
+      asked.push_back(take_back(entry));
+      line.bytes -= entry.bytes;
+      bytes_ -= entry.bytes;
+      --waiting_;
+      return true;
+    });
+  }
+  std::erase_if(turns_, [&](const NodeId& node) { return lines_.at(node).entries.empty(); });
+  std::erase_if(lines_, [](const auto& one) { return one.second.entries.empty(); });
+  return asked;
+}
+
 std::vector<WriteQueue::Asked> WriteQueue::clear() {
   std::vector<Asked> asked;
   for (const auto& [node, line] : lines_) {
-    for (const Entry& entry : line.entries) {
-      const Key key = key_of(entry.job.request);
-      auto known = known_.extract(key);
-      CSA_CHECK(!known.empty());
-      asked.push_back({key.tx, key.part, std::move(known.mapped().peer)});
-    }
+    for (const Entry& entry : line.entries) asked.push_back(take_back(entry));
   }
   lines_.clear();
   turns_.clear();

@@ -30,7 +30,9 @@ class WriteQueue {
   };
 
   // A node may fill at most half of what is free, so that there is always room for another one.
-  [[nodiscard]] Added add(WriteRequest request, std::string hostname, const PeerKey& peer);
+  // `begin_by`: see take_overdue().
+  [[nodiscard]] Added add(WriteRequest request, std::string hostname, const PeerKey& peer,
+                          TimePoint begin_by);
   // The outcome of `tx` now goes to `peer`. False: it is not on its way.
   [[nodiscard]] bool redirect(const TxId& tx, const PeerKey& peer);
   // The next group, round robin over the nodes; a Migrate is alone, and replays are among
@@ -38,6 +40,8 @@ class WriteQueue {
   [[nodiscard]] std::vector<WriteJob> take_group();
   // The answer to a job of a group has come. REQUIRES: a ticket of take_group(), once.
   [[nodiscard]] Asked settle(std::uint64_t ticket);
+  // Takes back what still waits though it was to begin by now.
+  [[nodiscard]] std::vector<Asked> take_overdue(TimePoint now);
   // Takes back everything that waits.
   [[nodiscard]] std::vector<Asked> clear();
 
@@ -49,6 +53,7 @@ class WriteQueue {
   struct Entry {
     WriteJob job;
     std::size_t bytes = 0;
+    TimePoint begin_by;
   };
   struct Line {  // of one node
     std::deque<Entry> entries;
@@ -65,6 +70,8 @@ class WriteQueue {
     Id128 hash;
     PeerKey peer;
   };
+  // The entry is no longer on its way; its place in a line is the caller's matter.
+  [[nodiscard]] Asked take_back(const Entry& entry);
   [[nodiscard]] bool has_room(const NodeId& node, std::size_t bytes) const;
 
   std::map<NodeId, Line> lines_;            // none is empty

@@ -185,6 +185,7 @@ void fields(A& a, Ref<A, Write> m) {
   a("sql", m.sql);
   a("parameters", m.parameters);
   a("expect", m.expect);
+  added(a, "wait_ms", m.wait_ms);
 }
 template <class A>
 void fields(A& a, Ref<A, Migrate> m) {

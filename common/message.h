@@ -163,7 +163,7 @@ struct Pong {
   std::uint64_t number = 0;
   Position head;
   WallTime time;                    // broker's time; a node's answer tells none
-  std::uint32_t ledger_age_ms = 0;  // age of the oldest unanswered ledger job
+  std::uint32_t ledger_age_ms = 0;  // how long the ledger has had work and made no progress
   TimeScale scale = {};             // of `time`
   bool operator==(const Pong&) const = default;
 };
@@ -174,6 +174,7 @@ struct Write {
   std::string sql;
   Row parameters;
   std::optional<std::int64_t> expect;  // reject unless so many rows change
+  std::uint32_t wait_ms = 0;           // BUSY where it has not begun by then; 0: it waits for ever
   bool operator==(const Write&) const = default;
 };
 

@@ -100,7 +100,12 @@ Sandbox::Sandbox(const Database& db, std::function<TimePoint()> now)
       this);
   sqlite3_progress_handler(
       db.handle(), kStepsBetweenLooks,
-      [](void* self) { return static_cast<Sandbox*>(self)->must_stop() ? 1 : 0; }, this);
+      [](void* self) {
+        const auto& sandbox = *static_cast<Sandbox*>(self);
+        if (sandbox.progress_) sandbox.progress_();
+        return sandbox.must_stop() ? 1 : 0;
+      },
+      this);
 }
 
 Sandbox::~Sandbox() {

@@ -48,6 +48,9 @@ class Sandbox {
   // While there is a deadline, a statement is interrupted as well once `lost` is true: its write
   // will be undone anyway. Asked while it runs, so it must not touch the database.
   void set_lost(std::function<bool()> lost) { lost_ = std::move(lost); }
+  // Called again and again while any statement of the connection runs, csa's own included: SQLite
+  // is at work, and does not wait for the disk. It must not touch the database.
+  void set_progress(std::function<void()> progress) { progress_ = std::move(progress); }
 
  private:
   struct Question {
@@ -67,6 +70,7 @@ class Sandbox {
   const Database& db_;
   std::function<TimePoint()> now_;
   std::function<bool()> lost_;
+  std::function<void()> progress_;
   std::optional<TimePoint> deadline_;
   bool watching_ = false;
   Mode mode_ = Mode::kWrite;

@@ -13,6 +13,8 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr int kDoublingsMax = 8;
+constexpr milliseconds kWayBack{1000};  // of an answer that still is to come in time
+constexpr milliseconds kLastSend{300};  // before the deadline
 
 struct SizeOf {
   std::size_t operator()(const Null&) const { return 1; }
@@ -51,6 +53,13 @@ std::size_t size_of(const Ack& ack) {
 
 TxId tx_of(const WriteCall& call) {
   return std::visit([](const auto& request) { return request.tx; }, call.request);
+}
+
+// How long a write may wait at the broker, so that who called learns in time that it was not begun.
+std::uint32_t wait_ms(Duration left) {
+  const auto ms = std::chrono::duration_cast<milliseconds>(left).count();
+  const auto wait = ms > 2 * kWayBack.count() ? ms - kWayBack.count() : ms / 2;
+  return static_cast<std::uint32_t>(std::clamp<std::int64_t>(wait, 1, UINT32_MAX));
 }
 
 struct ToMessage {
@@ -103,6 +112,7 @@ void Writes::resume(Order order, WriteCall& call, Pending& pending) {
   pending.tx = tx_of(call);
   pending.told = true;
   pending.sends = 1;
+  pending.may_have_run = true;
   by_tx_.emplace(pending.tx, order);
   if (pending.tx.node == node_) {
     open_.insert(pending.tx.counter);
@@ -146,7 +156,10 @@ std::vector<Message> Writes::take_sendable(TimePoint now) {
   while (!resends_.empty() && resends_.begin()->first <= now) {
     const Order order = resends_.begin()->second;
     resends_.erase(resends_.begin());
-    pending_.at(order).resend_at.reset();
+    Pending& pending = pending_.at(order);
+    pending.resend_at.reset();
+    // The answer would come too late; that the broker was busy is known.
+    if (pending.last_busy && pending.call.deadline - now < kLastSend) continue;
     unsent_.insert(order);
   }
   std::vector<Message> messages;
@@ -159,6 +172,9 @@ std::vector<Message> Writes::take_sendable(TimePoint now) {
       continue;
     }
     messages.push_back(std::visit(ToMessage{pending.tx}, pending.call.request));
+    if (auto* const write = std::get_if<Write>(&messages.back())) {
+      write->wait_ms = wait_ms(pending.call.deadline - now);
+    }
     ++pending.sends;
     pending.last_busy.reset();
     unsent_.erase(unsent_.begin());
@@ -169,6 +185,7 @@ std::vector<Message> Writes::take_sendable(TimePoint now) {
 void Writes::link_down() {
   for (auto& [order, pending] : pending_) {
     if (pending.ack || pending.resend_at || pending.offline || held_.count(order) != 0) continue;
+    pending.may_have_run = pending.may_have_run || (pending.sends > 0 && !pending.last_busy);
     unsent_.insert(order);
   }
 }
@@ -283,7 +300,7 @@ void Writes::end_without_outcome(Order order, const std::string& no_broker) {
   const Pending& pending = pending_.at(order);
   if (pending.ack) {
     end_committed(order, visible(pending));
-  } else if (pending.last_busy) {
+  } else if (pending.last_busy && !pending.may_have_run) {
     reject(order, *pending.last_busy);
   } else {
     WriteDone done;

@@ -75,10 +75,11 @@ class Writes {
  private:
   struct Pending {
     WriteCall call;
-    TxId tx;            // counter 0: none yet
-    bool told = false;  // tell_tx: the caller was told tx
-    int sends = 0;      // times sent
-    int busy = 0;       // times the broker was too busy
+    TxId tx;                    // counter 0: none yet
+    bool told = false;          // tell_tx: the caller was told tx
+    int sends = 0;              // times sent
+    int busy = 0;               // times the broker was too busy
+    bool may_have_run = false;  // sent over an earlier link, without an answer
     std::size_t bytes = 0;
     std::optional<Nack> last_busy;  // the last answer, no outcome
     std::optional<TimePoint> resend_at;

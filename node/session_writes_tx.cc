@@ -24,7 +24,8 @@ void Writes::set_identity(const NodeId& node, std::uint64_t used) {
   for (const Order order : strangers) {
     Pending& pending = pending_.at(order);
     if (pending.ack) continue;
-    if (pending.sends == 0 || pending.last_busy || (pending.sends == 1 && pending.resend_at)) {
+    const bool turned_away = pending.last_busy || (pending.sends == 1 && pending.resend_at);
+    if (pending.sends == 0 || (turned_away && !pending.may_have_run)) {
       // Never sent, or the broker has said that it did not run.
       take_back_tx(order);
       if (!pending.resend_at) unsent_.insert(order);
@@ -105,6 +106,7 @@ void Writes::take_back_tx(Order order) {
   pending.tx = {};
   pending.told = false;
   pending.sends = 0;
+  pending.may_have_run = false;
   held_.erase(order);
 }
 

@@ -12,6 +12,10 @@ namespace {
 
 constexpr const char* kInsert = "INSERT INTO entry (writer, number) VALUES (1, 1)";
 constexpr const char* kCount = "SELECT count(*) FROM entry";
+// Until the broker ends it.
+constexpr const char* kEndless =
+    "INSERT INTO entry (writer, number) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 "
+    "FROM n) SELECT 7, count(*) FROM n";
 
 }  // namespace
 
@@ -32,6 +36,33 @@ TEST_CASE("brokers: second one for a group refuses to start and names the first"
   CHECK(same.code == 4);
   CHECK_MESSAGE(same.err.find(place.master()) != std::string::npos, same.err);
   CHECK(place.exec("node.db", kInsert)["status"] == "committed");
+}
+
+TEST_CASE("write: another's takes longer than it may wait, it is told busy and has not run") {
+  const Place place;
+  place.create(kLoadSchema);
+  Ready ready;
+  Program broker = place.serve(ready);
+  const std::unique_ptr<Client> slow = place.client("slow.db");
+  const std::unique_ptr<Client> quick = place.client("quick.db");
+  REQUIRE(slow->wait_for(ClientState::kLive, kPatience));
+  REQUIRE(quick->wait_for(ClientState::kLive, kPatience));
+  slow->exec_async(kEndless, {}, {}, [](const WriteResult&) {});
+  // Some may come before it.
+  std::int64_t before = 0;
+  WriteResult result;
+  CHECK(eventually([&] {
+    result = quick->exec(kInsert, {}, {{}, milliseconds{1000}});
+    if (result.status != WriteResult::Status::kCommitted) return true;
+    ++before;
+    return false;
+  }));
+  CHECK_MESSAGE(result.status == WriteResult::Status::kRejected, result.message);
+  CHECK(result.code == "busy");
+  CHECK_MESSAGE(result.message.find("was not begun") != std::string::npos, result.message);
+  slow->leave();
+  broker.kill();
+  CHECK(count_of(place.master(), kCount) == before);
 }
 
 TEST_CASE("replica: second program works through its owner, and without it after a kill") {

@@ -160,6 +160,23 @@ TEST_CASE("codec: fields of a later program behind the known ones, are skipped")
   CHECK(!decode(frame_of(40, body)));
 }
 
+TEST_CASE("codec: a field that came later and is missing, keeps its default") {
+  // WRITE of TxId, "x", no parameters and no expectation.
+  Bytes body = {0x94, 0x92, 0xC4, 16, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 1};
+  const Bytes rest = {0xA1, 'x', 0x90, 0xC0};
+  body.insert(body.end(), rest.begin(), rest.end());
+  const Result<Message> without = decode(frame_of(10, body));
+  REQUIRE_MESSAGE(without, without.error().what);
+  CHECK(std::get<Write>(*without).wait_ms == 0);
+  body[0] = 0x95;
+  body.push_back(7);
+  const Result<Message> with = decode(frame_of(10, body));
+  REQUIRE_MESSAGE(with, with.error().what);
+  CHECK(std::get<Write>(*with).wait_ms == 7);
+  body.back() = 0xC0;
+  CHECK(!decode(frame_of(10, body)));
+}
+
 TEST_CASE("codec: missing fields, wrong types and wrong values, are named") {
   const auto what = [](const Bytes& body) { return decode(frame_of(40, body)).error().what; };
   CHECK(what({0x91, 5}) == "decode ADMIN: verb is missing");

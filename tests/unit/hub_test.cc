@@ -52,6 +52,30 @@ TEST_CASE("hub: PING is answered at once with head, time and the ledger's age") 
   CHECK(bench.sent<Pong>("a")[0].ledger_age_ms == 1500);
 }
 
+TEST_CASE("hub: a ledger that makes progress has no age, however long its work takes") {
+  Bench bench;
+  bench.join("a", 1);
+  bench.say("a", write(1, 8));
+  const auto jobs = bench.jobs<CommitJob>();
+  REQUIRE(jobs.size() == 1);
+  bench.now += 60s;
+  bench.hub.on_ledger_progress(bench.now - 200ms);
+  bench.out.clear();
+  bench.say("a", Ping{});
+  CHECK(bench.sent<Pong>("a")[0].ledger_age_ms == 200);
+  bench.hub.on_ledger_progress(bench.now - 1s);  // nothing new
+  bench.pass(2s);
+  REQUIRE_FALSE(bench.published<Head>().empty());
+  CHECK(bench.published<Head>().back().ledger_age_ms > 1000);
+  // What it did for the work before says nothing of this one.
+  bench.commit(bench.result_of(jobs[0]));
+  bench.say("a", write(1, 9));
+  bench.now += 1500ms;
+  bench.out.clear();
+  bench.say("a", Ping{});
+  CHECK(bench.sent<Pong>("a")[0].ledger_age_ms == 1500);
+}
+
 TEST_CASE("hub: a node is lost after the node timeout of silence, any message keeps it") {
   Bench bench;
   bench.join("a", 1);

@@ -279,4 +279,46 @@ TEST_CASE("hub: confirmed outcomes go to the ledger when they rise, never beyond
   CHECK(bench.jobs<ConfirmJob>()[0].counter == 7);
 }
 
+TEST_CASE("hub: a write that cannot begin in its time is told busy, and does not run") {
+  Bench bench;
+  bench.join("a", 1);
+  bench.join("b", 2);
+  bench.say("a", write(1, 1));
+  auto jobs = bench.jobs<CommitJob>();
+  REQUIRE(jobs.size() == 1);
+  const auto timed = [](std::uint64_t counter, std::uint32_t wait_ms) {
+    Write one = write(2, counter);
+    one.wait_ms = wait_ms;
+    return one;
+  };
+  bench.say("b", timed(1, 29000));
+  bench.say("b", timed(2, 0));
+  bench.say("b", timed(3, 40000));
+  bench.pass(28999ms);
+  CHECK(bench.sent<Nack>("b").empty());
+  bench.pass(200ms);
+  REQUIRE(bench.sent<Nack>("b").size() == 1);
+  CHECK(bench.sent<Nack>("b")[0].tx == TxId{node(2), 1});
+  CHECK(bench.sent<Nack>("b")[0].code == NackCode::kBusy);
+  CHECK(bench.sent<Nack>("b")[0].message.find("29 s") != std::string::npos);
+  bench.out.clear();
+  bench.commit(bench.result_of(jobs[0]));
+  jobs = bench.jobs<CommitJob>();
+  REQUIRE(jobs.size() == 1);
+  REQUIRE(jobs[0].jobs.size() == 2);
+  CHECK(tx_of(jobs[0].jobs[0]) == TxId{node(2), 2});
+  CHECK(tx_of(jobs[0].jobs[1]) == TxId{node(2), 3});
+  // In the ledger it has begun: its outcome comes, however late.
+  bench.say("b", Ping{});
+  bench.pass(20s);
+  CHECK(bench.sent<Nack>("b").empty());
+  // It was no outcome: the same one may come again.
+  bench.say("b", timed(1, 29000));
+  bench.out.clear();
+  bench.commit(bench.result_of(jobs[0]));
+  CHECK(bench.sent<Ack>("b").size() == 2);
+  REQUIRE(bench.jobs<CommitJob>().size() == 1);
+  CHECK(tx_of(bench.jobs<CommitJob>()[0].jobs[0]) == TxId{node(2), 1});
+}
+
 }  // namespace csa

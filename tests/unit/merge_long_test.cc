@@ -77,4 +77,22 @@ TEST_CASE("merge: a row that all transactions of three journals change, the late
   }
 }
 
+TEST_CASE("ledger: a long merge, its progress is told all the time") {
+  MergeBench b("CREATE TABLE part (id INTEGER PRIMARY KEY, a TEXT, n INTEGER)", 0);
+  std::size_t told = 0;
+  b.master.options.progress = [&told] { ++told; };
+  b.master.open();
+  MergeBench::Node& node = b.add_node();
+  constexpr std::size_t kRows = 20000;
+  b.edit(node,
+         "WITH RECURSIVE one (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM one LIMIT " +
+             std::to_string(kRows) + ") INSERT INTO part SELECT i, 'x', i FROM one",
+         0);
+  b.master.write("INSERT INTO part VALUES (100000, 'meanwhile', 1)");
+  told = 0;
+  CHECK(b.hand_over(node).size() == 1);
+  CHECK(b.text("SELECT count(*) FROM part") == std::to_string(kRows + 1));
+  CHECK(told > kRows / 1000);
+}
+
 }  // namespace csa

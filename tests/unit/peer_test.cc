@@ -85,11 +85,13 @@ TEST_CASE("strangers: a flood of new names is bounded and gets no flood of answe
   CHECK(strangers.size() == limits::kStrangersMax);
 }
 
+constexpr TimePoint kWhenever = TimePoint::max();
+
 TEST_CASE("writes: order within a node is kept over a reconnect") {
   WriteQueue queue;
-  CHECK(queue.add(write(1, 1), "h", "a") == WriteQueue::Added::kQueued);
-  CHECK(queue.add(write(1, 2), "h", "a") == WriteQueue::Added::kQueued);
-  CHECK(queue.add(write(1, 3), "h", "b") == WriteQueue::Added::kQueued);
+  CHECK(queue.add(write(1, 1), "h", "a", kWhenever) == WriteQueue::Added::kQueued);
+  CHECK(queue.add(write(1, 2), "h", "a", kWhenever) == WriteQueue::Added::kQueued);
+  CHECK(queue.add(write(1, 3), "h", "b", kWhenever) == WriteQueue::Added::kQueued);
   const auto group = queue.take_group();
   REQUIRE(group.size() == 3);
   for (std::size_t i = 0; i < 3; ++i) {
@@ -99,18 +101,18 @@ TEST_CASE("writes: order within a node is kept over a reconnect") {
   CHECK(queue.waiting() == 0);
   CHECK(queue.bytes() == 0);
   CHECK(queue.settle(group[2].ticket).peer == "b");
-  CHECK(queue.add(write(1, 1), "h", "c") == WriteQueue::Added::kKnown);
+  CHECK(queue.add(write(1, 1), "h", "c", kWhenever) == WriteQueue::Added::kKnown);
   CHECK(queue.settle(group[0].ticket).peer == "c");
   CHECK(queue.settle(group[1].ticket).tx == TxId{node(1), 2});
-  CHECK(queue.add(write(1, 1), "h", "c") == WriteQueue::Added::kQueued);
+  CHECK(queue.add(write(1, 1), "h", "c", kWhenever) == WriteQueue::Added::kQueued);
 }
 
 TEST_CASE("writes: what waits can be taken back, what is in the ledger not") {
   WriteQueue queue;
-  (void)queue.add(write(1, 1), "h", "a");
+  (void)queue.add(write(1, 1), "h", "a", kWhenever);
   const auto group = queue.take_group();
-  (void)queue.add(write(1, 2), "h", "a");
-  (void)queue.add(write(2, 1), "h", "b");
+  (void)queue.add(write(1, 2), "h", "a", kWhenever);
+  (void)queue.add(write(2, 1), "h", "b", kWhenever);
   CHECK(queue.clear().size() == 2);
   CHECK(queue.waiting() == 0);
   CHECK(queue.bytes() == 0);

@@ -114,6 +114,41 @@ TEST_CASE("session: a rejection is an outcome, BUSY is none and is sent again") 
   CHECK(bench.told<WriteDone>()[0].nack.code == NackCode::kBusy);
 }
 
+TEST_CASE("session: a write tells how long it may wait, and ends as busy, not as unknown") {
+  Bench bench(5);
+  bench.make_live(5);
+  bench.write(1, seconds{30});
+  CHECK(bench.last<Write>()->wait_ms == 29000);
+  bench.write(2, milliseconds{500});
+  CHECK(bench.last<Write>()->wait_ms == 250);
+  const TxId tx = bench.last<Write>()->tx;
+  bench.messages.clear();
+  bench.advance_connected(milliseconds{350}, 5);
+  bench.tell(Nack{tx, NackCode::kBusy, "at work", 0});
+  bench.advance_connected(milliseconds{200}, 5);
+  CHECK(bench.all<Write>().empty());
+  REQUIRE(bench.told<WriteDone>().size() == 1);
+  CHECK(bench.told<WriteDone>()[0].status == WriteStatus::kRejected);
+  CHECK(bench.told<WriteDone>()[0].nack.code == NackCode::kBusy);
+}
+
+TEST_CASE("session: it may have run before, so that BUSY at the deadline is no rejection") {
+  Bench bench(5);
+  bench.make_live(5);
+  const TxId tx{kNode, 77};  // another process has sent it
+  bench.session.write({1, Write{tx, "UPDATE part SET qty = 1", {}, {}}, bench.now + seconds{2}},
+                      bench.now);
+  bench.collect();
+  bench.work_all();
+  REQUIRE(bench.last<Write>() != nullptr);
+  CHECK(bench.last<Write>()->tx == tx);
+  bench.advance_connected(milliseconds{1800}, 5);
+  bench.tell(Nack{tx, NackCode::kBusy, "at work", 0});
+  bench.advance_connected(milliseconds{300}, 5);
+  REQUIRE(bench.told<WriteDone>().size() == 1);
+  CHECK(bench.told<WriteDone>()[0].status == WriteStatus::kUnknown);
+}
+
 TEST_CASE("session: without an answer it is sent again under the same TxId after a reconnect") {
   Bench bench(5);
   bench.make_live(5);
