@@ -55,8 +55,8 @@ struct Session::Impl {
   std::optional<TimePoint> clock_saved;
 
   NodeState state = NodeState::kSearching;
-  std::string why;      // of the present state
-  std::string no_link;  // why there is no broker, for writes
+  std::string why;             // of the present state
+  std::string no_link;         // why there is no broker, for writes
   bool outdated_told = false;  // that an old broker was met, since there was a link
   bool stopped = false;
   bool was_live = false;
