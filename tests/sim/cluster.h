@@ -50,7 +50,7 @@ class Cluster {
   void tell_offline_story();
   void set_story_rules(const test::EditStory& story);
   void make_edit(SimNode& node, const test::StoryEdit& edit);
-  void come_back();
+  void come_back(bool may_lose_master);
   [[nodiscard]] bool lose_master_with_all_saved();
   void check_story(const test::EditStory& story) const;
   void run_until(const std::function<bool()>& done, Duration within, const char* what);

@@ -44,6 +44,7 @@ void Cluster::tell_offline_story() {
   world_.note("offline story: " + story.told());
   // The broker's computer is booted, or nodes' are, each once: then every edit's time is known.
   bool broker_boots = world_.chance(0.4);
+  const bool may_move = !broker_boots;  // to another computer, which has another clock
   const bool nodes_boot = !broker_boots && world_.chance(0.5);
   std::set<int> booted;
   for (const StoryEdit& edit : story.edits()) {
@@ -68,7 +69,7 @@ void Cluster::tell_offline_story() {
     make_edit(node, edit);
     ++world_.counts["story edit"];
   }
-  come_back();
+  come_back(may_move);
   heal_and_settle();
   check_story(story);
   ++world_.counts["offline story"];
@@ -136,8 +137,8 @@ bool Cluster::lose_master_with_all_saved() {
   return false;
 }
 
-void Cluster::come_back() {
-  bool keeps_master = !world_.chance(0.5);
+void Cluster::come_back(bool may_lose_master) {
+  bool keeps_master = !may_lose_master || !world_.chance(0.7);
   world_.faults = {0.05, 0.05, 0.1, 0.2, milliseconds{400}};
   broker_->crash_probability = 0.02;
   std::vector<std::size_t> order(nodes_.size());
