@@ -141,8 +141,11 @@ std::set<std::string> tags_in(const Database& db) {
 }  // namespace
 
 void Checkers::master_lost(const std::vector<std::string>& replicas) {
+  // What is on its way to a replica still makes it drop what lies below.
+  std::int64_t floor = 0;
   {
     const Database db(master_, Database::Mode::kReadOnly);
+    floor = db.query_int("SELECT value FROM csa_meta WHERE key = 'floor'").value_or(0);
     had_ = tags_in(db);
     Statement inbox = db.prepare("SELECT 1 FROM csa_conflicts WHERE instr(node_row, ?1) > 0");
     for (const std::string& tag : journaled_) {
@@ -154,10 +157,11 @@ void Checkers::master_lost(const std::vector<std::string>& replicas) {
   for (const std::string& replica : replicas) {
     const Database db(replica, Database::Mode::kReadOnly);
     if (db.query_int("SELECT count(*) FROM csa_meta") == 0) continue;
-    Statement told = db.prepare("SELECT 1 FROM csa_log WHERE instr(body, CAST(?1 AS BLOB)) > 0");
+    Statement told = db.prepare(
+        "SELECT 1 FROM csa_log WHERE part_id >> 20 >= ?2 AND instr(body, CAST(?1 AS BLOB)) > 0");
     for (const std::string& tag : tags_in(db)) {
       // A text is its length and its bytes.
-      told.bind(1, std::string(1, static_cast<char>(tag.size())) + tag);
+      told.bind(1, std::string(1, static_cast<char>(tag.size())) + tag).bind(2, floor);
       if (told.step()) held_.insert(tag);
       told.reset();
     }
