@@ -1,9 +1,12 @@
 #include <chrono>
+#include <optional>
+#include <string>
 #include <utility>
 
 #include "broker/admission.h"
 #include "broker/hub_impl.h"
 #include "common/check.h"
+#include "common/discovery.h"
 #include "common/limits.h"
 
 namespace csa {
@@ -13,6 +16,15 @@ namespace {
 std::uint32_t to_ms(Duration duration) {
   return static_cast<std::uint32_t>(
       std::chrono::duration_cast<std::chrono::milliseconds>(duration).count());
+}
+
+// A node on the computer of the broker that it follows may call it by a loopback address.
+std::string seen_from_here(const std::string& place, const Origin& origin) {
+  std::optional<Endpoint> at = parse_endpoint(place, 0);
+  const bool loopback = at && (at->host == "localhost" || at->host.starts_with("127."));
+  if (!loopback || origin.local) return place;
+  at->host = origin.address;
+  return to_string(*at);
 }
 
 }  // namespace
@@ -30,7 +42,7 @@ void Hub::Impl::on_hello(const PeerKey& from, Hello hello, const Origin& origin,
   if (claimed != claimants.end() && (no || claimed->second != hello.node)) drop_claim_of(from);
   if (no) {
     if (no->code == RefusalCode::kGeneration && !hello.followed_at.empty()) {
-      outbox.emplace_back(SeekNewer{hello.followed_at});
+      outbox.emplace_back(SeekNewer{seen_from_here(hello.followed_at, origin)});
     }
     refuse(from, std::move(*no), shown(hello.hostname) + " (" + origin.address + ")", now);
     return;

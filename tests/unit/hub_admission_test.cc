@@ -110,6 +110,11 @@ TEST_CASE("hub: a HELLO of a later generation, refused, and its broker is looked
   CHECK(bench.jobs<SeekNewer>()[0].at == "10.0.0.9:5775");
   CHECK(bench.jobs<StopBroker>().empty());
   bench.out.clear();
+  greeting.followed_at = "127.0.0.1:5775";  // it runs on that broker's computer
+  bench.say("c", greeting);
+  REQUIRE(bench.jobs<SeekNewer>().size() == 1);
+  CHECK(bench.jobs<SeekNewer>()[0].at == "10.0.0.c:5775");
+  bench.out.clear();
   bench.say("a", Ping{});
   CHECK(bench.sent<Pong>("a").size() == 1);
   greeting.db = DbId{id(0xDD)};  // of another database it says nothing
