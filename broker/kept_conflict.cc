@@ -4,8 +4,11 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
+#include "broker/column_places.h"
+#include "broker/journal_names.h"
 #include "broker/merge_inbox.h"
 #include "common/codec.h"
+#include "common/store_meta.h"
 
 namespace csa {
 namespace {
@@ -97,6 +100,32 @@ std::int64_t bundle_size(const Database& db, const KeptConflict& conflict) {
 void set_conflict_state(const Database& db, std::int64_t id, std::string_view state) {
   Statement set = db.prepare("UPDATE main.csa_conflicts SET state = ?2 WHERE id = ?1");
   set.bind(1, id).bind(2, state).run();
+}
+
+std::optional<std::string> follow_names(const Database& db, const KeptConflict& conflict,
+                                        std::uint64_t now, KeptConflict::Versions& versions) {
+  ColumnPlaces places(db);
+  ChangeTable kept;
+  kept.name = conflict.table;
+  kept.column_names = versions.columns;
+  // Where the log does not tell any more when that was: any version that had such columns.
+  const std::optional<LogTable::Entry> entry = LogTable(db).entry(conflict.seq);
+  const std::uint64_t last = entry ? entry->header.schema_version : now;
+  std::optional<ChangeTable> found;
+  for (std::uint64_t then = entry ? last : 1; then <= last; ++then) {
+    JournalNames names(places, then, now);
+    if (!names.knows(kept)) continue;
+    ChangeTable present = names.present({kept}).front();
+    if (present.name != kept.name) return "another table has got the name " + kept.name + " since";
+    if (found && found->column_names != present.column_names) {
+      return "columns of table " + kept.name +
+             " have got names of others since, and the log does not tell any more whether before"
+             " or after it was kept";
+    }
+    found = std::move(present);
+  }
+  if (found) versions.columns = std::move(found->column_names);
+  return std::nullopt;
 }
 
 std::vector<std::optional<std::size_t>> places_of(const std::vector<std::string>& columns,

@@ -46,6 +46,13 @@ struct KeptConflict {
 // Moved on from "open" by a person.
 void set_conflict_state(const Database& db, std::int64_t id, std::string_view state);
 
+// The columns by their names at schema version `now`, where some of these have gone to others
+// since. Otherwise: why its values have no place that is certain.
+[[nodiscard]] std::optional<std::string> follow_names(const Database& db,
+                                                      const KeptConflict& conflict,
+                                                      std::uint64_t now,
+                                                      KeptConflict::Versions& versions);
+
 // A version's values in the columns of `table`, by name; nullopt where one has no place.
 [[nodiscard]] std::vector<std::optional<std::size_t>> places_of(
     const std::vector<std::string>& columns, const MergeTable& table);

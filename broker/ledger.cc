@@ -261,9 +261,11 @@ void Ledger::Impl::begin_epoch(GroupState& state) {
   now.floor = now.position.seq.next();
   past->forget();
   const Id128 fingerprint = schema_fingerprint(db);
-  if (fingerprint != now.fingerprint) ++now.schema_version;
+  if (fingerprint != now.fingerprint) {
+    ++now.schema_version;
+    write_layout(db, now.schema_version, to_json(read_layout(db)));
+  }
   now.fingerprint = fingerprint;
-  write_layout(db, now.schema_version, to_json(read_layout(db)));
   for (const Unshareable& object : find_unshareable(db, Probe::kSchema)) {
     log.error("ledger: " + object.object + " cannot be shared: " + object.reason + "; " +
               object.way_out);

@@ -130,6 +130,7 @@ struct Ledger::Impl {
   Meta meta;
   std::optional<BrokerTime> time;
   ClockAnchor time_kept;     // its last reading in the file
+  Renames renames;           // of the migration that ran last
   bool guilt_lasts = false;  // of the job that run_job returned false for
   std::map<NodeId, std::uint64_t> confirmed;
   Seq leased{UINT64_MAX};  // see Ledger::retain

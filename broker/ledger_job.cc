@@ -207,7 +207,9 @@ std::variant<CallEffect, Rejection> Ledger::Impl::run_request(const WriteJob& jo
       } else if (const auto* const conflict = std::get_if<Conflict>(&job.request)) {
         done = run_conflict(*conflict, state, edited);
       } else {
-        done = Migration(db, *sandbox, *capture, call_limits).run(std::get<Migrate>(job.request));
+        Migration migration(db, *sandbox, *capture, call_limits);
+        done = migration.run(std::get<Migrate>(job.request));
+        renames = migration.renames();
       }
     }
     if (std::holds_alternative<Rejection>(done)) return done;
@@ -266,7 +268,7 @@ void Ledger::Impl::append_entry(EntryHeader header, const Spill& body, GroupStat
   if (piece.header.kind == EntryKind::kSchema) {
     ++now.schema_version;
     now.fingerprint = schema_fingerprint(db);
-    write_layout(db, now.schema_version, to_json(read_layout(db)));
+    write_layout(db, now.schema_version, to_json(read_layout(db, renames)));
   }
   piece.offset = 0;
   const bool whole = piece.header.size <= limits::kInlineBodyMax &&

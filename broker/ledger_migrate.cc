@@ -50,6 +50,9 @@ Migration::Failure Migration::run_all(const Migrate& migrate) {
   settle_rules();
   rebuilt_.tell();
   capture_.begin_statement();
+  if (const Renames told = renames(); !told.empty()) {
+    capture_.schema_statement(renames_remark(told), true);
+  }
   capture_.schema_statement(std::string(kFingerprintRemark) + to_string(schema_fingerprint(db_)),
                             true);
   return std::nullopt;
@@ -73,6 +76,7 @@ Migration::Failure Migration::run_one(Statement& statement) {
       seen.file_number || before != db_.query_int("PRAGMA main.schema_version").value_or(0);
   if (seen.schema && happened) {
     record(seen, sql);
+    names_.look();
     rules_.look();
     rebuilt_.look();
   }

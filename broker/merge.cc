@@ -7,7 +7,7 @@
 
 namespace csa {
 MergeSchema::MergeSchema(const Database& db)
-    : db_(db), virtuals_(db), indexes_(db), renamed_(db), history_(db) {}
+    : db_(db), virtuals_(db), indexes_(db), renamed_(db), history_(db), places_(db) {}
 
 MergeTable* MergeSchema::table(const std::string& name) {
   const auto [known, fresh] = tables_.try_emplace(lower(name));

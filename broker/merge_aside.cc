@@ -168,7 +168,9 @@ bool is_nameless(const RowChange& change, const ChangeTable& table) {
 
 // What later entries call by the key that SQLite gave the row is not what the master calls so.
 void MergeRun::lose_key(const RowChange& change, const ChangeTable& table) {
-  const MergeTable* const known = schema_.table(table.name);
+  const MergeTable* known = schema_.table(table.name);
+  // References to it followed when it got another name.
+  if (known == nullptr) known = schema_.table(names_.name_now(table));
   if (known == nullptr || change.op != RowOp::kInsert) return;
   const auto* const rowid = std::get_if<std::int64_t>(&change.key.at(0));
   if (rowid == nullptr) return;

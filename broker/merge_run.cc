@@ -28,9 +28,11 @@ MergeRun::MergeRun(const Database& db, EditIndex& edits, MergeSchema& schema, Ke
               context.wall_ahead_ms},
       knows_base_(found_.known),
       base_(found_.seq),
-      proof_(db) {}
+      proof_(db),
+      names_(schema.places(), entry.header.schema_version, context.meta.schema_version) {}
 
-void MergeRun::each_written(const Visit& visit) const {
+// All of it goes by the master's names from here on.
+void MergeRun::each_written(const Visit& visit) {
   ChangeReader reader;
   for (std::uint64_t at = 0; at < entry_.body.size(); at += limits::kPieceMax) {
     reader.feed(entry_.body.read(at, limits::kPieceMax));
@@ -38,7 +40,9 @@ void MergeRun::each_written(const Visit& visit) const {
       const Result<std::optional<Change>> change = reader.next();
       if (!change) throw Parked{"its changes cannot be read: " + change.error().what};
       if (!*change) break;
-      visit(**change, reader.tables());
+      const auto* const sequence = std::get_if<SequenceChange>(&**change);
+      if (sequence != nullptr && names_.is_gone(sequence->table)) continue;
+      visit(**change, names_.present(reader.tables()));
     }
   }
   if (!reader.at_boundary()) throw Parked{"its changes end in the middle of one"};
@@ -121,7 +125,13 @@ void MergeRun::fill_unknown(Step& step, const PastRow& gone) {
 MergeRun::Step MergeRun::blank_step(const ChangeTable& table) {
   Step step;
   step.table = schema_.table(table.name);
+  const ChangeTable& own = names_.own(table);
   if (step.table == nullptr) {
+    const MergeTable* const other = schema_.table(own.name);
+    if (other != nullptr) {
+      throw Parked{"table " + table.name + " has lost its name to another one" +
+                   both_shapes(own, *other)};
+    }
     throw Parked{
         "table " + table.name +
         " is not there (any more), or is none of the application's; the edit was made on " +
@@ -132,7 +142,7 @@ MergeRun::Step MergeRun::blank_step(const ChangeTable& table) {
   }
   if (table.without_rowid != step.table->info().change_table.without_rowid) {
     throw Parked{"table " + table.name + " is of another kind at the master now" +
-                 both_keys(table, *step.table)};
+                 both_keys(own, *step.table)};
   }
   // What the inbox has kept goes by the master's names, whatever its columns were then.
   const MergeVirtual& virtuals = schema_.virtuals();
@@ -149,7 +159,7 @@ MergeRun::Step MergeRun::blank_step(const ChangeTable& table) {
     if (step.columns.known[column]) continue;
     // Without it a known row would come a second time, under a fresh key.
     throw Parked{"the key of table " + table.name + " has another column at the master now" +
-                 both_keys(table, *step.table)};
+                 both_keys(own, *step.table)};
   }
   return step;
 }
@@ -163,9 +173,10 @@ MergeRun::Step MergeRun::step_of(const RowChange& change, const ChangeTable& tab
   for (std::size_t i = 0; i < table.column_count; ++i) {
     if (step.columns.to[i] || !after || std::holds_alternative<Null>((*after)[i])) continue;
     if (before && (*before)[i] == (*after)[i]) continue;
-    throw Parked{"the edit gives a value to column " + table.column_names[i] + " of table " +
+    const ChangeTable& own = names_.own(table);
+    throw Parked{"the edit gives a value to column " + own.column_names[i] + " of table " +
                  table.name + ", which the master's table does not have (any more)" +
-                 both_shapes(table, *step.table)};
+                 both_shapes(own, *step.table)};
   }
   const Row blank(step.table->info().carried.size(), Null{});
   if (before) {

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "broker/journal_names.h"
 #include "broker/master_history.h"
 #include "broker/merge.h"
 #include "broker/merge_inbox.h"
@@ -39,6 +40,7 @@ class MergeSchema {
   [[nodiscard]] ContentIndexes& indexes() { return indexes_; }
   [[nodiscard]] RenamedRows& renamed() { return renamed_; }
   [[nodiscard]] MasterHistory& history() { return history_; }
+  [[nodiscard]] ColumnPlaces& places() { return places_; }
 
  private:
   const Database& db_;
@@ -48,6 +50,7 @@ class MergeSchema {
   ContentIndexes indexes_;
   RenamedRows renamed_;
   MasterHistory history_;
+  ColumnPlaces places_;
 };
 
 class MergeRun {
@@ -89,7 +92,7 @@ class MergeRun {
   void each(const Visit& visit);
   // A row that the entry deletes and inserts again with the key that it had is updated.
   void each_stored(const Visit& visit);
-  void each_written(const Visit& visit) const;
+  void each_written(const Visit& visit);
   void find_replaced();
   // Under the key of a row that the entry has deleted SQLite numbered this one.
   [[nodiscard]] bool is_reborn(const RowChange& change, const ChangeTable& table) const;
@@ -166,6 +169,7 @@ class MergeRun {
   const bool knows_base_;  // it is of this history
   const Seq base_;         // of the master, that the node's row versions come from
   ForeignKeyProof proof_;
+  JournalNames names_;
   std::map<std::string, MergeVirtual::Part> parts_;  // by the journal's table
   std::map<std::string, TreeRows> trees_;            // by name of the tree
   bool trees_told_ = false;

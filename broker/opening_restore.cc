@@ -134,10 +134,12 @@ Meta begin_history(const Database& db, Meta meta, std::uint64_t generation, bool
   // Nobody else holds this state, so no other chain may lead to it.
   meta.position.chain = Chain{from.random_id()};
   meta.floor = meta.position.seq.next();
-  if (fingerprint != meta.fingerprint) ++meta.schema_version;
+  if (fingerprint != meta.fingerprint) {
+    ++meta.schema_version;
+    write_layout(db, meta.schema_version, to_json(read_layout(db)));
+  }
   meta.fingerprint = fingerprint;
   become_master(db);
-  write_layout(db, meta.schema_version, to_json(read_layout(db)));
   write_meta(db, meta);
   add_epoch(db, {meta.position.epoch, parent, from.local_now().wall});
   transaction.commit();

@@ -229,6 +229,8 @@ std::variant<std::int64_t, std::string> restore_row(const RestorePlace& place,
                                                     const MergeVirtual& virtuals) {
   std::optional<Versions> versions = conflict.versions();
   if (!versions) return "its rows cannot be read";
+  const std::uint64_t now = place.meta.schema_version;
+  if (auto unfit = follow_names(place.db, conflict, now, *versions)) return std::move(*unfit);
   try {
     return RestoredRow(place, conflict, table, virtuals, std::move(*versions)).run();
   } catch (const Unfit& unfit) {

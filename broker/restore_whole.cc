@@ -24,13 +24,18 @@ struct UnfitWhole {
 // Rows of the inbox as changes of a journal.
 class Encoder {
  public:
-  Encoder(const Database& db, Spill& body) : db_(db), body_(body), virtuals_(db) {}
+  // By the names of schema version `now`.
+  Encoder(const Database& db, std::uint64_t now, Spill& body)
+      : db_(db), now_(now), body_(body), virtuals_(db) {}
 
   // Throws UnfitWhole.
   void add(const KeptConflict& conflict) {
     std::optional<Versions> versions = conflict.versions();
     if (!versions) throw UnfitWhole{"its rows cannot be read"};
     if (versions->base.empty() && versions->node.empty()) return;  // made and deleted again
+    if (auto unfit = follow_names(db_, conflict, now_, *versions)) {
+      throw UnfitWhole{std::move(*unfit)};
+    }
     MergeTable& table = table_of(conflict.table);
     const std::optional<RowIdentity> identity = identity_of(conflict, *versions, table);
     if (!identity) throw UnfitWhole{"the key of table " + conflict.table + " is another one now"};
@@ -109,7 +114,8 @@ class Encoder {
   }
 
   const Database& db_;  // must outlive this
-  Spill& body_;         // must outlive this
+  const std::uint64_t now_;
+  Spill& body_;  // must outlive this
   const MergeVirtual virtuals_;
   ChangeEncoder encoder_;
   std::map<std::string, std::unique_ptr<MergeTable>> tables_;
@@ -144,7 +150,7 @@ std::variant<RestoredWhole, std::string> restore_whole(const Database& db,
   restored.ids = bundle_of(db, conflict);
   Spill body(spill_folder, limits::kCaptureMemory);
   try {
-    Encoder encoder(db, body);
+    Encoder encoder(db, context.meta.schema_version, body);
     for (const std::int64_t id : restored.ids) {
       if (const auto kept = find_conflict(db, id)) encoder.add(*kept);
     }

@@ -71,7 +71,8 @@ std::optional<Row> row_of(const Bytes& content) {
 // Of a table that was there before and stays there, no other statement changes the columns.
 bool is_alter(const Change& change) {
   const auto* const statement = std::get_if<SchemaStatement>(&change);
-  return statement != nullptr && lower(statement->sql).find("alter") != std::string::npos;
+  return statement != nullptr && lower(statement->sql).find("alter") != std::string::npos &&
+         !parse_renames_remark(statement->sql);
 }
 
 }  // namespace

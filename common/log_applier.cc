@@ -218,6 +218,10 @@ Status LogApplier::drain(ChangeReader& reader, Seq seq, Changed& changed) {
         CSA_TRY(prove_schema(schema->sql, seq));
         continue;
       }
+      if (std::optional<Renames> renames = parse_renames_remark(schema->sql)) {
+        next_.renames = std::move(*renames);
+        continue;
+      }
     }
     if (const Status applied = applier_.apply(**change, reader.tables()); !applied) {
       return doubt(entry_name(seq) + ": " + applied.error().what);
@@ -237,7 +241,8 @@ Status LogApplier::advance(const EntryHeader& header, const Chain& chain, Change
   if (header.kind == EntryKind::kSchema) {
     ++meta.schema_version;
     meta.fingerprint = schema_fingerprint(db_);
-    write_layout(db_, meta.schema_version, to_json(read_layout(db_)));
+    write_layout(db_, meta.schema_version, to_json(read_layout(db_, next_.renames)));
+    next_.renames.clear();
     changed.schema = true;
   }
   meta.position.seq = header.seq;

@@ -14,6 +14,7 @@
 #include "common/message.h"
 #include "common/past_log.h"
 #include "common/result.h"
+#include "common/schema.h"
 #include "common/sqlite.h"
 #include "common/store_meta.h"
 
@@ -65,6 +66,7 @@ class LogApplier {
   struct Place {
     Meta meta;
     std::uint64_t partial = 0;  // bytes of the entry after meta.position that are in csa_log
+    Renames renames;            // of the migration that is being applied
   };
   struct Changed;
 

@@ -64,15 +64,28 @@ struct TableInfo {
 // to_string(schema_fingerprint()) after it. To SQLite a comment; replicas prove their schema by it.
 inline constexpr std::string_view kFingerprintRemark = "-- csa fingerprint ";
 
+// Names that a table and its columns had before the migration, where these were others.
+struct TableRenames {
+  std::string table;                           // empty: the same
+  std::map<std::string, std::string> columns;  // by the name after it
+  bool operator==(const TableRenames&) const = default;
+};
+using Renames = std::map<std::string, TableRenames, std::less<>>;  // by the name after it
+// A record of a schema entry's changeset, to SQLite a comment; nothing: the statement is none.
+[[nodiscard]] std::string renames_remark(const Renames& renames);
+[[nodiscard]] std::optional<Renames> parse_renames_remark(std::string_view sql);
+
 // Column names of every replicated table of one schema version, as csa-sub needs them; stored and
 // sent as JSON text: {"table":{"columns":[carried names],"key":[names of the declared key, or the
-// rowid's spelling]}}.
+// rowid's spelling],"was":{...}}}. Was: TableRenames of the migration that made the version, left
+// out where there are none.
 struct TableLayout {
   std::vector<std::string> columns;
   std::vector<std::string> key;
+  TableRenames was = {};
 };
 using Layout = std::map<std::string, TableLayout, std::less<>>;
-[[nodiscard]] Layout read_layout(const Database& db);
+[[nodiscard]] Layout read_layout(const Database& db, const Renames& renames = {});
 [[nodiscard]] std::string to_json(const Layout& layout);
 [[nodiscard]] std::optional<Layout> parse_layout(std::string_view json);
 

@@ -59,7 +59,8 @@ CREATE TABLE csa_outcome_floor (
   counter INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- Derived: column names of every schema version that the log may speak of.
+-- Derived: column names of every schema version that the log may speak of, and what the migration
+-- that made it has renamed.
 CREATE TABLE csa_layout (
   schema_version INTEGER PRIMARY KEY,
   json TEXT NOT NULL

@@ -42,6 +42,10 @@ struct Away {
   MergeBench b;
 };
 
+void set_rule(MergeBench& b, const RuleSetting& rule) {
+  (void)b.master.ack({Rules{TxId{b.master.node, ++b.master.counter}, {rule}, false}, "desk", 1});
+}
+
 TEST_CASE("merge: a column was added, rows of before get its default, others keep their value") {
   Away away;
   const auto outcomes = away.run(
@@ -184,6 +188,183 @@ TEST_CASE(
   CHECK(away.b.text("SELECT count(*) FROM page") == "0");
   CHECK(away.b.text("SELECT count(*) FROM area") == "0");
   CHECK(away.b.text("SELECT rtreecheck('area')") == "ok");
+}
+
+constexpr const char* kSwapped =
+    "ALTER TABLE part RENAME COLUMN name TO t; ALTER TABLE part RENAME COLUMN shelf TO name;"
+    "ALTER TABLE part RENAME COLUMN t TO shelf";
+
+TEST_CASE("merge: two columns have exchanged names, every value finds its own") {
+  Away away;
+  const auto outcomes = away.run(
+      {"UPDATE part SET shelf = 'Z' WHERE id = 1", "INSERT INTO part VALUES (9, 'washer', 5, 'D')",
+       "UPDATE part SET price = 21 WHERE id = 2", "DELETE FROM part WHERE id = 3"},
+      kSwapped);
+  for (const Replayed& outcome : outcomes) {
+    CHECK_MESSAGE(outcome.result == ReplayResult::kApplied, outcome.text);
+  }
+  CHECK(away.b.text("SELECT group_concat(id || shelf || price || name) FROM part") ==
+        "1bolt10Z,2nut21B,9washer5D");
+}
+
+TEST_CASE("merge: a column has got the name of one that was renamed, both values find their own") {
+  Away away;
+  const auto outcomes = away.run(
+      {"UPDATE part SET shelf = 'Z' WHERE id = 1", "UPDATE part SET name = 'nail' WHERE id = 2"},
+      "ALTER TABLE part RENAME COLUMN shelf TO place;"
+      "ALTER TABLE part RENAME COLUMN name TO shelf");
+  CHECK(outcomes[0].result == ReplayResult::kApplied);
+  CHECK(outcomes[1].result == ReplayResult::kApplied);
+  CHECK(away.b.text("SELECT group_concat(id || shelf || place) FROM part") ==
+        "1boltZ,2nailB,3rodC");
+}
+
+TEST_CASE("merge: a column has got the name of one that was dropped, whose edits are parked") {
+  Away away;
+  const auto outcomes = away.run(
+      {"UPDATE part SET shelf = 'Z' WHERE id = 1", "UPDATE part SET name = 'nail' WHERE id = 2"},
+      "ALTER TABLE part DROP COLUMN shelf; ALTER TABLE part RENAME COLUMN name TO shelf");
+  away.parked(outcomes[0], "part (id, name, price, shelf)");
+  away.parked(outcomes[0], "part (id, shelf, price)");
+  CHECK(outcomes[1].result == ReplayResult::kApplied);
+  CHECK(away.b.text("SELECT group_concat(id || shelf) FROM part") == "1bolt,2nail,3rod");
+}
+
+TEST_CASE("merge: columns have exchanged names, an edit meets those that others made before") {
+  MergeBench b(kParts, 2);
+  set_rule(b, {"part", "", "merge"});
+  for (MergeBench::Node& node : b.nodes) CHECK(b.catch_up(node) == "");
+  b.edit(b.nodes[0], "UPDATE part SET name = 'mine' WHERE id = 1", 1);
+  b.edit(b.nodes[0], "UPDATE part SET shelf = 'mine' WHERE id = 2", 2);
+  b.edit(b.nodes[1], "UPDATE part SET name = 'theirs' WHERE id = 1", 3);
+  b.edit(b.nodes[1], "UPDATE part SET name = 'theirs' WHERE id = 2", 4);
+  (void)b.hand_over(b.nodes[1]);
+  (void)b.master.ack(b.master.migration(kSwapped));
+  const std::vector<Replayed> outcomes = b.hand_over(b.nodes[0]);
+  CHECK(outcomes[0].result == ReplayResult::kSuperseded);
+  CHECK(outcomes[1].result == ReplayResult::kMerged);
+  CHECK(b.text("SELECT group_concat(id || shelf || name) FROM part") ==
+        "1theirsA,2theirsmine,3rodC");
+  for (MergeBench::Node& node : b.nodes) CHECK(b.catch_up(node) == "");
+}
+
+TEST_CASE("merge: columns exchanged names twice, and another was renamed there and back") {
+  MergeBench b(kParts, 2);
+  set_rule(b, {"part", "", "merge"});
+  for (MergeBench::Node& node : b.nodes) CHECK(b.catch_up(node) == "");
+  b.edit(b.nodes[0], "UPDATE part SET name = 'mine', price = 1 WHERE id = 1", 1);
+  (void)b.master.ack(b.master.migration(kSwapped));
+  (void)b.master.ack(b.master.migration("ALTER TABLE part RENAME COLUMN price TO cost"));
+  CHECK(b.catch_up(b.nodes[1]) == "");
+  b.edit(b.nodes[1], "UPDATE part SET shelf = 'theirs', cost = 2 WHERE id = 1", 2);
+  (void)b.hand_over(b.nodes[1]);
+  (void)b.master.ack(b.master.migration(kSwapped));
+  (void)b.master.ack(b.master.migration("ALTER TABLE part RENAME COLUMN cost TO price"));
+  CHECK(b.hand_over(b.nodes[0]).at(0).result == ReplayResult::kSuperseded);
+  CHECK(b.text("SELECT name || price || shelf FROM part WHERE id = 1") == "theirs2A");
+}
+
+TEST_CASE("merge: a column was made anew under its name, edits go on by name") {
+  for (const bool at_once : {true, false}) {
+    CAPTURE(at_once);
+    MergeBench b(kParts, 1);
+    b.edit(b.nodes[0], "UPDATE part SET price = 11, shelf = 'Z' WHERE id = 1", 1);
+    const std::string adds = "ALTER TABLE part ADD COLUMN cost INTEGER DEFAULT 10";
+    const std::string drops =
+        "ALTER TABLE part DROP COLUMN price; ALTER TABLE part RENAME COLUMN cost TO price";
+    if (!at_once) (void)b.master.ack(b.master.migration(adds));
+    (void)b.master.ack(b.master.migration(at_once ? adds + ";" + drops : drops));
+    const Replayed done = b.hand_over(b.nodes[0]).at(0);
+    CHECK_MESSAGE(done.result == ReplayResult::kApplied, done.text);
+    CHECK(b.text("SELECT name || price || shelf FROM part WHERE id = 1") == "bolt11Z");
+    CHECK(b.catch_up(b.nodes[0]) == "");
+  }
+}
+
+constexpr const char* kTwoTables = R"(
+  CREATE TABLE part (id INTEGER PRIMARY KEY, name TEXT);
+  CREATE TABLE old (id INTEGER PRIMARY KEY, name TEXT, year INTEGER);
+  CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT);
+  CREATE TABLE tag (part INTEGER REFERENCES part, text TEXT);
+  INSERT INTO part VALUES (1, 'bolt');
+  INSERT INTO old VALUES (1, 'bolt', 1990);
+)";
+
+TEST_CASE("merge: two tables have exchanged names, edits of both are parked with both shapes") {
+  Away away(kTwoTables);
+  const auto outcomes = away.run(
+      {"UPDATE part SET name = 'nail' WHERE id = 1", "DELETE FROM old WHERE id = 1",
+       "INSERT INTO part (name) VALUES ('washer')", "INSERT INTO tag VALUES (2, 'of the washer')",
+       "INSERT INTO tag VALUES (1, 'of the bolt')"},
+      "ALTER TABLE part RENAME TO t; ALTER TABLE old RENAME TO part; ALTER TABLE t RENAME TO old;"
+      "INSERT INTO old VALUES (2, 'screw')");
+  away.parked(outcomes[0],
+              "the edit was made on part (id, name), the master has part (id, name, year)");
+  away.parked(outcomes[1],
+              "the edit was made on old (id, name, year), the master has old (id, name)");
+  away.parked(outcomes[2], "part (id, name, year)");
+  away.parked(outcomes[3], "waits in the inbox");
+  CHECK(away.b.text("SELECT group_concat(name) FROM part") == "bolt");
+  CHECK(away.b.text("SELECT group_concat(name) FROM old") == "bolt,screw");
+  CHECK(away.b.text("SELECT table_name || node_row FROM csa_conflicts ORDER BY id") ==
+        R"(part (now old){"id":1,"name":"nail"})");
+}
+
+TEST_CASE("merge: another table has got the name of one that was dropped, edits are parked") {
+  Away away(kTwoTables);
+  const auto outcomes = away.run({"UPDATE old SET name = 'nail' WHERE id = 1"},
+                                 "DROP TABLE old; ALTER TABLE part RENAME TO old");
+  away.parked(outcomes[0], "old (id, name, year)");
+  away.parked(outcomes[0], "old (id, name)");
+  CHECK(away.b.text("SELECT group_concat(name) FROM old") == "bolt");
+}
+
+TEST_CASE("merge: full-text tables have exchanged names, edits are parked") {
+  Away away(std::string(kParts) +
+            "CREATE VIRTUAL TABLE page USING fts5 (title); CREATE VIRTUAL TABLE old USING fts5"
+            " (title)");
+  const auto outcomes = away.run({"INSERT INTO page VALUES ('one')"},
+                                 "ALTER TABLE page RENAME TO t; ALTER TABLE old RENAME TO page;"
+                                 "ALTER TABLE t RENAME TO old");
+  away.parked(outcomes[0], "page");
+  CHECK(away.b.text("SELECT count(*) FROM page") == "0");
+  CHECK(away.b.text("SELECT count(*) FROM old") == "0");
+}
+
+TEST_CASE("merge: columns exchange names after a conflict, what is restored finds its own") {
+  for (const bool whole : {false, true}) {
+    CAPTURE(whole);
+    MergeBench b(std::string(kParts) + "CREATE UNIQUE INDEX by_text ON note (text)", 2);
+    b.edit(b.nodes[0],
+           std::string("UPDATE part SET name = 'mine' WHERE id = 1") +
+               (whole ? "; INSERT INTO note VALUES (5, 'x')" : ""),
+           1);
+    b.edit(
+        b.nodes[1],
+        whole ? "INSERT INTO note VALUES (6, 'x')" : "UPDATE part SET name = 'theirs' WHERE id = 1",
+        2);
+    (void)b.hand_over(b.nodes[1]);
+    const ReplayResult lost = whole ? ReplayResult::kParked : ReplayResult::kSuperseded;
+    CHECK(b.hand_over(b.nodes[0]).at(0).result == lost);
+    b.master.write("DELETE FROM note");
+    (void)b.master.ack(b.master.migration(kSwapped));
+    const Conflict restore{TxId{b.master.node, ++b.master.counter}, 1, ConflictVerb::kRestore};
+    (void)b.master.ack({restore, "desk", 1});
+    CHECK(b.text("SELECT shelf || name FROM part WHERE id = 1") == "mineA");
+  }
+}
+
+TEST_CASE("merge: a replica knows what migrations have renamed, as the master does") {
+  MergeBench b(kTwoTables, 1);
+  (void)b.master.ack(b.master.migration(
+      "ALTER TABLE part RENAME TO t; ALTER TABLE old RENAME TO part; ALTER TABLE t RENAME TO old;"
+      "ALTER TABLE old RENAME COLUMN name TO title"));
+  CHECK(b.catch_up(b.nodes[0]) == "");
+  const Database db(b.nodes[0].path, Database::Mode::kReadOnly);
+  const std::string layout = read_layout_json(db, 2).value_or("");
+  CHECK(layout == b.text("SELECT json FROM csa_layout WHERE schema_version = 2"));
+  CHECK(parse_layout(layout)->at("old").was == TableRenames{"part", {{"title", "name"}}});
+  CHECK(parse_layout(layout)->at("note").was == TableRenames{});
 }
 
 }  // namespace

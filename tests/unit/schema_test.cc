@@ -114,4 +114,20 @@ TEST_CASE("schema: layout through JSON and back, the same; damaged JSON, nothing
   CHECK(!parse_layout("{\"t\":{\"columns\":[1],\"key\":[]}}"));
 }
 
+TEST_CASE("schema: renames through a remark and back, the same; SQL behind it, none") {
+  const Database db = make("CREATE TABLE t(a, b)");
+  const Renames renames = {{"t", {"a\n\"b", {{"b", "c\n"}, {"a", "b"}}}}, {"u", {"t", {}}}};
+  const std::string remark = renames_remark(renames);
+  CHECK(parse_renames_remark(remark) == renames);
+  CHECK(!parse_renames_remark(remark + "\nDROP TABLE t"));
+  CHECK(!parse_renames_remark("-- csa renames {\"t\":{\"table\":1}}"));
+  db.exec(remark);
+  const Layout layout = read_layout(db, renames);
+  CHECK(layout.at("t").was == renames.at("t"));
+  const auto parsed = parse_layout(to_json(layout));
+  REQUIRE(parsed.has_value());
+  CHECK(parsed->at("t").was == renames.at("t"));
+  CHECK(!parse_layout("{\"t\":{\"columns\":[],\"key\":[],\"was\":1}}"));
+}
+
 }  // namespace csa
