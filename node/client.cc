@@ -101,11 +101,11 @@ bool Client::wait_until_readable(milliseconds timeout) {
     return s.state == ClientState::kLive ||
            (!s.epoch.empty() &&
             (s.state == ClientState::kStandalone || s.state == ClientState::kRefused ||
-             s.state == ClientState::kReplaying));
+             s.state == ClientState::kReplaying || s.stalled));
   };
   const auto hopeless = [](const ClientStatus& s) {
     return s.epoch.empty() &&
-           (s.state == ClientState::kStandalone || s.state == ClientState::kRefused);
+           (s.state == ClientState::kStandalone || s.state == ClientState::kRefused || s.stalled);
   };
   return impl_->backend_->wait(readable, hopeless, timeout);
 }
@@ -113,7 +113,7 @@ bool Client::wait_until_readable(milliseconds timeout) {
 bool Client::settle(milliseconds timeout) {
   return impl_->backend_->wait([](const ClientStatus& s) { return s.state == ClientState::kLive; },
                                [](const ClientStatus& s) {
-                                 return s.state == ClientState::kStandalone ||
+                                 return s.stalled || s.state == ClientState::kStandalone ||
                                         s.state == ClientState::kRefused ||
                                         s.state == ClientState::kLeaving;
                                },

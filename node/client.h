@@ -178,7 +178,8 @@ struct ClientStatus {
   std::uint64_t pending = 0;  // offline changes not yet handed over
   std::string replica;
   std::uint64_t schema_version = 0;
-  std::string text;  // why the state is what it is, where there is something to say
+  std::string text;      // why the state is what it is, where there is something to say
+  bool stalled = false;  // the replica's disk is full: it can be read, and does not get on
 };
 
 struct ReaderCloser {
@@ -207,10 +208,11 @@ class Client {
   Client& operator=(const Client&) = delete;
 
   // Waits until the replica holds a copy that may be read: live, or standalone, refused or
-  // replaying with an older copy. False at the timeout, or standalone or refused with no copy.
+  // replaying with an older copy, or one that does not get on for want of room. False at the
+  // timeout, or standalone, refused or without room and with no copy.
   [[nodiscard]] bool wait_until_readable(std::chrono::milliseconds timeout);
   // Waits until the first search has come to an end: live (true), standalone, refused or stopped
-  // (false). A full copy on the way is waited for; false also at the timeout.
+  // (false). A full copy on the way is waited for; false also at the timeout, or without room.
   [[nodiscard]] bool settle(std::chrono::milliseconds timeout);
   // Waits for `state`; false at the timeout or when the client stopped.
   [[nodiscard]] bool wait_for(ClientState state, std::chrono::milliseconds timeout);

@@ -26,8 +26,9 @@ void wait_for_replay(Client& client, std::chrono::milliseconds most) {
   while (before.state == ClientState::kReplaying) {
     const auto rest = std::chrono::duration_cast<milliseconds>(end - monotonic_now());
     if (rest <= milliseconds{0}) return;
-    (void)client.wait_for(ClientState::kLive, std::min<milliseconds>(kReplayStuck, rest));
+    (void)client.settle(std::min<milliseconds>(kReplayStuck, rest));
     const ClientStatus now = client.status();
+    if (now.stalled) return;
     if (now.state == ClientState::kReplaying && now.pending >= before.pending) return;
     before = now;
   }
@@ -76,6 +77,10 @@ void print_status(const ClientStatus& status, bool json) {
 }
 
 void notice_standalone(const ClientStatus& status) {
+  if (status.stalled) {
+    std::cerr << "csa-node: " << status.text << std::endl;
+    return;
+  }
   if (status.state == ClientState::kLive || status.state == ClientState::kCatchingUp) return;
   if (status.state == ClientState::kRefused) {
     std::cerr << "csa-node: refused by the broker: " << status.text << std::endl;
@@ -89,6 +94,10 @@ void notice_standalone(const ClientStatus& status) {
 
 std::optional<int> nothing_to_read(const ClientStatus& status) {
   if (!status.epoch.empty()) return std::nullopt;
+  if (status.stalled) {
+    std::cerr << "csa-node: " << status.text << std::endl;
+    return 1;
+  }
   if (status.state == ClientState::kRefused) {
     std::cerr << "csa-node: refused by the broker: " << status.text << std::endl;
     return 4;

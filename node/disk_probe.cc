@@ -16,4 +16,10 @@ bool disk_has_room(const std::string& path, std::uint64_t bytes) {
   return room;
 }
 
+bool is_disk_full(const SqliteError& error, const std::string& path) {
+  constexpr std::uint64_t kSharedMemoryStep = 32 * std::uint64_t{1024};
+  if (error.primary_code() == SQLITE_FULL) return true;
+  return error.primary_code() == SQLITE_IOERR && !disk_has_room(path, kSharedMemoryStep);
+}
+
 }  // namespace csa

@@ -16,7 +16,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::uint8_t kDoorVersion = 3;
+constexpr std::uint8_t kDoorVersion = 4;
 enum class Kind : std::uint8_t { kCall = 1, kHello, kDone, kStatus, kEvent, kClosed, kTx, kGo };
 
 // The codec wants a TxId that can be, also where the owner is to give one.
@@ -106,7 +106,8 @@ json status_json(const ClientStatus& s) {
           s.pending,
           s.replica,
           s.schema_version,
-          s.text};
+          s.text,
+          s.stalled};
 }
 
 ClientStatus status_of(const json& j) {
@@ -125,6 +126,7 @@ ClientStatus status_of(const json& j) {
   s.replica = j.at(11).get<std::string>();
   s.schema_version = j.at(12).get<std::uint64_t>();
   s.text = j.at(13).get<std::string>();
+  s.stalled = j.at(14).get<bool>();
   return s;
 }
 

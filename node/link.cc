@@ -223,6 +223,7 @@ ClientStatus Link::present_status() const {
   status.schema_version = view.schema_version;
   status.pending = view.pending;
   status.text = why_;
+  status.stalled = view.stalled;
   return status;
 }
 

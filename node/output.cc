@@ -251,6 +251,8 @@ std::string status_json(const ClientStatus& s, const std::vector<std::string>& k
   json["replica"] = s.replica;
   json["schema_version"] = s.schema_version;
   json["kept_aside"] = kept;
+  json["text"] = s.text;
+  json["stalled"] = s.stalled;
   return to_line(json);
 }
 

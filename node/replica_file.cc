@@ -4,6 +4,7 @@
 
 #include "common/random.h"
 #include "common/schema.h"
+#include "node/disk_probe.h"
 #include "node/install.h"
 
 namespace csa {
@@ -96,13 +97,16 @@ std::string move_away_command(const std::string& path) {
 }
 
 Error file_error(const SqliteError& error, const std::string& path) {
+  if (is_disk_full(error, path)) {
+    return {Errc::kFailed,
+            "no space left for " + path + " (" + error.what() +
+                "): its disk is full. Free some; what is in it is kept, offline changes too"};
+  }
   switch (error.primary_code()) {
     case SQLITE_NOTADB:
       return damaged(path, "it is not an SQLite database");
     case SQLITE_CORRUPT:
       return damaged(path, error.what());
-    case SQLITE_FULL:
-      return {Errc::kFailed, "no space left for " + path + " (" + error.what() + "); free some"};
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
       return {Errc::kFailed, path + " is locked by another program; end it, then try again"};

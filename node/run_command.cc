@@ -90,7 +90,7 @@ int status_command(const NodeOptions& options) {
   const ClientStatus status = opened.client->status();
   print_status(status, options.json);
   if (const auto code = nothing_to_read(status)) return *code;
-  notice_standalone(status);
+  if (!status.stalled) notice_standalone(status);  // its text says it
   return 0;
 }
 

@@ -93,6 +93,7 @@ void Session::Impl::settle(TimePoint now) {
   if (standalone_at && *standalone_at <= now) {
     go_standalone(no_link.empty() ? "no broker in reach" : no_link, now);
   }
+  refuse_unkept();
   writes.on_deadline(now, no_broker_text());
   const bool identified = !want_identity && out != Out::kIdentity;
   if (uplink.ready() && identified) send_requests(now);
@@ -226,6 +227,7 @@ void Session::on_applied(Result<Applied> result, TimePoint now) {
     s.see_replica(applied.state);
     s.store_troubles = 0;
     s.disk_was_full = false;
+    s.store_works(now);
     if (installing) {
       s.copy.cancel();
       s.feed = Impl::Feed::kNone;
@@ -253,33 +255,6 @@ void Session::on_applied(Result<Applied> result, TimePoint now) {
   s.settle(now);
 }
 
-void Session::on_store_failed(Error error, TimePoint now) {
-  Impl& s = *impl_;
-  if (s.out == Impl::Out::kOfflineWrite) {
-    on_journaled(std::move(error), now);
-    return;
-  }
-  const bool of_journal =
-      s.out == Impl::Out::kReadJournal || s.out == Impl::Out::kMark || s.out == Impl::Out::kUnmark;
-  if (of_journal && error.code == Errc::kDamaged) {
-    on_journal_read(std::move(error), now);
-    return;
-  }
-  if (of_journal) s.handover.on_store_failed(now);
-  if (s.out == Impl::Out::kApply || s.out == Impl::Out::kInstall || s.out == Impl::Out::kTakeOver) {
-    on_applied(std::move(error), now);
-    return;
-  }
-  if (s.out == Impl::Out::kNothing) return;
-  s.want_identity = s.want_identity || s.out == Impl::Out::kIdentity;
-  if (s.out == Impl::Out::kUnmark) s.want_unmark = HandOverAnew{};
-  s.out = Impl::Out::kNothing;
-  if (s.stopped) return;
-  // Asked for again after a while: only applying the log can tell that a full copy is due.
-  s.on_damage({Errc::kFailed, error.what}, false, now);
-  s.settle(now);
-}
-
 void Session::on_download(std::uint64_t from_offset, TimePoint now) {
   Impl& s = *impl_;
   s.out = Impl::Out::kNothing;
@@ -292,6 +267,7 @@ void Session::on_chunk_written(std::uint64_t offset, std::size_t bytes, TimePoin
   Impl& s = *impl_;
   s.out = Impl::Out::kNothing;
   if (s.stopped) return;
+  s.store_works(now);
   if (s.copy.on_written(offset, bytes)) s.tell_progress(now);
   s.settle(now);
 }
@@ -391,6 +367,7 @@ Session::View Session::view() const {
   view.schema_version = s.replica.schema_version;
   view.pending = s.replica.journal.waiting;
   view.node = s.replica.node;
+  view.stalled = s.disk_full;
   return view;
 }
 

@@ -168,9 +168,9 @@ class Session {
   void on_spooled(const Status& result, TimePoint now);
   // Whether a file of the job's size found room.
   void on_probe(bool room, TimePoint now);
-  // The job that is out met the disk's error (kFailed): it is tried again after a while. For a job
-  // without an answer: nothing.
-  void on_store_failed(Error error, TimePoint now);
+  // The job that is out met the disk's error (kFailed): it is tried again after a while, and while
+  // the disk is full, new writes are refused. For a job without an answer: nothing.
+  void on_store_failed(Error error, bool disk_full, TimePoint now);
   // From the application. Every call gets one WriteDone.
   void write(WriteCall call, TimePoint now);
   // The caller knows this TxId now. One that does not wait: nothing.
@@ -194,6 +194,7 @@ class Session {
     std::uint64_t schema_version = 0;
     std::uint64_t pending = 0;  // offline transactions not yet handed over
     NodeId node;
+    bool stalled = false;  // the disk is full, and the replica does not get on
   };
   [[nodiscard]] View view() const;
 

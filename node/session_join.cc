@@ -9,22 +9,15 @@ namespace csa {
 
 namespace {
 
-using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr seconds kRenewEach{60};  // a broker that always knows higher counters must not spin us
-constexpr milliseconds kStoreRetryFirst{500};
-constexpr milliseconds kStoreRetryMax{60000};
-constexpr int kStoreTroublesMax = 8;
-constexpr seconds kProbeEach{2};
 // An outcome comes before the HEAD that tells its Seq; so many others do not come in between.
 constexpr std::uint64_t kSeqAheadMax = 1'000'000;
 constexpr const char* kFarAhead =
     "the broker tells an outcome at a place where its log cannot be; the offline change is kept, "
     "and"
     " tried again. Look into the broker's log, and restart the broker";
-constexpr std::uint64_t kProbeFirst = limits::kMiB;
-constexpr std::uint64_t kProbeMax = 64 * limits::kMiB;
 
 }  // namespace
 
@@ -37,6 +30,7 @@ void Session::Impl::become(NodeState next, std::string reason, TimePoint now) {
   if (next == NodeState::kLive) {
     was_live = true;
     fresh_copy = false;
+    disk_full = false;
   }
   const std::string line = "session: " + std::string(to_string(next)) +
                            (replica.position ? " at " + to_string(*replica.position) : "") +
@@ -256,11 +250,13 @@ void Session::Impl::on_damage(const Error& error, bool installing, TimePoint now
       installing ? "the full copy cannot be used: " : "the replica cannot go on: ";
   log.error("session: " + what + error.what);
   stream.stop();
-  if (!installing && error.code != Errc::kDamaged) {
+  // A copy that found no room is none the worse for it: another one would not find it either.
+  if (error.code != Errc::kDamaged && (!installing || disk_full)) {
     copy.cancel();
     pause(now);
+    const std::string kept = disk_full ? what_is_kept() : "";
     if (uplink.ready())
-      become(has_journal() ? state : NodeState::kCatchingUp, what + error.what, now);
+      become(has_journal() ? state : NodeState::kCatchingUp, what + error.what + kept, now);
     return;
   }
   // The first damage is repaired at once; what keeps coming back must not load the broker.
@@ -275,42 +271,6 @@ void Session::Impl::on_damage(const Error& error, bool installing, TimePoint now
   feed = uplink.ready() ? Feed::kCopy : Feed::kNone;
   if (uplink.ready())
     become(NodeState::kCatchingUp, what + error.what + " (taking a full copy)", now);
-}
-
-// Trying costs the broker a part of its log each time, so it is done ever less often. Room on the
-// disk is asked for more often: that costs nothing, and a full disk that has room again is why a
-// store mostly goes on.
-void Session::Impl::pause(TimePoint now) {
-  feed = Feed::kPaused;
-  store_troubles = std::min(store_troubles + 1, kStoreTroublesMax);
-  rejoin_at = now + std::min(kStoreRetryMax, kStoreRetryFirst * (1 << store_troubles));
-  probe_at = now + kProbeEach;
-  if (!disk_was_full) probe_bytes = kProbeFirst;
-}
-
-void Session::Impl::end_pause() {
-  rejoin_at.reset();
-  probe_at.reset();
-  want_probe = false;
-  feed = Feed::kNone;
-}
-
-void Session::on_probe(bool room, TimePoint now) {
-  Impl& s = *impl_;
-  s.out = Impl::Out::kNothing;
-  if (s.stopped) return;
-  if (s.feed == Impl::Feed::kPaused) {
-    if (room && s.disk_was_full) {
-      s.disk_was_full = false;
-      s.end_pause();
-    } else {
-      // There was room all the time: so much is not enough, or room is not what the store lacks.
-      if (room) s.probe_bytes = std::min(2 * s.probe_bytes, kProbeMax);
-      s.disk_was_full = !room;
-      s.probe_at = now + kProbeEach;
-    }
-  }
-  s.settle(now);
 }
 
 void Session::Impl::see_replica(const ReplicaState& next) {

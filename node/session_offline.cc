@@ -195,6 +195,7 @@ void Session::on_marked(const ReplicaState& replica, TimePoint now) {
   if (!unmarked) s.handover.on_marked();
   s.see_replica(replica);
   if (s.stopped) return;
+  s.store_works(now);
   s.tell_replay(now);
   s.settle(now);
 }
@@ -203,6 +204,7 @@ void Session::on_spooled(const Status& result, TimePoint now) {
   Impl& s = *impl_;
   s.out = Impl::Out::kNothing;
   if (s.stopped) return;
+  if (result) s.store_works(now);
   if (!result && !s.copy.wanted()) s.on_damage(result.error(), false, now);
   s.settle(now);
 }

@@ -81,6 +81,7 @@ struct Session::Impl {
   bool want_probe = false;
   std::uint64_t probe_bytes = 0;
   bool disk_was_full = false;
+  bool disk_full = false;   // the store has said so, and has not worked since
   bool had_damage = false;  // since the last good apply
   bool fresh_copy = false;  // installed, and nothing has been applied to it yet
   Seq floor;
@@ -117,8 +118,6 @@ struct Session::Impl {
   void join(TimePoint now);
   void start_copy(const std::string& reason, bool after_trouble, TimePoint now);
   void on_damage(const Error& error, bool installing, TimePoint now);
-  void pause(TimePoint now);
-  void end_pause();
   void newest(const Position& told);
   void on_head(const Position& told, std::uint32_t age_ms, TimePoint now);
   void on_answer(Message message, TimePoint now);
@@ -126,6 +125,13 @@ struct Session::Impl {
   void on_end(const SnapshotEnd& end, TimePoint now);
   void see_replica(const ReplicaState& next);
   [[nodiscard]] bool applied_all() const;
+
+  // A disk that fails (session_disk.cc).
+  void pause(TimePoint now);
+  void end_pause();
+  void store_works(TimePoint now);
+  void refuse_unkept();
+  [[nodiscard]] std::string what_is_kept() const;
 
   // Offline work and its way back (session_offline.cc).
   void go_standalone(const std::string& reason, TimePoint now);

@@ -52,6 +52,9 @@ class Writes {
   void hold_confirmed_below(std::uint64_t first) { journal_first_ = first; }
   // Calls that were never sent are answered with `nack`.
   void reject_unsent(const Nack& nack);
+  // The replica has no room: calls that were never sent are answered with `nack`, and those that
+  // are committed do not wait to be seen.
+  void on_disk_full(const Nack& nack);
   // The answers may be lost: what has no outcome is sent again on the next link.
   void link_down();
 

@@ -96,6 +96,12 @@ void Writes::reject_unsent(const Nack& nack) {
   for (const Order order : never) reject(order, nack);
 }
 
+void Writes::on_disk_full(const Nack& nack) {
+  reject_unsent(nack);
+  const std::set<Order> committed = acked_;
+  for (const Order order : committed) end_committed(order, false);
+}
+
 void Writes::fail_unsent(const std::string& no_broker) {
   std::vector<Order> never(held_.begin(), held_.end());
   for (const Order order : unsent_) {

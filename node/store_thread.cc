@@ -1,19 +1,49 @@
 // The store thread of Link: one job after the other on the Replica, answers posted to the link
 // thread.
+#include <cerrno>
+#include <filesystem>
 #include <system_error>
 
 #include "common/limits.h"
 #include "common/sqlite.h"
 #include "common/system_clock.h"
+#include "node/disk_probe.h"
 #include "node/link.h"
 #include "node/store_jobs.h"
 
 namespace csa {
 namespace {
 
-Error disk_error(const std::string& path, const char* what) {
-  return Error{Errc::kFailed, "the replica " + path + " cannot be written: " + what +
-                                  ". Is the disk full or read-only?"};
+struct StoreFailure {
+  Error error;
+  bool disk_full = false;
+};
+
+bool says_full(const std::exception& error, const std::string& path) {
+  if (const auto* const sqlite = dynamic_cast<const SqliteError*>(&error)) {
+    return is_disk_full(*sqlite, path);
+  }
+  const auto* const system = dynamic_cast<const std::system_error*>(&error);
+  if (system == nullptr) return false;
+  return system->code().value() == ENOSPC || system->code().value() == EDQUOT;
+}
+
+StoreFailure store_failure_of(const std::exception& error, const std::string& path) {
+  const auto* const sqlite = dynamic_cast<const SqliteError*>(&error);
+  if (sqlite != nullptr &&
+      (sqlite->primary_code() == SQLITE_CORRUPT || sqlite->primary_code() == SQLITE_NOTADB)) {
+    return {{Errc::kDamaged, "the replica " + path + " is damaged: " + error.what()}};
+  }
+  // A guest that is told of it may stand in another folder.
+  std::error_code unknown;
+  const std::string place = std::filesystem::absolute(path, unknown).string();
+  const std::string begin = "the replica " + (unknown ? path : place) + " cannot be written: ";
+  if (says_full(error, path)) {
+    return {{Errc::kFailed, begin + "its disk is full (" + error.what() +
+                                "). Free space there: this node then goes on by itself"},
+            true};
+  }
+  return {{Errc::kFailed, begin + error.what() + ". Is the disk read-only or broken?"}};
 }
 
 }  // namespace
@@ -29,13 +59,13 @@ void Link::run_store() {
     try {
       replica_->housekeeping();
     } catch (const std::exception& error) {
-      log_.warn(disk_error(config_.replica_path, error.what()).what);
+      log_.warn(store_failure_of(error, config_.replica_path).error.what);
     }
   }
   try {
     replica_->close();
   } catch (const std::exception& error) {
-    log_.warn(disk_error(config_.replica_path, error.what()).what);
+    log_.warn(store_failure_of(error, config_.replica_path).error.what);
   }
 }
 
@@ -43,16 +73,11 @@ void Link::store_job(StoreJob job) {
   StoreAnswer answer;
   try {
     answer = run_store_job(std::move(job), *replica_);
-  } catch (const SqliteError& error) {
-    Error failure = disk_error(config_.replica_path, error.what());
-    if (error.primary_code() == SQLITE_CORRUPT || error.primary_code() == SQLITE_NOTADB) {
-      failure = {Errc::kDamaged,
-                 "the replica " + config_.replica_path + " is damaged: " + error.what()};
-    }
-    answer = [failure](Session& session, TimePoint now) { session.on_store_failed(failure, now); };
   } catch (const std::exception& error) {
-    answer = [failure = disk_error(config_.replica_path, error.what())](
-                 Session& session, TimePoint now) { session.on_store_failed(failure, now); };
+    answer = [failure = store_failure_of(error, config_.replica_path)](Session& session,
+                                                                       TimePoint now) {
+      session.on_store_failed(failure.error, failure.disk_full, now);
+    };
   }
   if (!answer) return;
   // The link thread is always draining, so a full mailbox ends.

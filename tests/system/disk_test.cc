@@ -41,6 +41,7 @@ class SmallDisk {
 
 constexpr const char* kBig =
     "INSERT INTO entry (writer, number, body) VALUES (7, 0, hex(randomblob(100000)))";
+constexpr const char* kSmall = "INSERT INTO entry (writer, number, body) VALUES (8, 0, 'small')";
 
 }  // namespace
 
@@ -104,6 +105,108 @@ TEST_CASE("disk: node's is full, it says so, others go on, with space it is equa
   CHECK(place.difference_of("disk/node.db", milliseconds{20000}) == "");
   full.signal(SIGTERM);
   CHECK(full.exit_code() == 0);
+}
+
+TEST_CASE("disk: node's is full on its way back, it is read and answers at once, nothing is lost") {
+  if (skipped_without_root()) return;
+  Place place;
+  const SmallDisk disk(place.file("disk"), "24m");
+  place.create(kLoadSchema);
+  Ready ready;
+  std::optional<Program> broker(place.serve(ready));
+  Program full = place.live_node("disk/node.db");
+  broker->signal(SIGTERM);
+  CHECK(broker->exit_code() == 0);
+  REQUIRE(full.line_with("state=standalone"));
+  CHECK(place.exec("disk/node.db", kSmall)["status"] == "journaled");
+  CHECK(place.exec("disk/node.db", kSmall)["status"] == "journaled");
+  disk.fill();
+  broker.emplace(place.serve(ready));
+  REQUIRE(full.line_with("state=replaying"));
+  const std::unique_ptr<Client> other = place.client("other.db");
+  REQUIRE(other->wait_for(ClientState::kLive, kPatience));
+  CHECK(other->exec(kBig).status == WriteResult::Status::kCommitted);
+  REQUIRE(eventually([&] { return full.errors().find("its disk is full") != std::string::npos; }));
+  Launch ask = place.node("disk/node.db", {"status"});
+  const Finished status = run(ask);
+  CHECK(status.code == 0);
+  CHECK_MESSAGE(status.out.find("its disk is full") != std::string::npos, status.out);
+  CHECK(status.out.find(place.file("disk/node.db")) != std::string::npos);
+  CHECK(status.out.find("2 offline changes wait") != std::string::npos);
+  ask = place.node("disk/node.db", {"query", "SELECT count(*) FROM entry WHERE writer = 8"});
+  CHECK(run(ask).out.find('2') != std::string::npos);
+  const nlohmann::json refused = place.exec("disk/node.db", kSmall);
+  CHECK(refused["status"] == "rejected");
+  CHECK(refused["code"] == "limit");
+  disk.make_space();
+  CHECK(place.difference_of("disk/node.db", milliseconds{20000}) == "");
+  CHECK(eventually([&] { return place.exec("disk/node.db", kSmall)["status"] == "committed"; }));
+  CHECK(count_of(place.master(), "SELECT count(*) FROM entry WHERE writer = 8") == 3);
+  CHECK(place.difference_of("disk/node.db") == "");
+  CHECK(place.difference_of("other.db") == "");
+  full.signal(SIGTERM);
+  CHECK(full.exit_code() == 0);
+}
+
+TEST_CASE("disk: node's is full behind the master, status, query and exec answer at once") {
+  if (skipped_without_root()) return;
+  Place place;
+  const SmallDisk disk(place.file("disk"), "24m");
+  place.create(kLoadSchema);
+  Ready ready;
+  const Program broker = place.serve(ready);
+  Program full = place.live_node("disk/node.db");
+  const std::unique_ptr<Client> other = place.client("other.db");
+  REQUIRE(other->wait_for(ClientState::kLive, kPatience));
+  disk.fill();
+  for (int i = 0; i < 100 && full.errors().find("its disk is full") == std::string::npos; ++i) {
+    CHECK(other->exec(kBig).status == WriteResult::Status::kCommitted);
+  }
+  REQUIRE(eventually([&] { return full.errors().find("its disk is full") != std::string::npos; }));
+  CHECK(run(place.node("disk/node.db", {"status"})).out.find("full") != std::string::npos);
+  CHECK(run(place.node("disk/node.db", {"query", "SELECT 41 + 1"})).out.find("42") !=
+        std::string::npos);
+  CHECK(place.exec("disk/node.db", kSmall)["code"] == "limit");
+  disk.make_space();
+  CHECK(place.difference_of("disk/node.db", milliseconds{20000}) == "");
+  full.signal(SIGTERM);
+  CHECK(full.exit_code() == 0);
+}
+
+TEST_CASE("disk: broker's is full during a replay, the node is told and keeps its journal") {
+  if (skipped_without_root()) return;
+  Place place;
+  const SmallDisk disk(place.file("disk"), "24m");
+  place.set_master(place.file("disk/master.db"));
+  place.create(kLoadSchema);
+  Ready ready;
+  std::optional<Program> broker(place.serve(ready));
+  CHECK(place.exec("back.db", kSmall)["status"] == "committed");
+  broker->signal(SIGTERM);
+  CHECK(broker->exit_code() == 0);
+  CHECK(place.exec("back.db", kBig)["status"] == "journaled");
+  CHECK(place.exec("back.db", kSmall)["status"] == "journaled");
+  broker.emplace(place.serve(ready));
+  const std::unique_ptr<Client> other = place.client("other.db");
+  REQUIRE(other->wait_for(ClientState::kLive, kPatience));
+  disk.fill();
+  Program back(place.node("back.db", {"run"}));
+  REQUIRE(back.line_with("state=replaying"));
+  REQUIRE(eventually([&] { return back.errors().find("disk is full") != std::string::npos; }));
+  const Finished status = run(place.node("back.db", {"status"}));
+  CHECK_MESSAGE(status.out.find("the broker's disk is full") != std::string::npos, status.out);
+  CHECK(status.out.find("2 changes not yet handed over") != std::string::npos);
+  CHECK(run(place.node("back.db", {"query", "SELECT 41 + 1"})).out.find("42") != std::string::npos);
+  CHECK(other->open_reader().db);
+  CHECK(other->status().state == ClientState::kLive);
+  CHECK(place.ask_admin("status")["nodes"] == 2);
+  disk.make_space();
+  CHECK(back.line_with("state=live"));
+  CHECK(place.difference_of("back.db") == "");
+  CHECK(place.difference_of("other.db") == "");
+  CHECK(count_of(place.master(), "SELECT count(*) FROM entry") == 3);
+  back.signal(SIGTERM);
+  CHECK(back.exit_code() == 0);
 }
 
 TEST_CASE("disk: read-only at broker or node is said at the start, with the file's name") {

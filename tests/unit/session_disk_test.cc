@@ -15,14 +15,18 @@ using namespace session_bench;
 constexpr std::uint64_t kFull = 0;
 constexpr std::uint64_t kPlenty = 1024 * limits::kMiB;
 
+void fail_store(Bench& bench) {
+  bench.session.on_store_failed(Error{Errc::kFailed, "its disk is full"}, true, bench.now);
+  bench.collect();
+}
+
 // A live node that is told of entry 6 and cannot store it.
 void fail_apply(Bench& bench) {
   bench.tell(Update{at(6), {piece(6)}});
   const auto job = bench.session.take_job();
   REQUIRE(job.has_value());
   REQUIRE(std::holds_alternative<ApplyPieces>(*job));
-  bench.session.on_store_failed(Error{Errc::kFailed, "disk full"}, bench.now);
-  bench.collect();
+  fail_store(bench);
   bench.forget();
 }
 
@@ -38,8 +42,7 @@ int fail_for(Bench& bench, int seconds) {
       const auto job = bench.session.take_job();
       REQUIRE(job.has_value());
       REQUIRE(std::holds_alternative<ApplyPieces>(*job));
-      bench.session.on_store_failed(Error{Errc::kFailed, "disk full"}, bench.now);
-      bench.collect();
+      fail_store(bench);
     }
     bench.work_all();
   }
@@ -102,6 +105,91 @@ TEST_CASE("session: a disk that has room and fails all the same is not tried mor
   bench.disk_room = kPlenty;
   fail_apply(bench);
   CHECK(fail_for(bench, 600) < 25);
+}
+
+TEST_CASE("session: the disk is full on the way back, writes are refused; with room it goes on") {
+  Bench bench(5);
+  bench.make_live(5);
+  bench.session.on_disconnected("reset", bench.now);
+  bench.collect();
+  bench.write(1);
+  bench.write(2);
+  REQUIRE(bench.replica.journal.waiting == 2);
+  bench.messages.clear();
+  REQUIRE(bench.next_hello(seconds{20}));
+  bench.connect(bench.welcome(7));
+  bench.work_all();
+  bench.disk_room = kFull;
+  const std::vector<Replay> replays = bench.all<Replay>();
+  REQUIRE(replays.size() == 2);
+  const LogGet get = *bench.last<LogGet>();
+  bench.tell(LogSlice{get.request, at(7), Seq{1}, {piece(6), piece(7)}});
+  const auto job = bench.session.take_job();
+  REQUIRE(job.has_value());
+  REQUIRE(std::holds_alternative<SpoolPieces>(*job));
+  fail_store(bench);
+  CHECK(bench.session.view().stalled);
+  CHECK(bench.state() == NodeState::kReplaying);
+  CHECK(has(bench.why(), "its disk is full"));
+  CHECK(has(bench.why(), "2 offline changes wait"));
+  bench.events.clear();
+  bench.write(3);
+  REQUIRE(bench.told<WriteDone>().size() == 1);
+  CHECK(bench.told<WriteDone>()[0].status == WriteStatus::kRejected);
+  CHECK(bench.told<WriteDone>()[0].nack.code == NackCode::kLimit);
+  CHECK(has(bench.told<WriteDone>()[0].nack.message, "disk is full"));
+  // With room the journal goes on by itself, and once.
+  bench.disk_room = kPlenty;
+  CHECK(until_asked(bench, seconds{100}) <= seconds{5});
+  bench.answer_log(7);
+  CHECK_FALSE(bench.session.view().stalled);
+  CHECK(bench.why() == "2 offline changes are handed over to the broker");
+  for (const Replay& replay : replays) {
+    bench.tell(Replayed{replay.header.tx, ReplayResult::kApplied, 4, Seq{7}, {}, {}});
+  }
+  bench.work_all();
+  CHECK(bench.jobs_of<TakeOver>() == 1);
+  CHECK(bench.replica.journal.entries == 0);
+  CHECK(bench.replica.position == at(7));
+}
+
+TEST_CASE("session: the disk is full, a committed write is told at once as not to be seen here") {
+  Bench bench(5);
+  bench.make_live(5);
+  bench.write(1);
+  REQUIRE(bench.last<Write>() != nullptr);
+  Ack ack;
+  ack.tx = bench.last<Write>()->tx;
+  ack.seq = Seq{6};
+  bench.tell(ack);
+  CHECK(bench.told<WriteDone>().empty());
+  bench.tell(Update{at(6), {piece(6)}});
+  REQUIRE(std::holds_alternative<ApplyPieces>(*bench.session.take_job()));
+  fail_store(bench);
+  REQUIRE(bench.told<WriteDone>().size() == 1);
+  CHECK(bench.told<WriteDone>()[0].status == WriteStatus::kCommitted);
+  CHECK_FALSE(bench.told<WriteDone>()[0].visible);
+}
+
+TEST_CASE("session: a full disk has no room for a copy, it is not fetched again at once") {
+  Bench bench(std::nullopt);
+  bench.start();
+  bench.connect(bench.welcome(5));
+  bench.tell(SnapshotChunk{kSnapshot, 1000, 0, {}});
+  bench.work_all();
+  bench.tell(SnapshotChunk{kSnapshot, 1000, 0, Bytes(1000, 1)});
+  bench.work_all();
+  bench.tell(SnapshotEnd{kSnapshot, 1000, {}, at(5)});
+  REQUIRE(std::holds_alternative<InstallCopy>(*bench.session.take_job()));
+  bench.messages.clear();
+  fail_store(bench);
+  CHECK(bench.session.view().stalled);
+  CHECK(bench.state() == NodeState::kCatchingUp);
+  CHECK(has(bench.why(), "its disk is full"));
+  bench.advance_connected(milliseconds{500}, 5);
+  CHECK(bench.last<SnapshotGet>() == nullptr);
+  bench.advance_connected(seconds{3}, 5);
+  CHECK(bench.last<SnapshotGet>() != nullptr);
 }
 
 TEST_CASE("disk_probe: room is told, and nothing stays") {

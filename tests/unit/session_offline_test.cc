@@ -361,7 +361,7 @@ TEST_CASE("session: the outcome cannot be marked in a damaged journal, a person 
   const std::optional<StoreJob> job = bench.session.take_job();
   REQUIRE(job.has_value());
   REQUIRE(std::holds_alternative<MarkAnswered>(*job));
-  bench.session.on_store_failed(Error{Errc::kDamaged, "its page is damaged"}, bench.now);
+  bench.session.on_store_failed(Error{Errc::kDamaged, "its page is damaged"}, false, bench.now);
   bench.collect();
   CHECK(bench.state() == NodeState::kRefused);
   CHECK(has(bench.why(), "its page is damaged"));
