@@ -59,7 +59,10 @@ bool JournalNames::is_gone(const std::string& table) {
 }
 
 std::string JournalNames::name_now(const ChangeTable& present) {
-  return places_.name_now(own(present).name, then_, now_);
+  const std::string& name = own(present).name;
+  const auto [known, fresh] = now_of_.try_emplace(name);
+  if (fresh) known->second = places_.name_now(name, then_, now_);
+  return known->second;
 }
 
 std::optional<ChangeTable> JournalNames::renamed(const ChangeTable& table) {

@@ -41,7 +41,8 @@ class JournalNames {
   const std::uint64_t then_, now_;
   ColumnPlaces& places_;
   std::vector<ChangeTable> present_;
-  std::map<std::string, ChangeTable> own_;  // by the present table's name
+  std::map<std::string, ChangeTable> own_;     // by the present table's name
+  std::map<std::string, std::string> now_of_;  // what was asked for, by the journal's name
 };
 
 }  // namespace csa

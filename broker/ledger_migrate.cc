@@ -1,6 +1,8 @@
 #include "broker/ledger_migrate.h"
 
+#include <string>
 #include <system_error>
+#include <vector>
 
 #include "common/schema.h"
 
@@ -48,6 +50,7 @@ Migration::Failure Migration::run_all(const Migrate& migrate) {
   if (Failure failure = prove_shareable()) return failure;
   if (Failure failure = prove_foreign_keys(violations)) return failure;
   settle_rules();
+  settle_remaps();
   rebuilt_.tell();
   capture_.begin_statement();
   if (const Renames told = renames(); !told.empty()) {
@@ -91,6 +94,33 @@ void Migration::settle_rules() {
     if (bytes > limits_.rows_max) break;
     effect_.columns = {"rule"};
     effect_.rows.push_back({Text{std::move(sentence)}});
+  }
+}
+
+// The references that a journal's later entries hold lead to the table under its present name.
+void Migration::settle_remaps() {
+  const FollowedNames::Names& tables = names_.tables();
+  std::vector<std::string> moved;
+  for (const auto& [name, was] : names_.renames()) {
+    if (was.table.empty()) continue;
+    // A table that is made in its place has the journal's rows from here on.
+    const std::optional<std::int64_t> other = tables.find(was.table);
+    if (other && !tables.is_old(*other)) continue;
+    Statement away = db_.prepare(
+        "UPDATE main.csa_remap SET table_name = 'csa_moved ' || ?1 WHERE table_name = ?2 COLLATE"
+        " NOCASE");
+    away.bind(1, name).bind(2, was.table).run();
+    moved.push_back(name);
+  }
+  // Not before all are away: two may have exchanged their names.
+  for (const std::string& name : moved) {
+    Statement drop = db_.prepare(
+        "DELETE FROM main.csa_remap WHERE table_name = ?1 AND (node, journal) IN (SELECT node,"
+        " journal FROM main.csa_remap WHERE table_name = 'csa_moved ' || ?1)");
+    drop.bind(1, name).run();
+    Statement here = db_.prepare(
+        "UPDATE main.csa_remap SET table_name = ?1 WHERE table_name = 'csa_moved ' || ?1");
+    here.bind(1, name).run();
   }
 }
 

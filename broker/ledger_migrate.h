@@ -40,6 +40,7 @@ class Migration {
   [[nodiscard]] Failure run_all(const Migrate& migrate);
   [[nodiscard]] Failure run_one(Statement& statement);
   void settle_rules();
+  void settle_remaps();
   void record(const Sandbox::Seen& seen, const std::string& sql);
   [[nodiscard]] Failure prove_shareable();
   [[nodiscard]] Failure prove_foreign_keys(std::optional<std::int64_t> before);

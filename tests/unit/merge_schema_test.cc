@@ -310,6 +310,23 @@ TEST_CASE("merge: two tables have exchanged names, edits of both are parked with
         R"(part (now old){"id":1,"name":"nail"})");
 }
 
+TEST_CASE("merge: a table gets another name amid a journal, references follow to its rows") {
+  for (const bool taken : {false, true}) {
+    CAPTURE(taken);
+    MergeBench b(kTwoTables, 1);
+    b.master.write("INSERT INTO part VALUES (2, 'screw')");
+    b.edit(b.nodes[0], "INSERT INTO part (name) VALUES ('washer')", 1);
+    CHECK(b.hand_over(b.nodes[0]).at(0).keys.at(0).after == 3);
+    (void)b.master.ack(
+        b.master.migration("ALTER TABLE part RENAME TO item" +
+                           std::string(taken ? "; ALTER TABLE old RENAME TO part" : "")));
+    b.edit(b.nodes[0], "INSERT INTO tag VALUES (2, 'of the washer')", 2);
+    CHECK(b.hand_over(b.nodes[0]).back().result == ReplayResult::kApplied);
+    CHECK(b.text("SELECT name FROM tag JOIN item ON part = item.id") == "washer");
+    CHECK(b.catch_up(b.nodes[0]) == "");
+  }
+}
+
 TEST_CASE("merge: another table has got the name of one that was dropped, edits are parked") {
   Away away(kTwoTables);
   const auto outcomes = away.run({"UPDATE old SET name = 'nail' WHERE id = 1"},

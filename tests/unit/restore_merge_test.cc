@@ -364,4 +364,15 @@ TEST_CASE("restore: the log of before goes first when the log grows, at the mast
   CHECK(oldest() == first_log_part(now().floor));
 }
 
+TEST_CASE("merge after a restore: columns had exchanged names before, every value finds its own") {
+  LostMaster m;
+  (void)m.b.edit(m.away, "UPDATE part SET a = 'mine' WHERE id = 1", 10);
+  (void)m.b.master.ack(m.b.master.migration(
+      "ALTER TABLE part RENAME COLUMN a TO t; ALTER TABLE part RENAME COLUMN b TO a;"
+      "ALTER TABLE part RENAME COLUMN t TO b"));
+  (void)m.lose_and_restore();
+  CHECK(m.return_at(5000).at(0).result == ReplayResult::kApplied);
+  CHECK(m.b.text("SELECT b || a FROM part WHERE id = 1") == "mineb");
+}
+
 }  // namespace csa
