@@ -98,6 +98,7 @@ Ledger::Impl::Impl(const std::string& database_path, LedgerOptions ledger_option
   options.spill_directory = spill_folder(options, path);
   sandbox = std::make_unique<Sandbox>(db, options.monotonic_now);
   wal = std::make_unique<WalWatch>(db);
+  commits = std::make_unique<CommitCount>(db);
   capture = std::make_unique<Capture>(
       db, Capture::Options{options.max_changes, limits::kCaptureMemory, options.spill_directory});
   sandbox->set_lost([this] { return capture->lost(); });
@@ -127,6 +128,7 @@ Ledger::Impl::Impl(const std::string& database_path, LedgerOptions ledger_option
   entries->save_sum();
   write_meta(db, meta);
   begin_time();
+  commits->add();
   transaction.commit();
   wal->committed();
 }
@@ -281,6 +283,7 @@ void Ledger::Impl::end(GroupState& state) {
   outcomes->forget(kForgottenOutcomes);
   write_meta(db, now);
   keep_time();
+  commits->add();
   db.exec("COMMIT");
   wal->committed();
   meta = now;
@@ -369,6 +372,7 @@ void Ledger::close() {
         &impl.open_flush, &impl.close_flush, &impl.page_count, &impl.lost_by_tx}) {
     *statement = Statement();
   }
+  impl.commits.reset();
   impl.merge.reset();
   impl.edits.reset();
   impl.outcomes.reset();

@@ -11,6 +11,7 @@
 #include "broker/lost_transactions.h"
 #include "broker/merge.h"
 #include "broker/replay_parts.h"
+#include "broker/wal_base.h"
 #include "broker/wal_watch.h"
 #include "common/call_runner.h"
 #include "common/capture.h"
@@ -110,6 +111,7 @@ struct Ledger::Impl {
   // Made from db, gone before it.
   std::unique_ptr<Sandbox> sandbox;
   std::unique_ptr<WalWatch> wal;
+  std::unique_ptr<CommitCount> commits;
   std::unique_ptr<Capture> capture;
   std::unique_ptr<LogTable> entries;
   std::unique_ptr<OutcomeTable> outcomes;

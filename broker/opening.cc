@@ -11,6 +11,7 @@
 #include <filesystem>
 
 #include "broker/opening_files.h"
+#include "broker/wal_base.h"
 
 namespace csa {
 namespace {
@@ -94,6 +95,15 @@ Report look_at_tables(const Database& db, const DatabaseName& name) {
         Finding::kCopy,
         name.path + (role == "node" ? " is a node's replica" : " is a copy of a shared database") +
             ", not a broker's database; to serve it, restore from it");
+  }
+  if (const std::optional<std::string> mixture = wal_mismatch(db, name.path)) {
+    Report report = report_of(Finding::kDamaged, *mixture);
+    const std::string wal = name.path + "-wal";
+    report.ways_out.push_back(
+        {Way::kOther, "If the file alone is meant: without the -wal, as a new history",
+         "mv " + shell_word(wal) + " " + shell_word(wal + ".old") + " && " +
+             broker_command("restore", name, "--from " + shell_word(name.path))});
+    return report;
   }
   const Result<Meta> meta = read_meta(db);
   if (!meta) {

@@ -3,7 +3,7 @@
 -- protocol.md. None uses AUTOINCREMENT, so that sqlite_sequence stays the application's own.
 
 -- Derived: where this file stands. One row a key; see Meta in common/store_meta.h, and
--- common/past_log.h.
+-- common/past_log.h, broker/wal_base.h.
 CREATE TABLE csa_meta (
   key TEXT PRIMARY KEY,
   value ANY

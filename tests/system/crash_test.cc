@@ -1,6 +1,8 @@
 // kill -9 and SIGSTOP under load, on real disks and sockets.
 #include <doctest/doctest.h>
 
+#include <filesystem>
+
 #include "tests/system/load.h"
 #include "tests/system/place.h"
 
@@ -87,6 +89,44 @@ TEST_CASE("cluster: node killed while it writes and follows, comes back equal") 
   load.check_account(place);
   CHECK(place.difference_of("till.db") == "");
   CHECK(place.difference_of("other.db") == "");
+}
+
+TEST_CASE("crash: an older copy of the master under what kill -9 left of its -wal is refused") {
+  const Place place;
+  place.create(kLoadSchema);
+  const std::unique_ptr<Client> writer = place.client("writer.db");
+  Ready ready;
+  const auto write = [&] {
+    REQUIRE(writer->wait_for(ClientState::kLive, kPatience));
+    const char* const sql = "INSERT INTO entry (writer, number, body) VALUES (1, 0, 'x')";
+    REQUIRE(writer->exec(sql).status == WriteResult::Status::kCommitted);
+  };
+  for (const char* const kept : {"old.db", "newer.db"}) {
+    Program broker = place.serve(ready);
+    write();
+    broker.signal(SIGTERM);
+    CHECK(broker.exit_code() == 0);
+    std::filesystem::copy_file(place.master(), place.file(kept));
+    REQUIRE(writer->wait_for(ClientState::kStandalone, kPatience));
+  }
+  Program broker = place.serve(ready);
+  write();
+  broker.kill();
+  constexpr auto kOver = std::filesystem::copy_options::overwrite_existing;
+  std::filesystem::copy_file(place.file("old.db"), place.master(), kOver);
+  const auto size = std::filesystem::file_size(place.master() + "-wal");
+  Launch again = place.broker({"serve", "--port", "0"});
+  const Finished refused = run(again);
+  CHECK(refused.code == 7);
+  CHECK_MESSAGE(refused.err.find("do not belong together") != std::string::npos, refused.err);
+  CHECK(refused.err.find(place.master() + "-wal.old") != std::string::npos);
+  CHECK(std::filesystem::file_size(place.master() + "-wal") == size);
+  // With the file that it was begun over, all is there.
+  std::filesystem::copy_file(place.file("newer.db"), place.master(), kOver);
+  const Program back = place.serve(ready);
+  write();
+  CHECK(place.difference_of("writer.db") == "");
+  CHECK(count_of(place.master(), "SELECT count(*) FROM entry") == 4);
 }
 
 TEST_CASE(
