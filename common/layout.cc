@@ -52,7 +52,7 @@ std::optional<TableRenames> renames_of(const nlohmann::json& json) {
 }
 
 // Names that are no valid UTF-8 are shown as well as they can be. No line break is in it.
-std::string text_of(const nlohmann::json& json) {
+std::string json_text(const nlohmann::json& json) {
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
@@ -63,7 +63,7 @@ constexpr std::string_view kRenamesRemark = "-- csa renames ";
 std::string renames_remark(const Renames& renames) {
   nlohmann::json json = nlohmann::json::object();
   for (const auto& [table, was] : renames) json[table] = json_of(was);
-  return std::string(kRenamesRemark) + text_of(json);
+  return std::string(kRenamesRemark) + json_text(json);
 }
 
 std::optional<Renames> parse_renames_remark(std::string_view sql) {
@@ -106,7 +106,7 @@ std::string to_json(const Layout& layout) {
     json[name] = {{"columns", table.columns}, {"key", table.key}};
     if (table.was != TableRenames{}) json[name]["was"] = json_of(table.was);
   }
-  return text_of(json);
+  return json_text(json);
 }
 
 std::optional<Layout> parse_layout(std::string_view json) {
