@@ -1,20 +1,14 @@
 // Broker's time in the master's file.
-#include <cstring>
-
+#include "broker/kept_time.h"
 #include "broker/ledger_impl.h"
 
 namespace csa {
 
 // Before anybody hears of a scale it is in the file, so that the next start goes on with it.
 void Ledger::Impl::begin_time() {
-  const std::optional<std::string> kept = read_private(db, kClockKey);
   const std::optional<LogTable::Entry> last = entries->entry(meta.position.seq);
   const LocalTime now = options.local_now();
-  const Id128 random = options.random_id();
-  std::uint64_t id = 0;
-  std::memcpy(&id, random.bytes.data(), sizeof id);
-  time.emplace(kept ? parse_clock_anchor(*kept) : std::nullopt,
-               last ? last->header.time : WallTime{}, now, id);
+  time.emplace(resume_time(db, last ? last->header.time : WallTime{}, now, options.random_id()));
   time_kept = time->reading(now);
   write_private(db, kClockKey, to_text(time_kept));
 }

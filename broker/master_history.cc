@@ -53,7 +53,10 @@ Edit latest_before(const Database& db, LogTable& log, Seq first) {
   Edit latest;
   latest.time.ms = 253402300799000;  // the last that can be told
   latest.at_most = true;
-  if (const auto entry = log.entry(first)) latest.time = entry->header.time;
+  if (const auto entry = log.entry(first)) {
+    latest.time = entry->header.time;
+    return latest;
+  }
   for (const EpochRecord& record : read_epochs(db)) {
     if (record.parent.seq.next() >= first) latest.time = std::min(latest.time, record.started);
   }

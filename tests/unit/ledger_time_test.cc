@@ -122,15 +122,21 @@ TEST_CASE("inbox: where nothing is known of an edit's time, what it wins or lose
 TEST_CASE("restore: broker's time of a backup goes on in the next history") {
   const opening::Place place;
   (void)place.created();
-  const ClockAnchor kept{
-      opening::real().local_now(), WallTime{5 * kWall}, 0, {31, 30, WallTime{4}}};
+  LocalTime local{WallTime{kWall}, 7, 10'000};
+  const ClockAnchor kept{local, WallTime{5 * kWall}, 0, {31, 30, WallTime{4}}};
   {
     const Database db(place.path, Database::Mode::kReadWrite);
     write_private(db, kClockKey, to_text(kept));
   }
-  REQUIRE(restore(place.name, place.path, opening::real()).has_value());
+  local.boot_ms += 500;
+  const Randomness from{[] { return random_id(); }, [&local] { return local; }};
+  REQUIRE(restore(place.name, place.path, from).has_value());
   const Database db(place.path, Database::Mode::kReadOnly);
-  CHECK(read_private(db, kClockKey) == to_text(kept));
+  const ClockAnchor on{local, WallTime{5 * kWall + 500}, 0, kept.scale};
+  CHECK(read_private(db, kClockKey) == to_text(on));
+  const std::vector<EpochRecord> epochs = read_epochs(db);
+  REQUIRE(epochs.size() == 2);
+  CHECK(epochs[1].started == on.broker);
 }
 
 }  // namespace csa

@@ -52,7 +52,7 @@ TEST_CASE("restore: a replica's identity, log and secrets do not come along") {
   CHECK(done->kept_as.empty());
   CHECK(place.found(true) == Finding::kSound);
   CHECK(place.count("SELECT count(*) FROM csa_log") == 0);
-  CHECK(place.count("SELECT count(*) FROM csa_private") == 1);
+  CHECK(place.count("SELECT count(*) FROM csa_private WHERE key NOT IN ('role', 'clock')") == 0);
   const Database untouched(replica, Database::Mode::kReadOnly);
   CHECK(untouched.query_int("SELECT count(*) FROM csa_log") == 1);
 }
