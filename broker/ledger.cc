@@ -273,6 +273,9 @@ void Ledger::Impl::begin_epoch(GroupState& state) {
               object.way_out);
   }
   capture->discard();
+  // Both know the rows, and how old they are, from the entries alone.
+  edits->forget();
+  merge->forget();
   state.new_epoch = true;
 }
 

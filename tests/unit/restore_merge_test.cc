@@ -118,6 +118,23 @@ TEST_CASE("merge: what another program wrote into the master is of an unknown ti
   CHECK(m.inbox() == R"({"id":1}broker1)");
 }
 
+TEST_CASE("merge: another program wrote after a conflict, its time is as unknown as before one") {
+  LostMaster m;
+  m.write("UPDATE part SET a = 'early' WHERE id = 1", 5);
+  (void)m.b.edit(m.away, "UPDATE part SET a = 'mine' WHERE id = 1", 10);
+  CHECK(m.return_at(100).at(0).result == ReplayResult::kApplied);
+  REQUIRE(m.inbox() == R"({"id":1}node0)");
+  MergeBench::Node& late = m.b.add_node();
+  m.write("UPDATE part SET n = 11 WHERE id = 3", 150);
+  (void)m.b.edit(late, "UPDATE part SET a = 'late' WHERE id = 2", 200);
+  m.clock.ms += 100;
+  Database(m.b.master.path, Database::Mode::kReadWrite)
+      .exec("UPDATE part SET a = 'outside' WHERE id = 2");
+  CHECK(m.b.hand_over(late).at(0).result == ReplayResult::kSuperseded);
+  CHECK(m.row(2) == "outsideb10");
+  CHECK(m.inbox() == R"({"id":1}node0 {"id":2}broker1)");
+}
+
 TEST_CASE("merge after a restore: a base of a history that the master never had is in doubt") {
   LostMaster m;
   const std::string backup = m.backup();
