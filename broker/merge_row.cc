@@ -6,6 +6,7 @@
 
 #include "broker/merge_values.h"
 #include "common/check.h"
+#include "common/clock_limits.h"
 
 namespace csa {
 namespace {
@@ -33,8 +34,6 @@ std::optional<E> parse(const Names& names, std::string_view name) {
   return std::nullopt;
 }
 
-constexpr std::uint32_t kUnknownError = UINT32_MAX;  // protocol.md: nothing is known
-
 enum class Side : std::uint8_t { kBroker, kNode };
 
 // The later edit; ties by NodeId, so that every order of arrival ends alike.
@@ -45,7 +44,7 @@ Side newer(const Edit& broker, const Edit& node) {
 }
 
 bool is_close(const Edit& broker, const Edit& node) {
-  if (broker.error_ms == kUnknownError || node.error_ms == kUnknownError) return true;
+  if (broker.error_ms == kUnknownErrorMs || node.error_ms == kUnknownErrorMs) return true;
   const std::int64_t a = broker.time.ms;
   const std::int64_t b = node.time.ms;
   if (broker.at_most && b <= a) return true;

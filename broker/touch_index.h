@@ -67,7 +67,6 @@ class TouchIndex {
   };
   void begin_anew(Seq first);
   void read_entry(Seq seq);
-  void read_changes(const EntryHeader& header, Layouts& layouts);
   void add(const RowChange& change, const ChangeTable& table, const Layouts& layouts);
   void add_mark(const RowChange& change, std::uint64_t version);
   void store(const Id128& row, TouchOp op, const Bytes& mask, const std::optional<Row>& content,

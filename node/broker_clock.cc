@@ -14,8 +14,7 @@ constexpr std::int64_t kRebootErrorMs = 2000;   // a wall clock that was kept by
 constexpr std::int64_t kSetMs = 1000;           // so far no wall clock goes by itself
 
 std::uint32_t bounded(std::int64_t error_ms) {
-  return static_cast<std::uint32_t>(
-      std::min<std::int64_t>(BrokerClock::kUnknownErrorMs, std::abs(error_ms)));
+  return static_cast<std::uint32_t>(std::min<std::int64_t>(kUnknownErrorMs, std::abs(error_ms)));
 }
 
 std::uint32_t grown(std::int64_t error_ms, std::int64_t elapsed_ms) {
@@ -43,9 +42,7 @@ BrokerMoment either(const BrokerMoment& a, const BrokerMoment& b) {
   return wide;
 }
 
-BrokerMoment unknown(const BrokerMoment& moment) {
-  return {moment.time, BrokerClock::kUnknownErrorMs, 0};
-}
+BrokerMoment unknown(const BrokerMoment& moment) { return {moment.time, kUnknownErrorMs, 0}; }
 
 }  // namespace
 

@@ -23,6 +23,7 @@
 #include <optional>
 
 #include "common/clock_anchor.h"
+#include "common/clock_limits.h"
 
 namespace csa {
 
@@ -65,8 +66,6 @@ class BrokerClock {
   // REQUIRES: is_measured()
   [[nodiscard]] Correction correction(const Stamped& entry) const;
   [[nodiscard]] const std::optional<ClockAnchor>& anchor() const { return anchor_; }
-
-  static constexpr std::uint32_t kUnknownErrorMs = UINT32_MAX;
 
  private:
   [[nodiscard]] BrokerMoment at(const LocalTime& local) const;

@@ -355,7 +355,7 @@ TEST_CASE(
         }
         const BrokerMoment made = node.handed_over(broker, 30 * kMinute + kHour);
         const bool right = node_is_later == (made.time > *rival);
-        CHECK((right || made.error_ms == BrokerClock::kUnknownErrorMs));
+        CHECK((right || made.error_ms == kUnknownErrorMs));
       }
     }
   }
