@@ -2,14 +2,9 @@
 
 #include <sstream>
 
+#include "common/clock_limits.h"
+
 namespace csa {
-namespace {
-
-constexpr std::int64_t kMostMs = std::int64_t{1} << 52U;  // of clocks
-
-bool is_possible(std::int64_t ms) { return ms > -kMostMs && ms < kMostMs; }
-
-}  // namespace
 
 std::string to_text(const ClockAnchor& anchor) {
   std::ostringstream out;
@@ -25,8 +20,8 @@ std::optional<ClockAnchor> parse_clock_anchor(const std::string& text) {
   in >> anchor.local.wall.ms >> anchor.local.boot >> anchor.local.boot_ms >> anchor.broker.ms >>
       anchor.error_ms >> anchor.scale.id >> anchor.scale.before >> anchor.scale.since.ms >>
       anchor.doubt_ms;
-  if (!in || !is_possible(anchor.local.wall.ms) || !is_possible(anchor.local.boot_ms) ||
-      !is_possible(anchor.broker.ms) || !is_possible(anchor.scale.since.ms)) {
+  if (!in || !is_clock_ms(anchor.local.wall.ms) || !is_clock_ms(anchor.local.boot_ms) ||
+      !is_clock_ms(anchor.broker.ms) || !is_clock_ms(anchor.scale.since.ms)) {
     return std::nullopt;
   }
   return anchor;

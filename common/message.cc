@@ -3,6 +3,7 @@
 #include <array>
 #include <limits>
 
+#include "common/clock_limits.h"
 #include "common/limits.h"
 
 namespace csa {
@@ -181,13 +182,16 @@ struct Validity {
     if (Why why = too_long("hostname", m.hostname)) return why;
     return too_long("address", m.address);
   }
+  Why operator()(const Pong& m) const {
+    const bool possible = is_clock_ms(m.time.ms) && is_clock_ms(m.scale.since.ms);
+    return possible ? Why() : "no clock shows such a time";
+  }
   Why operator()(const Admin& m) const {
     return known(m.verb, AdminVerb::kStop) ? Why() : "unknown verb";
   }
   // Every value can be.
   Why operator()(const Rehello&) const { return {}; }
   Why operator()(const Goodbye&) const { return {}; }
-  Why operator()(const Pong&) const { return {}; }
   Why operator()(const OutcomeGet&) const { return {}; }
   Why operator()(const LogGet&) const { return {}; }
   Why operator()(const LogGone&) const { return {}; }

@@ -3,6 +3,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "common/clock_limits.h"
 #include "common/codec_fields.h"
 #include "tests/support/sample_messages.h"
 
@@ -126,6 +127,10 @@ void repair(Welcome& m, std::mt19937_64& /*random*/) {
   m.pub_port |= 1;
   m.heartbeat_ms |= 1;
   if (m.node_timeout_ms < m.heartbeat_ms) m.node_timeout_ms = m.heartbeat_ms;
+}
+void repair(Pong& m, std::mt19937_64& /*random*/) {
+  m.time.ms %= kClockMostMs;
+  m.scale.since.ms %= kClockMostMs;
 }
 void repair(Write& m, std::mt19937_64& /*random*/) {
   if (m.tx.counter == 0) m.tx.counter = 1;

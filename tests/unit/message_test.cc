@@ -99,6 +99,13 @@ TEST_CASE("message: a write or answer beyond its limits, is invalid") {
   CHECK(catches<Presence>([](Presence& m) { m.address = kLong; }));
 }
 
+TEST_CASE("message: a time that no clock shows, is invalid in what a clock is measured by") {
+  for (const std::int64_t ms : {std::int64_t{1} << 52U, INT64_MAX, INT64_MIN}) {
+    CHECK(catches<Pong>([ms](Pong& m) { m.time.ms = ms; }));
+    CHECK(catches<Pong>([ms](Pong& m) { m.scale.since.ms = ms; }));
+  }
+}
+
 TEST_CASE("message: log pieces that cannot follow each other, are invalid") {
   CHECK(catches<LogSlice>([](LogSlice& m) { m.pieces[1].header.seq.value += 1; }));
   CHECK(catches<LogSlice>([](LogSlice& m) { m.pieces[1].offset = 1; }));
