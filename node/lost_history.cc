@@ -8,6 +8,7 @@
 #include "common/apply.h"
 #include "common/apply_table.h"
 #include "common/check.h"
+#include "common/clock_limits.h"
 #include "common/journal.h"
 #include "common/limits.h"
 #include "common/spill.h"
@@ -222,7 +223,8 @@ class Salvage {
     header.base.seq = Seq{entry.seq.value - 1};
     header.schema_version = meta_.schema_version;
     header.edited = entry.edited.ms != 0 ? entry.edited : entry.time;
-    header.edited_error_ms = entry.edited_error_ms;
+    // Of which scale, the log does not tell; the next broker's may be another one.
+    header.edited_error_ms = kUnknownErrorMs;
     header.changes = entry.changes;
     header.size = size;
     header.lost = entry.tx;

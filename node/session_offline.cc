@@ -85,8 +85,9 @@ void Session::Impl::send_replays(TimePoint now) {
     const BrokerClock::Correction better =
         clock.correction({{header.edited, header.edited_error_ms, header.scale},
                           {header.wall, header.boot, header.boot_ms}});
-    replay.correction_ms = header.is_lost() ? 0 : better.ms;  // it is the broker's own time
-    replay.error_ms = header.is_lost() ? header.edited_error_ms : better.error_ms;
+    // The time of a lost one is of the old broker's scale.
+    replay.correction_ms = header.is_lost() ? 0 : better.ms;
+    replay.error_ms = header.is_lost() ? kUnknownErrorMs : better.error_ms;
     uplink.send(std::move(replay));
   }
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "broker/archive.h"
+#include "common/clock_limits.h"
 #include "common/past_log.h"
 #include "tests/support/lost_master.h"
 
@@ -190,6 +191,8 @@ TEST_CASE("restore: what a replica offers of a lost history is named by the epoc
   REQUIRE(offers.size() == 2);
   CHECK(offers[0].header.base.epoch == first);
   CHECK(offers[1].header.base.epoch == second);
+  // In which scale of broker's time they were made, nobody can tell.
+  for (const Replay& offer : offers) CHECK(offer.header.edited_error_ms == kUnknownErrorMs);
   (void)m.b.hand_over(node);
   for (const std::int64_t id : {1, 2}) {
     const Conflict request{TxId{m.b.master.node, ++m.b.master.counter}, id, ConflictVerb::kRecover};

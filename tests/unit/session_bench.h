@@ -198,6 +198,7 @@ struct Bench {
           replay.header.tx = made.write.tx;
           replay.header.edited = made.edited;
           replay.header.size = 4;
+          if (lost) replay.header.lost = {NodeId{Id128{{8}}}, counter};
           replay.first = replica.journal.first;
           replay.previous = previous;
           replay.bytes = {1, 2, 3, 4};
@@ -316,6 +317,7 @@ struct Bench {
   std::vector<SessionEvent> events;
   std::vector<StoreJob> jobs;
   std::vector<OfflineWrite> made_offline;  // the journal
+  bool lost = false;                       // they are offers of what a lost history held
   std::set<std::uint64_t> answered;        // counters of it
   std::uint64_t spooled = 0;
   std::uint64_t disk_room = 0;

@@ -30,6 +30,26 @@ TEST_CASE("session: a journal is handed over only when this link has told broker
   CHECK(bench.last<Replay>() != nullptr);
 }
 
+TEST_CASE("session: what a lost history held keeps its time, of which nothing is known") {
+  Bench bench(5);
+  bench.make_live(5);
+  bench.session.on_disconnected("reset", bench.now);
+  bench.collect();
+  bench.write(1);
+  bench.lost = true;
+  bench.messages.clear();
+  REQUIRE(bench.next_hello(seconds{20}));
+  bench.forget();
+  bench.tell(bench.welcome(5));
+  bench.tell(Proof{bench.nonce, at(5)});
+  bench.work_all();
+  bench.tell_time(at(5));
+  const Replay* const offer = bench.last<Replay>();
+  REQUIRE(offer != nullptr);
+  CHECK(offer->correction_ms == 0);
+  CHECK(offer->error_ms == kUnknownErrorMs);
+}
+
 TEST_CASE("session: the next scale of broker's time is written down at once") {
   Bench bench(5);
   bench.make_live(5);
