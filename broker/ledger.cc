@@ -285,9 +285,10 @@ void Ledger::Impl::end(GroupState& state) {
   entries->save_sum();
   outcomes->forget(kForgottenOutcomes);
   write_meta(db, now);
-  keep_time();
+  const ClockAnchor reading = keep_time();
   commits->add();
   db.exec("COMMIT");
+  time_kept = reading;
   wal->committed();
   meta = now;
   confirmed.clear();

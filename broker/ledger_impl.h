@@ -31,7 +31,8 @@ struct Ledger::Impl {
                                                    CommitResult& result);
   void begin_time();  // this and the next: ledger_time.cc
   void tell_time(GroupState& state) const;
-  void keep_time();
+  // The reading that the file has once the transaction is committed.
+  [[nodiscard]] ClockAnchor keep_time() const;
   [[nodiscard]] bool wall_was_set() const;
   void begin(GroupState& state);
   void begin_epoch(GroupState& state);

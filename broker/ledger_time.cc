@@ -20,12 +20,12 @@ void Ledger::Impl::tell_time(GroupState& state) const {
 }
 
 // With each commit: an idle broker keeps a reading only where the wall clock was set.
-void Ledger::Impl::keep_time() {
+ClockAnchor Ledger::Impl::keep_time() const {
   const LocalTime now = options.local_now();
-  if (!time->is_due(time_kept, now)) return;
+  if (!time->is_due(time_kept, now)) return time_kept;
   const ClockAnchor reading = time->reading(now);
   write_private(db, kClockKey, to_text(reading));
-  time_kept = reading;
+  return reading;
 }
 
 bool Ledger::Impl::wall_was_set() const {

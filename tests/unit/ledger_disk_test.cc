@@ -78,6 +78,24 @@ TEST_CASE("ledger: the disk fills inside a large statement, nothing of it stays"
   CHECK(bench.replay_difference() == "");
 }
 
+TEST_CASE("ledger: the wall clock is set while the disk is full, that is kept later") {
+  FaultyDisk disk;
+  LedgerBench bench(kSchema);
+  LocalTime local{WallTime{1'700'000'000'000}, 7, 10'000};
+  bench.options.local_now = [&local] { return local; };
+  bench.open();
+  bench.write("INSERT INTO note (body) VALUES (0)");
+  local.wall.ms += 3'600'000;
+  disk.fail_writes(SQLITE_FULL);
+  (void)bench.ledger->housekeeping();
+  disk.mend();
+  (void)bench.ledger->housekeeping();
+  const Database db(bench.path, Database::Mode::kReadOnly);
+  const std::optional<ClockAnchor> kept = parse_clock_anchor(*read_private(db, kClockKey));
+  REQUIRE(kept.has_value());
+  CHECK(kept->local == local);
+}
+
 TEST_CASE("ledger: a sync fails, it throws and a restart tells what became of the write") {
   FaultyDisk disk;
   LedgerBench bench(kSchema);
