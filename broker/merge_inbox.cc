@@ -45,11 +45,11 @@ std::optional<Bytes> with_latest(const ConflictRow& row, const Bytes& before) {
   return encode_rows(*known);
 }
 
+}  // namespace
+
 std::string wall_text(WallTime time, const ConflictOrigin& origin) {
   return to_string(WallTime{time.ms + origin.wall_ahead_ms});
 }
-
-}  // namespace
 
 Inbox::Inbox(const Database& db)
     : insert_(db,

@@ -39,6 +39,8 @@ struct ConflictOrigin {
   std::int64_t wall_ahead_ms = 0;  // people are told the time of the wall
   std::uint64_t bundle = 0;        // see csa_conflicts; 0: by itself
 };
+// As the inbox tells `time`.
+[[nodiscard]] std::string wall_text(WallTime time, const ConflictOrigin& origin);
 
 class Inbox {
  public:

@@ -301,7 +301,7 @@ void MergeRun::judge(const Step& step, const RowVerdict& verdict,
   if (!edits.last.at_most) row.broker_edit = edits.last;
   if (verdict.close && edits.last.at_most) {
     row.reason += "; when the master's row was last edited is not known (" +
-                  to_string(edits.last.time) + " at the latest)";
+                  wall_text(edits.last.time, origin_) + " at the latest)";
   }
   row.close = verdict.close;
   inbox_.add(row, origin_);

@@ -34,4 +34,18 @@ TEST_CASE("restore: nothing of the log is kept, broker's time goes on behind its
   CHECK(m.b.master.ledger->time().at(m.local()) >= WallTime{1'300'000});
 }
 
+TEST_CASE("inbox: when a row was edited at the latest is told by the broker's wall clock too") {
+  LostMaster m;
+  m.slow_ms = 900'000;
+  (void)m.b.edit(m.away, "UPDATE part SET a = 'mine' WHERE id = 1", 10);
+  m.clock.ms += 20;
+  Database(m.b.master.path, Database::Mode::kReadWrite)
+      .exec("UPDATE part SET a = 'outside' WHERE id = 1");
+  (void)m.b.hand_over(m.away);
+  REQUIRE(m.inbox() == R"({"id":1}broker1)");
+  const std::string reason = m.b.text("SELECT reason FROM csa_conflicts");
+  CAPTURE(reason);
+  CHECK(reason.find(to_string(m.wall()) + " at the latest") != std::string::npos);
+}
+
 }  // namespace csa
