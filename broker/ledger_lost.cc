@@ -88,13 +88,18 @@ Ledger::Impl::Held Ledger::Impl::log_holds(const TxId& tx, const Id128& hash,
 
 bool Ledger::Impl::log_tells_since(const Position& base) const {
   const Seq floor = past->floor(meta);
+  const std::vector<EpochRecord> epochs = read_epochs(db);
   if (base.epoch.id == meta.position.epoch.id) {
-    if (base.seq.value == 0) return floor == base.seq.next();
+    const bool begins = std::ranges::any_of(epochs, [&base](const EpochRecord& record) {
+      return record.epoch.id == base.epoch.id && record.parent.seq == base.seq;
+    });
+    // Only this epoch ever began there; an entry with that number is of the one before.
+    if (begins || base.seq.value == 0) return floor <= base.seq.next();
     // An older state of the file may have been put back: is it this epoch's `base`?
     const auto entry = entries->entry(base.seq);
     return entry && entry->chain == base.chain;
   }
-  for (const EpochRecord& record : read_epochs(db)) {
+  for (const EpochRecord& record : epochs) {
     // Here the histories part.
     if (record.epoch.generation > base.epoch.generation) {
       return floor <= std::min(base.seq, record.parent.seq).next();

@@ -201,6 +201,20 @@ TEST_CASE("restore: what a replica offers of a lost history is named by the epoc
   CHECK(m.row(1) == "secondb10");
 }
 
+TEST_CASE("restore: made where the history begins, a new edit under a confirmed TxId is made") {
+  LostMaster m;
+  m.write("UPDATE part SET a = 'before' WHERE id = 1", 10);
+  (void)m.lose_and_restore();
+  MergeBench::Node& node = m.b.add_node();
+  (void)m.b.edit(node, "UPDATE part SET a = 'new' WHERE id = 2", 2000);
+  // By a later state of the node's file, from before its copy.
+  m.b.master.ledger->confirm(node.replica->state().node, 5);
+  m.write("UPDATE part SET n = 11 WHERE id = 3", 2100);
+  CHECK(m.b.hand_over(node).at(0).result == ReplayResult::kApplied);
+  CHECK(m.row(2) == "newb10");
+  CHECK(m.inbox() == "");
+}
+
 TEST_CASE("restore: a loser goes back into no other row, though that was before the loss") {
   LostMaster m;
   m.write("UPDATE part SET a = 'late' WHERE id = 1", 20);
