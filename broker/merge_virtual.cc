@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <utility>
-#include <vector>
 
 namespace csa {
 namespace {
@@ -77,10 +76,21 @@ const MergeVirtual::Told* MergeVirtual::told(const std::string& table) const {
   return found == told_.end() ? nullptr : &found->second;
 }
 
+const MergeVirtual::Told* MergeVirtual::logged_by(const std::string& table) const {
+  const auto found = std::ranges::find_if(
+      told_, [&](const auto& known) { return lower(known.second.logged) == lower(table); });
+  return found == told_.end() ? nullptr : &found->second;
+}
+
+std::vector<std::string> MergeVirtual::logged() const {
+  std::vector<std::string> tables;
+  for (const auto& [name, known] : told_) tables.push_back(known.logged);
+  return tables;
+}
+
 bool MergeVirtual::holds_documents(const std::string& table) const {
-  return std::ranges::any_of(told_, [&](const auto& known) {
-    return known.second.coordinates == 0 && lower(known.second.logged) == lower(table);
-  });
+  const Told* const known = logged_by(table);
+  return known != nullptr && known->coordinates == 0;
 }
 
 std::string MergeVirtual::logged_as(const std::string& table) const {

@@ -10,6 +10,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "broker/merge_table.h"
 #include "common/changeset.h"
@@ -44,6 +45,10 @@ class MergeVirtual {
   [[nodiscard]] bool has_trees() const { return has_trees_; }
   // nullptr: it is none.
   [[nodiscard]] const Told* told(const std::string& table) const;
+  // What the log tells by the shadow table `table`; nullptr: nothing that is merged.
+  [[nodiscard]] const Told* logged_by(const std::string& table) const;
+  // All those shadow tables.
+  [[nodiscard]] std::vector<std::string> logged() const;
   // The shadow table `table` holds documents: written itself it would leave their index behind.
   [[nodiscard]] bool holds_documents(const std::string& table) const;
   // The table by which the log tells of rows of `table`.

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "broker/merge_table.h"
+#include "broker/merge_virtual.h"
 #include "common/schema.h"
 
 namespace csa {
@@ -15,7 +16,9 @@ namespace {
 
 std::set<std::string> table_names(const Database& db) {
   std::set<std::string> names;
-  // Shadow tables are their module's business.
+  // Of the shadow tables, which are their module's business, those by which the log tells of a
+  // virtual table's rows.
+  for (const std::string& shadow : MergeVirtual(db).logged()) names.insert(lower(shadow));
   Statement rows =
       db.prepare("SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table'");
   while (rows.step()) {
@@ -134,6 +137,17 @@ std::vector<std::pair<std::string, KeyFold>> key_of(const Database& db, const Ta
   return key;
 }
 
+// A table by its name in the log.
+struct LoggedTable {
+  std::optional<TableInfo> info;  // of what has the rows; nothing: there is no such table
+  bool is_virtual = false;
+};
+LoggedTable logged_table(const Database& db, const std::string& table) {
+  const MergeVirtual virtuals(db);
+  if (const MergeVirtual::Told* const told = virtuals.logged_by(table)) return {told->info, true};
+  return {table_info(db, table)};
+}
+
 // Whether the rows of before are still to be found by their names: not, where most of them are not
 // there, or where the rowids, which were given anew, are their only names.
 bool keeps_rows(Comparison& comparison, bool keyed) {
@@ -172,15 +186,18 @@ void RebuiltTables::tell() {
 }
 
 void RebuiltTables::tell(const Database& before, const std::string& table) {
-  std::optional<TableInfo> old_info = table_info(before, table);
-  std::optional<TableInfo> new_info = table_info(db_, table);
+  LoggedTable old_one = logged_table(before, table);
+  LoggedTable new_one = logged_table(db_, table);
   TouchMarks marks(db_);
-  if (!old_info || !new_info || key_of(before, *old_info) != key_of(db_, *new_info)) {
+  if (!old_one.info || !new_one.info || old_one.is_virtual != new_one.is_virtual ||
+      key_of(before, *old_one.info) != key_of(db_, *new_one.info)) {
     return marks.add(whole_table(table), TouchOp::kOthers, {});
   }
-  const bool keyed = !key_of(db_, *new_info).empty();
-  MergeTable old_table(before, std::move(*old_info));
-  MergeTable new_table(db_, std::move(*new_info));
+  // Of documents and of places in a tree nobody knows who numbered them. An edit puts another in
+  // the place of one: what is there then must be what the edit was made on, not look like it.
+  const bool keyed = !new_one.is_virtual && !key_of(db_, *new_one.info).empty();
+  MergeTable old_table(before, std::move(*old_one.info));
+  MergeTable new_table(db_, std::move(*new_one.info));
   Comparison comparison(old_table, new_table);
   if (!keeps_rows(comparison, keyed)) {
     return marks.add(whole_table(table), TouchOp::kOthers, {});
@@ -191,7 +208,10 @@ void RebuiltTables::tell(const Database& before, const std::string& table) {
     if (row.fate >= Fate::kOther) marks.add(row.name, TouchOp::kGone, {});
     if (row.fate == Fate::kOther) marks.add(row.name, TouchOp::kBorn, {});
   });
-  comparison.each_new([&marks](const RowIdentity& name) { marks.add(name, TouchOp::kBorn, {}); });
+  comparison.each_new([&](RowIdentity name) {
+    name.table = table;
+    marks.add(name, TouchOp::kBorn, {});
+  });
 }
 
 }  // namespace csa

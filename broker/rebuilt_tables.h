@@ -27,7 +27,7 @@ class RebuiltTables {
   void tell(const Database& before, const std::string& table);
 
   const Database& db_;
-  std::set<std::string> there_;    // from the start on; in lower case
+  std::set<std::string> there_;    // from the start on; in lower case, by their names in the log
   std::vector<std::string> left_;  // were there, and were not after some statement
 };
 
