@@ -89,10 +89,12 @@ RowMeeting MergeRun::meeting_of(Step& step, EditIndex::RowEdits& edits) {
 }
 
 // Of the deleted row's values it is known which columns they were of. The log has no names of a
-// document's columns, which a migration may have moved.
+// document's columns, which a migration may have moved; two histories count their schemas alike.
 bool MergeRun::is_placed(const Step& step, const PastRow& gone) const {
-  const bool named = !is_told(step) || entry_.header.schema_version == context_.meta.schema_version;
-  return named && gone.size() == step.columns.known.size();
+  const JournalHeader& header = entry_.header;
+  const bool one_schema = header.base.epoch.id == context_.meta.position.epoch.id &&
+                          header.schema_version == context_.meta.schema_version;
+  return (one_schema || !is_told(step)) && gone.size() == step.columns.known.size();
 }
 
 // The row is what the node's edit was made on; others may have changed it and put it back, or come

@@ -95,6 +95,28 @@ TEST_CASE("merge after a restore: a base that the backup has not is compared wit
   CHECK(m.inbox() == R"({"id":1}broker0 {"id":2}node0 {"id":3}broker0)");
 }
 
+TEST_CASE(
+    "merge after a restore: one schema version of two histories places no document's columns") {
+  LostMaster m;
+  const auto migrate = [&](const std::string& sql) {
+    REQUIRE(std::holds_alternative<Ack>(m.b.master.run(m.b.master.migration(sql))));
+  };
+  migrate(
+      "CREATE VIRTUAL TABLE page USING fts5 (title, body);"
+      "INSERT INTO page VALUES ('title', 'body')");
+  const std::string backup = m.backup();
+  migrate("ALTER TABLE part ADD COLUMN lost TEXT");
+  const std::uint64_t version = m.b.master.ledger->meta().schema_version;
+  REQUIRE(m.b.catch_up(m.away) == "");
+  (void)m.b.edit(m.away, "UPDATE page SET title = 'mine'", 4000);
+  (void)m.restore_from(backup);
+  m.write("DELETE FROM page", 3000);
+  migrate("DROP TABLE page; CREATE VIRTUAL TABLE page USING fts5 (note, title, body)");
+  REQUIRE(m.b.master.ledger->meta().schema_version == version);
+  CHECK(m.return_at(5000).size() == 1);
+  CHECK(m.b.text("SELECT coalesce(note, '-') || title || body FROM page") == "-minebody");
+}
+
 TEST_CASE("merge after a restore: all or nothing does not win over what a backup has not") {
   LostMaster m({{"part", "", "atomic"}});
   const std::string backup = m.backup();
