@@ -44,8 +44,8 @@ void Cluster::tell_offline_story() {
   world_.note("offline story: " + story.told());
   // The broker's computer is booted, or nodes' are, each once: then every edit's time is known.
   bool broker_boots = world_.chance(0.4);
-  const bool may_move = !broker_boots;  // to another computer, which has another clock
   const bool nodes_boot = !broker_boots && world_.chance(0.5);
+  const bool may_move = !broker_boots && !nodes_boot;  // to another computer: a scale of its own
   std::set<int> booted;
   for (const StoryEdit& edit : story.edits()) {
     SimNode& node = *nodes_.at(edit.node);
