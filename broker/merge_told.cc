@@ -130,13 +130,17 @@ void MergeRun::tell_trees() {
     const ChangeTable& table = tables.at(row->table);
     if (part_of(table) != MergeVirtual::Part::kTree) return;
     const std::optional<RTreeShadow> shadow = tree_shadow(table);
-    std::optional<RTree> tree = tree_of(*table.owner);
-    if (!shadow || !tree) {
+    auto place = found.find(table.owner->name);
+    if (shadow && place == found.end()) {
+      if (std::optional<RTree> tree = tree_of(*table.owner)) {
+        place = found.emplace(table.owner->name, Found{RTreeRows(std::move(*tree)), *table.owner})
+                    .first;
+      }
+    }
+    if (!shadow || place == found.end()) {
       throw Parked{"its rows of the spatial index " + table.owner->name + " cannot be told"};
     }
-    RTreeRows& rows =
-        found.try_emplace(table.owner->name, Found{RTreeRows(std::move(*tree)), *table.owner})
-            .first->second.rows;
+    RTreeRows& rows = place->second.rows;
     const std::uint64_t before = rows.bytes();
     if (const Status taken = rows.take(*shadow, *row, table); !taken) {
       throw Parked{taken.error().what};

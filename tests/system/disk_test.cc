@@ -4,6 +4,9 @@
 #include <sys/mount.h>
 
 #include <fstream>
+#include <memory>
+#include <optional>
+#include <string>
 
 #include "tests/system/load.h"
 #include "tests/system/place.h"
@@ -42,6 +45,33 @@ class SmallDisk {
 constexpr const char* kBig =
     "INSERT INTO entry (writer, number, body) VALUES (7, 0, hex(randomblob(100000)))";
 constexpr const char* kSmall = "INSERT INTO entry (writer, number, body) VALUES (8, 0, 'small')";
+
+// A node on a small disk; the broker has room.
+struct NodeOnSmallDisk {
+  Place place;
+  SmallDisk disk{place.file("disk"), "24m"};
+  Ready ready;
+  std::optional<Program> broker;
+  std::optional<Program> node;
+
+  NodeOnSmallDisk() {
+    place.create(kLoadSchema);
+    broker.emplace(place.serve(ready));
+    node.emplace(place.live_node("disk/node.db"));
+  }
+  [[nodiscard]] std::unique_ptr<Client> other_node() const {
+    std::unique_ptr<Client> other = place.client("other.db");
+    REQUIRE(other->wait_for(ClientState::kLive, kPatience));
+    return other;
+  }
+  [[nodiscard]] bool says(const std::string& words) const {
+    return node->errors().find(words) != std::string::npos;
+  }
+  void end() {
+    node->signal(SIGTERM);
+    CHECK(node->exit_code() == 0);
+  }
+};
 
 }  // namespace
 
@@ -82,51 +112,38 @@ TEST_CASE("disk: broker's is full, writes are refused in words, reads and status
 
 TEST_CASE("disk: node's is full, it says so, others go on, with space it is equal again") {
   if (skipped_without_root()) return;
-  Place place;
-  const SmallDisk disk(place.file("disk"), "24m");
-  place.create(kLoadSchema);
-  Ready ready;
-  const Program broker = place.serve(ready);
-  Program full = place.live_node("disk/node.db");
-  const std::unique_ptr<Client> other = place.client("other.db");
-  REQUIRE(other->wait_for(ClientState::kLive, kPatience));
-  disk.fill();
+  NodeOnSmallDisk full;
+  const std::unique_ptr<Client> other = full.other_node();
+  full.disk.fill();
   const auto said_so = [&] {
-    return full.errors().find("cannot be written") != std::string::npos &&
-           full.errors().find(place.file("disk/node.db")) != std::string::npos;
+    return full.says("cannot be written") && full.says(full.place.file("disk/node.db"));
   };
   for (int i = 0; i < 100 && !said_so(); ++i) {
     CHECK(other->exec(kBig).status == WriteResult::Status::kCommitted);
   }
   CHECK(eventually(said_so));
-  CHECK(place.difference_of("other.db") == "");
-  disk.make_space();
+  CHECK(full.place.difference_of("other.db") == "");
+  full.disk.make_space();
   // It notices by itself.
-  CHECK(place.difference_of("disk/node.db", milliseconds{20000}) == "");
-  full.signal(SIGTERM);
-  CHECK(full.exit_code() == 0);
+  CHECK(full.place.difference_of("disk/node.db", milliseconds{20000}) == "");
+  full.end();
 }
 
 TEST_CASE("disk: node's is full on its way back, it is read and answers at once, nothing is lost") {
   if (skipped_without_root()) return;
-  Place place;
-  const SmallDisk disk(place.file("disk"), "24m");
-  place.create(kLoadSchema);
-  Ready ready;
-  std::optional<Program> broker(place.serve(ready));
-  Program full = place.live_node("disk/node.db");
-  broker->signal(SIGTERM);
-  CHECK(broker->exit_code() == 0);
-  REQUIRE(full.line_with("state=standalone"));
+  NodeOnSmallDisk full;
+  const Place& place = full.place;
+  full.broker->signal(SIGTERM);
+  CHECK(full.broker->exit_code() == 0);
+  REQUIRE(full.node->line_with("state=standalone"));
   CHECK(place.exec("disk/node.db", kSmall)["status"] == "journaled");
   CHECK(place.exec("disk/node.db", kSmall)["status"] == "journaled");
-  disk.fill();
-  broker.emplace(place.serve(ready));
-  REQUIRE(full.line_with("state=replaying"));
-  const std::unique_ptr<Client> other = place.client("other.db");
-  REQUIRE(other->wait_for(ClientState::kLive, kPatience));
+  full.disk.fill();
+  full.broker.emplace(place.serve(full.ready));
+  REQUIRE(full.node->line_with("state=replaying"));
+  const std::unique_ptr<Client> other = full.other_node();
   CHECK(other->exec(kBig).status == WriteResult::Status::kCommitted);
-  REQUIRE(eventually([&] { return full.errors().find("its disk is full") != std::string::npos; }));
+  REQUIRE(eventually([&] { return full.says("its disk is full"); }));
   Launch ask = place.node("disk/node.db", {"status"});
   const Finished status = run(ask);
   CHECK(status.code == 0);
@@ -138,39 +155,32 @@ TEST_CASE("disk: node's is full on its way back, it is read and answers at once,
   const nlohmann::json refused = place.exec("disk/node.db", kSmall);
   CHECK(refused["status"] == "rejected");
   CHECK(refused["code"] == "limit");
-  disk.make_space();
+  full.disk.make_space();
   CHECK(place.difference_of("disk/node.db", milliseconds{20000}) == "");
   CHECK(eventually([&] { return place.exec("disk/node.db", kSmall)["status"] == "committed"; }));
   CHECK(count_of(place.master(), "SELECT count(*) FROM entry WHERE writer = 8") == 3);
   CHECK(place.difference_of("disk/node.db") == "");
   CHECK(place.difference_of("other.db") == "");
-  full.signal(SIGTERM);
-  CHECK(full.exit_code() == 0);
+  full.end();
 }
 
 TEST_CASE("disk: node's is full behind the master, status, query and exec answer at once") {
   if (skipped_without_root()) return;
-  Place place;
-  const SmallDisk disk(place.file("disk"), "24m");
-  place.create(kLoadSchema);
-  Ready ready;
-  const Program broker = place.serve(ready);
-  Program full = place.live_node("disk/node.db");
-  const std::unique_ptr<Client> other = place.client("other.db");
-  REQUIRE(other->wait_for(ClientState::kLive, kPatience));
-  disk.fill();
-  for (int i = 0; i < 100 && full.errors().find("its disk is full") == std::string::npos; ++i) {
+  NodeOnSmallDisk full;
+  const Place& place = full.place;
+  const std::unique_ptr<Client> other = full.other_node();
+  full.disk.fill();
+  for (int i = 0; i < 100 && !full.says("its disk is full"); ++i) {
     CHECK(other->exec(kBig).status == WriteResult::Status::kCommitted);
   }
-  REQUIRE(eventually([&] { return full.errors().find("its disk is full") != std::string::npos; }));
+  REQUIRE(eventually([&] { return full.says("its disk is full"); }));
   CHECK(run(place.node("disk/node.db", {"status"})).out.find("full") != std::string::npos);
   CHECK(run(place.node("disk/node.db", {"query", "SELECT 41 + 1"})).out.find("42") !=
         std::string::npos);
   CHECK(place.exec("disk/node.db", kSmall)["code"] == "limit");
-  disk.make_space();
+  full.disk.make_space();
   CHECK(place.difference_of("disk/node.db", milliseconds{20000}) == "");
-  full.signal(SIGTERM);
-  CHECK(full.exit_code() == 0);
+  full.end();
 }
 
 TEST_CASE("disk: broker's is full during a replay, the node is told and keeps its journal") {

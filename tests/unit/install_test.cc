@@ -24,6 +24,20 @@ std::optional<std::int64_t> count(const Database& db) {
   return db.query_int("SELECT count(*) FROM t");
 }
 
+// The master is restored from `parent`: the next epoch, without a log that leads there. What the
+// replica makes of it.
+Result<Applied> follow_restored(Replica& replica, HandMaster& master, const Position& parent) {
+  const Position next{Epoch{9, random_id()}, parent.seq, Chain{random_id()}};
+  master.meta().position = next;
+  master.meta().floor = parent.seq.next();
+  {
+    const Database db(master.path(), Database::Mode::kReadWrite);
+    add_epoch(db, {next.epoch, parent, WallTime{1}});
+  }
+  master.exec("INSERT INTO t VALUES (901, 'new')");
+  return take_copy(replica, master.copy());
+}
+
 }  // namespace
 
 TEST_CASE("install: the first copy, content, position and database are the master's") {
@@ -70,17 +84,8 @@ TEST_CASE("install: what the master's history does not have is kept aside, the r
     if (one == Case::kUnknown) parent.epoch = {parent.epoch.generation - 1, random_id()};
     REQUIRE(follow(*replica, master).has_value());
     const std::string before = content_of(path);
-    // The master is restored: the next epoch, without a log that leads there.
-    const Position next{Epoch{9, random_id()}, parent.seq, Chain{random_id()}};
     master.exec("DELETE FROM t WHERE id = 900");
-    master.meta().position = next;
-    master.meta().floor = parent.seq.next();
-    {
-      const Database db(master.path(), Database::Mode::kReadWrite);
-      add_epoch(db, {next.epoch, parent, WallTime{1}});
-    }
-    master.exec("INSERT INTO t VALUES (901, 'new')");
-    const Result<Applied> applied = take_copy(*replica, master.copy());
+    const Result<Applied> applied = follow_restored(*replica, master, parent);
     REQUIRE_MESSAGE(applied.has_value(), (applied ? "" : applied.error().what));
     CHECK(content_of(path) == content_of(master.db()));
     if (one == Case::kBehind) {
@@ -109,16 +114,8 @@ TEST_CASE("install: the inbox of a lost history has open rows, the notice counts
       " NULL, x'', NULL, '', 0, i, 0, iif(i = 3, 'dismissed', 'open') FROM"
       " (SELECT 1 AS i UNION SELECT 2 UNION SELECT 3)");
   REQUIRE(follow(*replica, master).has_value());
-  const Position next{Epoch{9, random_id()}, parent.seq, Chain{random_id()}};
   master.exec("DELETE FROM csa_conflicts");
-  master.meta().position = next;
-  master.meta().floor = parent.seq.next();
-  {
-    const Database db(master.path(), Database::Mode::kReadWrite);
-    add_epoch(db, {next.epoch, parent, WallTime{1}});
-  }
-  master.exec("INSERT INTO t VALUES (901, 'new')");
-  const Result<Applied> applied = take_copy(*replica, master.copy());
+  const Result<Applied> applied = follow_restored(*replica, master, parent);
   REQUIRE_MESSAGE(applied.has_value(), (applied ? "" : applied.error().what));
   CHECK_MESSAGE(applied->kept_why.find("2 open rows of its conflict inbox") != std::string::npos,
                 applied->kept_why);
