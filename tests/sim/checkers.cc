@@ -34,26 +34,39 @@ void append_rows(Hasher& hasher, const Database& db, const std::string& sql) {
   }
 }
 
-}  // namespace
+constexpr const char* kSchema =
+    "SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'csa\\_%' ESCAPE '\\' "
+    "AND tbl_name NOT LIKE 'csa\\_%' ESCAPE '\\' ORDER BY type, name";
 
-std::string content_of(const std::string& path) {
-  const Database db(path, Database::Mode::kReadOnly);
-  db.exec("BEGIN");
-  Hasher hasher;
+// The questions that read all of the application's rows.
+std::vector<std::string> questions(const Database& db) {
+  std::vector<std::string> all;
   for (const std::string& table : replicated_tables(db)) {
     const std::optional<TableInfo> info = table_info(db, table);
     const bool rowid = info && !info->change_table.without_rowid && !info->rowid_name.empty();
-    hasher.update(as_bytes(table));
-    append_rows(hasher, db,
-                "SELECT " + (rowid ? quote(info->rowid_name) + ", * FROM " : "* FROM ") +
-                    quote(table) + " ORDER BY 1, 2");
+    const std::string name = "'" + table + "', ";
+    all.push_back("SELECT " + name + (rowid ? quote(info->rowid_name) + ", * FROM " : "* FROM ") +
+                  quote(table) + " ORDER BY 2, 3");
   }
   if (db.query_int("SELECT 1 FROM sqlite_schema WHERE name = 'sqlite_sequence'")) {
-    append_rows(hasher, db, "SELECT name, seq FROM sqlite_sequence ORDER BY name");
+    all.emplace_back("SELECT name, seq FROM sqlite_sequence ORDER BY name");
   }
-  append_rows(hasher, db,
-              "SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'csa\\_%' ESCAPE '\\' "
-              "AND tbl_name NOT LIKE 'csa\\_%' ESCAPE '\\' ORDER BY type, name");
+  return all;
+}
+
+}  // namespace
+
+std::string content_of(const std::string& path) {
+  // Asked at every step; what a schema's questions are is found out once for each schema.
+  static std::map<std::string, std::vector<std::string>> known;
+  const Database db(path, Database::Mode::kReadOnly);
+  db.exec("BEGIN");
+  Hasher hasher;
+  append_rows(hasher, db, kSchema);
+  const std::string schema = to_string(hasher.digest());
+  auto entry = known.find(schema);
+  if (entry == known.end()) entry = known.emplace(schema, questions(db)).first;
+  for (const std::string& question : entry->second) append_rows(hasher, db, question);
   return to_string(hasher.digest());
 }
 
