@@ -148,8 +148,9 @@ class Hub {
   // REQUIRES: a CommitJob is out and `result` has one outcome for each of its tickets.
   void on_committed(const CommitResult& result, TimePoint now);
   void on_stored(const StoreState& state);
-  // The ledger was seen at work, if it has work. While that goes on, its disk is not dead.
-  void on_ledger_progress(TimePoint at);
+  // The ledger was seen at work, if it has work; while that goes on, its disk is not dead. `begun`:
+  // the last ticket it began, see WriteQueue::take_overdue().
+  void on_ledger_progress(TimePoint at, std::uint64_t begun);
   void on_log(const PeerKey& peer, std::variant<LogSlice, LogGone> answer, TimePoint now);
   void on_reply(const PeerKey& peer, Message answer, TimePoint now);
   void on_cut(const Result<SnapshotInfo>& snapshot, TimePoint now);

@@ -141,6 +141,7 @@ struct Hub::Impl {
 
   WriteQueue writes;
   std::optional<TimePoint> commit_since;  // a CommitJob is out
+  std::uint64_t begun = 0;                // the last ticket that the ledger began
   TimePoint progress{};                   // when the ledger was last seen at work
   TimePoint overdue_looked{};
   RateMeter commits;

@@ -97,13 +97,13 @@ void Hub::Impl::give_to_ledger() {
 }
 
 TimePoint Hub::Impl::overdue_deadline() const {
-  if (!commit_since || writes.waiting() == 0) return TimePoint::max();
+  if (!commit_since || writes.waiting() + writes.in_ledger() < 2) return TimePoint::max();
   return std::max(*commit_since, overdue_looked) + kOverdueEach;
 }
 
 void Hub::Impl::turn_away_overdue(TimePoint now) {
   overdue_looked = now;
-  for (const WriteQueue::Asked& asked : writes.take_overdue(now)) {
+  for (const WriteQueue::Asked& asked : writes.take_overdue(now, begun)) {
     if (peers.find(asked.peer) == nullptr) continue;
     const auto busy = std::chrono::floor<std::chrono::seconds>(now - *commit_since);
     send(asked.peer,
@@ -178,7 +178,10 @@ void Hub::on_committed(const CommitResult& result, TimePoint now) {
   if (hub.phase == Phase::kStopping) hub.finish_stop();
 }
 
-void Hub::on_ledger_progress(TimePoint at) { impl_->progress = std::max(impl_->progress, at); }
+void Hub::on_ledger_progress(TimePoint at, std::uint64_t begun) {
+  impl_->progress = std::max(impl_->progress, at);
+  impl_->begun = begun;
+}
 
 void Hub::on_stored(const StoreState& state) {
   impl_->master.floor = state.floor;

@@ -21,6 +21,7 @@ struct WriteJob {
   WriteRequest request;
   std::string hostname;      // of the origin
   std::uint64_t ticket = 0;  // the caller's own number, given back
+  TimePoint begin_by = TimePoint::max();  // from then on it is not begun, but answered busy
 };
 
 struct WriteOutcome {

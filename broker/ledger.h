@@ -28,6 +28,8 @@ struct LedgerOptions {
   std::function<LocalTime()> local_now;
   std::function<Id128()> random_id;
   std::function<void()> progress;  // called while a job makes progress; may be empty
+  // Called with a job's ticket before its begin_by is compared with monotonic_now; may be empty.
+  std::function<void(std::uint64_t)> begun;
 };
 
 class Ledger {

@@ -110,6 +110,7 @@ bool Ledger::Impl::refused_early(const WriteJob& job, const GroupState& state, A
 }
 
 bool Ledger::Impl::run_job(const WriteJob& job, GroupState& state, Answer& answer) {
+  if (options.begun) options.begun(job.ticket);
   if (const auto* const replay = std::get_if<Replay>(&job.request)) {
     answer = run_replay(*replay, job.hostname, state);
     return true;
@@ -118,6 +119,12 @@ bool Ledger::Impl::run_job(const WriteJob& job, GroupState& state, Answer& answe
   const Id128 hash = hash_of(job.request);
   if (std::optional<Answer> known = known_answer(tx, hash)) {
     answer = std::move(*known);
+    return true;
+  }
+  if (job.begin_by <= options.monotonic_now()) {
+    answer = nack_of(tx, {NackCode::kBusy,
+                          "others' transactions took the broker longer than this one was to wait, "
+                          "and it was not begun; send it again"});
     return true;
   }
   if (refused_early(job, state, answer)) {

@@ -135,7 +135,7 @@ Status Front::run(const StopSignals& signals) {
     send_held(now);
     drain_router(now);
     drain_xpub(now);
-    hub_->on_ledger_progress(stores_.ledger_progress());
+    hub_->on_ledger_progress(stores_.ledger_progress(), stores_.ledger_begun());
     stores_.answer_all(*hub_, now);
     if (beacon_) {
       beacon_->set_generation(hub_->head().epoch.generation);

@@ -34,6 +34,7 @@ Stores::Stores(const std::string& database, const LedgerOptions& options, const 
   LedgerOptions own = options;
   if (own.spill_directory.empty()) own.spill_directory = spool_;
   own.progress = [this] { ledger_progress_.store(monotonic_now().time_since_epoch().count()); };
+  own.begun = [this](std::uint64_t ticket) { ledger_begun_.store(ticket); };
   ledger_ = std::make_unique<Ledger>(database_, own, log_);
   const Meta& meta = ledger_->meta();
   time_ = ledger_->time();

@@ -43,6 +43,8 @@ class Stores {
   [[nodiscard]] TimePoint ledger_progress() const {
     return TimePoint(TimePoint::duration(ledger_progress_.load()));
   }
+  // The last job that the ledger began. Read it after the time that it is compared with.
+  [[nodiscard]] std::uint64_t ledger_begun() const { return ledger_begun_.load(); }
   // Why the broker must end, once a store has failed.
   [[nodiscard]] const std::optional<Error>& fatal() const { return fatal_; }
   // Finishes what is under way, checkpoints, joins the threads. Idempotent.
@@ -74,6 +76,7 @@ class Stores {
   Mailbox<Answer> answers_;
   std::atomic<std::uint64_t> retained_{RetainJob::kNobody.value};  // the newest RetainJob
   std::atomic<TimePoint::rep> ledger_progress_{0};
+  std::atomic<std::uint64_t> ledger_begun_{0};
   std::optional<Error> fatal_;  // the front's
   std::thread ledger_thread_;
   std::thread quick_thread_;

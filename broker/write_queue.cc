@@ -72,7 +72,7 @@ WriteQueue::Added WriteQueue::add(WriteRequest request, std::string hostname, co
   known_.emplace(key, Known{hash, peer});
   Line& line = lines_[tx.node];
   if (line.entries.empty()) turns_.push_back(tx.node);
-  line.entries.push_back({{std::move(request), std::move(hostname), 0}, bytes, begin_by});
+  line.entries.push_back({{std::move(request), std::move(hostname), 0, begin_by}, bytes});
   line.bytes += bytes;
   ++waiting_;
   bytes_ += bytes;
@@ -107,7 +107,7 @@ std::vector<WriteJob> WriteQueue::take_group() {
     line.bytes -= entry.bytes;
     --waiting_;
     entry.job.ticket = next_ticket_++;
-    in_ledger_.emplace(entry.job.ticket, key_of(entry.job.request));
+    in_ledger_.emplace(entry.job.ticket, Given{key_of(entry.job.request), entry.job.begin_by});
     group.push_back(std::move(entry.job));
     line.entries.pop_front();
     turns_.pop_front();
@@ -124,7 +124,7 @@ std::vector<WriteJob> WriteQueue::take_group() {
 WriteQueue::Asked WriteQueue::settle(std::uint64_t ticket) {
   const auto place = in_ledger_.find(ticket);
   CSA_CHECK(place != in_ledger_.end());
-  const Key key = place->second;
+  const Key key = place->second.key;
   in_ledger_.erase(place);
   auto known = known_.extract(key);
   CSA_CHECK(!known.empty());
@@ -138,11 +138,12 @@ WriteQueue::Asked WriteQueue::take_back(const Entry& entry) {
   return {key.tx, key.part, std::move(known.mapped().peer)};
 }
 
-std::vector<WriteQueue::Asked> WriteQueue::take_overdue(TimePoint now) {
+std::vector<WriteQueue::Asked> WriteQueue::take_overdue(TimePoint now,
+                                                        std::uint64_t begun) {
   std::vector<Asked> asked;
   for (auto& [node, line] : lines_) {
     std::erase_if(line.entries, [&](const Entry& entry) {
-      if (entry.begin_by > now) return false;
+      if (entry.job.begin_by > now) return false;
       asked.push_back(take_back(entry));
       line.bytes -= entry.bytes;
       bytes_ -= entry.bytes;
@@ -152,6 +153,12 @@ std::vector<WriteQueue::Asked> WriteQueue::take_overdue(TimePoint now) {
   }
   std::erase_if(turns_, [&](const NodeId& node) { return lines_.at(node).entries.empty(); });
   std::erase_if(lines_, [](const auto& one) { return one.second.entries.empty(); });
+  for (auto given = in_ledger_.upper_bound(begun); given != in_ledger_.end(); ++given) {
+    auto& [key, begin_by] = given->second;
+    if (begin_by > now) continue;
+    begin_by = TimePoint::max();
+    asked.push_back({key.tx, key.part, std::exchange(known_.at(key).peer, {})});
+  }
   return asked;
 }
 

@@ -30,7 +30,7 @@ class WriteQueue {
   };
 
   // A node may fill at most half of what is free, so that there is always room for another one.
-  // `begin_by`: see take_overdue().
+  // `begin_by`: see take_overdue(). A repeat keeps the first one's.
   [[nodiscard]] Added add(WriteRequest request, std::string hostname, const PeerKey& peer,
                           TimePoint begin_by);
   // The outcome of `tx` now goes to `peer`. False: it is not on its way.
@@ -38,10 +38,13 @@ class WriteQueue {
   // The next group, round robin over the nodes; a Migrate is alone, and replays are among
   // themselves. Empty: nothing waits.
   [[nodiscard]] std::vector<WriteJob> take_group();
-  // The answer to a job of a group has come. REQUIRES: a ticket of take_group(), once.
+  // The answer to a job of a group has come. Its peer is empty where take_overdue() named it and
+  // nobody asked since. REQUIRES: a ticket of take_group(), once.
   [[nodiscard]] Asked settle(std::uint64_t ticket);
-  // Takes back what still waits though it was to begin by now.
-  [[nodiscard]] std::vector<Asked> take_overdue(TimePoint now);
+  // What was to begin by now: takes back what still waits, and names, once, what lies in the ledger
+  // with a ticket above `begun`, the last one begun; the ledger will not begin it any more.
+  // REQUIRES: `begun` was read after `now` from a ledger that tells it before it looks at its clock.
+  [[nodiscard]] std::vector<Asked> take_overdue(TimePoint now, std::uint64_t begun);
   // Takes back everything that waits.
   [[nodiscard]] std::vector<Asked> clear();
 
@@ -53,7 +56,6 @@ class WriteQueue {
   struct Entry {
     WriteJob job;
     std::size_t bytes = 0;
-    TimePoint begin_by;
   };
   struct Line {  // of one node
     std::deque<Entry> entries;
@@ -68,17 +70,21 @@ class WriteQueue {
   [[nodiscard]] static Key key_of(const WriteRequest& request);
   struct Known {
     Id128 hash;
-    PeerKey peer;
+    PeerKey peer;  // empty: it was told
+  };
+  struct Given {
+    Key key;
+    TimePoint begin_by;  // max: told, or in no hurry
   };
   // The entry is no longer on its way; its place in a line is the caller's matter.
   [[nodiscard]] Asked take_back(const Entry& entry);
   [[nodiscard]] bool has_room(const NodeId& node, std::size_t bytes) const;
 
-  std::map<NodeId, Line> lines_;            // none is empty
-  std::deque<NodeId> turns_;                // each key of lines_ once
-  std::map<Key, Known> known_;              // waiting and in the ledger
-  std::map<std::uint64_t, Key> in_ledger_;  // by ticket
-  std::size_t waiting_ = 0;                 // sum over lines_
+  std::map<NodeId, Line> lines_;              // none is empty
+  std::deque<NodeId> turns_;                  // each key of lines_ once
+  std::map<Key, Known> known_;                // waiting and in the ledger
+  std::map<std::uint64_t, Given> in_ledger_;  // by ticket
+  std::size_t waiting_ = 0;                   // sum over lines_
   std::size_t bytes_ = 0;
   std::uint64_t next_ticket_ = 1;
 };

@@ -49,7 +49,7 @@ TEST_CASE("write: another's takes longer than it may wait, it is told busy and h
   REQUIRE(slow->wait_for(ClientState::kLive, kPatience));
   REQUIRE(quick->wait_for(ClientState::kLive, kPatience));
   slow->exec_async(kEndless, {}, {}, [](const WriteResult&) {});
-  // Some may come before it, and one to the database together with it.
+  // Some may come before it; one may have run in the same group before it, and is not durable yet.
   std::int64_t before = 0;
   bool together = false;
   WriteResult result;

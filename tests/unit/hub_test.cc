@@ -59,11 +59,11 @@ TEST_CASE("hub: a ledger that makes progress has no age, however long its work t
   const auto jobs = bench.jobs<CommitJob>();
   REQUIRE(jobs.size() == 1);
   bench.now += 60s;
-  bench.hub.on_ledger_progress(bench.now - 200ms);
+  bench.hub.on_ledger_progress(bench.now - 200ms, 0);
   bench.out.clear();
   bench.say("a", Ping{});
   CHECK(bench.sent<Pong>("a")[0].ledger_age_ms == 200);
-  bench.hub.on_ledger_progress(bench.now - 1s);  // nothing new
+  bench.hub.on_ledger_progress(bench.now - 1s, 0);  // nothing new
   bench.pass(2s);
   REQUIRE_FALSE(bench.published<Head>().empty());
   CHECK(bench.published<Head>().back().ledger_age_ms > 1000);

@@ -308,7 +308,8 @@ TEST_CASE("hub: a write that cannot begin in its time is told busy, and does not
   REQUIRE(jobs[0].jobs.size() == 2);
   CHECK(tx_of(jobs[0].jobs[0]) == TxId{node(2), 2});
   CHECK(tx_of(jobs[0].jobs[1]) == TxId{node(2), 3});
-  // In the ledger it has begun: its outcome comes, however late.
+  // Once the ledger has begun it, its outcome comes, however late.
+  bench.hub.on_ledger_progress(bench.now, jobs[0].jobs[1].ticket);
   bench.say("b", Ping{});
   bench.pass(20s);
   CHECK(bench.sent<Nack>("b").empty());
@@ -319,6 +320,46 @@ TEST_CASE("hub: a write that cannot begin in its time is told busy, and does not
   CHECK(bench.sent<Ack>("b").size() == 2);
   REQUIRE(bench.jobs<CommitJob>().size() == 1);
   CHECK(tx_of(bench.jobs<CommitJob>()[0].jobs[0]) == TxId{node(2), 1});
+}
+
+TEST_CASE("hub: a write behind a long one of its own group is told busy at its time, once") {
+  Bench bench;
+  bench.join("a", 1);
+  bench.join("b", 2);
+  bench.hub.on_message("a", write(1, 1), Origin{}, bench.now);
+  Write timed = write(2, 1);
+  timed.wait_ms = 1000;
+  bench.say("b", timed);
+  const auto jobs = bench.jobs<CommitJob>();
+  REQUIRE(jobs.size() == 1);
+  REQUIRE(jobs[0].jobs.size() == 2);
+  const std::uint64_t last = jobs[0].jobs[1].ticket;
+  CHECK(jobs[0].jobs[0].begin_by == TimePoint::max());
+  CHECK(jobs[0].jobs[1].begin_by == bench.now + 1s);
+  bench.hub.on_ledger_progress(bench.now, jobs[0].jobs[0].ticket);
+  bench.pass(900ms);
+  CHECK(bench.sent<Nack>("b").empty());
+  bench.pass(200ms);
+  REQUIRE(bench.sent<Nack>("b").size() == 1);
+  CHECK(bench.sent<Nack>("b")[0].code == NackCode::kBusy);
+  bench.pass(1s);
+  CHECK(bench.sent<Nack>("b").size() == 1);
+
+  auto refused = bench.result_of(jobs[0]);
+  refused.outcomes[1] = {last, Nack{timed.tx, NackCode::kBusy, "not begun", 0}};
+  SUBCASE("the ledger's own refusal is not told a second time") {
+    bench.out.clear();
+    bench.commit(refused);
+    CHECK(bench.sent<Nack>("b").empty());
+    CHECK(bench.sent<Ack>("a").size() == 1);
+  }
+  SUBCASE("sent again meanwhile it is told again") {
+    bench.say("b", timed);
+    CHECK(bench.jobs<CommitJob>().size() == 1);
+    bench.out.clear();
+    bench.commit(refused);
+    CHECK(bench.sent<Nack>("b").size() == 1);
+  }
 }
 
 }  // namespace csa

@@ -333,4 +333,28 @@ TEST_CASE("ledger: closed cleanly, the file alone is the database") {
   CHECK(bench.ledger->meta().position.seq == Seq{1});
 }
 
+TEST_CASE("ledger: a write begun too late is answered busy, and may come again") {
+  LedgerBench bench{kSchema};
+  std::vector<std::uint64_t> begun;
+  bench.options.begun = [&](std::uint64_t ticket) { begun.push_back(ticket); };
+  bench.open();
+  const WriteJob first = bench.job("INSERT INTO note VALUES (1, 1)");
+  WriteJob late = bench.job("INSERT INTO note VALUES (2, 2)");
+  late.begin_by = bench.now;
+  WriteJob early = bench.job("INSERT INTO note VALUES (3, 3)");
+  early.begin_by = bench.now + std::chrono::hours(1);
+  const CommitResult result = bench.ledger->commit({first, late, early});
+  CHECK(begun == std::vector<std::uint64_t>{first.ticket, late.ticket, early.ticket});
+  CHECK(std::holds_alternative<Ack>(result.outcomes[0].answer));
+  CHECK(std::get<Nack>(result.outcomes[1].answer).code == NackCode::kBusy);
+  CHECK(std::holds_alternative<Ack>(result.outcomes[2].answer));
+  CHECK(bench.count("SELECT sum(at) FROM note") == 4);
+  late.begin_by = TimePoint::max();
+  CHECK(bench.ack(late).changes == 1);
+  // What has run is told, however late somebody asks.
+  late.begin_by = bench.now;
+  CHECK(bench.ack(late).repeated);
+  CHECK(bench.count("SELECT sum(at) FROM note") == 6);
+}
+
 }  // namespace csa::test

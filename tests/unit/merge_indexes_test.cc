@@ -159,7 +159,7 @@ TEST_CASE("merge: an index without sizes of its documents is built anew and righ
 
 TEST_CASE("merge: many rows of an indexed table in one entry and in many, no rebuild for each") {
   Bench b(std::string(kParts) + kIndex + kFeed +
-              "WITH RECURSIVE n (i) AS (VALUES (10) UNION ALL SELECT i + 1 FROM n WHERE i < 20000)"
+              "WITH RECURSIVE n (i) AS (VALUES (10) UNION ALL SELECT i + 1 FROM n WHERE i < 5000)"
               "INSERT INTO part SELECT i, 'old ' || i, i FROM n;",
           1);
   b.edit(b.nodes[0], "UPDATE part SET name = 'new ' || id WHERE id >= 10", 1);
