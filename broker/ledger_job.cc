@@ -30,6 +30,18 @@ void tell_rules(const Log& log, const std::vector<Row>& sentences) {
   }
 }
 
+Ack ack_of(const TxId& tx, CallEffect effect, const Meta& after) {
+  Ack ack;
+  ack.tx = tx;
+  ack.seq = after.position.seq;
+  ack.changes = effect.changes;
+  ack.last_insert_rowid = effect.last_insert_rowid;
+  ack.schema_version = after.schema_version;
+  ack.columns = std::move(effect.columns);
+  ack.rows = std::move(effect.rows);
+  return ack;
+}
+
 // Ends the sandbox's deadline with the statements that it is for.
 class Running {
  public:
@@ -164,15 +176,7 @@ bool Ledger::Impl::run_job(const WriteJob& job, GroupState& state, Answer& answe
     append_entry(std::move(header), *body, state);
   }
   if (schema) tell_rules(log, effect.rows);
-  Ack ack;
-  ack.tx = tx;
-  ack.seq = state.meta.position.seq;
-  ack.changes = effect.changes;
-  ack.last_insert_rowid = effect.last_insert_rowid;
-  ack.schema_version = state.meta.schema_version;
-  ack.columns = std::move(effect.columns);
-  ack.rows = std::move(effect.rows);
-  answer = std::move(ack);
+  answer = ack_of(tx, std::move(effect), state.meta);
   store_outcome(tx, hash, answer);
   return true;
 }

@@ -43,7 +43,7 @@ class WriteQueue {
   [[nodiscard]] Asked settle(std::uint64_t ticket);
   // What was to begin by now: takes back what still waits, and names, once, what lies in the ledger
   // with a ticket above `begun`, the last one begun; the ledger will not begin it any more.
-  // REQUIRES: `begun` was read after `now` from a ledger that tells it before it looks at its clock.
+  // REQUIRES: `begun` was read after `now`, of a ledger that tells it before it looks at its clock.
   [[nodiscard]] std::vector<Asked> take_overdue(TimePoint now, std::uint64_t begun);
   // Takes back everything that waits.
   [[nodiscard]] std::vector<Asked> clear();
