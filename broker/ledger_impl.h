@@ -11,7 +11,7 @@
 #include "broker/lost_transactions.h"
 #include "broker/merge.h"
 #include "broker/replay_parts.h"
-#include "broker/wal_base.h"
+#include "common/wal_base.h"
 #include "broker/wal_watch.h"
 #include "common/call_runner.h"
 #include "common/capture.h"

@@ -11,7 +11,7 @@
 #include <filesystem>
 
 #include "broker/opening_files.h"
-#include "broker/wal_base.h"
+#include "common/wal_base.h"
 
 namespace csa {
 namespace {
@@ -96,7 +96,7 @@ Report look_at_tables(const Database& db, const DatabaseName& name) {
         name.path + (role == "node" ? " is a node's replica" : " is a copy of a shared database") +
             ", not a broker's database; to serve it, restore from it");
   }
-  if (const std::optional<std::string> mixture = wal_mismatch(db, name.path)) {
+  if (const std::optional<std::string> mixture = wal_mismatch(db, name.path, WalOf::kMaster)) {
     Report report = report_of(Finding::kDamaged, *mixture);
     const std::string wal = name.path + "-wal";
     report.ways_out.push_back(

@@ -10,6 +10,7 @@
 #include "broker/own_journal.h"
 #include "common/limits.h"
 #include "common/past_log.h"
+#include "common/wal_base.h"
 
 namespace csa {
 namespace {
@@ -39,9 +40,13 @@ struct BackupCloser {
   void operator()(sqlite3_backup* backup) const noexcept { sqlite3_backup_finish(backup); }
 };
 
-void copy(const std::string& from, const std::string& to) {
+Status copy(const std::string& from, const std::string& to) {
   const Database source(from, Database::Mode::kReadOnly);
   sqlite3_db_config(source.handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+  const bool master = has_tables(source) && read_private(source, kRoleKey) == kRoleBroker;
+  if (const auto mixture = wal_mismatch(source, from, master ? WalOf::kMaster : WalOf::kReplica)) {
+    return Error{Errc::kDamaged, *mixture + ", or restore from the replica of another node"};
+  }
   const Database target(to, Database::Mode::kCreate);
   target.exec("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF");
   const std::unique_ptr<sqlite3_backup, BackupCloser> backup(
@@ -49,6 +54,7 @@ void copy(const std::string& from, const std::string& to) {
   if (!backup) throw_sqlite(target.handle(), sqlite3_errcode(target.handle()), "copy");
   const int code = sqlite3_backup_step(backup.get(), -1);
   if (code != SQLITE_DONE) throw SqliteError(code, std::string("copy: ") + sqlite3_errstr(code));
+  return Ok{};
 }
 
 // Proves that the copy is sound and of this application and group; its meta then.
@@ -189,7 +195,7 @@ Status put_back(const Database& db, const std::string& site, const Meta& meta,
 Result<Restoration> build(const DatabaseName& name, const std::string& from_file,
                           const Randomness& from, DamagedJournal damaged) {
   const std::string site = building_site(name.path);
-  copy(from_file, site);
+  CSA_TRY(copy(from_file, site));
   const Database db(site, Database::Mode::kReadWrite);
   CSA_TRY(make_wal(db, site));
   db.exec("PRAGMA secure_delete=ON");
@@ -287,7 +293,7 @@ Result<Restoration> restore(const DatabaseName& name, const std::string& from_fi
       if (built->as_is) {
         damaged_as = kept_name(name.path, ".damaged-", from.local_now().wall);
         built->as_is->kept_as = damaged_as;
-        copy(from_file, damaged_as);
+        CSA_TRY(copy(from_file, damaged_as));
       }
       return install(name, std::move(*built), from);
     } catch (const SqliteError& error) {

@@ -51,6 +51,7 @@ LogApplier::LogApplier(const Database& db, const Meta& meta, Spooled spooled)
   log_.emplace(db);
   outcomes_.emplace(db);
   past_.emplace(db);
+  commits_.emplace(db);
   now_.meta = meta;
   if (spooled == Spooled::kErase) find_partial();
   next_ = now_;
@@ -101,6 +102,7 @@ Result<LogApplier::Outcome> LogApplier::apply(const std::vector<LogPiece>& piece
   if (changed.position) {
     applier_.finish();
     write_meta(db_, next_.meta);
+    commits_->add();
   }
   Outcome outcome;
   outcome.tables.assign(changed.tables.begin(), changed.tables.end());

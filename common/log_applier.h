@@ -17,6 +17,7 @@
 #include "common/schema.h"
 #include "common/sqlite.h"
 #include "common/store_meta.h"
+#include "common/wal_base.h"
 
 namespace csa {
 
@@ -85,6 +86,7 @@ class LogApplier {
   std::optional<LogTable> log_;
   std::optional<OutcomeTable> outcomes_;
   std::optional<PastLog> past_;
+  std::optional<CommitCount> commits_;
   Place now_;       // as committed
   Place next_;      // inside the transaction
   Cursor spooled_;  // what a spool that goes on brings next

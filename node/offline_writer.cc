@@ -103,6 +103,7 @@ OfflineWriter::OfflineWriter(const std::string& replica, std::function<void(int)
         return SQLITE_OK;
       },
       this);
+  commits_ = std::make_unique<CommitCount>(db_);
   keys_ = std::make_unique<AssignedKeys>(db_);
   keys_->refresh();
   sandbox_ = std::make_unique<Sandbox>(db_, [] { return monotonic_now(); });
@@ -150,6 +151,7 @@ OfflineWriter::Outcome OfflineWriter::write(const OfflineWrite& write, const Met
   } else {
     note_unchanged(db_, write, base.position.seq);
   }
+  commits_->add();
   open.commit();
   state = next;
   return journaled;

@@ -16,6 +16,7 @@
 #include "common/sandbox.h"
 #include "common/sqlite.h"
 #include "common/store_meta.h"
+#include "common/wal_base.h"
 #include "node/jobs.h"
 
 namespace csa {
@@ -48,6 +49,7 @@ class OfflineWriter {
   std::unique_ptr<AssignedKeys> keys_;
   std::unique_ptr<Capture> capture_;
   std::unique_ptr<Journal> journal_;
+  std::unique_ptr<CommitCount> commits_;
 };
 
 }  // namespace csa

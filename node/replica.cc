@@ -7,6 +7,7 @@
 #include "common/limits.h"
 #include "common/random.h"
 #include "common/schema.h"
+#include "common/wal_base.h"
 #include "node/install.h"
 #include "node/replica_impl.h"
 
@@ -146,7 +147,8 @@ Result<Applied> Replica::Impl::install(const SnapshotEnd& end) {
   CSA_CHECK(journal.waiting == 0);  // what was made here would be lost
   writer.reset();
   const Result<Meta> meta =
-      prepare_copy(download.path(), {end.position, state.db, identity, outcomes_to_keep()});
+      prepare_copy(download.path(),
+                   {end.position, state.db, identity, outcomes_to_keep(), commits_of(db)});
   if (!meta) {
     log.warn("replica: " + meta.error().what);
     download.drop();

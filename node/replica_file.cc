@@ -4,6 +4,7 @@
 
 #include "common/random.h"
 #include "common/schema.h"
+#include "common/wal_base.h"
 #include "node/disk_probe.h"
 #include "node/install.h"
 
@@ -79,6 +80,10 @@ Result<ReplicaFile> inspect_and_take(const ReplicaName& name, const Log& log) {
   Result<std::optional<Meta>> meta = read_replica_meta(file.db, file.identity, name.path);
   if (!meta) return meta.error();
   file.meta = std::move(*meta);
+  if (const auto mixture = wal_mismatch(file.db, name.path, WalOf::kReplica)) {
+    sqlite3_db_config(file.db.handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+    return damaged(name.path, *mixture);
+  }
   CSA_TRY(configure(file.db, name.path));
   return file;
 }

@@ -94,6 +94,86 @@ TEST_CASE("open replica: the file was cut short, damaged and kept") {
   CHECK(bytes_of(path) == before);
 }
 
+TEST_CASE("open replica: an older copy of its file under its -wal, refused and left as it is") {
+  namespace fs = std::filesystem;
+  const ScratchFolder folder;
+  const std::string path = folder.file("r.db");
+  HandMaster master(folder.path(), kSchema);
+  // With this -wal beside that file.
+  const auto opened = [&](const std::string& file, const std::string& wal) {
+    const std::string mixed = folder.file("mixed.db");
+    fs::remove(mixed + "-shm");
+    fs::copy_file(file, mixed, fs::copy_options::overwrite_existing);
+    fs::copy_file(wal, mixed + "-wal", fs::copy_options::overwrite_existing);
+    const bool sound = try_open(mixed).has_value();
+    if (!sound) {
+      CHECK(bytes_of(mixed) == bytes_of(file));
+      CHECK(bytes_of(mixed + "-wal") == bytes_of(wal));
+      CHECK(speaks_of(open_error(mixed), "do not belong together"));
+    }
+    return sound;
+  };
+  const auto keep = [&](const std::string& what, const std::string& as) {
+    fs::copy_file(path + what, folder.file(as), fs::copy_options::overwrite_existing);
+    return folder.file(as);
+  };
+  const auto follow_some = [&](Replica& replica) {
+    for (int i = 0; i < 5; ++i) {
+      master.exec("INSERT INTO t (v) VALUES ('more')");
+      REQUIRE(follow(replica, master).has_value());
+    }
+  };
+  REQUIRE(take_copy(*open_replica(path), master.copy()).has_value());
+  const std::string old = keep("", "old.db");
+  follow_some(*open_replica(path));
+  const std::string file = keep("", "true.db");
+  {
+    const auto replica = open_replica(path);
+    follow_some(*replica);
+    const std::string wal = keep("-wal", "true.wal");
+    CHECK(opened(file, wal));
+    CHECK_FALSE(opened(old, wal));
+  }
+  const std::string before_journal = keep("", "before.db");
+  {
+    const auto replica = open_replica(path);
+    OfflineWrite write;
+    write.write.tx = {replica->state().node, 1};
+    write.write.sql = "INSERT INTO t (v) VALUES ('mine')";
+    REQUIRE(replica->write_offline(write).has_value());
+    const std::string wal = keep("-wal", "journal.wal");
+    CHECK(opened(before_journal, wal));
+    CHECK_FALSE(opened(file, wal));
+  }
+}
+
+TEST_CASE("open replica: killed after a full copy of another history, file and -wal are sound") {
+  const ScratchFolder folder;
+  const std::string path = folder.file("r.db");
+  HandMaster master(folder.path(), kSchema);
+  auto replica = open_replica(path);
+  REQUIRE(take_copy(*replica, master.copy()).has_value());
+  for (int i = 0; i < 20; ++i) {
+    master.exec("INSERT INTO t (v) VALUES ('more')");
+    REQUIRE(follow(*replica, master).has_value());
+  }
+  replica.reset();
+  replica = open_replica(path);
+  // A reader keeps the copy in the -wal.
+  const Database reader(path, Database::Mode::kReadOnly);
+  reader.exec("BEGIN");
+  (void)reader.query_int("SELECT count(*) FROM t");
+  REQUIRE(take_copy(*replica, master.copy()).has_value());
+  const std::string killed = folder.file("killed.db");
+  for (const char* const suffix : {"", "-wal"}) {
+    std::filesystem::copy_file(path + suffix, killed + suffix);
+  }
+  REQUIRE(std::filesystem::file_size(killed + "-wal") > 0);
+  const auto again = try_open(killed);
+  REQUIRE_MESSAGE(again.has_value(), again.error().what);
+  CHECK(again.value()->state().position == replica->state().position);
+}
+
 TEST_CASE("open replica: another program changed its tables, damaged and says so") {
   const ScratchFolder folder;
   const std::string path = folder.file("r.db");

@@ -1,5 +1,5 @@
 // A master's file and a -wal that do not belong together.
-#include "broker/wal_base.h"
+#include "common/wal_base.h"
 
 #include <filesystem>
 

@@ -1,4 +1,4 @@
-#include "broker/wal_base.h"
+#include "common/wal_base.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -64,6 +64,17 @@ std::int64_t commits_in(const std::string& wal) {
   return commits;
 }
 
+class Reading {
+ public:
+  explicit Reading(const Database& db) : db_(db) { db_.exec("BEGIN"); }
+  ~Reading() { sqlite3_exec(db_.handle(), "ROLLBACK", nullptr, nullptr, nullptr); }
+  Reading(const Reading&) = delete;
+  Reading& operator=(const Reading&) = delete;
+
+ private:
+  const Database& db_;  // must outlive this
+};
+
 struct Stand {
   std::string database;
   std::string epoch;
@@ -127,15 +138,32 @@ CommitCount::CommitCount(const Database& db)
            "INSERT INTO main.csa_meta VALUES ('commits', 1) ON CONFLICT (key) DO UPDATE SET value"
            " = value + 1") {}
 
-std::optional<std::string> wal_mismatch(const Database& db, const std::string& path) {
-  const std::int64_t in_wal = commits_in(path + "-wal");
-  if (in_wal == 0) return std::nullopt;
-  const std::optional<Stand> alone = read_alone(path);
+std::int64_t commits_of(const Database& db) {
+  return db.query_int("SELECT value FROM csa_meta WHERE key = 'commits'").value_or(0);
+}
+
+void raise_commits(const Database& db, std::int64_t least) {
+  Statement raise = db.prepare(
+      "INSERT INTO csa_meta VALUES ('commits', ?1) ON CONFLICT (key) DO UPDATE SET value"
+      " = max(value, ?1)");
+  raise.bind(1, least).run();
+}
+
+std::optional<std::string> wal_mismatch(const Database& db, const std::string& path, WalOf of) {
+  // While somebody reads what the -wal holds, it is not begun anew, nor more written to the file.
+  std::optional<Reading> reading;
+  if (!db.in_transaction()) reading.emplace(db);
   const std::optional<Stand> both = read_stand(db.handle());
-  if (!alone || !both) return std::nullopt;
-  if (both->database != alone->database) return do_not_fit(path, "they are of two databases");
+  const std::int64_t in_wal = commits_in(path + "-wal");
+  if (!both || in_wal == 0) return std::nullopt;
+  const std::optional<Stand> alone = read_alone(path);
+  if (!alone) return std::nullopt;
+  const bool master = of == WalOf::kMaster;
+  if (master && both->database != alone->database) {
+    return do_not_fit(path, "they are of two databases");
+  }
   Statement known = db.prepare("SELECT 1 FROM csa_epoch WHERE hex(id) = ?1");
-  if (!known.bind(1, alone->epoch).step()) {
+  if (master && !known.bind(1, alone->epoch).step()) {
     return do_not_fit(path, "the file is of a history that the -wal does not know");
   }
   const std::string stands = "the file stands at commit " + std::to_string(alone->commits) +
