@@ -181,7 +181,9 @@ bool ContentIndexes::is_over(const std::string& table) const {
 
 void ContentIndexes::begin() {
   for (const auto& index : indexes_) {
-    index->in = index->out = index->rows = {};
+    index->in = {};
+    index->out = {};
+    index->rows = {};
     index->changed = false;
   }
 }

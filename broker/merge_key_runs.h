@@ -1,65 +1,55 @@
 // A map of integer keys to integer keys that stays small where neighbours go to neighbours, as keys
-// of one INSERT do. Plain; not thread-safe.
+// of one INSERT do; where they do not, it goes to a private temporary file, so that memory does not
+// grow with the keys. Owned by one thread. Throws SqliteError for the file.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <iterator>
+#include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 
 namespace csa {
 
 class KeyRuns {
  public:
-  [[nodiscard]] std::optional<std::int64_t> find(std::int64_t key) const {
-    auto run = runs_.upper_bound(key);
-    if (run == runs_.begin()) return std::nullopt;
-    --run;
-    if (key > run->second.last) return std::nullopt;
-    return run->second.to + (key - run->first);
-  }
+  // More runs than these are in the file.
+  static constexpr std::size_t kInMemoryMax = 32'768;
+
+  KeyRuns();
+  ~KeyRuns();
+  KeyRuns(KeyRuns&&) noexcept;
+  KeyRuns& operator=(KeyRuns&&) noexcept;
+  KeyRuns(const KeyRuns&) = delete;
+  KeyRuns& operator=(const KeyRuns&) = delete;
+
+  [[nodiscard]] std::optional<std::int64_t> find(std::int64_t key) const;
   [[nodiscard]] bool contains(std::int64_t key) const { return find(key).has_value(); }
-  [[nodiscard]] bool empty() const { return runs_.empty(); }
+  [[nodiscard]] bool empty() const;
   // Does nothing where `key` is there already.
-  void add(std::int64_t key, std::int64_t to) {
-    auto next = runs_.upper_bound(key);
-    if (next != runs_.begin()) {
-      const auto run = std::prev(next);
-      Run& before = run->second;
-      if (key <= before.last) return;
-      if (before.last == key - 1 && before.to + (key - run->first) == to) {
-        before.last = key;
-        return;
-      }
-    }
-    runs_.emplace_hint(next, key, Run{key, to});
-  }
-  // Every key, ascending.
-  template <class F>
-  void each(F visit) const {
-    for (const auto& [first, run] : runs_) {
-      for (std::int64_t key = first; key < run.last; ++key) visit(key);
-      visit(run.last);
-    }
-  }
-  void remove(std::int64_t key) {
-    auto run = runs_.upper_bound(key);
-    if (run == runs_.begin()) return;
-    --run;
-    const std::int64_t first = run->first;
-    const Run old = run->second;
-    if (key > old.last) return;
-    runs_.erase(run);
-    if (first < key) runs_.emplace(first, Run{key - 1, old.to});
-    if (key < old.last) runs_.emplace(key + 1, Run{old.last, old.to + (key - first) + 1});
-  }
+  void add(std::int64_t key, std::int64_t to);
+  // Every key, ascending. REQUIRES: `visit` changes nothing here.
+  void each(const std::function<void(std::int64_t key)>& visit) const;
+  void remove(std::int64_t key);
 
  private:
   struct Run {
+    std::int64_t first = 0;
     std::int64_t last = 0;
     std::int64_t to = 0;  // where the run's first key goes
   };
+  class File;
+  // The run with the highest first key up to `key`.
+  [[nodiscard]] std::optional<Run> run_at(std::int64_t key) const;
+  // The run with the lowest first key from `key` on.
+  [[nodiscard]] std::optional<Run> run_from(std::int64_t key) const;
+  // In place of the run that begins with the same key.
+  void put(const Run& run);
+  void erase(std::int64_t first);
+
   std::map<std::int64_t, Run> runs_;  // by first key
+  std::unique_ptr<File> file_;        // holds all of them, if there is one
 };
 
 }  // namespace csa
