@@ -50,6 +50,7 @@ Statement feeding(const Database& db, const std::string& row, const std::string&
 
 struct ContentIndexes::Index {
   std::string name, content;  // lower case
+  Statement row;              // what is indexed of a row of the other table
   Statement let_go, take, rebuild;
   Statement find, all;             // of what it holds; none where it does not tell
   Statement forget_all;            // none: it cannot
@@ -79,6 +80,7 @@ struct ContentIndexes::Index {
     if (out.contains(at_node)) return false;
     return feeding.empty() ? held : is_fed(rowid);
   }
+  void run_on_row(Statement& order, std::int64_t rowid);
   void finish(const Follow& at_master);
   void renew(const KeyRuns& rowids);
 };
@@ -130,20 +132,23 @@ void ContentIndexes::add(const Database& db, const std::string& name,
   const bool fts5 = parsed.module == "fts5";
   const std::string rowid = option == parsed.options.end() ? "rowid" : option->second;
   if (!is_rowid_of(db, content, rowid)) return;
-  const std::string columns = comma_list(visible_columns(db, name));
+  const std::vector<std::string> names = visible_columns(db, name);
+  const std::string columns = comma_list(names);
   const std::string table = "main." + quote(name);
-  const std::string from =
-      columns + " FROM main." + quote(content) + " WHERE " + quote(rowid) + " = ?1";
   const std::string order = "INSERT INTO " + table + " (" + quote(name);
+  std::string values = "?1";
+  for (std::size_t i = 0; i < names.size(); ++i) values += ", ?" + std::to_string(i + 2);
   auto index = std::make_unique<Index>();
   index->name = lower(name);
   index->content = lower(content);
   try {
+    index->row = db.prepare("SELECT " + quote(rowid) + columns + " FROM main." + quote(content) +
+                            " WHERE " + quote(rowid) + " = ?1");
     index->let_go =
-        db.prepare(fts5 ? order + ", rowid" + columns + ") SELECT 'delete', " + quote(rowid) + from
+        db.prepare(fts5 ? order + ", rowid" + columns + ") VALUES ('delete', " + values + ")"
                         : "DELETE FROM " + table + " WHERE docid = ?1");
     index->take = db.prepare("INSERT INTO " + table + " (" + (fts5 ? "rowid" : "docid") + columns +
-                             ") SELECT " + quote(rowid) + from);
+                             ") VALUES (" + values + ")");
     index->rebuild = db.prepare(order + ") VALUES ('rebuild')");
   } catch (const SqliteError&) {
     return;  // its columns are none of the other table's
@@ -212,7 +217,7 @@ void ContentIndexes::before_write(const std::string& table, std::int64_t rowid) 
     index->changed = true;
     if (!index->find) continue;
     index->held = index->holds(rowid);
-    if (index->held) index->let_go.bind(1, rowid).run();
+    if (index->held) index->run_on_row(index->let_go, rowid);
   }
 }
 
@@ -223,7 +228,7 @@ void ContentIndexes::after_write(const std::string& table, std::int64_t rowid,
     index->changed = true;
     const bool wanted = index->find && index->wants(rowid, at_node);
     index->held = false;
-    if (wanted) index->take.bind(1, rowid).run();
+    if (wanted) index->run_on_row(index->take, rowid);
   }
 }
 
@@ -238,6 +243,17 @@ void ContentIndexes::finish(const Follow& at_master) {
   }
 }
 
+// The values are read first: a statement that reads and writes has full-text tables write their
+// index before it, so that each row would get a segment of its own.
+void ContentIndexes::Index::run_on_row(Statement& order, std::int64_t rowid) {
+  row.bind(1, rowid);
+  const bool found = row.step();
+  const int used = sqlite3_bind_parameter_count(order.handle());
+  for (int i = 0; found && i < used; ++i) order.bind(i + 1, row.column_value(i));
+  row.reset();
+  if (found) order.run();
+}
+
 void ContentIndexes::Index::finish(const Follow& at_master) {
   KeyRuns anew;
   bool again = false;
@@ -248,13 +264,13 @@ void ContentIndexes::Index::finish(const Follow& at_master) {
     if (holds(rowid)) {
       again = true;
     } else {
-      take.bind(1, rowid).run();
+      run_on_row(take, rowid);
     }
   });
   out.each([&](std::int64_t at_node) {
     if (rows.contains(at_node)) return;
     const std::int64_t rowid = at_master(content, at_node);
-    if (holds(rowid)) let_go.bind(1, rowid).run();
+    if (holds(rowid)) run_on_row(let_go, rowid);
   });
   if (again) renew(anew);
 }
@@ -273,7 +289,7 @@ void ContentIndexes::Index::renew(const KeyRuns& rowids) {
   if (!every) return;
   if (!forget_all) return (void)rebuild.run();
   forget_all.run();
-  held_rows.each([&](std::int64_t rowid) { take.bind(1, rowid).run(); });
+  held_rows.each([&](std::int64_t rowid) { run_on_row(take, rowid); });
 }
 
 }  // namespace csa
