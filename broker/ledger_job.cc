@@ -155,7 +155,7 @@ bool Ledger::Impl::run_job(const WriteJob& job, GroupState& state, Answer& answe
     rollback_to.run();
     release.run();
     capture->discard();
-    merge->forget();  // it may have been at work
+    if (std::holds_alternative<Conflict>(job.request)) merge->forget();  // it may have been at work
     if (rejection->lasting) store_outcome(tx, hash, answer);
     return true;
   }
@@ -231,6 +231,7 @@ std::variant<CallEffect, Rejection> Ledger::Impl::run_request(const WriteJob& jo
   } catch (const std::system_error& error) {
     return rejection_of(error, statement);
   }
+  merge->written_by_others();
   return done;
 }
 

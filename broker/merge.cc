@@ -83,6 +83,7 @@ struct Merge::Impl {
   // What the attempt has made is gone, from the changeset too.
   void take_back() {
     undo.run();
+    schema->indexes().take_back();
     capture.discard();
     capture.begin();
   }
@@ -166,6 +167,8 @@ MergeOutcome Merge::stood(const ReplayEntry& entry, LogTable& log, Seq seq) {
   StoodKeys(*impl.schema, *impl.keys).pair(entry, log, seq);
   return {ReplayResult::kStood, {}, impl.keys->take_changes(), 0};
 }
+
+void Merge::written_by_others() { impl_->schema->indexes().written_by_others(); }
 
 void Merge::forget() { impl_->forget(); }
 

@@ -66,6 +66,8 @@ class Merge {
   // The row that the journal of `tx` has lost as `kept` is in the master now, as `now`.
   void bring_back(const TxId& tx, std::uint64_t journal, const std::string& table,
                   std::int64_t kept, std::int64_t now);
+  // A transaction that is not made here has written the application's tables.
+  void written_by_others();
   // Rules or schema may have changed, or a transaction was rolled back.
   void forget();
 

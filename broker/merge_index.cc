@@ -1,7 +1,9 @@
 #include "broker/merge_index.h"
 
 #include <algorithm>
+#include <set>
 #include <string_view>
+#include <utility>
 
 #include "broker/merge_key_runs.h"
 #include "common/virtual_table.h"
@@ -55,6 +57,11 @@ struct ContentIndexes::Index {
   Statement find, all;             // of what it holds; none where it does not tell
   Statement forget_all;            // none: it cannot
   std::vector<Statement> feeding;  // by trigger: whether it would index a row
+  bool kept = false;               // by triggers, whatever is done to a row
+  // Where it does not tell what it holds: every row, for it was built from them and has followed
+  // all that was done to them since. And whether it did when the entry began.
+  bool whole = false;
+  bool was_whole = false;
   // Of the entry, by rowids of the node: rows that it left indexed or not, rows of the other table
   // that it changed, and whether it changed anything.
   KeyRuns in, out, rows;
@@ -81,34 +88,35 @@ struct ContentIndexes::Index {
     return feeding.empty() ? held : is_fed(rowid);
   }
   void run_on_row(Statement& order, std::int64_t rowid);
+  void leave(std::int64_t rowid);
   void finish(const Follow& at_master);
   void renew(const KeyRuns& rowids);
 };
 
-std::optional<std::string> feeding_condition(const std::string& create_trigger,
-                                             const std::string& index) {
+std::optional<IndexTrigger> index_trigger(const std::string& create_trigger,
+                                          const std::string& index) {
   SqlWords words(create_trigger);
+  IndexTrigger trigger;
   std::size_t from = 0;
-  std::size_t to = 0;
-  bool inserts = false;
   bool body = false;
   std::string last;
+  std::string before_last;
   for (std::string_view word = words.next(); !word.empty(); word = words.next()) {
     const std::string name = lower(unquoted(word));
+    const bool plain = word.size() == name.size();
     if (body) {
-      if (last == "into" && name == lower(index)) {
-        return from == 0 ? "" : create_trigger.substr(from, to - from);
-      }
-    } else if (name == "insert" && word.size() == name.size()) {
-      inserts = true;
-    } else if (name == "when" && word.size() == name.size() && from == 0 && inserts) {
+      const bool deletes = last == "from" && before_last == "delete" && trigger.event != "insert";
+      if ((last == "into" || deletes) && name == lower(index)) return trigger;
+    } else if (plain && trigger.event.empty()) {
+      if (name == "insert" || name == "update" || name == "delete") trigger.event = name;
+    } else if (plain && name == "when" && from == 0) {
       from = words.at();
-    } else if (name == "begin" && word.size() == name.size()) {
-      if (!inserts) return std::nullopt;
+    } else if (plain && name == "begin") {
       body = true;
-      to = words.at() - word.size();
+      const std::size_t to = words.at() - word.size();
+      if (from != 0) trigger.condition = create_trigger.substr(from, to - from);
     }
-    last = name;
+    before_last = std::exchange(last, name);
   }
   return std::nullopt;
 }
@@ -164,13 +172,17 @@ void ContentIndexes::add(const Database& db, const std::string& name,
   Statement triggers = db.prepare(
       "SELECT sql FROM main.sqlite_schema WHERE type = 'trigger' AND tbl_name = ?1 COLLATE NOCASE");
   triggers.bind(1, content);
+  std::set<std::string> kept_at;
   while (triggers.step()) {
-    const std::optional<std::string> condition = feeding_condition(triggers.column_text(0), name);
-    if (!condition) continue;
+    const std::optional<IndexTrigger> trigger = index_trigger(triggers.column_text(0), name);
+    if (!trigger) continue;
+    if (trigger->condition.empty()) kept_at.insert(trigger->event);
+    if (trigger->event != "insert") continue;
     const std::string row =
         "SELECT 1 FROM main." + quote(content) + " AS new WHERE new." + quote(rowid) + " = ?1";
-    index->feeding.push_back(feeding(db, row, *condition));
+    index->feeding.push_back(feeding(db, row, trigger->condition));
   }
+  index->kept = kept_at.size() == 3;
   indexes_.push_back(std::move(index));
 }
 
@@ -190,7 +202,16 @@ void ContentIndexes::begin() {
     index->out = {};
     index->rows = {};
     index->changed = false;
+    index->was_whole = index->whole;
   }
+}
+
+void ContentIndexes::take_back() {
+  for (const auto& index : indexes_) index->whole = index->was_whole;
+}
+
+void ContentIndexes::written_by_others() {
+  for (const auto& index : indexes_) index->whole = index->whole && index->kept;
 }
 
 void ContentIndexes::note(const RowChange& change, const ChangeTable& table) {
@@ -215,9 +236,8 @@ void ContentIndexes::before_write(const std::string& table, std::int64_t rowid) 
   for (const auto& index : indexes_) {
     if (index->content != lower(table)) continue;
     index->changed = true;
-    if (!index->find) continue;
-    index->held = index->holds(rowid);
-    if (index->held) index->run_on_row(index->let_go, rowid);
+    index->held = index->find ? index->holds(rowid) : index->whole;
+    if (index->held) index->leave(rowid);
   }
 }
 
@@ -226,7 +246,7 @@ void ContentIndexes::after_write(const std::string& table, std::int64_t rowid,
   for (const auto& index : indexes_) {
     if (index->content != lower(table)) continue;
     index->changed = true;
-    const bool wanted = index->find && index->wants(rowid, at_node);
+    const bool wanted = index->find ? index->wants(rowid, at_node) : index->whole;
     index->held = false;
     if (wanted) index->run_on_row(index->take, rowid);
   }
@@ -237,9 +257,11 @@ void ContentIndexes::finish(const Follow& at_master) {
     if (!index->changed) continue;
     if (index->find) {
       index->finish(at_master);
-    } else {
-      index->rebuild.run();
+      continue;
     }
+    // What was done to the index alone is not known.
+    if (!index->whole || index->rows.empty()) index->rebuild.run();
+    index->whole = true;
   }
 }
 
@@ -252,6 +274,15 @@ void ContentIndexes::Index::run_on_row(Statement& order, std::int64_t rowid) {
   for (int i = 0; found && i < used; ++i) order.bind(i + 1, row.column_value(i));
   row.reset();
   if (found) order.run();
+}
+
+void ContentIndexes::Index::leave(std::int64_t rowid) {
+  try {
+    run_on_row(let_go, rowid);
+  } catch (const SqliteError& error) {
+    if (find || error.code() != SQLITE_CORRUPT_VTAB) throw;
+    whole = false;  // others took rows out of it
+  }
 }
 
 void ContentIndexes::Index::finish(const Follow& at_master) {

@@ -2,8 +2,9 @@
 // there, so each index is told of every row that the merge writes, and in the end finds what its
 // rows say, whoever changed them and whether or not the node had the index. Which rows an index
 // holds is the application's business: a row is indexed if the entry left it so, else if a trigger
-// of the table would index it when it is inserted, else if it was before. Belongs to the ledger's
-// thread; calls throw SqliteError.
+// of the table would index it when it is inserted, else if it was before. One that does not tell
+// which rows it holds is built anew and holds all of them; once it does, it follows them like any
+// other. Belongs to the ledger's thread; calls throw SqliteError.
 #pragma once
 
 #include <cstdint>
@@ -42,6 +43,10 @@ class ContentIndexes {
   // rowid of a table of the node is now.
   using Follow = std::function<std::int64_t(const std::string& table, std::int64_t rowid)>;
   void finish(const Follow& at_master);
+  // What was done since begin() is undone.
+  void take_back();
+  // Tables may have been written otherwise than by before_write() and after_write().
+  void written_by_others();
 
  private:
   struct Index;
@@ -50,9 +55,13 @@ class ContentIndexes {
   std::vector<std::unique_ptr<Index>> indexes_;
 };
 
-// The condition under which a trigger of this statement indexes a row that is inserted, for a row
-// called `new`; empty: always. Nothing: it does not feed the index.
-[[nodiscard]] std::optional<std::string> feeding_condition(const std::string& create_trigger,
-                                                           const std::string& index);
+// A trigger that writes to an index.
+struct IndexTrigger {
+  std::string event;      // insert, update, delete
+  std::string condition;  // for rows called `new` and `old`; empty: always
+};
+// Of this statement; nothing: it does not write to the index.
+[[nodiscard]] std::optional<IndexTrigger> index_trigger(const std::string& create_trigger,
+                                                        const std::string& index);
 
 }  // namespace csa

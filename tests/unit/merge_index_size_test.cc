@@ -1,5 +1,5 @@
-// Full-text indexes over the rows of other tables in a merge: many rows. What is written is what
-// the log carries.
+// Full-text indexes over the rows of other tables in a merge: many rows, many entries, and indexes
+// that do not tell which rows they hold. What is written is what the log carries.
 #include <doctest/doctest.h>
 
 #include "tests/support/merge_bench.h"
@@ -108,6 +108,69 @@ TEST_CASE("merge: many rows of one entry, an index over them is written once as 
     b.check_whole();
     CHECK(b.catch_up(b.nodes[0]) == "");
   }
+}
+
+TEST_CASE("merge: an index without sizes of its documents is built anew for the first entry only") {
+  for (const std::string& schema :
+       {index5(", columnsize=0") + kFeed5, index5(", columnsize=0, detail=none") + kFeed5,
+        index4(", matchinfo=fts3") + kFeed4}) {
+    CAPTURE(schema);
+    Bench b(schema + rows(1, 3000), 1);
+    const auto first =
+        b.logged([&] { (void)b.merge_one("UPDATE part SET name = 'newer' WHERE id = 1"); });
+    const auto others = b.logged([&] {
+      for (int i = 2; i < 12; ++i) {
+        (void)b.merge_one("UPDATE part SET name = 'newer' WHERE id = " + std::to_string(i));
+      }
+      // Neither what triggers have indexed, nor what was refused, nor what waits in the inbox.
+      b.master.write(
+          "UPDATE part SET name = 'newer' WHERE id = 20; DELETE FROM part WHERE id = 21");
+      (void)b.master.refused("INSERT INTO part VALUES (9999, 'never', 77)");
+      b.edit(b.nodes[0], "INSERT INTO part VALUES (5000, 'never', 2)", ++b.time);
+      b.master.write("DELETE FROM kind WHERE id = 2");
+      CHECK(b.hand_over(b.nodes[0]).back().result == ReplayResult::kParked);
+      (void)b.merge_one("INSERT INTO part (name) VALUES ('newer'); DELETE FROM part WHERE id = 30");
+    });
+    CHECK(others < first / 2);
+    b.check_whole();
+    CHECK(b.catch_up(b.nodes[0]) == "");
+  }
+}
+
+TEST_CASE("merge: an index without sizes is built anew where others have taken rows out of it") {
+  Bench b(index5(", columnsize=0") + kFeed5 + rows(1, 50), 1);
+  (void)b.merge_one("UPDATE part SET name = 'newer' WHERE id = 1");
+  b.master.write("INSERT INTO search (search) VALUES ('delete-all')");
+  CHECK(b.merge_one("UPDATE part SET name = 'newer' WHERE id = 2").result ==
+        ReplayResult::kApplied);
+  b.check_whole();
+  // The index alone.
+  b.master.write("INSERT INTO search (search) VALUES ('delete-all')");
+  (void)b.merge_one("INSERT INTO search (search) VALUES ('rebuild')");
+  b.check_whole();
+  CHECK(b.catch_up(b.nodes[0]) == "");
+}
+
+TEST_CASE("merge: an index without sizes that no trigger fills finds what others wrote meanwhile") {
+  Bench b(index5(", columnsize=0") + rows(1, 50), 1);
+  (void)b.merge_one("UPDATE part SET name = 'newer' WHERE id = 1");
+  b.master.write("INSERT INTO part VALUES (100, 'newer', 1)");
+  (void)b.merge_one("UPDATE part SET name = 'newer' WHERE id = 2");
+  b.check_whole();
+  CHECK(b.catch_up(b.nodes[0]) == "");
+}
+
+TEST_CASE("merge: an index without sizes that a parked entry has built is built by the next one") {
+  // Nothing is indexed yet.
+  Bench b(rows(1, 50, "2") + index5(", columnsize=0") + kFeed5, 1);
+  b.edit(b.nodes[0], "INSERT INTO part VALUES (60, 'never', 1)", 1);
+  b.edit(b.nodes[0], "INSERT INTO part VALUES (61, 'newer', 2)", 2);
+  b.master.write("DELETE FROM kind WHERE id = 1");
+  const std::vector<Replayed> outcomes = b.hand_over(b.nodes[0]);
+  CHECK(outcomes.at(0).result == ReplayResult::kParked);
+  CHECK(outcomes.at(1).result == ReplayResult::kApplied);
+  b.check_whole();
+  CHECK(b.catch_up(b.nodes[0]) == "");
 }
 
 }  // namespace csa

@@ -69,19 +69,24 @@ void check_applied(const std::vector<Replayed>& outcomes) {
 
 }  // namespace
 
-TEST_CASE("feeding condition: told from triggers that insert into the index, and no others") {
-  const auto condition = [](const char* sql) {
-    return feeding_condition(sql, "Search").value_or("no");
+TEST_CASE("index trigger: its event and condition, if it writes to the index") {
+  const auto told = [](const char* sql) {
+    const std::optional<IndexTrigger> trigger = index_trigger(sql, "Search");
+    return trigger ? trigger->event + ":" + trigger->condition : "no";
   };
-  CHECK(condition("CREATE TRIGGER a AFTER INSERT ON t BEGIN INSERT INTO search VALUES (1); END") ==
-        "");
-  CHECK(condition("CREATE TRIGGER a AFTER INSERT ON t WHEN new.pub /* BEGIN */ = 'BEGIN' BEGIN"
-                  " INSERT INTO other VALUES (1); REPLACE INTO \"search\" VALUES (1); END") ==
-        " new.pub /* BEGIN */ = 'BEGIN' ");
-  CHECK(condition("CREATE TRIGGER \"insert\" AFTER UPDATE ON t BEGIN"
-                  " INSERT INTO search VALUES (1); END") == "no");
-  CHECK(condition("CREATE TRIGGER a AFTER INSERT ON search BEGIN SELECT 'into search'; END") ==
-        "no");
+  CHECK(told("CREATE TRIGGER a AFTER INSERT ON t BEGIN INSERT INTO search VALUES (1); END") ==
+        "insert:");
+  CHECK(told("CREATE TRIGGER a AFTER INSERT ON t WHEN new.pub /* BEGIN */ = 'BEGIN' BEGIN"
+             " INSERT INTO other VALUES (1); REPLACE INTO \"search\" VALUES (1); END") ==
+        "insert: new.pub /* BEGIN */ = 'BEGIN' ");
+  CHECK(told("CREATE TRIGGER \"insert\" AFTER UPDATE OF a ON t BEGIN"
+             " INSERT INTO search VALUES (1); END") == "update:");
+  CHECK(told("CREATE TRIGGER a BEFORE DELETE ON t WHEN CASE WHEN old.a THEN 1 END BEGIN"
+             " DELETE FROM [search] WHERE docid = old.id; END") ==
+        "delete: CASE WHEN old.a THEN 1 END ");
+  CHECK(told("CREATE TRIGGER a AFTER INSERT ON search BEGIN SELECT 'into search'; END") == "no");
+  CHECK(told("CREATE TRIGGER a AFTER INSERT ON t BEGIN DELETE FROM search; END") == "no");
+  CHECK(told("CREATE TRIGGER a AFTER DELETE ON t BEGIN SELECT 1 FROM search; END") == "no");
 }
 
 TEST_CASE("merge: an index that a migration has made meanwhile finds what the node wrote before") {
