@@ -19,6 +19,18 @@ std::optional<Row> whole_of(const PastRow& past, const std::vector<bool>& known)
   return row;
 }
 
+// Which of the columns that the journal has others gave their values; `rest`: of those that no
+// single edit tells of.
+std::vector<bool> edited_by_others(const RowEdits& edits, bool rest,
+                                   const std::vector<bool>& known) {
+  std::vector<bool> edited = known;
+  for (std::size_t i = 0; i < edited.size(); ++i) {
+    const bool others = i < edits.by_others_last.size() ? edits.by_others_last[i] : rest;
+    edited[i] = known[i] && others;
+  }
+  return edited;
+}
+
 std::string other_row(const MergeTable& table) {
   return "table " + table.name() +
          " was dropped or made anew at the master meanwhile, and what it has in place of the row"
@@ -70,11 +82,7 @@ RowMeeting MergeRun::meeting_of(Step& step, EditIndex::RowEdits& edits) {
   // A row of a table that was made anew is as old as the table.
   const Edit rest = edits.others && !meeting.base ? edits.last : edits.whole.value_or(edits.last);
   meeting.column_edits.resize(step.table->info().carried.size(), rest);
-  if (knows_base_) {
-    for (std::size_t i = 0; i < meeting.column_edits.size(); ++i) {
-      meeting.edited.push_back(step.columns.known[i] && is_others(meeting.column_edits[i]));
-    }
-  }
+  if (knows_base_) meeting.edited = edited_by_others(edits, is_others(rest), step.columns.known);
   meeting.changed = knows_base_ && edits.by_others;
   if (same) {
     meeting.deleted_anew = !meeting.base;

@@ -66,6 +66,7 @@ void RowHistory::add(const Touch& touch) {
     edits_.born = edits_.born || deleted_ || !all_since_;
     edits_.own = own;
     edits_.columns.clear();
+    edits_.by_others_last.clear();
     edits_.whole = edits_.last;
   }
   if (touch.op == TouchOp::kGone) {
@@ -79,9 +80,15 @@ void RowHistory::add(const Touch& touch) {
   }
   for (std::size_t i = 0; i < touch.mask.size() * 8; ++i) {
     if (!has_bit(touch.mask, i)) continue;
-    if (edits_.columns.size() <= i) edits_.columns.resize(i + 1, edits_.whole.value_or(older_));
+    if (edits_.columns.size() <= i) {
+      const Edit rest = edits_.whole.value_or(older_);
+      edits_.columns.resize(i + 1, rest);
+      edits_.by_others_last.resize(i + 1, is_others(rest));
+    }
     raise(edits_.columns[i], touch.edit);
+    edits_.by_others_last[i] = is_others(touch.edit);
   }
+  if (own) return;
   if (!edits_.entries.empty() && edits_.entries.back() == touch.seq) return;
   if (edits_.entries.size() < RowEdits::kEntriesMax) {
     edits_.entries.push_back(touch.seq);
@@ -90,11 +97,16 @@ void RowHistory::add(const Touch& touch) {
   }
 }
 
+bool RowHistory::is_others(const Edit& edit) const {
+  return edit.node != node_ && edit.node != NodeId{};
+}
+
 void RowHistory::begin_anew() {
   edits_.last = older_;
   edits_.born = edits_.absent = edits_.own = edits_.others = edits_.by_others = deleted_ = false;
   edits_.gone.reset();
   edits_.columns.clear();
+  edits_.by_others_last.clear();
   edits_.whole.reset();
 }
 

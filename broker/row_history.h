@@ -37,8 +37,10 @@ struct RowEdits {
   std::optional<PastRow> gone;  // deleted: what it was, if that is known
   std::vector<Edit> columns;    // by carried column, as far as single ones were changed
   std::optional<Edit> whole;    // of the columns that are not in `columns`
-  std::vector<Seq> entries;     // that touched it, ascending, at most kEntriesMax
-  bool all_known = false;       // `entries` are all of them since `after`
+  // Of `columns`: others gave it its value, be that edit an earlier one.
+  std::vector<bool> by_others_last;
+  std::vector<Seq> entries;  // of others, that touched it, ascending, at most kEntriesMax
+  bool all_known = false;    // `entries` are all of them since `after`
 };
 
 // One change of the row, or a mark.
@@ -73,6 +75,7 @@ class RowHistory {
 
  private:
   void begin_anew();
+  [[nodiscard]] bool is_others(const Edit& edit) const;
 
   Edit older_;
   NodeId node_;

@@ -247,6 +247,26 @@ TEST_CASE("merge: atomic, both sides deleted a row, one of them loses whole") {
   }
 }
 
+TEST_CASE("merge: atomic, a node may overwrite a part of its own transaction") {
+  constexpr const char* kAccounts =
+      "CREATE TABLE account (id INTEGER PRIMARY KEY, a TEXT, b TEXT);"
+      "INSERT INTO account VALUES (1, 'a', 'b'), (2, 'a', 'b')";
+  const std::string both = "UPDATE account SET a = 'both'";
+  Away away(kAccounts);
+  set_rules(away.b,
+            {{"account", "", "atomic"}, {"account", "", "merge"}, {"account", "b", "node"}});
+  CHECK(away.run({both, "UPDATE account SET b = 'mine' WHERE id = 1"},
+                 {"UPDATE account SET b = 'theirs' WHERE id = 1"}) == Fate{kMerged, kApplied});
+  CHECK(away.b.text("SELECT group_concat(a || b) FROM account") == "bothmine,bothb");
+  // What it has won from others is the row that its next edit was made on.
+  Away again(kAccounts);
+  set_rules(again.b, {{"account", "", "atomic"}, {"account", "", "node"}});
+  CHECK(again.run({both, "UPDATE account SET a = 'mine' WHERE id = 1"},
+                  {"UPDATE account SET a = 'theirs'"}) == Fate{kApplied, kApplied});
+  CHECK(again.b.text("SELECT group_concat(a) FROM account") == "mine,both");
+  CHECK(again.b.text("SELECT count(*) FROM csa_conflicts") == "2");
+}
+
 TEST_CASE("merge: a child of a table that is not there any more, parked with its name") {
   Away away(
       "CREATE TABLE shelf (id INTEGER PRIMARY KEY, name TEXT);"
