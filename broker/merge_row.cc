@@ -69,6 +69,7 @@ class RowMerge {
     const bool changed = result_ != *meeting_.broker;
     verdict.later = later_;
     verdict.close = close_;
+    verdict.node_loses = node_lost_;
     if (manual_) {
       verdict.decision = RowDecision::kManual;
       verdict.result = result_;
@@ -264,6 +265,7 @@ void come_back(const RowRules& rules, const RowMeeting& meeting, RowVerdict& ver
   for (std::size_t i = 0; i < verdict.later.size(); ++i) {
     verdict.later[i] = merged.later[i] || (*merged.result)[i] != (*meeting.gone)[i];
   }
+  verdict.node_loses = merged.node_loses;
   verdict.result = std::move(merged.result);
 }
 

@@ -94,6 +94,7 @@ struct RowVerdict {
   // those that are the node's now. Their last edit is the node's, though no value may tell it.
   std::vector<bool> later = {};
   bool deleted_later = false;  // both sides deleted it, the node later
+  bool node_loses = false;     // something, though it may win another column
 };
 
 [[nodiscard]] constexpr bool is_conflict(RowDecision decision) {

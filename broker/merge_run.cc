@@ -284,19 +284,17 @@ void MergeRun::judge(const Step& step, const RowVerdict& verdict,
     throw Parked{"a row of table " + step.table->name() +
                  " was changed by others too, and this would undo that"};
   }
-  const bool loses = verdict.decision != RowDecision::kNodeWon;
+  const bool wins = verdict.decision == RowDecision::kNodeWon;
+  const bool loses = !wins || verdict.node_loses;
   if (reason_.empty() || (loses && !lost_)) {
     reason_ = step.table->name() + ": " + verdict.reason;
   }
-  if (verdict.decision == RowDecision::kNodeWon) {
-    won_ = true;
-    if (atomic_) win_whole(edits);
-  } else {
-    lost_ = true;
-  }
+  won_ = won_ || wins;
+  lost_ = lost_ || loses;
+  if (wins && !loses && atomic_) win_whole(edits);
   ConflictRow row = conflict_of(step);
   row.rule = to_string(schema_.rules(*step.table).row.table);
-  row.decision = verdict.decision == RowDecision::kNodeWon ? "node" : "broker";
+  row.decision = wins ? "node" : "broker";
   row.reason = verdict.reason;
   if (!edits.last.at_most) row.broker_edit = edits.last;
   if (verdict.close && edits.last.at_most) {

@@ -130,7 +130,9 @@ Expected model_of_deletion(const RowRules& rules, const RowMeeting& x) {
     RowMeeting before = x;
     before.broker = x.gone;
     before.gone.reset();
-    return {RowDecision::kNodeWon, x.gone ? model(rules, before).result : x.node, false};
+    if (!x.gone) return {RowDecision::kNodeWon, x.node, false};
+    const Expected back = model(rules, before);
+    return {RowDecision::kNodeWon, back.result, false, back.node_loses};
   }
   if (rule == TableRule::kManual) return {RowDecision::kManual, x.broker, false};
   bool node_wins = rule == TableRule::kNode;
@@ -257,7 +259,7 @@ Expected model(const RowRules& rules, const RowMeeting& x) {
   } else if (result == *x.node) {
     decision = RowDecision::kNode;
   }
-  return {decision, result, losses.close};
+  return {decision, result, losses.close, losses.node};
 }
 
 }  // namespace csa::test

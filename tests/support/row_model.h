@@ -14,6 +14,7 @@ struct Expected {
   RowDecision decision = RowDecision::kNothing;
   Maybe result;
   std::optional<bool> close = false;  // nothing: the text does not say (exactly at the bound)
+  bool node_loses = false;            // a column, though it may win another
 };
 
 [[nodiscard]] Expected model(const RowRules& rules, const RowMeeting& x);

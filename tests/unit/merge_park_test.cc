@@ -267,6 +267,18 @@ TEST_CASE("merge: atomic, a node may overwrite a part of its own transaction") {
   CHECK(again.b.text("SELECT count(*) FROM csa_conflicts") == "2");
 }
 
+TEST_CASE("merge: atomic, what loses one of a row's columns loses whole, though it wins another") {
+  Away away(
+      "CREATE TABLE account (id INTEGER PRIMARY KEY, a TEXT, b TEXT);"
+      "INSERT INTO account VALUES (1, 'a', 'b'), (2, 'a', 'b')");
+  set_rules(away.b,
+            {{"account", "", "atomic"}, {"account", "", "merge"}, {"account", "a", "node"}});
+  const Fate fate = away.run({"UPDATE account SET a = 'mine', b = 'mine'"},
+                             {"UPDATE account SET a = 'theirs', b = 'theirs'"});
+  CHECK(fate == Fate{ReplayResult::kSuperseded});
+  CHECK(away.b.text("SELECT group_concat(a || b) FROM account") == "theirstheirs,theirstheirs");
+}
+
 TEST_CASE("merge: a child of a table that is not there any more, parked with its name") {
   Away away(
       "CREATE TABLE shelf (id INTEGER PRIMARY KEY, name TEXT);"

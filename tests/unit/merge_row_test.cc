@@ -173,6 +173,8 @@ TEST_CASE("merge_row: random meetings, decided as the model of the rules says") 
     REQUIRE(verdict.decision == expected.decision);
     REQUIRE(verdict.result == expected.result);
     if (expected.close) REQUIRE(verdict.close == *expected.close);
+    const bool won = verdict.decision == RowDecision::kNodeWon;
+    if (won) REQUIRE(verdict.node_loses == expected.node_loses);
     REQUIRE(is_conflict(verdict.decision) == !verdict.reason.empty());
     ++seen[static_cast<std::size_t>(verdict.decision)];
   }
