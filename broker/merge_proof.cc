@@ -84,11 +84,31 @@ void ForeignKeyProof::on_change(const MergeTable& table, const std::optional<Row
   }
 }
 
-bool ForeignKeyProof::exists(const std::string& table, const std::vector<std::string>& columns,
+// What refers to a key is equal to it as the parent's column compares, whatever the child's says.
+bool ForeignKeyProof::has_children(const Question& question) {
+  const Key& key = keys_[question.key];
+  if (key.parent_columns.size() != key.child_columns.size()) return false;
+  std::vector<std::string> terms;
+  for (std::size_t i = 0; i < key.child_columns.size(); ++i) {
+    const std::string collation = collation_of(db_, key.parent, key.parent_columns[i]);
+    terms.push_back(quote(key.child_columns[i]) +
+                    (collation.empty() ? "" : " COLLATE " + quote(collation)));
+  }
+  return exists(key.child, terms, question.values);
+}
+
+bool ForeignKeyProof::has_parent_row(const Question& question) {
+  const Key& key = keys_[question.key];
+  std::vector<std::string> terms;
+  for (const std::string& column : key.parent_columns) terms.push_back(quote(column));
+  return exists(key.parent, terms, question.values);
+}
+
+bool ForeignKeyProof::exists(const std::string& table, const std::vector<std::string>& terms,
                              const Bytes& values) {
   std::string sql = "SELECT 1 FROM main." + quote(table) + " WHERE ";
-  for (std::size_t i = 0; i < columns.size(); ++i) {
-    sql += (i == 0 ? "" : " AND ") + quote(columns[i]) + " = ?" + std::to_string(i + 1);
+  for (std::size_t i = 0; i < terms.size(); ++i) {
+    sql += (i == 0 ? "" : " AND ") + terms[i] + " = ?" + std::to_string(i + 1);
   }
   auto statement = statements_.find(sql);
   if (statement == statements_.end()) {
@@ -110,8 +130,7 @@ bool ForeignKeyProof::has_parent(std::size_t key) {
 std::optional<std::string> ForeignKeyProof::children_of(const MergeTable& table, const Row& row) {
   on_change(table, row, {});
   for (const Question& question : std::exchange(keys_gone_, {})) {
-    const Key& key = keys_[question.key];
-    if (exists(key.child, key.child_columns, question.values)) return key.child;
+    if (has_children(question)) return keys_[question.key].child;
   }
   return std::nullopt;
 }
@@ -126,15 +145,14 @@ std::optional<std::string> ForeignKeyProof::broken() {
       return "a row of " + shown(key.child, key.child_columns) + " refers to table " + key.parent +
              ", which is not there (any more)";
     }
-    if (exists(key.parent, key.parent_columns, question.values)) continue;
+    if (has_parent_row(question)) continue;
     return "FOREIGN KEY constraint failed: a row of " + shown(key.child, key.child_columns) +
            " refers to a row of " + shown(key.parent, key.parent_columns) +
            " that is not there (any more)";
   }
   for (const Question& question : keys_gone_) {
     const Key& key = keys_[question.key];
-    if (!exists(key.child, key.child_columns, question.values)) continue;
-    if (exists(key.parent, key.parent_columns, question.values)) continue;
+    if (!has_children(question) || has_parent_row(question)) continue;
     return "FOREIGN KEY constraint failed: a row of " + shown(key.parent, key.parent_columns) +
            " is deleted or changed, and rows of " + shown(key.child, key.child_columns) +
            " still refer to it";

@@ -43,7 +43,9 @@ class ForeignKeyProof {
   [[nodiscard]] std::size_t number_of(Key key);
   void find_children();
   [[nodiscard]] bool has_parent(std::size_t key);
-  [[nodiscard]] bool exists(const std::string& table, const std::vector<std::string>& columns,
+  [[nodiscard]] bool has_children(const Question& question);
+  [[nodiscard]] bool has_parent_row(const Question& question);
+  [[nodiscard]] bool exists(const std::string& table, const std::vector<std::string>& terms,
                             const Bytes& values);
 
   const Database& db_;

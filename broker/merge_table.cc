@@ -165,17 +165,20 @@ bool is_shadow(const Database& db, const std::string& table) {
   return type.step() && type.column_int(0) != 0;
 }
 
+std::string collation_of(const Database& db, const std::string& table, const std::string& column) {
+  const char* collation = nullptr;
+  const int code = sqlite3_table_column_metadata(db.handle(), "main", table.c_str(), column.c_str(),
+                                                 nullptr, &collation, nullptr, nullptr, nullptr);
+  return code == SQLITE_OK && collation != nullptr ? collation : "";
+}
+
 std::vector<KeyFold> key_folds(const Database& db, const TableInfo& info) {
   std::vector<KeyFold> folds;
   const ChangeTable& keys = info.change_table;
   for (const std::uint32_t column :
        keys.declared_key.empty() ? keys.key_columns : keys.declared_key) {
-    const char* collation = nullptr;
-    const std::string& name = info.columns[info.carried[column]].name;
-    const int code =
-        sqlite3_table_column_metadata(db.handle(), "main", keys.name.c_str(), name.c_str(), nullptr,
-                                      &collation, nullptr, nullptr, nullptr);
-    const std::string known = code == SQLITE_OK && collation != nullptr ? lower(collation) : "";
+    const std::string known =
+        lower(collation_of(db, keys.name, info.columns[info.carried[column]].name));
     folds.push_back(known == "nocase"  ? KeyFold::kNoCase
                     : known == "rtrim" ? KeyFold::kTrailingSpace
                                        : KeyFold::kExact);

@@ -84,6 +84,9 @@ class MergeTable {
 
 // One that a virtual table keeps its contents in.
 [[nodiscard]] bool is_shadow(const Database& db, const std::string& table);
+// By which a column compares; empty: there is no such column.
+[[nodiscard]] std::string collation_of(const Database& db, const std::string& table,
+                                       const std::string& column);
 // Of the values by which rows of this table are told apart.
 [[nodiscard]] std::vector<KeyFold> key_folds(const Database& db, const TableInfo& info);
 

@@ -279,6 +279,28 @@ TEST_CASE("merge: atomic, what loses one of a row's columns loses whole, though 
   CHECK(away.b.text("SELECT group_concat(a || b) FROM account") == "theirstheirs,theirstheirs");
 }
 
+TEST_CASE("merge: children are found as the parent's key compares, not as their own column does") {
+  constexpr const char* kClinic =
+      "CREATE TABLE patient (code TEXT PRIMARY KEY COLLATE NOCASE, ward TEXT UNIQUE);"
+      "CREATE TABLE visit (id INTEGER PRIMARY KEY, patient TEXT REFERENCES patient"
+      " ON UPDATE CASCADE, ward TEXT COLLATE NOCASE REFERENCES patient (ward));"
+      "INSERT INTO patient VALUES ('A-1', 'n'), ('A-2', 'N')";
+  const std::vector<std::string> visit = {"INSERT INTO visit (patient) VALUES ('a-1')"};
+  for (const std::string edit : {"UPDATE patient SET code = 'B-1' WHERE code = 'A-1'",
+                                 "DELETE FROM patient WHERE code = 'A-1'"}) {
+    CAPTURE(edit);
+    Away away(kClinic);
+    CHECK(away.run({edit}, visit) == Fate{kParked});
+    away.reason(0, "rows of visit (patient) still refer to it");
+    Away other(kClinic);
+    CHECK(other.run(visit, {edit}) == Fate{kParked});
+  }
+  // And the other way about: 'N' is not what 'n' refers to.
+  Away away(kClinic);
+  CHECK(away.run({"DELETE FROM patient WHERE ward = 'N'"},
+                 {"INSERT INTO visit (ward) VALUES ('n')"}) == Fate{kApplied});
+}
+
 TEST_CASE("merge: a child of a table that is not there any more, parked with its name") {
   Away away(
       "CREATE TABLE shelf (id INTEGER PRIMARY KEY, name TEXT);"
