@@ -38,8 +38,9 @@ std::variant<CallEffect, Rejection> Ledger::Impl::restore(const Conflict& reques
                                                           const GroupState& state) {
   const MergeContext context{state.meta, state.time, state.wall_ahead_ms};
   const Meta told = past->told(state.meta);
-  return restore_conflict({db, *edits, told}, request, [&](const KeptConflict& conflict) {
-    return restore_whole(db, conflict, options.spill_directory, context, *merge);
+  const RestorePlace place{db, *edits, told};
+  return restore_conflict(place, request, [&](const KeptConflict& conflict) {
+    return restore_whole(place, conflict, options.spill_directory, context, *merge);
   });
 }
 

@@ -29,7 +29,7 @@ ConflictRow MergeRun::conflict_of(const Step& step) const {
   row.op = step.op;
   row.base = step.base;
   row.node = step.node;
-  if (step.broker) row.broker = step.broker->row;
+  if (step.broker && !step.anothers) row.broker = step.broker->row;
   return row;
 }
 
@@ -79,7 +79,8 @@ ConflictRow MergeRun::by_own_names(const RowChange& change, const ChangeTable& t
 
 ConflictRow MergeRun::kept_row(const RowChange& change, const ChangeTable& table) {
   try {
-    const Step step = numbered_step(change, table);
+    Step step = numbered_step(change, table);
+    step.anothers = is_anothers(step);
     ConflictRow row = conflict_of(step);
     row.numbered = change.assigned && numbers_rows(*step.table, table);
     if (step.before) row.renamed = step.after;

@@ -93,7 +93,16 @@ RowMeeting MergeRun::meeting_of(Step& step, EditIndex::RowEdits& edits) {
   const bool replaced = is_told(step);
   if (replaced) meeting.edited.clear();
   meeting.born_anew = !replaced && knows_base_ && step.base && step.broker && edits.born;
+  step.anothers = meeting.born_anew;
   return meeting;
+}
+
+// For a row that is kept and not decided: as meeting_of() tells it.
+bool MergeRun::is_anothers(const Step& step) {
+  if (!step.base || !step.broker || is_told(step) || !others_may_have_edited(step)) return false;
+  const EditIndex::RowEdits edits = edits_.edits({logged_as(step), step.renamed.has_value()}, base_,
+                                                 context_.meta, entry_.header.tx.node);
+  return edits.born && !edits.moved;
 }
 
 // Of the deleted row's values it is known which columns they were of. The log has no names of a

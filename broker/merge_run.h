@@ -130,6 +130,7 @@ class MergeRun {
   [[nodiscard]] RowRules rules_of(const Step& step);
   [[nodiscard]] RowMeeting meeting_of(Step& step, EditIndex::RowEdits& edits);
   [[nodiscard]] bool others_may_have_edited(const Step& step);
+  [[nodiscard]] bool is_anothers(const Step& step);
   [[nodiscard]] bool is_placed(const Step& step, const PastRow& gone) const;
   [[nodiscard]] bool is_new(const Step& step);
   // The row that a reference of `row` names by its rowid.

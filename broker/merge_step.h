@@ -19,6 +19,7 @@ struct MergeRun::Step {
   std::optional<RowIdentity> renamed;  // what the row was before a change of key that did not win
   std::optional<RowIdentity> now;      // what others have called it since
   std::optional<MergeTable::Found> broker;
+  bool anothers = false;                // that has the key now of the row, which was deleted
   std::optional<std::int64_t> rowid;    // of an insert, where the rowid tells which row it is
   std::optional<std::int64_t> at_node;  // the rowid after the change
   // The rowid at the node of a row whose declared key has a NULL.

@@ -40,11 +40,13 @@ class RestoredRow {
     if (conflict_.numbered && !loser().empty()) return insert_numbered(*identity);
     const std::optional<MergeTable::Found> found = table_.find(*identity);
     read_edits(*identity, found);
-    if (loser().empty()) return found ? remove(*found) : 0;
-    if (!found) return insert(*identity, !versions_.base.empty() || !winner().empty());
-    if (winner().empty() && !conflict_.is_whole()) {
+    const bool was_there = !versions_.base.empty() || !winner().empty();
+    // Gone by then; what is there was made since, or was another row already.
+    if (found && winner().empty() && (was_there || !conflict_.is_whole())) {
       throw Unfit{"its key belongs to another row now"};
     }
+    if (loser().empty()) return found ? remove(*found) : 0;
+    if (!found) return insert(*identity, was_there);
     return update(*found);
   }
 
@@ -223,6 +225,18 @@ class RestoredRow {
 };
 
 }  // namespace
+
+bool is_anothers(const RestorePlace& place, const KeptConflict& conflict, const Versions& versions,
+                 const RowIdentity& identity, MergeTable& table, const MergeVirtual& virtuals) {
+  // A full-text table and a tree replace a row that is changed.
+  if (versions.base.empty() || virtuals.told(table.name()) != nullptr) return false;
+  if (!table.find(identity)) return false;
+  if (versions.broker.empty()) return true;
+  if (conflict.seq.next() < place.meta.floor || conflict.seq >= place.meta.position.seq) {
+    return false;
+  }
+  return place.edits.edits({identity, false}, conflict.seq, place.meta, {}).born;
+}
 
 std::variant<std::int64_t, std::string> restore_row(const RestorePlace& place,
                                                     const KeptConflict& conflict, MergeTable& table,

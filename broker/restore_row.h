@@ -20,6 +20,11 @@ struct RestorePlace {
   const Meta& meta;  // the master before this
 };
 
+// Whether the row was deleted and another one has its key now, as far as is known.
+[[nodiscard]] bool is_anothers(const RestorePlace& place, const KeptConflict& conflict,
+                               const KeptConflict::Versions& versions, const RowIdentity& identity,
+                               MergeTable& table, const MergeVirtual& virtuals);
+
 // How many rows were written, or why it does not fit any more: what the loser had changed was
 // changed since by others, its key is another row's, the schema has no place for it, or deleting it
 // would take other rows along. A column that was not in conflict, or adds up, stays as it is.

@@ -25,8 +25,8 @@ struct UnfitWhole {
 class Encoder {
  public:
   // By the names of schema version `now`.
-  Encoder(const Database& db, std::uint64_t now, Spill& body)
-      : db_(db), now_(now), body_(body), virtuals_(db) {}
+  Encoder(const RestorePlace& place, std::uint64_t now, Spill& body)
+      : place_(place), db_(place.db), now_(now), body_(body), virtuals_(db_) {}
 
   // Throws UnfitWhole.
   void add(const KeptConflict& conflict) {
@@ -39,6 +39,10 @@ class Encoder {
     MergeTable& table = table_of(conflict.table);
     const std::optional<RowIdentity> identity = identity_of(conflict, *versions, table);
     if (!identity) throw UnfitWhole{"the key of table " + conflict.table + " is another one now"};
+    if (is_anothers(place_, conflict, *versions, *identity, table, virtuals_)) {
+      throw UnfitWhole{"the row of table " + conflict.table + " with key " + conflict.key +
+                       " was deleted, and its key belongs to another row now"};
+    }
     const ChangeTable shape = shape_of(table, *versions);
     Bytes bytes;
     RowChange change = change_of(*versions, shape, *identity);
@@ -113,7 +117,8 @@ class Encoder {
     return change;
   }
 
-  const Database& db_;  // must outlive this
+  const RestorePlace& place_;  // must outlive this
+  const Database& db_;
   const std::uint64_t now_;
   Spill& body_;  // must outlive this
   const MergeVirtual virtuals_;
@@ -142,15 +147,16 @@ void bring_back(const Database& db, const KeptConflict& conflict,
 
 }  // namespace
 
-std::variant<RestoredWhole, std::string> restore_whole(const Database& db,
+std::variant<RestoredWhole, std::string> restore_whole(const RestorePlace& place,
                                                        const KeptConflict& conflict,
                                                        const std::string& spill_folder,
                                                        const MergeContext& context, Merge& merge) {
+  const Database& db = place.db;
   RestoredWhole restored;
   restored.ids = bundle_of(db, conflict);
   Spill body(spill_folder, limits::kCaptureMemory);
   try {
-    Encoder encoder(db, context.meta.schema_version, body);
+    Encoder encoder(place, context.meta.schema_version, body);
     for (const std::int64_t id : restored.ids) {
       if (const auto kept = find_conflict(db, id)) encoder.add(*kept);
     }

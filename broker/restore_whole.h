@@ -11,6 +11,7 @@
 #include "broker/kept_conflict.h"
 #include "broker/merge.h"
 #include "broker/merge_virtual.h"
+#include "broker/restore_row.h"
 
 namespace csa {
 
@@ -23,7 +24,7 @@ struct RestoredWhole {
 // Or why it does not fit. It is written as a journal's entry of the kept rows from base to node, so
 // that numbers and references follow; nothing of others is overwritten. REQUIRES: as Merge::run().
 [[nodiscard]] std::variant<RestoredWhole, std::string> restore_whole(
-    const Database& db, const KeptConflict& conflict, const std::string& spill_folder,
+    const RestorePlace& place, const KeptConflict& conflict, const std::string& spill_folder,
     const MergeContext& context, Merge& merge);
 
 }  // namespace csa

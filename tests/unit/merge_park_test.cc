@@ -279,6 +279,41 @@ TEST_CASE("merge: atomic, what loses one of a row's columns loses whole, though 
   CHECK(away.b.text("SELECT group_concat(a || b) FROM account") == "theirstheirs,theirstheirs");
 }
 
+TEST_CASE("restore: an edit of a row whose key belongs to another row now, refused however kept") {
+  constexpr const char* kGuests =
+      "CREATE TABLE guest (id INTEGER PRIMARY KEY, name TEXT, points INTEGER DEFAULT 0);"
+      "CREATE TABLE seat (code TEXT UNIQUE); INSERT INTO guest (name) VALUES ('ann'), ('cy')";
+  const std::string points = "UPDATE guest SET points = 5 WHERE id = 2";
+  const std::string gone = "DELETE FROM guest WHERE id = 2";
+  const std::string another = "INSERT INTO guest (name) VALUES ('new')";
+  const auto refused = [](Away& away) {
+    CHECK(away.b.text("SELECT group_concat(name) FROM guest") == "ann,new");
+    const std::string why = restore(away.b, "table_name = 'guest'");
+    CHECK_MESSAGE(why.find("belongs to another row now") != std::string::npos, why);
+    CHECK(away.b.text("SELECT points FROM guest WHERE id = 2") == "0");
+  };
+  for (const bool atomic : {false, true}) {
+    CAPTURE(atomic);
+    Away away(kGuests);
+    if (atomic) set_rules(away.b, {{"guest", "", "atomic"}});
+    CHECK(away.run({points}, {gone, another}) == Fate{ReplayResult::kSuperseded});
+    CHECK(away.b.text("SELECT broker IS NULL FROM csa_conflicts") == "1");
+    refused(away);
+  }
+  // In a transaction that is parked for something else, whenever the other row came.
+  for (const std::size_t before : {0U, 1U, 2U}) {
+    CAPTURE(before);
+    Away away(kGuests);
+    const std::vector<std::string> edits = {gone, another};
+    std::vector<std::string> master = {"INSERT INTO seat VALUES ('x')"};
+    master.insert(master.end(), edits.begin(), edits.begin() + static_cast<std::ptrdiff_t>(before));
+    CHECK(away.run({"INSERT INTO seat VALUES ('x'); " + points}, master) == Fate{kParked});
+    away.b.master.write("DELETE FROM seat");
+    for (std::size_t i = before; i < edits.size(); ++i) away.b.master.write(edits[i]);
+    refused(away);
+  }
+}
+
 TEST_CASE("merge: children are found as the parent's key compares, not as their own column does") {
   constexpr const char* kClinic =
       "CREATE TABLE patient (code TEXT PRIMARY KEY COLLATE NOCASE, ward TEXT UNIQUE);"
