@@ -11,12 +11,12 @@
 #include <filesystem>
 
 #include "broker/opening_files.h"
+#include "common/integrity.h"
 #include "common/wal_base.h"
 
 namespace csa {
 namespace {
 
-constexpr std::string_view kIntegrity = "PRAGMA integrity_check(100)";
 constexpr std::size_t kLinesMax = 100;
 
 Report report_of(Finding finding, std::string sentence) {
@@ -139,14 +139,6 @@ Report look_at_tables(const Database& db, const DatabaseName& name) {
   return report;
 }
 
-std::vector<std::string> integrity_lines(const Database& db) {
-  std::vector<std::string> lines;
-  Statement check = db.prepare(kIntegrity);
-  while (check.step()) lines.push_back(check.column_text(0));
-  if (lines == std::vector<std::string>{"ok"}) lines.clear();
-  return lines;
-}
-
 Report look_inside(const Database& db, const DatabaseName& name, bool thorough) {
   // Parses the whole schema.
   const std::int64_t objects = db.query_int("SELECT count(*) FROM sqlite_schema").value_or(0);
@@ -160,7 +152,7 @@ Report look_inside(const Database& db, const DatabaseName& name, bool thorough) 
                        name.path + " is an SQLite database that is not yet shared");
   }
   if (!thorough) return report;
-  std::vector<std::string> lines = integrity_lines(db);
+  std::vector<std::string> lines = integrity_faults(db, IntegrityCheck::kFull, kLinesMax);
   if (!lines.empty()) {
     report.finding = Finding::kDamaged;
     report.sentence = name.path + " is damaged: SQLite's check finds errors";

@@ -8,6 +8,7 @@
 #include "broker/opening.h"
 #include "broker/opening_files.h"
 #include "broker/own_journal.h"
+#include "common/integrity.h"
 #include "common/limits.h"
 #include "common/past_log.h"
 #include "common/wal_base.h"
@@ -59,12 +60,11 @@ Status copy(const std::string& from, const std::string& to) {
 
 // Proves that the copy is sound and of this application and group; its meta then.
 Result<Meta> sound_meta(const Database& db, const DatabaseName& name, const std::string& from) {
-  Statement check = db.prepare("PRAGMA integrity_check(1)");
-  if (!check.step() || check.column_text(0) != "ok") {
-    return Error{Errc::kDamaged, from + " is damaged (" + check.column_text(0) +
+  const std::vector<std::string> faults = integrity_faults(db, IntegrityCheck::kFull, 1);
+  if (!faults.empty()) {
+    return Error{Errc::kDamaged, from + " is damaged (" + faults[0] +
                                      "); take another backup, or the replica of another node"};
   }
-  check.reset();
   if (!has_tables(db)) {
     return Error{Errc::kFailed, from + " was never shared. To begin with it, copy it to " +
                                     name.path + ", then: " + broker_command("adopt", name, "")};

@@ -4,6 +4,7 @@
 #include <array>
 #include <set>
 
+#include "common/integrity.h"
 #include "common/schema.h"
 
 namespace csa {
@@ -177,10 +178,8 @@ class Finder {
 
   void check_pages() {
     try {
-      Statement statement = db_.prepare("PRAGMA main.quick_check(1)");
-      while (statement.step()) {
-        const std::string line = statement.column_text(0);
-        if (line != "ok") report_pages(line);
+      for (const std::string& line : integrity_faults(db_, IntegrityCheck::kQuick, 1)) {
+        report_pages(line);
       }
     } catch (const SqliteError& error) {
       // An index on an unknown function or collation ends here as well; the probes name it.

@@ -110,6 +110,36 @@ TEST_CASE("inspect: damaged pages are found by the thorough look") {
   CHECK(to_error(report).code == Errc::kDamaged);
 }
 
+TEST_CASE("inspect: what SQLite's check is wrong about is no damage, a true NULL is") {
+  const Place place;
+  place.plain(
+      "CREATE TABLE booking (room TEXT NOT NULL, \"the.day\" TEXT NOT NULL, note TEXT,"
+      " code TEXT PRIMARY KEY) WITHOUT ROWID; CREATE TABLE part (id INTEGER PRIMARY KEY, name "
+      "TEXT);"
+      "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 200)"
+      " INSERT INTO booking SELECT 'r', 'd', NULL, i FROM n; INSERT INTO part VALUES (1, NULL)");
+  REQUIRE(adopt(place.name, real()).has_value());
+  CHECK(place.found(true) == Finding::kSound);
+  const std::string replica = place.folder.file("replica.db");
+  fs::copy_file(place.path, replica);
+  const auto done = restore(place.name, replica, real());
+  REQUIRE_MESSAGE(done.has_value(), (done ? "" : done.error().what));
+  // Neither a line among its many, nor one of its own kind, is lost with them.
+  const auto claim = [&place](const std::string& table, const std::string& from) {
+    const Database db(place.path, Database::Mode::kReadWrite);
+    sqlite3_db_config(db.handle(), SQLITE_DBCONFIG_DEFENSIVE, 0, nullptr);
+    db.exec("PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, '" + from +
+            "', '" + from + " NOT NULL') WHERE name = '" + table + "'");
+  };
+  claim("part", "name TEXT");
+  Report report = inspect(place.name, true);
+  CHECK(report.details == std::vector<std::string>{"NULL value in part.name"});
+  claim("booking", "note TEXT");
+  report = inspect(place.name, true);
+  CHECK(report.details.size() == 100);
+  CHECK(report.details[0] == "NULL value in booking.note");
+}
+
 TEST_CASE("inspect: broken foreign keys are reported and no reason to refuse") {
   const Place place;
   place.plain(
