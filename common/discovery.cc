@@ -25,6 +25,9 @@ constexpr std::array<milliseconds, 5> kProbeTimes{
 constexpr seconds kProbeEach{10};
 constexpr int kDoublingsMax = 16;
 constexpr milliseconds kNamedRetryMax{1500};
+// A broker that begins to announce itself where one had failed; each, also when beacons flood in.
+constexpr milliseconds kHastenedMax{1000};
+constexpr milliseconds kHastenEach{2000};
 constexpr int kRankOld = 3;
 
 std::optional<std::uint32_t> parse_ipv4(std::string_view text) {
@@ -120,7 +123,10 @@ void Discovery::on_beacon(const HeardBeacon& heard, TimePoint now) {
   }
   if (found == seen_.end() && seen_.size() >= kSeenMax) return;
   Seen& seen = seen_[endpoint];
-  if (found == seen_.end() || seen.boot != beacon.boot) seen.first = now;
+  if (found == seen_.end() || seen.boot != beacon.boot) {
+    seen.first = now;
+    hasten(endpoint, now);
+  }
   seen.boot = beacon.boot;
   seen.generation = beacon.generation;
   seen.rank = rank_of(heard);
@@ -150,6 +156,17 @@ void Discovery::on_failed(const Endpoint& endpoint, TimePoint now, Duration at_l
   std::uniform_int_distribution<std::int64_t> delay(limits::kRetryMin.count(), most);
   const TimePoint next = now + at_least + milliseconds{delay(random_)};
   failures.not_before = std::max(failures.not_before, next);
+}
+
+// What failed there was another run of it, or the network. Jitter for the same reason as above.
+void Discovery::hasten(const Endpoint& endpoint, TimePoint now) {
+  const auto failed = failed_.find(endpoint);
+  if (failed == failed_.end()) return;
+  Failures& failures = failed->second;
+  if (failures.hastened && now - *failures.hastened < kHastenEach) return;
+  failures.hastened = now;
+  std::uniform_int_distribution<std::int64_t> delay(0, kHastenedMax.count());
+  failures.not_before = std::min(failures.not_before, now + milliseconds{delay(random_)});
 }
 
 std::vector<Endpoint> Discovery::candidates(TimePoint now) const {

@@ -46,7 +46,7 @@ class Discovery {
   // Brokers that announce an earlier generation come last: they are old ones.
   void set_generation(std::uint64_t seen) { generation_ = seen; }
   // An attempt failed: others are tried before it comes round again, later each time, and not
-  // before `at_least`.
+  // before `at_least`; but soon where a broker begins to announce itself.
   void on_failed(const Endpoint& endpoint, TimePoint now, Duration at_least = {});
   // The connection has lasted: its earlier failures are forgotten.
   void on_stable(const Endpoint& endpoint);
@@ -80,9 +80,11 @@ class Discovery {
   struct Failures {
     int times = 0;
     TimePoint not_before;
+    std::optional<TimePoint> hastened;
   };
   [[nodiscard]] bool known(const Endpoint& endpoint) const;
   void forget_expired(TimePoint now);
+  void hasten(const Endpoint& endpoint, TimePoint now);
 
   Id128 cluster_;
   std::vector<Endpoint> fixed_;

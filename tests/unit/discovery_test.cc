@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <chrono>
+#include <set>
 #include <string>
 
 #include "common/limits.h"
@@ -149,6 +150,32 @@ TEST_CASE("discovery: a failed endpoint backs off with growing bounds and jitter
   discovery.on_stable(endpoint);
   discovery.on_failed(endpoint, now);
   CHECK(*discovery.next_candidate(now) - now <= 2 * limits::kRetryMin);
+}
+
+TEST_CASE("discovery: where a broker begins to announce itself it is tried within a second") {
+  const Endpoint endpoint{"192.168.1.77", 5775};
+  Discovery discovery(kCluster, {}, 7);
+  discovery.on_welcome(endpoint, kStart);
+  std::set<milliseconds> waits;
+  TimePoint now = kStart;
+  for (std::uint64_t boot = 1; boot <= 100; ++boot) {
+    CAPTURE(boot);
+    for (int i = 0; i < 10; ++i) discovery.on_failed(endpoint, now);
+    discovery.on_failed(endpoint, now, seconds{60});
+    CHECK(*discovery.next_candidate(now) >= now + seconds{60});
+    now += seconds{3};
+    discovery.on_beacon(announce(endpoint.host, boot), now);
+    const TimePoint next = discovery.next_candidate(now).value_or(now);
+    CHECK(next <= now + seconds{1});
+    waits.insert(std::chrono::duration_cast<milliseconds>(next - now));
+    // Not again for more of the same, nor for many that follow each other.
+    discovery.on_failed(endpoint, now, seconds{60});
+    discovery.on_beacon(announce(endpoint.host, boot), now + milliseconds{500});
+    discovery.on_beacon(announce(endpoint.host, boot + 1000), now + seconds{1});
+    CHECK(*discovery.next_candidate(now) >= now + seconds{60});
+    now += seconds{10};
+  }
+  CHECK(waits.size() > 80);  // not everybody at once
 }
 
 TEST_CASE("discovery: a named endpoint, of which no beacon tells, is tried each 1.5 s at least") {
