@@ -5,6 +5,7 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
+#include "common/limits.h"
 #include "common/terminal_text.h"
 #include "common/value_json.h"
 
@@ -133,7 +134,9 @@ std::string keys_sentence(const std::vector<ChangedKey>& keys) {
     text += (i == 0 ? "" : ", ") + printable(keys[i].table) + " " + std::to_string(keys[i].before) +
             " is now " + std::to_string(keys[i].after);
   }
-  if (keys.size() > kKeysTold) text += ", and " + std::to_string(keys.size() - kKeysTold) + " more";
+  if (keys.size() <= kKeysTold) return text;
+  text += keys.size() < limits::kKeyChangesMax ? ", and " : ", and at least ";
+  text += std::to_string(keys.size() - kKeysTold) + " more";
   return text;
 }
 
