@@ -36,9 +36,12 @@ std::size_t ForeignKeyProof::number_of(Key key) {
 
 void ForeignKeyProof::find_children() {
   by_parent_.emplace();
-  for (const std::string& table : shared_tables(db_)) {
+  bool computes = false;
+  const std::vector<std::string> tables = shared_tables(db_);
+  for (const std::string& table : tables) {
     std::optional<TableInfo> info = table_info(db_, table);
     if (!info) continue;
+    computes = computes || info->carried.size() != info->columns.size();
     const MergeTable child(db_, std::move(*info));
     const std::vector<std::string> names = child.column_names();
     for (const MergeReference& reference : child.references()) {
@@ -48,6 +51,55 @@ void ForeignKeyProof::find_children() {
       }
       by_parent_->emplace(lower(reference.parent), number_of(std::move(key)));
     }
+  }
+  if (!computes) return;
+  for (const std::string& table : tables) find_computed(table);
+}
+
+void ForeignKeyProof::find_computed(const std::string& table) {
+  Statement columns = db_.prepare(
+      "SELECT f.id, f.\"table\", f.\"from\", coalesce(f.\"to\", p.name), c.hidden IN (2, 3) OR"
+      " coalesce(p.hidden IN (2, 3), 0) FROM pragma_foreign_key_list(?1, 'main') f"
+      " JOIN pragma_table_xinfo(?1, 'main') c ON c.name = f.\"from\" COLLATE NOCASE"
+      " JOIN pragma_table_xinfo(f.\"table\", 'main') p"
+      " ON CASE WHEN f.\"to\" IS NULL THEN p.pk = f.seq + 1 ELSE p.name = f.\"to\" COLLATE NOCASE"
+      " END ORDER BY f.id, f.seq");
+  columns.bind(1, table);
+  std::map<std::int64_t, std::pair<Key, bool>> keys;
+  while (columns.step()) {
+    auto& [key, computed] = keys[columns.column_int(0)];
+    key.child = table;
+    key.parent = columns.column_text(1);
+    key.child_columns.push_back(columns.column_text(2));
+    key.parent_columns.push_back(columns.column_text(3));
+    computed = computed || columns.column_int(4) != 0;
+  }
+  for (auto& [id, key] : keys) {
+    if (key.second) computed_.push_back({std::move(key.first), std::nullopt});
+  }
+}
+
+// As SQLite counts them.
+std::int64_t ForeignKeyProof::dangling(const Key& key) {
+  std::string sql = "SELECT count(*) FROM main." + quote(key.child) +
+                    " c WHERE NOT EXISTS (SELECT" + " 1 FROM main." + quote(key.parent) +
+                    " p WHERE ";
+  std::string all;
+  for (std::size_t i = 0; i < key.child_columns.size(); ++i) {
+    const std::string child = "c." + quote(key.child_columns[i]);
+    sql += (i == 0 ? "p." : " AND p.") + quote(key.parent_columns[i]) + " = " + child;
+    all += " AND " + child + " IS NOT NULL";
+  }
+  return db_.query_int(sql + ")" + all).value_or(0);
+}
+
+void ForeignKeyProof::before_change(const MergeTable& table) {
+  if (!by_parent_) find_children();
+  const std::string name = lower(table.name());
+  for (ComputedKey& computed : computed_) {
+    const Key& key = computed.key;
+    if (computed.dangling || (lower(key.child) != name && lower(key.parent) != name)) continue;
+    computed.dangling = dangling(key);
   }
 }
 
@@ -156,6 +208,12 @@ std::optional<std::string> ForeignKeyProof::broken() {
     return "FOREIGN KEY constraint failed: a row of " + shown(key.parent, key.parent_columns) +
            " is deleted or changed, and rows of " + shown(key.child, key.child_columns) +
            " still refer to it";
+  }
+  for (const auto& [key, before] : computed_) {
+    if (!before || dangling(key) <= *before) continue;
+    return "FOREIGN KEY constraint failed: a row of " + shown(key.child, key.child_columns) +
+           " would refer to a row of " + shown(key.parent, key.parent_columns) +
+           " that is not there";
   }
   return std::nullopt;
 }

@@ -3,6 +3,7 @@
 // cascades and nothing may dangle. Belongs to the ledger's thread; throws SqliteError.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <set>
@@ -19,6 +20,8 @@ class ForeignKeyProof {
  public:
   explicit ForeignKeyProof(const Database& db);  // must outlive this
 
+  // A row of `table` is about to be written.
+  void before_change(const MergeTable& table);
   // A row of `table` was written: nothing before, nothing after.
   void on_change(const MergeTable& table, const std::optional<Row>& before,
                  const std::optional<Row>& after);
@@ -40,8 +43,15 @@ class ForeignKeyProof {
     Bytes values;         // encoded
     auto operator<=>(const Question&) const = default;
   };
+  // A key with generated columns, which no change carries: asked of the whole tables.
+  struct ComputedKey {
+    Key key;
+    std::optional<std::int64_t> dangling;  // before the entry; nothing: it has not touched them
+  };
   [[nodiscard]] std::size_t number_of(Key key);
   void find_children();
+  void find_computed(const std::string& table);
+  [[nodiscard]] std::int64_t dangling(const Key& key);
   [[nodiscard]] bool has_parent(std::size_t key);
   [[nodiscard]] bool has_children(const Question& question);
   [[nodiscard]] bool has_parent_row(const Question& question);
@@ -54,6 +64,7 @@ class ForeignKeyProof {
   std::optional<std::multimap<std::string, std::size_t>> by_parent_;  // lower-case name, key
   std::set<Question> parents_wanted_;  // of children that were written
   std::set<Question> keys_gone_;       // of parents that were deleted or changed
+  std::vector<ComputedKey> computed_;
   std::map<std::string, Statement> statements_;
 };
 

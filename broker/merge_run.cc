@@ -333,6 +333,7 @@ void MergeRun::write(const Step& step, const RowVerdict& verdict) {
   if (verdict.result == before) return;
   written_ = true;
   ++count_;
+  proof_.before_change(*step.table);
   try {
     write_row(step, verdict);
   } catch (const SqliteError& error) {

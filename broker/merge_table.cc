@@ -67,7 +67,7 @@ void MergeTable::read_references() {
         info_.carried.begin(), info_.carried.end(),
         [&](std::uint32_t index) { return lower(info_.columns[index].name) == column; });
     if (carried == info_.carried.end()) {
-      usable = false;  // over a generated column: SQLite's own business
+      usable = false;  // over a generated column: see ForeignKeyProof::ComputedKey
       continue;
     }
     references_.back().columns.push_back(

@@ -336,6 +336,30 @@ TEST_CASE("merge: children are found as the parent's key compares, not as their 
                  {"INSERT INTO visit (ward) VALUES ('n')"}) == Fate{kApplied});
 }
 
+TEST_CASE("merge: a reference over a generated column is kept whole like any other") {
+  constexpr const char* kClinic =
+      "CREATE TABLE ward (id INTEGER PRIMARY KEY, raw TEXT, code TEXT AS (upper(raw)) STORED "
+      "UNIQUE);"
+      "CREATE TABLE bed (id INTEGER PRIMARY KEY, raw TEXT, ward TEXT AS (upper(raw)) VIRTUAL"
+      " REFERENCES ward (code)); CREATE TABLE plain (ward TEXT REFERENCES ward (code));"
+      "INSERT INTO ward (raw) VALUES ('a'), ('b')";
+  const std::vector<std::string> gone = {"DELETE FROM ward WHERE id = 1"};
+  const std::vector<std::string> other = {"UPDATE ward SET raw = 'z' WHERE id = 1"};
+  for (const std::string child :
+       {"INSERT INTO bed (raw) VALUES ('a')", "INSERT INTO plain VALUES ('A')"}) {
+    CAPTURE(child);
+    for (const auto& parent : {gone, other}) {
+      Away first(kClinic);
+      CHECK(first.run(parent, {child}) == Fate{kParked});
+      first.reason(0, "FOREIGN KEY constraint failed");
+      Away second(kClinic);
+      CHECK(second.run({child}, parent) == Fate{kParked});
+    }
+    Away third(kClinic);
+    CHECK(third.run({"INSERT INTO bed (raw) VALUES ('b')"}, gone) == Fate{kApplied});
+  }
+}
+
 TEST_CASE("merge: a child of a table that is not there any more, parked with its name") {
   Away away(
       "CREATE TABLE shelf (id INTEGER PRIMARY KEY, name TEXT);"
