@@ -251,7 +251,7 @@ std::optional<Rejection> Ledger::Impl::end_request(const Spill*& body, std::uint
   open_flush.run();
   body = &capture->finish();
   close_flush.run();
-  return capture_rejection(*capture, options.max_changes, statement);
+  return capture_rejection(*capture, {options.max_changes, options.rows_max}, statement);
 }
 
 void Ledger::Impl::append_entry(EntryHeader header, const Spill& body, GroupState& state) {

@@ -14,7 +14,7 @@ std::variant<CallEffect, Rejection> Migration::run(const Migrate& migrate) {
     failure = run_all(migrate);
   } catch (const SqliteError& error) {
     if (sandbox_.refusal().empty()) {
-      failure = statement_rejection(error, capture_, limits_.max_changes, index_);
+      failure = statement_rejection(error, capture_, limits_, index_);
     } else {
       failure = Rejection{NackCode::kForbidden, sandbox_.refusal(), index_, true};
     }
@@ -38,7 +38,7 @@ Migration::Failure Migration::run_all(const Migrate& migrate) {
     if (Failure failure = run_one(statement)) return failure;
     statement = Statement();
     db_.exec("RELEASE s");
-    if (Failure failure = capture_rejection(capture_, limits_.max_changes, index_)) return failure;
+    if (Failure failure = capture_rejection(capture_, limits_, index_)) return failure;
     if (sandbox_.past_deadline()) {
       return rejection_of(SqliteError(SQLITE_INTERRUPT, "interrupted"), index_);
     }

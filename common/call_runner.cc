@@ -95,28 +95,29 @@ Rejection rejection_of(const std::system_error& error, std::uint32_t statement, 
   throw error;
 }
 
-std::optional<Rejection> capture_rejection(const Capture& capture, std::uint64_t max_changes,
+std::optional<Rejection> capture_rejection(const Capture& capture, const CallLimits& limits,
                                            std::uint32_t statement) {
   const Status status = capture.status();
   if (status) return std::nullopt;
-  if (capture.size() > max_changes) {
-    return Rejection{NackCode::kLimit,
-                     "the write changes more than " + std::to_string(max_changes) +
-                         " bytes of rows and was undone; split it, or raise --max-changes of the"
-                         " broker",
-                     statement, true};
+  if (capture.size() > limits.max_changes) {
+    return Rejection{
+        NackCode::kLimit,
+        "the write changes more than " + std::to_string(limits.max_changes) +
+            " bytes of rows and was undone; split it" +
+            (limits.place == Place::kBroker ? ", or raise --max-changes of the broker" : ""),
+        statement, true};
   }
   return Rejection{NackCode::kSql, status.error().what, statement, true};
 }
 
 Rejection statement_rejection(const SqliteError& error, const Capture& capture,
-                              std::uint64_t max_changes, std::uint32_t statement) {
+                              const CallLimits& limits, std::uint32_t statement) {
   if (error.primary_code() == SQLITE_INTERRUPT) {
-    if (std::optional<Rejection> why = capture_rejection(capture, max_changes, statement)) {
+    if (std::optional<Rejection> why = capture_rejection(capture, limits, statement)) {
       return std::move(*why);
     }
   }
-  return rejection_of(error, statement);
+  return rejection_of(error, statement, limits.place);
 }
 
 std::variant<CallEffect, Rejection> CallRunner::run(const Write& write) {
@@ -130,7 +131,7 @@ std::variant<CallEffect, Rejection> CallRunner::run(const Write& write) {
     failure = run_all(write);
   } catch (const SqliteError& error) {
     if (sandbox_.refusal().empty()) {
-      failure = statement_rejection(error, capture_, limits_.max_changes, index_);
+      failure = statement_rejection(error, capture_, limits_, index_);
     } else {
       failure = reject(NackCode::kForbidden, sandbox_.refusal());
     }
@@ -147,7 +148,7 @@ CallRunner::Failure CallRunner::run_all(const Write& write) {
     Statement statement = sandbox_.prepare(sql, Sandbox::Mode::kWrite);
     if (!statement) break;
     if (Failure failure = run_one(statement, write.parameters)) return failure;
-    if (Failure failure = capture_rejection(capture_, limits_.max_changes, index_)) return failure;
+    if (Failure failure = capture_rejection(capture_, limits_, index_)) return failure;
     if (sandbox_.past_deadline()) {
       return rejection_of(SqliteError(SQLITE_INTERRUPT, "interrupted"), index_, limits_.place);
     }

@@ -42,20 +42,20 @@ enum class Place : std::uint8_t { kBroker, kThisComputer };
 // The same for an error of the spill's file.
 [[nodiscard]] Rejection rejection_of(const std::system_error& error, std::uint32_t statement,
                                      Place place = Place::kBroker);
-// Why what was captured cannot be carried; nothing: it can.
-[[nodiscard]] std::optional<Rejection> capture_rejection(const Capture& capture,
-                                                         std::uint64_t max_changes,
-                                                         std::uint32_t statement);
-
-// The same for a statement that SQLite ended with `error`: what it captured may be why.
-[[nodiscard]] Rejection statement_rejection(const SqliteError& error, const Capture& capture,
-                                            std::uint64_t max_changes, std::uint32_t statement);
-
 struct CallLimits {
   std::uint64_t max_changes = 0;
   std::size_t rows_max = 0;
   Place place = Place::kBroker;
 };
+
+// Why what was captured cannot be carried; nothing: it can.
+[[nodiscard]] std::optional<Rejection> capture_rejection(const Capture& capture,
+                                                         const CallLimits& limits,
+                                                         std::uint32_t statement);
+
+// The same for a statement that SQLite ended with `error`: what it captured may be why.
+[[nodiscard]] Rejection statement_rejection(const SqliteError& error, const Capture& capture,
+                                            const CallLimits& limits, std::uint32_t statement);
 
 class CallRunner {
  public:

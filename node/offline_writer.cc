@@ -172,10 +172,9 @@ std::variant<CallEffect, Rejection> OfflineWriter::run_captured(const Write& wri
   capture_->begin();
   db_.exec("SAVEPOINT w");
   sandbox_->set_deadline(monotonic_now() + limits::kStatementTimeout);
+  const CallLimits call_limits{limits::kMaxChangesDefault, limits::kRowsMax, Place::kThisComputer};
   std::variant<CallEffect, Rejection> done =
-      CallRunner(db_, *sandbox_, *capture_,
-                 {limits::kMaxChangesDefault, limits::kRowsMax, Place::kThisComputer})
-          .run(write);
+      CallRunner(db_, *sandbox_, *capture_, call_limits).run(write);
   sandbox_->set_deadline(std::nullopt);
   if (std::holds_alternative<Rejection>(done)) return done;
   int deferred = 0;
@@ -191,8 +190,7 @@ std::variant<CallEffect, Rejection> OfflineWriter::run_captured(const Write& wri
   db_.exec("RELEASE w; SAVEPOINT f");
   body = &capture_->finish();
   db_.exec("RELEASE f");
-  if (std::optional<Rejection> failure =
-          capture_rejection(*capture_, limits::kMaxChangesDefault, 0)) {
+  if (std::optional<Rejection> failure = capture_rejection(*capture_, call_limits, 0)) {
     return std::move(*failure);
   }
   return done;

@@ -2,7 +2,12 @@
 
 #include <doctest/doctest.h>
 
+#include <chrono>
+
+#include "common/call_runner.h"
+#include "common/capture.h"
 #include "tests/support/ledger_bench.h"
+#include "tests/support/scratch_folder.h"
 
 namespace csa::test {
 namespace {
@@ -136,6 +141,40 @@ TEST_CASE("sandbox: a statement beyond --max-changes is stopped while it runs, i
   CHECK(bench.now - again < std::chrono::milliseconds(100));
   CHECK(migrated.message.find("--max-changes") != std::string::npos);
   CHECK(bench.replay_difference() == "");
+}
+
+TEST_CASE("call: what ended a statement is told of the computer that it ran on") {
+  const ScratchFolder folder;
+  const Database db(folder.file("part.db"), Database::Mode::kCreate);
+  db.exec("CREATE TABLE part (id INTEGER PRIMARY KEY, name TEXT)");
+  Sandbox sandbox(db, [] { return TimePoint{std::chrono::hours{2}}; });
+  for (const Place place : {Place::kBroker, Place::kThisComputer}) {
+    CAPTURE(static_cast<int>(place));
+    Capture capture(db, {1000, 1000, folder.path()});
+    const auto message_of = [&](const std::string& sql) {
+      db.exec("BEGIN");
+      capture.begin();
+      const Write write{{}, sql, {}, {}, 0};
+      const auto done = CallRunner(db, sandbox, capture, {1000, 1000, place}).run(write);
+      // A statement that was interrupted while it wrote has done so.
+      if (sqlite3_get_autocommit(db.handle()) == 0) db.exec("ROLLBACK");
+      capture.discard();
+      const auto* const rejection = std::get_if<Rejection>(&done);
+      return rejection == nullptr ? std::string() : rejection->message;
+    };
+    sandbox.set_deadline(TimePoint{std::chrono::hours{1}});
+    const std::string endless = message_of(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
+        " INSERT INTO part SELECT i, '' FROM n");
+    sandbox.set_deadline(std::nullopt);
+    const std::string large = message_of("INSERT INTO part VALUES (1, hex(zeroblob(2000)))");
+    CHECK(endless.starts_with("the write took "));
+    CHECK(large.starts_with("the write changes more than 1000 bytes"));
+    for (const std::string& message : {endless, large}) {
+      CHECK_MESSAGE((message.find("broker") != std::string::npos) == (place == Place::kBroker),
+                    message);
+    }
+  }
 }
 
 }  // namespace csa::test
