@@ -92,7 +92,15 @@ Done restore_alone(const RestorePlace& place, const KeptConflict& kept, const st
     return unsettled(name + " is inside the virtual table of " + kept.table +
                      ": write it anew through that table");
   }
-  std::variant<std::int64_t, std::string> done = restore_row(place, kept, table, virtuals);
+  std::variant<std::int64_t, std::string> done;
+  try {
+    done = restore_row(place, kept, table, virtuals);
+  } catch (const SqliteError& error) {
+    if (error.primary_code() != SQLITE_CONSTRAINT) throw;
+    // Not by which statement of ours.
+    throw SqliteError(error.code(),
+                      name + " cannot be restored: " + std::string(sqlite3_errmsg(db.handle())));
+  }
   if (const auto* const why = std::get_if<std::string>(&done)) return unfit(name, *why);
   set_conflict_state(db, kept.id, "restored");
   return told({{kept.id}, std::get<std::int64_t>(done), {}});

@@ -336,6 +336,18 @@ TEST_CASE("merge: children are found as the parent's key compares, not as their 
                  {"INSERT INTO visit (ward) VALUES ('n')"}) == Fate{kApplied});
 }
 
+TEST_CASE("restore: a row that breaks a constraint is named, and not csa's statement") {
+  Away away;
+  CHECK(away.run({"UPDATE item SET code = 'key', name = 'mine' WHERE id = 1"},
+                 {"UPDATE item SET name = 'theirs' WHERE id = 1"}) ==
+        Fate{ReplayResult::kSuperseded});
+  away.b.master.write("INSERT INTO item VALUES (9, 'key', 'another', 1)");
+  CHECK(restore(away.b, "table_name = 'item'") ==
+        "the write breaks a rule of the schema and was undone: conflict 1 cannot be restored:"
+        " UNIQUE constraint failed: item.code");
+  CHECK(away.b.text("SELECT name FROM item WHERE id = 1") == "theirs");
+}
+
 TEST_CASE("merge: a reference over a generated column is kept whole like any other") {
   constexpr const char* kClinic =
       "CREATE TABLE ward (id INTEGER PRIMARY KEY, raw TEXT, code TEXT AS (upper(raw)) STORED "
