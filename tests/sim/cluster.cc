@@ -55,6 +55,7 @@ void Cluster::prepare() {
   broker_ = std::make_unique<SimBroker>(world_, master_, folder_ + "/spool");
   broker_->on_commit = [this](const CommitResult& result) {
     checkers_.master_at(result.head, result.pieces);
+    if (faults_end_ == TimePoint{}) note_arrivals(result);
     liveness_->committed(result.head.seq, nodes_);
   };
   broker_->on_disturbed = [this] { liveness_->broker_disturbed(nodes_); };

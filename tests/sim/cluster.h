@@ -49,7 +49,10 @@ class Cluster {
   // offline_story.cc
   void tell_offline_story();
   void set_story_rules(const test::EditStory& story);
+  void part(const test::EditStory& story, std::int64_t at);
   void make_edit(SimNode& node, const test::StoryEdit& edit);
+  [[nodiscard]] bool is_equal(const SimNode& node) const;
+  void note_arrivals(const CommitResult& result);
   void come_back(bool may_lose_master);
   [[nodiscard]] bool lose_master_with_all_saved();
   void check_story(const test::EditStory& story) const;
@@ -81,6 +84,8 @@ class Cluster {
   std::vector<std::unique_ptr<SimNode>> nodes_;
   std::unique_ptr<Liveness> liveness_;
   std::map<std::string, TimePoint> answers_due_;  // by tag
+  std::vector<TxId> arrivals_;                    // of a story, as the master took them
+  std::map<TxId, std::int64_t> story_edits_;      // their times in the story
   TimePoint faults_end_;
   std::error_code ignored_;
   std::uint64_t next_tag_ = 1;

@@ -1,6 +1,7 @@
 // Nodes part, edit the same rows and others under wrong clocks, and come back in any order over a
-// bad network, while they and the broker crash. Whatever happened on the way, the rows are what the
-// rules say of who edited what when (tests/support/edit_story.h).
+// bad network, while they and the broker crash. Others stay, or part later, and edit at the master.
+// Whatever happened on the way, the rows are what the rules say of who edited what when
+// (tests/support/edit_story.h).
 #include <algorithm>
 #include <numeric>
 #include <set>
@@ -18,6 +19,11 @@ using test::StoryEdit;
 constexpr seconds kParting{60};
 constexpr seconds kReturn{30};
 constexpr std::int64_t kHour = 3'600'000;
+constexpr double kOnlineCrash = 0.05;
+
+bool is_alone(const SimNode& node) {
+  return node.running() && node.view().state == NodeState::kStandalone;
+}
 
 }  // namespace
 
@@ -25,10 +31,18 @@ void Cluster::run_until(const std::function<bool()>& done, Duration within, cons
   const TimePoint end = world_.now() + within;
   while (!done()) {
     if (world_.now() >= end) throw Violation(std::string("it did not happen in time: ") + what);
+    if (!broker_->running() && world_.chance(0.02)) broker_->start();
     const TimePoint slice = world_.now() + milliseconds{20};
     while (world_.step(slice)) {
     }
   }
+}
+
+// It has all that the master has.
+bool Cluster::is_equal(const SimNode& node) const {
+  if (!broker_->running() || !node.running()) return false;
+  const Session::View view = node.view();
+  return view.state == NodeState::kLive && view.position == broker_->ledger().meta().position;
 }
 
 void Cluster::tell_offline_story() {
@@ -36,11 +50,7 @@ void Cluster::tell_offline_story() {
   set_story_rules(story);
   for (const auto& node : nodes_) node->clocks().set(any_hours(5));
   run_until([this] { return settled(); }, kParting, "all nodes live");
-  for (const auto& node : nodes_) world_.cut(kBrokerParty, node->party(), true);
-  const auto alone = [](const auto& node) {
-    return node->running() && node->view().state == NodeState::kStandalone;
-  };
-  run_until([&] { return std::ranges::all_of(nodes_, alone); }, kParting, "all nodes standalone");
+  part(story, 0);
   world_.note("offline story: " + story.told());
   // The broker's computer is booted, or nodes' are, each once: then every edit's time is known.
   bool broker_boots = world_.chance(0.4);
@@ -48,6 +58,7 @@ void Cluster::tell_offline_story() {
   const bool may_move = !broker_boots && !nodes_boot;  // to another computer: a scale of its own
   std::set<int> booted;
   for (const StoryEdit& edit : story.edits()) {
+    part(story, edit.at);
     SimNode& node = *nodes_.at(edit.node);
     if (world_.chance(0.1)) {
       node.crash();
@@ -58,7 +69,6 @@ void Cluster::tell_offline_story() {
         ++world_.counts["node boots offline"];
       }
       node.start();
-      run_until([&] { return alone(nodes_.at(edit.node)); }, kParting, "a node standalone again");
     }
     if (world_.chance(0.2)) node.clocks().set(any_hours(3));
     if (world_.chance(0.1)) broker_->clocks().set(any_hours(3));
@@ -67,12 +77,26 @@ void Cluster::tell_offline_story() {
       boot_broker();
     }
     make_edit(node, edit);
-    ++world_.counts["story edit"];
   }
   come_back(may_move);
   heal_and_settle();
   check_story(story);
   ++world_.counts["offline story"];
+}
+
+// Those whose time it is are alone from now on, with all that the master has.
+void Cluster::part(const EditStory& story, std::int64_t at) {
+  std::vector<SimNode*> parting;
+  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+    const bool together = world_.connected(kBrokerParty, nodes_[i]->party());
+    if (story.parts_at(i) == at && together) parting.push_back(nodes_[i].get());
+  }
+  for (SimNode* const node : parting) {
+    run_until([&] { return is_equal(*node); }, kParting, "a node equal before it parts");
+    world_.cut(kBrokerParty, node->party(), true);
+  }
+  const auto alone = [](const SimNode* node) { return is_alone(*node); };
+  run_until([&] { return std::ranges::all_of(parting, alone); }, kParting, "nodes standalone");
 }
 
 // Not within an error of an edit. Its wall clock goes on by any hours while it is down: then
@@ -105,30 +129,49 @@ void Cluster::set_story_rules(const EditStory& story) {
   broker_->start();
 }
 
-// Clearly later than the one before: what is meant is not the rules' answer to a tie.
+// In their order, each when it came first.
+void Cluster::note_arrivals(const CommitResult& result) {
+  for (const auto& outcome : result.outcomes) {
+    TxId tx;
+    if (const auto* const ack = std::get_if<Ack>(&outcome.answer)) tx = ack->tx;
+    const auto* const replayed = std::get_if<Replayed>(&outcome.answer);
+    if (replayed != nullptr && is_outcome(replayed->result)) tx = replayed->tx;
+    if (tx == TxId{} || std::ranges::find(arrivals_, tx) != arrivals_.end()) continue;
+    arrivals_.push_back(tx);
+  }
+}
+
+// Clearly later than the one before: what is meant is not the rules' answer to a tie. The broker
+// may crash meanwhile: then an online edit is journaled, under the TxId that it was sent with.
 void Cluster::make_edit(SimNode& node, const StoryEdit& edit) {
   const TimePoint due = world_.now() + milliseconds{1000 + world_.random(2000)};
   run_until([&] { return world_.now() >= due; }, kParting, "the time of an edit");
-  bool journaled = false;
+  const auto ready = [&] { return edit.online ? is_equal(node) : is_alone(node); };
+  run_until(ready, kParting, "a node ready for its edit");
+  bool done = false;
+  if (edit.online) broker_->crash_probability = kOnlineCrash;
   Write write;
   write.sql = edit.sql;
-  node.write(write, seconds{20}, [&](const WriteDone& done) {
-    if (done.status != WriteStatus::kJournaled) {
-      throw Violation("an offline edit was not journaled: " + done.message + done.nack.message);
+  node.write(write, seconds{20}, [&](const WriteDone& answer) {
+    const bool committed = edit.online && answer.status == WriteStatus::kCommitted;
+    if (!committed && answer.status != WriteStatus::kJournaled) {
+      throw Violation("a story's edit was neither committed nor journaled: " + answer.message +
+                      answer.nack.message);
     }
-    journaled = true;
+    done = true;
+    story_edits_[answer.tx] = edit.at;
+    ++world_.counts[committed ? "story edit online" : "story edit"];
   });
-  run_until([&] { return journaled; }, kParting, "an offline edit");
+  run_until([&] { return done; }, kParting, "an edit");
+  broker_->crash_probability = 0;
 }
 
 // A node that is back has all that the master has; others are still away, with journals that begin
 // in the history that ends here. False: there is none.
 bool Cluster::lose_master_with_all_saved() {
   if (!broker_->running()) return false;
-  const Position head = broker_->ledger().meta().position;
   for (const auto& node : nodes_) {
-    if (!node->running() || node->view().state != NodeState::kLive) continue;
-    if (node->view().position != head) continue;
+    if (!is_equal(*node)) continue;
     broker_->clocks().move_to(node->clocks());  // on another's, the time of edits is in doubt
     restore_from(node->path());
     ++world_.counts["master lost in an offline story"];
@@ -170,7 +213,16 @@ void Cluster::come_back(bool may_lose_master) {
 }
 
 void Cluster::check_story(const EditStory& story) const {
-  const std::string expected = story.expected();
+  std::vector<std::int64_t> arrivals;
+  for (const TxId& tx : arrivals_) {
+    const auto edit = story_edits_.find(tx);
+    if (edit != story_edits_.end()) arrivals.push_back(edit->second);
+  }
+  if (arrivals.size() != story.edits().size()) {
+    throw Violation("offline story: " + std::to_string(arrivals.size()) + " edits of " +
+                    std::to_string(story.edits().size()) + " reached the master");
+  }
+  const std::string expected = story.expected(arrivals);
   const auto check = [&](const std::string& who, const std::string& path) {
     const Database db(path, Database::Mode::kReadOnly);
     const std::string found = EditStory::found(db);

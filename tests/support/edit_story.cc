@@ -1,53 +1,24 @@
 #include "tests/support/edit_story.h"
 
 #include <algorithm>
+#include <array>
 #include <random>
 #include <set>
+
+#include "tests/support/arrival_model.h"
 
 namespace csa::test {
 namespace {
 
-constexpr const char* kColumns = "a TEXT, b TEXT, w TEXT, n INTEGER, hi INTEGER, lo INTEGER";
+constexpr std::array kNames{"k", "a", "b", "w", "n", "hi", "lo"};
+constexpr std::size_t kW = 3;
 
-struct StoryTable {
-  const char* name;
-  const char* key;     // columns with their types, and constraint
-  const char* values;  // of a row's key; # stands for it
-  const char* where;   // to find it
-  const char* shown;   // the key as text
-  bool takes_chosen;   // two nodes may insert the same key
-};
-
-constexpr StoryTable kTables[] = {
-    {"story_int", "id INTEGER PRIMARY KEY, @", "#", "id = #", "id", true},
-    {"story_text", "k TEXT PRIMARY KEY, @", "'#'", "k = '#'", "k", true},
-    {"story_pair", "x INTEGER, k TEXT, @, PRIMARY KEY (k, x)", "5, '#'", "x = 5 AND k = '#'", "k",
-     true},
-    {"story_null", "x INTEGER, k TEXT, @, PRIMARY KEY (x, k)", "NULL, '#'", "k = '#'", "k", false},
-    {"story_loose", "k TEXT, @", "'#'", "k = '#'", "k", false},
-};
-constexpr const char* kDocuments = "story_doc";
-
-std::string put(std::string text, const std::string& mark, const std::string& by) {
-  for (std::size_t at = 0; (at = text.find(mark, at)) != std::string::npos; at += by.size()) {
-    text.replace(at, mark.size(), by);
-  }
-  return text;
-}
-
-std::string quoted(const std::string& text) { return "'" + text + "'"; }
-
-StoryRow first_row(const std::string& key) { return {key, "a", "b", "w", 100, 50, 50}; }
-
-std::string insert_sql(const StoryTable& table, const StoryRow& row) {
-  return "INSERT INTO " + std::string(table.name) + " VALUES (" + put(table.values, "#", row.key) +
-         ", " + quoted(row.a) + ", " + quoted(row.b) + ", " + quoted(row.w) + ", " +
-         std::to_string(row.n) + ", " + std::to_string(row.hi) + ", " + std::to_string(row.lo) +
-         ");";
+bool is_own(const RowRules& rules, std::size_t column, ColumnRule rule) {
+  return column < rules.columns.size() && rules.columns[column] == rule;
 }
 
 std::string line(const std::string& table, const StoryRow& row) {
-  if (table == kDocuments) return table + " " + row.key + " " + row.a + "\n";
+  if (table == kStoryDocuments) return table + " " + row.key + " " + row.a + "\n";
   return table + " " + row.key + " " + row.a + " " + row.b + " " + row.w + " " +
          std::to_string(row.n) + " " + std::to_string(row.hi) + " " + std::to_string(row.lo) + "\n";
 }
@@ -55,203 +26,102 @@ std::string line(const std::string& table, const StoryRow& row) {
 }  // namespace
 
 const std::string& EditStory::schema() {
-  static const std::string text = [] {
-    std::string sql;
-    for (const StoryTable& table : kTables) {
-      sql += "CREATE TABLE " + std::string(table.name) + " (" + put(table.key, "@", kColumns) + ")";
-      sql += table.name == std::string("story_pair") ? " WITHOUT ROWID;" : ";";
-    }
-    sql +=
-        "CREATE VIRTUAL TABLE story_doc USING fts5(a);"
-        "CREATE TABLE story_auto (id INTEGER PRIMARY KEY, who TEXT);"
-        "CREATE TABLE story_child (who TEXT, parent INTEGER REFERENCES story_auto (id));";
-    for (const auto& [key, row] : first_rows()) {
-      if (key.first == kDocuments) {
-        sql += "INSERT INTO story_doc (rowid, a) VALUES (" + key.second + ", 'a');";
-      }
-      for (const StoryTable& table : kTables) {
-        if (table.name == key.first) sql += insert_sql(table, row);
-      }
-    }
-    return sql;
-  }();
+  static const std::string text = story_schema();
   return text;
 }
-
-EditStory::Rows EditStory::first_rows() {
-  Rows rows;
-  for (const char* const key : {"1", "2"}) {
-    for (const StoryTable& table : kTables) rows[{table.name, key}] = first_row(key);
-    rows[{kDocuments, key}] = {key, "a", {}, {}};
-  }
-  return rows;
-}
-
-// Writes as one node, which knows the first rows and its own edits.
-struct EditStory::Author {
-  std::mt19937_64& engine;
-  std::size_t common;  // the table that all of them like best
-  bool deletes;
-  Rows rows = first_rows();
-  std::set<Key> deleted = {};
-
-  std::int64_t roll(std::int64_t sides) {
-    return std::uniform_int_distribution<std::int64_t>(0, sides - 1)(engine);
-  }
-
-  void write(StoryEdit& edit, const std::string& own) {
-    const std::int64_t kind = roll(12);
-    if (kind == 0) return add_family(edit, own);
-    if (kind <= 2) return write_document(edit, own);
-    // Much of it in one place, so that they meet.
-    const StoryTable& table =
-        kTables[roll(3) > 0 ? common : static_cast<std::size_t>(roll(std::size(kTables)))];
-    edit.table = table.name;
-    edit.key = roll(3) == 0 ? "2" : "1";
-    if (roll(4) == 0) edit.key = table.takes_chosen ? "7" : own;
-    const Key key{edit.table, edit.key};
-    if (deleted.contains(key)) edit.key = edit.key == "1" ? "2" : "1";
-    if (deleted.contains({edit.table, edit.key})) return write_document(edit, own);
-    // SQLite would give it the number of the one that was deleted, and that is its name.
-    const bool names_rowid = !table.takes_chosen && edit.key == own;
-    const bool gone = deleted.contains({edit.table, "1"}) || deleted.contains({edit.table, "2"});
-    if (names_rowid && gone) return write_document(edit, own);
-    change(edit, table, own);
-  }
-
-  void change(StoryEdit& edit, const StoryTable& table, const std::string& own) {
-    const std::int64_t k = 1 + roll(9);
-    const std::string count = std::to_string(k);
-    const Key key{edit.table, edit.key};
-    const auto known = rows.find(key);
-    if (known == rows.end()) {
-      edit.image = rows[key] = {edit.key, own, own, own, k, 1, 1};
-      edit.key_changed = edit.a = edit.b = edit.w = true;
-      edit.added = k;
-      edit.own = own;
-      edit.sql = insert_sql(table, *edit.image);
-      return;
-    }
-    StoryRow& row = known->second;
-    const std::string before = row.key;
-    std::string set;
-    switch (deletes ? roll(6) : roll(9) / 2) {
-      case 0:
-        set = "a = " + quoted(row.a = edit.own = own);
-        edit.a = true;
-        break;
-      case 1:
-        row.b = row.w = edit.own = own;
-        edit.b = edit.w = true;
-        set = "b = " + quoted(own) + ", w = " + quoted(own);
-        break;
-      case 2:
-        row.hi += k;
-        row.lo -= k;
-        set = "hi = hi + " + count + ", lo = lo - " + count;
-        break;
-      case 3:
-        row.n -= k;
-        edit.added = -k;
-        set = "n = n - " + count;
-        break;
-      case 4:
-        if (!deletes) {
-          row.key = edit.own = "5" + own.substr(own.size() - 4);
-          edit.key_changed = true;
-          set = std::string(table.shown) + " = " + quoted(row.key);
-          break;
-        }
-        [[fallthrough]];
-      default:
-        deleted.insert(key);
-        rows.erase(known);
-        edit.sql = "DELETE FROM " + edit.table + " WHERE " + put(table.where, "#", edit.key);
-        return;
-    }
-    edit.image = row;
-    edit.sql = "UPDATE " + edit.table + " SET " + set + " WHERE " + put(table.where, "#", before);
-    if (table.takes_chosen && !edit.key_changed) reword(edit, insert_sql(table, row));
-  }
-
-  // The same, as replacing the row.
-  void reword(StoryEdit& edit, const std::string& whole) {
-    const std::int64_t words = roll(6);
-    if (words == 0) edit.sql = "INSERT OR REPLACE" + whole.substr(std::string("INSERT").size());
-    if (words == 1) {
-      edit.sql =
-          "DELETE FROM " + edit.table + edit.sql.substr(edit.sql.rfind(" WHERE ")) + ";" + whole;
-    }
-  }
-
-  void write_document(StoryEdit& edit, const std::string& own) {
-    edit.table = kDocuments;
-    edit.key = std::to_string(1 + roll(2));
-    if (roll(3) == 0) edit.key = "7";
-    const bool fresh = !rows.contains({edit.table, edit.key});
-    StoryRow& row = rows[{edit.table, edit.key}];
-    row.key = edit.key;
-    row.a = edit.own = own;
-    edit.a = true;
-    edit.image = row;
-    edit.sql = fresh ? "INSERT INTO story_doc (rowid, a) VALUES (7, " + quoted(own) + ")"
-                     : "UPDATE story_doc SET a = " + quoted(own) + " WHERE rowid = " + edit.key;
-  }
-
-  // Rows that SQLite numbers.
-  static void add_family(StoryEdit& edit, const std::string& own) {
-    edit.own = own;
-    edit.sql = "INSERT INTO story_auto (who) VALUES (" + quoted(own) +
-               "); INSERT INTO story_child VALUES (" + quoted(own) + ", last_insert_rowid())";
-  }
-};
 
 EditStory::EditStory(std::uint64_t seed, std::size_t nodes) {
   std::mt19937_64 engine(seed);
   const auto roll = [&engine](std::size_t sides) {
     return std::uniform_int_distribution<std::size_t>(0, sides - 1)(engine);
   };
-  by_column_ = roll(2) == 0;
   deletes_ = roll(2) == 0;
-  // By `newest`, what was counted in a row that is deleted is gone with it.
-  counts_ = by_column_ || !deletes_;
-  for (const StoryTable& table : kTables) {
-    rules_.push_back({table.name, "", by_column_ ? "merge" : "newest"});
-    if (!counts_) continue;
-    for (const auto& [column, rule] : {std::pair("n", "sum"), std::pair("hi", "max"),
-                                       std::pair("lo", "min"), std::pair("w", "newest")}) {
-      rules_.push_back({table.name, column, rule});
-    }
-  }
+  by_arrival_ = roll(2) == 0;
+  set_rules(engine);
   std::vector<std::size_t> writers;
   for (std::size_t node = 0; node < nodes; ++node) {
     writers.insert(writers.end(), 2 + roll(5), node);
   }
+  // One parts at once; in a quarter of the stories all do. Who stays writes the more.
+  const bool all_part = roll(4) == 0;
+  parts_at_.assign(nodes, 0);
+  for (std::size_t node = 1; node < nodes && !all_part; ++node) {
+    const std::size_t kind = roll(4);
+    if (kind == 1) parts_at_[node] = static_cast<std::int64_t>(roll(writers.size()));
+    if (kind <= 1) continue;
+    parts_at_[node] = INT64_MAX;
+    writers.insert(writers.end(), 3, node);
+  }
   std::shuffle(writers.begin(), writers.end(), engine);
-  const std::size_t common = roll(std::size(kTables));
-  std::vector<Author> authors;
-  for (std::size_t node = 0; node < nodes; ++node) authors.push_back({engine, common, deletes_});
+  StoryStyle style;
+  style.common = roll(std::size(kStoryTables));
+  style.deletes = deletes_;
+  // To an atomic transaction a row under two keys is two, so that it rather loses: not modelled.
+  style.renames = !atomic_;
+  style.appends = is_own(rule_, kW, ColumnRule::kAppend);
+  style.pairs = atomic_;
+  // Who is online sees what the others there write, and is one author with them.
+  StoryAuthor online(engine, style);
+  std::vector<std::optional<StoryAuthor>> parted(nodes);
   for (std::size_t i = 0; i < writers.size(); ++i) {
     StoryEdit edit;
     edit.at = static_cast<std::int64_t>(i);
     edit.node = writers[i];
+    for (std::size_t node = 0; node < nodes; ++node) {
+      if (parts_at_[node] <= edit.at && !parted[node]) parted[node] = online;
+    }
+    edit.online = !parted[edit.node];
     // A word that is no part of another.
-    authors[edit.node].write(edit, "own" + std::to_string(1000 + i));
+    const std::string own = "own" + std::to_string(1000 + i);
+    (edit.online ? online : *parted[edit.node]).write(edit, own);
     edits_.push_back(std::move(edit));
   }
 }
 
+void EditStory::set_rules(std::mt19937_64& engine) {
+  const auto roll = [&engine](std::size_t sides) {
+    return std::uniform_int_distribution<std::size_t>(0, sides - 1)(engine);
+  };
+  using enum ColumnRule;
+  rule_.table = std::array{TableRule::kMerge, TableRule::kNewest, TableRule::kBroker,
+                           TableRule::kNode, TableRule::kManual}[roll(by_arrival_ ? 5 : 2)];
+  // By `newest`, what was counted in a row that is deleted is gone with it.
+  const bool counts = by_arrival_ || rule_.table == TableRule::kMerge || !deletes_;
+  if (counts) rule_.columns = {kTable, kTable, kTable, kNewest, kSum, kMax, kMin};
+  if (by_arrival_)
+    rule_.columns[kW] = std::array{kTable, kNewest, kBroker, kNode, kAppend}[roll(5)];
+  atomic_ = by_arrival_ && roll(2) == 0;
+  for (const StoryTable& table : kStoryTables) {
+    rules_.push_back({table.name, "", std::string(to_string(rule_.table))});
+    if (atomic_) rules_.push_back({table.name, "", "atomic"});
+    for (std::size_t i = 0; i < rule_.columns.size(); ++i) {
+      if (rule_.columns[i] == kTable) continue;
+      rules_.push_back({table.name, kNames.at(i), std::string(to_string(rule_.columns[i]))});
+    }
+  }
+}
+
+std::optional<std::int64_t> EditStory::parts_at(std::size_t node) const {
+  const std::int64_t at = parts_at_.at(node);
+  return at == INT64_MAX ? std::nullopt : std::optional(at);
+}
+
+// It was made of a copy that had the earlier one.
+bool EditStory::knows(const StoryEdit& edit, const StoryEdit& earlier) const {
+  if (earlier.at >= edit.at) return false;
+  return earlier.online ? earlier.at < parts_at_[edit.node] : earlier.node == edit.node;
+}
+
 std::optional<StoryRow> EditStory::outcome(const std::vector<const StoryEdit*>& of_row,
                                            const std::optional<StoryRow>& before) const {
-  std::set<std::size_t> changed;
-  std::set<std::size_t> deleted;
-  for (const StoryEdit* const edit : of_row) (edit->image ? changed : deleted).insert(edit->node);
   // The latest of all wins the row.
-  if (!counts_) return of_row.back()->image;
-  // A change by anybody else is worth more than a deletion.
-  for (const std::size_t node : deleted) {
-    const std::size_t by_others = changed.size() - (changed.contains(node) ? 1 : 0);
-    if (by_others == 0) return std::nullopt;
+  const bool by_column = rule_.table == TableRule::kMerge;
+  if (rule_.columns.empty()) return of_row.back()->image;
+  // A change that a deletion did not know is worth more.
+  for (const StoryEdit* const deletion : of_row) {
+    if (deletion->image) continue;
+    const auto counts = [&](const StoryEdit* e) { return e->image && !knows(*deletion, *e); };
+    if (std::ranges::none_of(of_row, counts)) return std::nullopt;
   }
   std::optional<StoryRow> row = before;
   for (const StoryEdit* const edit : of_row) {
@@ -261,7 +131,7 @@ std::optional<StoryRow> EditStory::outcome(const std::vector<const StoryEdit*>& 
     row->hi = std::max(row->hi, edit->image->hi);
     row->lo = std::min(row->lo, edit->image->lo);
     if (edit->w) row->w = edit->image->w;
-    const bool whole = !by_column_ && (edit->a || edit->b || edit->key_changed);
+    const bool whole = !by_column && (edit->a || edit->b || edit->key_changed);
     if (edit->key_changed || whole) row->key = edit->image->key;
     if (edit->a || whole) row->a = edit->image->a;
     if (edit->b || whole) row->b = edit->image->b;
@@ -269,36 +139,58 @@ std::optional<StoryRow> EditStory::outcome(const std::vector<const StoryEdit*>& 
   return row;
 }
 
-std::string EditStory::expected() const {
-  Rows rows = first_rows();
-  std::map<Key, std::vector<const StoryEdit*>> by_row;
-  std::string families;
+StoryRows EditStory::by_rules() const {
+  StoryRows rows = first_story_rows();
+  std::map<StoryKey, std::vector<const StoryEdit*>> by_row;
   for (const StoryEdit& edit : edits_) {
-    if (edit.table.empty()) {
-      families += "story_auto " + edit.own + " " + edit.own + "\n";
-    } else {
-      by_row[{edit.table, edit.key}].push_back(&edit);
-    }
+    const bool here = !edit.table.empty() && (!by_arrival_ || edit.table == kStoryDocuments);
+    if (here) by_row[{edit.table, edit.key}].push_back(&edit);
   }
   for (const auto& [key, of_row] : by_row) {
     const auto known = rows.find(key);
     const auto before = known == rows.end() ? std::nullopt : std::optional(known->second);
-    if (const auto row = outcome(of_row, before)) {
+    const auto row = key.first == kStoryDocuments ? of_row.back()->image : outcome(of_row, before);
+    if (row) {
       rows[key] = *row;
     } else {
       rows.erase(key);
     }
   }
+  return rows;
+}
+
+// Documents go by their own rule, `newest`.
+StoryRows EditStory::by_arrival(const std::vector<std::int64_t>& arrivals) const {
+  ArrivalModel model(rule_, atomic_, [this](const StoryEdit& edit, const StoryEdit& earlier) {
+    return knows(edit, earlier);
+  });
+  for (const std::int64_t at : arrivals) {
+    const StoryEdit& edit = edits_.at(static_cast<std::size_t>(at));
+    if (!edit.table.empty() && edit.table != kStoryDocuments) model.take(edit);
+  }
+  StoryRows rows = model.rows();
+  for (const auto& [key, row] : by_rules()) {
+    if (key.first == kStoryDocuments) rows[key] = row;
+  }
+  return rows;
+}
+
+std::string EditStory::expected(const std::vector<std::int64_t>& arrivals) const {
+  StoryRows sorted;
+  for (const auto& [key, row] : by_arrival_ ? by_arrival(arrivals) : by_rules()) {
+    sorted[{key.first, row.key}] = row;
+  }
   std::string text;
-  Rows sorted;
-  for (const auto& [key, row] : rows) sorted[{key.first, row.key}] = row;
   for (const auto& [key, row] : sorted) text += line(key.first, row);
-  return text + families;
+  for (const StoryEdit& edit : edits_) {
+    if (edit.table.empty()) text += "story_auto " + edit.own + " " + edit.own + "\n";
+  }
+  return text;
 }
 
 std::string EditStory::found(const Database& db) {
-  std::vector<std::pair<Key, StoryRow>> rows;
-  for (const StoryTable& table : kTables) {
+  std::vector<std::pair<StoryKey, StoryRow>> rows;
+  for (const StoryTable& table : kStoryTables) {
     Statement each = db.prepare("SELECT " + std::string(table.shown) +
                                 ", a, b, w, n, hi, lo FROM " + table.name);
     while (each.step()) {
@@ -313,7 +205,7 @@ std::string EditStory::found(const Database& db) {
     StoryRow row;
     row.key = documents.column_text(0);
     row.a = documents.column_text(1);
-    rows.push_back({{kDocuments, documents.column_text(0)}, row});
+    rows.push_back({{kStoryDocuments, documents.column_text(0)}, row});
   }
   std::ranges::sort(rows, {}, [](const auto& one) { return one.first; });
   std::string text;
@@ -327,17 +219,19 @@ std::string EditStory::found(const Database& db) {
   return text;
 }
 
-// The same node has written over it later, or deleted it.
+// Who knew it has written over it later, or deleted it.
 bool EditStory::is_overwritten(const StoryEdit& edit) const {
   bool a = !edit.a;
   bool b = !edit.b;
   bool key = !edit.key_changed || edit.a;
   for (const StoryEdit& later : edits_) {
-    if (later.at <= edit.at || later.node != edit.node) continue;
-    if (later.table != edit.table || later.key != edit.key) continue;
-    a = a || later.a || !later.image;
-    b = b || later.b || !later.image;
-    key = key || later.key_changed || !later.image;
+    if (!knows(later, edit)) continue;
+    for (const StoryEdit* const part : parts_of(later)) {
+      if (part->table != edit.table || part->key != edit.key) continue;
+      a = a || part->a || !part->image;
+      b = b || part->b || !part->image;
+      key = key || part->key_changed || !part->image;
+    }
   }
   return a && b && key;
 }
@@ -366,9 +260,14 @@ std::string EditStory::missing(const Database& db) const {
 }
 
 std::string EditStory::told() const {
-  std::string text = std::string(by_column_ ? "merge" : "newest") + "\n";
+  std::string text;
+  for (const RuleSetting& rule : rules_) {
+    if (rule.table == kStoryTables[0].name) text += rule.column + " " + rule.rule + "; ";
+  }
+  text += "\n";
   for (const StoryEdit& edit : edits_) {
-    text += std::to_string(edit.at) + " node " + std::to_string(edit.node) + ": " + edit.sql + "\n";
+    text += std::to_string(edit.at) + " node " + std::to_string(edit.node) +
+            (edit.online ? " online: " : ": ") + edit.sql + "\n";
   }
   return text;
 }

@@ -1,48 +1,37 @@
-// Offline edits of some nodes by seed, in tables of all kinds, and what they come to: told by the
-// words of the rules alone, from who wrote what when. The model knows no master, no journal and no
-// order of return.
+// Edits of some nodes by seed, in tables of all kinds, and what they come to: told by the words of
+// the rules alone, from who wrote what when. The nodes begin at the broker and part from it one
+// after the other, or never; who has not parted writes at the master. The model knows no journal,
+// and no order of return but for the rules that go by it.
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
+#include "broker/merge_row.h"
 #include "common/message.h"
 #include "common/sqlite.h"
+#include "tests/support/story_author.h"
 
 namespace csa::test {
-
-// The columns of each of the story's tables; of a document `key` and `a` alone.
-struct StoryRow {
-  std::string key, a, b, w;
-  std::int64_t n = 0, hi = 0, lo = 0;
-};
-
-struct StoryEdit {
-  std::int64_t at = 0;   // ascending, none twice
-  std::size_t node = 0;  // 0, 1, ...
-  std::string sql;
-  std::string own;                // the text that it writes, nobody else's; empty: none
-  std::string table, key;         // that the row had first
-  std::optional<StoryRow> image;  // the row at the node afterwards; nothing: it was deleted
-  bool key_changed = false, a = false, b = false, w = false;
-  std::int64_t added = 0;  // to n
-};
 
 class EditStory {
  public:
   EditStory(std::uint64_t seed, std::size_t nodes);
 
-  // The story's tables, and what is in them when the nodes part.
+  // The story's tables, and what is in them first.
   [[nodiscard]] static const std::string& schema();
   [[nodiscard]] const std::vector<RuleSetting>& rules() const { return rules_; }
   [[nodiscard]] const std::vector<StoryEdit>& edits() const { return edits_; }
+  // The node knows what was written online before this time, and writes offline from then on.
+  // Nothing: it stays online.
+  [[nodiscard]] std::optional<std::int64_t> parts_at(std::size_t node) const;
 
-  // What the tables must hold, and what they do hold, as the same kind of text.
-  [[nodiscard]] std::string expected() const;
+  // What the tables must hold, and what they do hold, as the same kind of text. `arrivals`: the
+  // edits' times in the order in which they took effect at the master; only rules that go by it
+  // ask.
+  [[nodiscard]] std::string expected(const std::vector<std::int64_t>& arrivals) const;
   [[nodiscard]] static std::string found(const Database& db);
   // A sentence about a text that was written and is neither in the tables nor in the inbox, or that
   // a search does not find; empty: there is none.
@@ -51,18 +40,20 @@ class EditStory {
   [[nodiscard]] std::string told() const;
 
  private:
-  using Key = std::pair<std::string, std::string>;  // table, key
-  using Rows = std::map<Key, StoryRow>;
-  struct Author;
-  [[nodiscard]] static Rows first_rows();
+  void set_rules(std::mt19937_64& engine);
+  [[nodiscard]] StoryRows by_rules() const;
+  [[nodiscard]] StoryRows by_arrival(const std::vector<std::int64_t>& arrivals) const;
   [[nodiscard]] std::optional<StoryRow> outcome(const std::vector<const StoryEdit*>& of_row,
                                                 const std::optional<StoryRow>& before) const;
+  [[nodiscard]] bool knows(const StoryEdit& edit, const StoryEdit& earlier) const;
   [[nodiscard]] bool is_overwritten(const StoryEdit& edit) const;
 
-  bool by_column_ = false;  // the rule is `merge`, else `newest`
+  RowRules rule_;  // by column of a StoryRow
+  bool atomic_ = false;
+  bool by_arrival_ = false;
   bool deletes_ = false;
-  bool counts_ = false;  // n, hi, lo and w have rules of their own
   std::vector<RuleSetting> rules_;
+  std::vector<std::int64_t> parts_at_;  // by node
   std::vector<StoryEdit> edits_;
 };
 

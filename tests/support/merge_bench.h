@@ -55,15 +55,33 @@ struct MergeBench {
     return nodes.back();
   }
 
+  // The master's clock stands still until it is set again, and edit() counts by it.
+  void set_clock(std::int64_t at_ms) {
+    if (!clock_) {
+      clock_ = std::make_shared<LocalTime>(LocalTime{WallTime{start_}, 1, at_ms});
+      master.options.local_now = [clock = clock_] { return *clock; };
+      master.open();
+      start_ = master.ledger->time().at(*clock_).ms - at_ms;
+    }
+    clock_->boot_ms = at_ms;
+  }
   OfflineDone edit(Node& node, const std::string& sql, std::int64_t at_ms) {
     OfflineWrite write;
     write.write.tx = {node.replica->state().node, ++node.counter};
     write.write.sql = sql;
-    write.edited = WallTime{1'000'000 + at_ms};
+    write.edited = WallTime{start_ + at_ms};
     OfflineDone done = node.replica->write_offline(write).value();
     if (const auto* const nack = std::get_if<Nack>(&done.answer))
       FAIL(sql << ": " << nack->message);
     return done;
+  }
+
+  // At the master, under the node's name; its replica does not have it before it catches up.
+  void edit_online(Node& node, const std::string& sql) {
+    Write write;
+    write.tx = {node.replica->state().node, ++node.counter};
+    write.sql = sql;
+    (void)master.ack({std::move(write), "node", ++ticket});
   }
 
   // Every entry of the journal, one after the other; what became of each.
@@ -144,6 +162,8 @@ struct MergeBench {
 
  private:
   std::uint64_t ticket = 1'000'000;
+  std::int64_t start_ = 1'000'000;
+  std::shared_ptr<LocalTime> clock_;
 };
 
 }  // namespace csa::test
