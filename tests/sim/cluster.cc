@@ -77,8 +77,18 @@ void Cluster::prepare() {
     };
     nodes_.back()->on_open = [this](SimNode& node) { liveness_->opens(node); };
     nodes_.back()->on_ask_copy = [this](SimNode& node) { liveness_->asks_copy(node); };
+    nodes_.back()->on_crash = [this](SimNode& node) {
+      checkers_.replica_restarted(node.party());
+      world_.after(milliseconds{world_.random(8000)}, [&node] {
+        if (!node.running()) node.start();
+      });
+    };
     nodes_.back()->start();
   }
+}
+
+void Cluster::let_nodes_crash(double probability) {
+  for (const auto& node : nodes_) node->crash_probability = probability;
 }
 
 void Cluster::begin_faults() {
@@ -89,6 +99,7 @@ void Cluster::begin_faults() {
   if (w.chance(0.5)) w.faults.duplicate = 0.05;
   if (w.chance(0.6)) w.faults.slow = 0.1;
   if (w.chance(0.5)) broker_->crash_probability = 0.01;
+  if (w.chance(0.5)) let_nodes_crash(0.01);
   faults_end_ = w.now() + kFaultTime;
   if (w.chance(0.25)) {
     w.after(milliseconds{1000 + w.random(20000)}, [this] { back_up(); });
@@ -209,6 +220,7 @@ void Cluster::heal_and_settle() {
   world_.faults = Faults{};
   world_.heal();
   broker_->crash_probability = 0;
+  let_nodes_crash(0);
   broker_->slow_disk = false;
   const TimePoint end = world_.now() + kHealTime;
   while (world_.now() < end) {

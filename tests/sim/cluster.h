@@ -41,6 +41,7 @@ class Cluster {
   void create_master();
   void prepare();
   void begin_faults();
+  void let_nodes_crash(double probability);  // at labelled points
   void schedule_writes(SimNode& node);
   [[nodiscard]] std::string random_sql(const std::string& tag);
   void schedule_fault();

@@ -184,6 +184,7 @@ void Cluster::come_back(bool may_lose_master) {
   bool keeps_master = !may_lose_master || !world_.chance(0.7);
   world_.faults = {0.05, 0.05, 0.1, 0.2, milliseconds{400}};
   broker_->crash_probability = 0.02;
+  let_nodes_crash(0.05);
   std::vector<std::size_t> order(nodes_.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::ranges::shuffle(order, world_.engine());

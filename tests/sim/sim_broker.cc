@@ -81,6 +81,7 @@ void SimBroker::crash() {
 bool SimBroker::crash_point(const char* label) {
   if (!world_.chance(crash_probability)) return false;
   world_.note(std::string("B: crash point ") + label);
+  ++world_.counts[std::string("broker crash ") + label];
   crash();
   return true;
 }
@@ -121,11 +122,11 @@ void SimBroker::receive(const PeerKey& key, const Bytes& frame) {
 }
 
 // Work of a store thread: happens after a while, unless the broker crashed meanwhile.
-void SimBroker::later(std::function<void()> work) {
+void SimBroker::later(const char* label, std::function<void()> work) {
   microseconds delay{200 + world_.random(3000)};
   if (slow_disk) delay += milliseconds{world_.random(3000)};
-  world_.after(delay, [this, boot = boot_number_, work = std::move(work)] {
-    if (!running() || boot != boot_number_) return;
+  world_.after(delay, [this, label, boot = boot_number_, work = std::move(work)] {
+    if (!running() || boot != boot_number_ || crash_point(label)) return;
     work();
     if (running()) pump();
   });
@@ -141,7 +142,6 @@ void SimBroker::pump() {
 }
 
 void SimBroker::run_commit(const CommitJob& job) {
-  if (crash_point("before commit")) return;
   const CommitResult result = ledger_->commit(job.jobs);
   if (on_commit) on_commit(result);
   if (crash_point("between commit and answer")) return;
@@ -149,9 +149,8 @@ void SimBroker::run_commit(const CommitJob& job) {
   if (!world_.chance(0.1)) return;
   ledger_->housekeeping();
   // The ledger thread's word is on its way while readers see the file as it is.
-  later([this, state = StoreState{ledger_->meta().floor, ledger_->log_bytes(), 0}] {
-    hub_->on_stored(state);
-  });
+  later("after housekeeping", [this, state = StoreState{ledger_->meta().floor, ledger_->log_bytes(),
+                                                        0}] { hub_->on_stored(state); });
 }
 
 void SimBroker::act(HubAction action) {
@@ -165,6 +164,8 @@ void SimBroker::act(HubAction action) {
     world_.send(kBrokerParty, found->second.party, [frame, deliver = found->second.deliver] {
       if (Result<Message> message = decode(frame)) deliver(std::move(*message));
     });
+    if (std::holds_alternative<Welcome>(send->message)) crash_point("after WELCOME");
+    if (std::holds_alternative<Replayed>(send->message)) crash_point("after REPLAYED");
   } else if (auto* const publish = std::get_if<Publish>(&action)) {
     const std::string topic = topic_of(publish->message);
     const Bytes frame = must_encode(publish->message);
@@ -184,31 +185,33 @@ void SimBroker::act(HubAction action) {
     }
     crash_point("after publish");
   } else if (auto* const commit = std::get_if<CommitJob>(&action)) {
-    later([this, job = std::move(*commit)] { run_commit(job); });
+    later("before commit", [this, job = std::move(*commit)] { run_commit(job); });
   } else if (const auto* const confirm = std::get_if<ConfirmJob>(&action)) {
     ledger_->confirm(confirm->node, confirm->counter);
+    crash_point("after confirming");
   } else if (const auto* const retain = std::get_if<RetainJob>(&action)) {
     ledger_->retain(retain->from);
   } else if (const auto* const log = std::get_if<LogJob>(&action)) {
-    later([this, j = *log] {
+    later("before a piece of the log", [this, j = *log] {
       hub_->on_log(j.peer, archive_->read_log(j.request, j.through), world_.now());
     });
   } else if (const auto* const layout = std::get_if<LayoutJob>(&action)) {
-    later([this, j = *layout] {
+    later("before a layout", [this, j = *layout] {
       hub_->on_reply(j.peer, archive_->layout(j.schema_version), world_.now());
     });
   } else if (const auto* const outcome = std::get_if<OutcomeJob>(&action)) {
-    later([this, j = *outcome] {
+    later("before an outcome", [this, j = *outcome] {
       const auto answer = archive_->outcome(j.tx);
       hub_->on_reply(j.peer, std::visit([](const auto& a) -> Message { return a; }, answer),
                      world_.now());
     });
   } else if (std::holds_alternative<CutJob>(action)) {
-    later([this] {
-      if (!crash_point("cut")) hub_->on_cut(archive_->cut(), world_.now());
+    later("before a cut", [this] {
+      Result<SnapshotInfo> cut = archive_->cut();
+      if (!crash_point("after a cut")) hub_->on_cut(std::move(cut), world_.now());
     });
   } else if (const auto* const chunk = std::get_if<ChunkJob>(&action)) {
-    later([this, j = *chunk] {
+    later("before a chunk", [this, j = *chunk] {
       std::optional<Bytes> bytes = archive_->read_chunk(j.snapshot, j.offset, j.length);
       SnapshotChunk answer;
       answer.snapshot = j.snapshot;

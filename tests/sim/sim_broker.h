@@ -62,7 +62,8 @@ class SimBroker {
   void act(HubAction action);
   void run_commit(const CommitJob& job);
   void schedule_deadline();
-  void later(std::function<void()> work);
+  // `label`: of the point at which it may crash instead.
+  void later(const char* label, std::function<void()> work);
   // True: the broker crashed here.
   bool crash_point(const char* label);
 

@@ -8,6 +8,24 @@
 #include "tests/sim/checkers.h"
 
 namespace csa::sim {
+namespace {
+
+// Work that is on the disk before the session hears of it; nullptr: nothing hangs on it.
+const char* step_of(const StoreJob& job) {
+  if (std::holds_alternative<JournalWrite>(job)) return "journaling";
+  if (std::holds_alternative<MarkAnswered>(job)) return "marking";
+  if (std::holds_alternative<HandOverAnew>(job)) return "unmarking";
+  if (std::holds_alternative<SpoolPieces>(job)) return "spooling";
+  if (std::holds_alternative<TakeOver>(job)) return "taking over";
+  if (std::holds_alternative<BeginDownload>(job)) return "beginning a copy";
+  if (std::holds_alternative<WriteChunk>(job)) return "a chunk";
+  if (std::holds_alternative<InstallCopy>(job)) return "installing";
+  if (std::holds_alternative<ReserveCounters>(job)) return "reserving counters";
+  if (std::holds_alternative<RenewIdentity>(job)) return "a new identity";
+  return nullptr;
+}
+
+}  // namespace
 
 SimNode::SimNode(World& world, SimBroker& broker, int party, std::string replica)
     : world_(world),
@@ -205,8 +223,10 @@ void SimNode::run_job(StoreJob job) {
 void SimNode::carry_out(StoreJob& job) {
   if (std::holds_alternative<InstallCopy>(job)) ++world_.counts["full copy"];
   if (std::holds_alternative<JournalWrite>(job)) ++world_.counts["offline write"];
+  const char* const step = step_of(job);
   StoreAnswer answer = run_store_job(std::move(job), *replica_);
   if (on_replica) on_replica(*this, replica_->state());
+  if (step != nullptr && crash_point(step)) return;
   if (!answer) return;
   world_.after(microseconds{50 + world_.random(500)},
                [this, life = life_, answer = std::move(answer)] {
@@ -216,6 +236,15 @@ void SimNode::carry_out(StoreJob& job) {
                    pump();
                  });
                });
+}
+
+bool SimNode::crash_point(const char* label) {
+  if (!world_.chance(crash_probability)) return false;
+  world_.note(name() + ": crash point after " + label);
+  ++world_.counts[std::string("node crash after ") + label];
+  crash();
+  if (on_crash) on_crash(*this);
+  return true;
 }
 
 Session& SimNode::session() {

@@ -42,6 +42,8 @@ class SimNode {
   std::function<void(SimNode&, const Message&)> on_heard;
   std::function<void(SimNode&)> on_open;      // it opens a link, or closes one to open another
   std::function<void(SimNode&)> on_ask_copy;  // it asks for a new full copy
+  std::function<void(SimNode&)> on_crash;     // at a labelled point
+  double crash_probability = 0;               // at each of them
 
  private:
   // With the node's clocks as they are now.
@@ -50,6 +52,8 @@ class SimNode {
   void act(const UplinkAction& action);
   void run_job(StoreJob job);
   void carry_out(StoreJob& job);
+  // True: the node crashed here.
+  bool crash_point(const char* label);
   void deliver(const SessionEvent& event);
   void schedule_deadline();
   void close_links();
