@@ -7,7 +7,7 @@
 
 namespace csa {
 MergeSchema::MergeSchema(const Database& db)
-    : db_(db), virtuals_(db), indexes_(db), renamed_(db), history_(db), places_(db) {}
+    : db_(db), virtuals_(db), indexes_(db), renamed_(db), history_(db), places_(db), proof_(db) {}
 
 MergeTable* MergeSchema::table(const std::string& name) {
   const auto [known, fresh] = tables_.try_emplace(lower(name));
@@ -52,7 +52,8 @@ struct Merge::Impl {
         inbox(database),
         open(database.prepare("SAVEPOINT m")),
         undo(database.prepare("ROLLBACK TO m")),
-        close(database.prepare("RELEASE m")) {}
+        close(database.prepare("RELEASE m")),
+        ask_version(database.prepare("PRAGMA main.schema_version")) {}
 
   [[nodiscard]] MergeRun attempt(const ReplayEntry& entry, const MergeContext& context) {
     return {db, edits, *schema, *keys, inbox, entry, context};
@@ -63,7 +64,8 @@ struct Merge::Impl {
     schema_version = -1;
   }
   void notice_schema() {
-    const std::int64_t version = db.query_int("PRAGMA main.schema_version").value_or(0);
+    const std::int64_t version = ask_version.step() ? ask_version.column_int(0) : 0;
+    ask_version.reset();
     if (version != schema_version) forget();
     schema_version = version;
   }
@@ -94,7 +96,7 @@ struct Merge::Impl {
   std::unique_ptr<MergeSchema> schema;
   std::unique_ptr<KeyChanges> keys;
   Inbox inbox;
-  Statement open, undo, close;
+  Statement open, undo, close, ask_version;
   std::int64_t schema_version = -1;
 };
 

@@ -43,8 +43,10 @@ void MergeRun::look_ahead() {
     if (schema_.rules(*table).atomic) atomic_ = true;
     if (!numbers_rows(*table, tables.at(row->table))) return;
     if (const auto rowid = rowid_after(*row)) keys_.note(*table, *rowid);
+    numbering.any = numbering.any || row->op != RowOp::kUpdate || row->new_key;
     if (row->op == RowOp::kInsert) note_number(*table, *row, numbering);
   });
+  if (!numbering.any) return;
   keep_in_step(numbering);
   assign_keys();
   follow_numbered(numbering);

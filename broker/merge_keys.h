@@ -93,7 +93,7 @@ class KeyChanges {
   [[nodiscard]] const MergeTable* parent(const std::string& name);
 
   const Database& db_;
-  Statement find_, given_, insert_, forget_, remove_, highest_lost_, next_table_;
+  Statement find_, given_, insert_, forget_, any_of_, remove_, highest_lost_, next_table_;
   TxId tx_;
   std::uint64_t journal_ = 0;
   bool any_ = false;  // of this journal

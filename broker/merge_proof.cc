@@ -27,6 +27,12 @@ std::string joined(const std::vector<std::string>& names) {
 
 ForeignKeyProof::ForeignKeyProof(const Database& db) : db_(db) {}
 
+void ForeignKeyProof::begin() {
+  parents_wanted_.clear();
+  keys_gone_.clear();
+  for (ComputedKey& computed : computed_) computed.dangling.reset();
+}
+
 std::size_t ForeignKeyProof::number_of(Key key) {
   const auto found = std::find(keys_.begin(), keys_.end(), key);
   if (found != keys_.end()) return static_cast<std::size_t>(found - keys_.begin());

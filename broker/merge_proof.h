@@ -18,8 +18,11 @@ namespace csa {
 
 class ForeignKeyProof {
  public:
+  // The schema stays as it is as long as this lives.
   explicit ForeignKeyProof(const Database& db);  // must outlive this
 
+  // Of another entry: what was written so far is no matter of this one.
+  void begin();
   // A row of `table` is about to be written.
   void before_change(const MergeTable& table);
   // A row of `table` was written: nothing before, nothing after.

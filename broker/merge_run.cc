@@ -28,7 +28,7 @@ MergeRun::MergeRun(const Database& db, EditIndex& edits, MergeSchema& schema, Ke
               context.wall_ahead_ms},
       knows_base_(found_.known),
       base_(found_.seq),
-      proof_(db),
+      proof_(schema.proof()),
       names_(schema.places(), entry.header.schema_version, context.meta.schema_version) {}
 
 // All of it goes by the master's names from here on.
@@ -50,6 +50,7 @@ void MergeRun::each_written(const Visit& visit) {
 
 MergeOutcome MergeRun::apply() {
   keys_.begin(entry_.header.tx, entry_.first);
+  proof_.begin();
   look_ahead();
   // Those whose numbers its documents have.
   if (!keys_.lost().empty()) throw Parked{waits_for(keys_.lost().front().table)};
@@ -70,7 +71,9 @@ MergeOutcome MergeRun::apply() {
   schema_.indexes().finish(
       [this](const std::string& table, std::int64_t rowid) { return keys_.follow(table, rowid); });
   (void)keys_.take_lost();
-  if (const std::optional<std::string> broken = proof_.broken()) throw Parked{*broken};
+  const std::optional<std::string> broken = proof_.broken();
+  proof_.begin();  // nothing of a large entry stays in memory
+  if (broken) throw Parked{*broken};
   return outcome();
 }
 

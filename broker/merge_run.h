@@ -41,6 +41,7 @@ class MergeSchema {
   [[nodiscard]] RenamedRows& renamed() { return renamed_; }
   [[nodiscard]] MasterHistory& history() { return history_; }
   [[nodiscard]] ColumnPlaces& places() { return places_; }
+  [[nodiscard]] ForeignKeyProof& proof() { return proof_; }
 
  private:
   const Database& db_;
@@ -51,6 +52,7 @@ class MergeSchema {
   RenamedRows renamed_;
   MasterHistory history_;
   ColumnPlaces places_;
+  ForeignKeyProof proof_;
 };
 
 class MergeRun {
@@ -110,6 +112,7 @@ class MergeRun {
     // Ordinary tables to whose rows the application gave numbers: each such was given to a document
     // before.
     std::map<std::string, bool> paired;
+    bool any = false;  // a row comes, goes or gets another number
   };
   void note_number(const MergeTable& table, const RowChange& row, Numbering& numbering);
   void keep_in_step(const Numbering& numbering);
@@ -169,7 +172,7 @@ class MergeRun {
   ConflictOrigin origin_;
   const bool knows_base_;  // it is of this history
   const Seq base_;         // of the master, that the node's row versions come from
-  ForeignKeyProof proof_;
+  ForeignKeyProof& proof_;
   JournalNames names_;
   std::map<std::string, MergeVirtual::Part> parts_;  // by the journal's table
   std::map<std::string, TreeRows> trees_;            // by name of the tree

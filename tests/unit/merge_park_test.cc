@@ -147,6 +147,22 @@ TEST_CASE(
   CHECK(away.b.text("SELECT count(*) FROM line") == "1");
 }
 
+TEST_CASE("merge: what an earlier entry broke is no matter of the next one") {
+  MergeBench b(
+      "CREATE TABLE part (id INTEGER PRIMARY KEY);"
+      "CREATE TABLE item (id INTEGER PRIMARY KEY, part INTEGER REFERENCES part (id));"
+      "INSERT INTO part VALUES (1), (2)",
+      1);
+  b.edit(b.nodes[0], "INSERT INTO item VALUES (10, 1)", 1);
+  b.edit(b.nodes[0], "INSERT INTO item VALUES (20, 2)", 2);
+  b.master.write("DELETE FROM part WHERE id = 1");
+  const std::vector<Replayed> outcomes = b.hand_over(b.nodes[0]);
+  CHECK(outcomes.at(0).result == ReplayResult::kParked);
+  CHECK(outcomes.at(1).result == ReplayResult::kApplied);
+  CHECK(b.text("SELECT group_concat(id) FROM item") == "20");
+  CHECK(b.catch_up(b.nodes[0]) == "");
+}
+
 TEST_CASE("merge: a deletion that cascaded at the node deletes the same rows at the master") {
   Away away;
   away.b.master.write("INSERT INTO line VALUES (1, 1, 6), (2, 1, 7), (3, 2, 8)");
