@@ -78,18 +78,23 @@ bool is_alter(const Change& change) {
 }  // namespace
 
 void TouchIndex::begin_anew(Seq first) {
-  for (Statement* const old : {&add_touch_, &add_entry_, &touches_, &changed_, &among_}) {
+  for (Statement* const old :
+       {&add_touch_, &add_entry_, &of_row_, &of_table_too_, &changed_, &among_}) {
     *old = Statement();
   }
   index_.emplace(std::string(), Database::Mode::kCreate);
   index_->exec(kSchema);
+  // It ends with the index: what a commit would write is read by nobody else.
+  index_->exec("BEGIN");
   add_touch_ = index_->prepare("INSERT INTO touch VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
   add_entry_ = index_->prepare("INSERT INTO entry VALUES (?1, ?2, ?3, ?4, ?5)");
-  // Each half in the order of the index, merged: nothing is sorted, nor read in vain.
   const std::string touched =
       "SELECT t.seq, t.op, t.mask, e.edited, e.error, e.node, t.content, t.version, t.n FROM"
       " touch t CROSS JOIN entry e USING (seq) WHERE (t.seq, t.n) > (?2, ?3) AND t.row = ";
-  touches_ = index_->prepare(touched + "?1 UNION ALL " + touched + "?4 ORDER BY 1, 9");
+  of_row_ = index_->prepare(touched + "?1 ORDER BY 1, 9");
+  // Each half in the order of the index, merged: nothing is sorted, nor read in vain.
+  of_table_too_ = index_->prepare(touched + "?1 UNION ALL " + touched + "?4 ORDER BY 1, 9");
+  has_tables_ = false;
   changed_ = index_->prepare("SELECT changed FROM entry WHERE seq = ?1");
   among_ = index_->prepare("SELECT count(*) FROM touch WHERE row = ?1 AND seq = ?2");
   from_ = first;
@@ -101,9 +106,7 @@ bool TouchIndex::cover(Seq first, Seq last) {
   const bool anew = !index_ || first < from_ || to_ < from_;
   if (anew) begin_anew(first);
   if (to_ >= last) return anew;
-  index_->exec("BEGIN");
   for (Seq seq = to_.next(); seq <= last; seq = seq.next()) read_entry(seq);
-  index_->exec("COMMIT");
   to_ = last;
   return anew;
 }
@@ -233,6 +236,7 @@ void TouchIndex::add_mark(const RowChange& change, std::uint64_t version) {
   if (touched == TouchOp::kBack) came_back_.insert(row);
   if (touched == TouchOp::kLeft) left_.insert(row);
   if (touched >= TouchOp::kBorn && touched <= TouchOp::kOthers && touched != TouchOp::kLeft) {
+    has_tables_ = has_tables_ || touched == TouchOp::kOthers;
     store(row, touched, *mask, {}, version);
   }
 }
@@ -259,30 +263,32 @@ std::optional<RowIdentity> TouchIndex::name_of(const Row& content) {
 void TouchIndex::ask(const Place& place, const std::string& table, std::uint64_t now) {
   asked_ = table;
   now_ = now;
-  touches_.bind_blob(1, place.row.bytes).bind(2, signed_of(place.seq.value)).bind(3, place.n);
-  touches_.bind_blob(4, hash_of(whole_table(table)).bytes);
+  touches_ = has_tables_ ? &of_table_too_ : &of_row_;
+  touches_->bind_blob(1, place.row.bytes).bind(2, signed_of(place.seq.value)).bind(3, place.n);
+  if (has_tables_) touches_->bind_blob(4, hash_of(whole_table(table)).bytes);
 }
 
 std::optional<TouchIndex::Found> TouchIndex::next() {
-  if (!touches_.step()) {
-    touches_.reset();
+  Statement& row = *touches_;
+  if (!row.step()) {
+    row.reset();
     return std::nullopt;
   }
   Found found;
   Touch& touch = found.touch;
-  touch.seq = Seq{static_cast<std::uint64_t>(touches_.column_int(0))};
-  touch.op = static_cast<TouchOp>(touches_.column_int(1));
-  touch.mask = touches_.column_blob(2);
-  touch.edit = edit_of(touches_, 3);
-  touch.n = touches_.column_int(8);
-  const Bytes content = touches_.column_blob(6);
+  touch.seq = Seq{static_cast<std::uint64_t>(row.column_int(0))};
+  touch.op = static_cast<TouchOp>(row.column_int(1));
+  touch.mask = row.column_blob(2);
+  touch.edit = edit_of(row, 3);
+  touch.n = row.column_int(8);
+  const Bytes content = row.column_blob(6);
   const bool away = touch.op == kMovedAway;
   if (away || touch.op == kMovedHere) {
     found.move = away ? Move::kAway : Move::kHere;
     if (const std::optional<Row> name = row_of(content)) found.other = name_of(*name);
     touch.op = TouchOp::kChanged;
   }
-  place_columns(found.move == Move::kNone ? content : Bytes(), unsigned_of(touches_.column_int(7)),
+  place_columns(found.move == Move::kNone ? content : Bytes(), unsigned_of(row.column_int(7)),
                 touch);
   return found;
 }

@@ -48,7 +48,7 @@ class TouchIndex {
   void ask(const Place& place, const std::string& table, std::uint64_t now);
   // REQUIRES: ask(), and none that told the end since.
   [[nodiscard]] std::optional<Found> next();
-  void end_asking() { touches_.reset(); }
+  void end_asking() { touches_->reset(); }
 
   // How many rows entry `seq` changed, and how many of them have an identity hash in `rows`.
   struct Overlap {
@@ -81,7 +81,9 @@ class TouchIndex {
   LogTable& log_;
   ColumnPlaces places_;
   std::optional<Database> index_;
-  Statement add_touch_, add_entry_, touches_, changed_, among_;
+  Statement add_touch_, add_entry_, of_row_, of_table_too_, changed_, among_;
+  Statement* touches_ = nullptr;                       // of the two the one that is asked
+  bool has_tables_ = false;                            // something was done to a whole table
   Seq reading_{0};                                     // entry
   std::int64_t n_ = 0;                                 // of its touches
   std::set<Id128> came_back_;                          // in it
