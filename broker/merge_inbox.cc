@@ -1,5 +1,6 @@
 #include "broker/merge_inbox.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "common/codec.h"
@@ -10,12 +11,44 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-std::string row_json(const std::vector<std::string>& columns, const Row& row) {
+std::string json_by_library(const std::vector<std::string>& columns, const Row& row) {
   Json object = Json::object();
   for (std::size_t i = 0; i < columns.size() && i < row.size(); ++i) {
     object[columns[i]] = value_json(row[i]);
   }
   return to_line(object);
+}
+
+// Most texts are themselves between quotes.
+void append_json(const std::string& text, std::string& out) {
+  const bool plain = std::ranges::all_of(
+      text, [](char c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\'; });
+  if (!plain) return (void)out.append(to_line(Json(text)));
+  out += '"';
+  out += text;
+  out += '"';
+}
+
+// An object by column name.
+std::string row_json(const std::vector<std::string>& columns, const Row& row) {
+  std::string out = "{";
+  for (std::size_t i = 0; i < columns.size() && i < row.size(); ++i) {
+    // Of a journal that names two columns alike the later value is told.
+    const auto here = columns.begin() + static_cast<std::ptrdiff_t>(i);
+    if (std::find(columns.begin(), here, *here) != here) return json_by_library(columns, row);
+    if (i > 0) out += ',';
+    append_json(columns[i], out);
+    out += ':';
+    const Value& value = row[i];
+    if (const auto* const text = std::get_if<Text>(&value)) {
+      append_json(text->utf8, out);
+    } else if (const auto* const number = std::get_if<std::int64_t>(&value)) {
+      out += std::to_string(*number);
+    } else {
+      out += to_line(value_json(value));
+    }
+  }
+  return out + '}';
 }
 
 void bind_row(Statement& statement, int position, const std::vector<std::string>& columns,
@@ -71,6 +104,7 @@ Inbox::Inbox(const Database& db)
       held_(db,
             "SELECT bundle FROM csa_conflicts WHERE node = ?1 AND journal = ?2 AND key_hash = ?3"
             " AND (decision = 'parked' OR rule = 'atomic') AND state <> 'restored' LIMIT 1"),
+      any_(db, "SELECT 1 FROM csa_conflicts WHERE node = ?1 AND journal = ?2 LIMIT 1"),
       join_(db,
             "UPDATE csa_conflicts SET bundle = ?4 WHERE node = ?1 AND journal = ?2 AND bundle ="
             " ?3") {}
@@ -82,6 +116,13 @@ std::optional<std::uint64_t> Inbox::bundle_of(const NodeId& node, std::uint64_t 
   if (held_.step()) bundle = static_cast<std::uint64_t>(held_.column_int(0));
   held_.reset();
   return bundle;
+}
+
+bool Inbox::knows(const NodeId& node, std::uint64_t journal) {
+  any_.bind_blob(1, node.value.bytes).bind(2, signed_of(journal));
+  const bool found = any_.step();
+  any_.reset();
+  return found;
 }
 
 void Inbox::join(const NodeId& node, std::uint64_t journal, std::uint64_t from, std::uint64_t to) {

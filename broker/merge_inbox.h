@@ -53,11 +53,13 @@ class Inbox {
   // follows must wait with it: the bundle of that one.
   [[nodiscard]] std::optional<std::uint64_t> bundle_of(const NodeId& node, std::uint64_t journal,
                                                        const Id128& row);
+  // Whether there is any row of this journal.
+  [[nodiscard]] bool knows(const NodeId& node, std::uint64_t journal);
   // Two bundles of a journal become one.
   void join(const NodeId& node, std::uint64_t journal, std::uint64_t from, std::uint64_t to);
 
  private:
-  Statement insert_, same_, update_, held_, join_;
+  Statement insert_, same_, update_, held_, any_, join_;
 };
 
 // The rule's name for entries that lost whole: rows of such are held like parked ones.

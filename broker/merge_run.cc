@@ -51,6 +51,7 @@ void MergeRun::each_written(const Visit& visit) {
 MergeOutcome MergeRun::apply() {
   keys_.begin(entry_.header.tx, entry_.first);
   proof_.begin();
+  may_be_held_ = inbox_.knows(entry_.header.tx.node, entry_.first);
   look_ahead();
   // Those whose numbers its documents have.
   if (!keys_.lost().empty()) throw Parked{waits_for(keys_.lost().front().table)};
@@ -236,7 +237,8 @@ void MergeRun::merge(const RowChange& change, const ChangeTable& table) {
   if (const std::vector<KeyChanges::Lost> lost = keys_.take_lost(); !lost.empty()) {
     throw Parked{waits_for(lost.front().table)};
   }
-  if (inbox_.bundle_of(origin_.tx.node, origin_.journal, hash_of(step.identity()))) {
+  if (may_be_held_ &&
+      inbox_.bundle_of(origin_.tx.node, origin_.journal, hash_of(step.identity()))) {
     throw Parked{"an earlier offline change of the same row of " + table.name +
                  " waits in the inbox"};
   }

@@ -185,6 +185,7 @@ class MergeRun {
   std::map<std::string, KeyRuns> led_;
   std::map<std::string, KeyRuns> made_;  // rowids of rows that are new with this entry, by table
   bool atomic_ = false;                  // a table of the entry wants all or nothing
+  bool may_be_held_ = true;              // rows of it, by earlier entries that the inbox has
   bool written_ = false;
   bool merged_ = false;
   bool lost_ = false;   // rows of the node
