@@ -11,11 +11,24 @@ constexpr std::size_t kUpdatesMax = 64;
 
 std::string parameter_text(int parameter) { return "?" + std::to_string(parameter); }
 
-// Values bound one after the other.
+// Values bound one after the other. Nothing is copied: they stay until the statement is reset.
 class Binder {
  public:
   explicit Binder(Statement& statement) : statement_(statement) {}
-  void add(const Value& value) { statement_.bind(next_++, value); }
+  void add(const Value& value) {
+    const int position = next_++;
+    int code = SQLITE_OK;
+    if (const auto* const text = std::get_if<Text>(&value)) {
+      code = sqlite3_bind_text64(statement_.handle(), position, text->utf8.data(),
+                                 text->utf8.size(), SQLITE_STATIC, SQLITE_UTF8);
+    } else if (const auto* const blob = std::get_if<Bytes>(&value); blob && !blob->empty()) {
+      code = sqlite3_bind_blob64(statement_.handle(), position, blob->data(), blob->size(),
+                                 SQLITE_STATIC);
+    } else {
+      statement_.bind(position, value);
+    }
+    if (code != SQLITE_OK) throw_sqlite(sqlite3_db_handle(statement_.handle()), code, "bind");
+  }
   void add(const Row& values) {
     for (const Value& value : values) add(value);
   }
