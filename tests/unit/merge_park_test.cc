@@ -5,75 +5,11 @@
 #include <string>
 #include <vector>
 
-#include "tests/support/merge_bench.h"
+#include "tests/support/away_bench.h"
 
 namespace csa {
-namespace {
 
-using test::MergeBench;
-using Fate = std::vector<ReplayResult>;
-
-constexpr ReplayResult kApplied = ReplayResult::kApplied;
-constexpr ReplayResult kMerged = ReplayResult::kMerged;
-constexpr ReplayResult kSplit = ReplayResult::kSplit;
-constexpr ReplayResult kParked = ReplayResult::kParked;
-
-constexpr const char* kShop = R"(
-  CREATE TABLE item (id INTEGER PRIMARY KEY, code TEXT UNIQUE, name TEXT,
-                     stock INTEGER CHECK (stock >= 0));
-  CREATE TABLE line (id INTEGER PRIMARY KEY,
-                     item INTEGER NOT NULL REFERENCES item ON DELETE CASCADE, pieces INTEGER);
-  CREATE TABLE note (text TEXT);
-  INSERT INTO item VALUES (1, 'bolt', 'bolt', 10), (2, 'nut', 'nut', 10), (3, 'rod', 'rod', 10);
-)";
-
-void set_rules(MergeBench& b, std::vector<RuleSetting> settings) {
-  const Rules rules{TxId{b.master.node, ++b.master.counter}, std::move(settings), false};
-  REQUIRE(std::holds_alternative<Ack>(b.master.run({rules, "desk", 1})));
-}
-
-// The refusal; empty: restored.
-std::string restore(MergeBench& b, const std::string& where) {
-  const std::string id =
-      b.text("SELECT id FROM csa_conflicts WHERE state = 'open' AND " + where + " ORDER BY id");
-  REQUIRE(id != "-");
-  const Conflict request{TxId{b.master.node, ++b.master.counter}, std::stoll(id),
-                         ConflictVerb::kRestore};
-  const WriteAnswer done = b.master.run({request, "desk", 9});
-  const auto* const nack = std::get_if<Nack>(&done);
-  return nack == nullptr ? std::string() : nack->message;
-}
-
-// One node edits while it is away, the master too; what became of the node's transactions.
-struct Away {
-  explicit Away(const std::string& schema = kShop) : b(schema, 0) {}
-  Fate run(const std::vector<std::string>& node, const std::vector<std::string>& master) {
-    if (b.nodes.empty()) b.add_node();
-    std::int64_t at = 0;
-    for (const std::string& sql : node) b.edit(b.nodes[0], sql, ++at);
-    for (const std::string& sql : master) {
-      const WriteAnswer done = b.master.write(sql);
-      const auto* const nack = std::get_if<Nack>(&done);
-      REQUIRE_MESSAGE(nack == nullptr, nack->message);
-    }
-    Fate fate;
-    for (const Replayed& outcome : b.hand_over(b.nodes[0])) {
-      fate.push_back(outcome.result);
-      reasons.push_back(outcome.text);
-    }
-    CHECK(b.catch_up(b.nodes[0]) == "");
-    CHECK(b.text("PRAGMA foreign_key_check") == "-");
-    CHECK(b.text("PRAGMA integrity_check") == "ok");
-    return fate;
-  }
-  void reason(std::size_t entry, const std::string& word) const {
-    CHECK_MESSAGE(reasons.at(entry).find(word) != std::string::npos, reasons.at(entry));
-  }
-  MergeBench b;
-  std::vector<std::string> reasons;
-};
-
-}  // namespace
+using namespace away_bench;
 
 TEST_CASE("merge: a value that is taken by now, parked whole, later edits of its rows with it") {
   Away away;
@@ -199,100 +135,6 @@ TEST_CASE("merge: triggers have done their work at the node and do it once, whoe
   CHECK(
       away.b.text("SELECT group_concat(what, '; ') FROM (SELECT what FROM trail ORDER BY what)") ==
       "added bolt; added nut; added pin; added rod; changed bolt; changed bolt");
-}
-
-TEST_CASE("merge: of one transaction a row wins and another loses, reported as split") {
-  Away away;
-  const Fate fate = away.run({"UPDATE item SET name = 'mine' WHERE id IN (1, 2)"},
-                             {"UPDATE item SET name = 'theirs' WHERE id = 1"});
-  CHECK(fate == Fate{kSplit});
-  CHECK(away.b.text("SELECT group_concat(name) FROM item") == "theirs,mine,rod");
-  CHECK(away.b.text("SELECT count(*) FROM csa_conflicts") == "1");
-}
-
-TEST_CASE("merge: two tables, one of them atomic, lose whole; what follows on their rows too") {
-  Away away;
-  set_rules(away.b, {{"item", "", "atomic"}});
-  const Fate fate = away.run(
-      {"UPDATE item SET name = 'mine' WHERE id IN (1, 2);"
-       "INSERT INTO line VALUES (5, 2, 1)",
-       "UPDATE line SET pieces = 2 WHERE id = 5", "UPDATE item SET stock = 3 WHERE id = 3"},
-      {"UPDATE item SET name = 'theirs' WHERE id = 1"});
-  CHECK(fate == Fate{ReplayResult::kSuperseded, kParked, kApplied});
-  CHECK(away.b.text("SELECT group_concat(name) FROM item") == "theirs,nut,rod");
-  CHECK(away.b.text("SELECT count(*) FROM line") == "0");
-  CHECK(away.b.text("SELECT count(*) FROM csa_conflicts WHERE state = 'open'") == "4");
-}
-
-TEST_CASE("merge: atomic, both sides gave a row the same value, one of them loses whole") {
-  constexpr const char* kAccounts =
-      "CREATE TABLE account (no TEXT PRIMARY KEY, n INTEGER);"
-      "INSERT INTO account VALUES ('x', 100), ('y', 100), ('z', 100)";
-  const auto transfer = [](const std::string& from, const std::string& to) {
-    return "UPDATE account SET n = n - 10 WHERE no = '" + from +
-           "'; UPDATE account SET n = n + 10 WHERE no = '" + to + "'";
-  };
-  for (const std::string rule : {"newest", "merge", "broker", "node", "manual"}) {
-    CAPTURE(rule);
-    Away away(kAccounts);
-    set_rules(away.b, {{"account", "", "atomic"}, {"account", "", rule}});
-    const Fate fate = away.run({transfer("x", "y")}, {transfer("x", "z")});
-    CHECK(fate == Fate{ReplayResult::kSuperseded});
-    CHECK(away.b.text("SELECT group_concat(n) FROM account") == "90,100,110");
-    CHECK(away.b.text("SELECT count(*) FROM csa_conflicts WHERE state = 'open'") == "2");
-  }
-  // What adds up is lost on neither side.
-  Away away(kAccounts);
-  set_rules(away.b, {{"account", "", "atomic"}, {"account", "n", "sum"}});
-  CHECK(away.run({transfer("x", "y")}, {transfer("x", "z")}) == Fate{kMerged});
-  CHECK(away.b.text("SELECT group_concat(n) FROM account") == "80,110,110");
-}
-
-TEST_CASE("merge: atomic, both sides deleted a row, one of them loses whole") {
-  for (const std::string rule : {"newest", "merge", "broker", "node", "manual"}) {
-    CAPTURE(rule);
-    Away away(
-        "CREATE TABLE job (id INTEGER PRIMARY KEY); INSERT INTO job VALUES (1), (2);"
-        "CREATE TABLE done (job INTEGER, who TEXT)");
-    set_rules(away.b, {{"job", "", "atomic"}, {"job", "", rule}});
-    const Fate fate =
-        away.run({"INSERT INTO done VALUES (1, 'node'); DELETE FROM job WHERE id = 1"},
-                 {"INSERT INTO done VALUES (1, 'master'); DELETE FROM job WHERE id = 1"});
-    CHECK(fate == Fate{ReplayResult::kSuperseded});
-    CHECK(away.b.text("SELECT group_concat(who) FROM done") == "master");
-  }
-}
-
-TEST_CASE("merge: atomic, a node may overwrite a part of its own transaction") {
-  constexpr const char* kAccounts =
-      "CREATE TABLE account (id INTEGER PRIMARY KEY, a TEXT, b TEXT);"
-      "INSERT INTO account VALUES (1, 'a', 'b'), (2, 'a', 'b')";
-  const std::string both = "UPDATE account SET a = 'both'";
-  Away away(kAccounts);
-  set_rules(away.b,
-            {{"account", "", "atomic"}, {"account", "", "merge"}, {"account", "b", "node"}});
-  CHECK(away.run({both, "UPDATE account SET b = 'mine' WHERE id = 1"},
-                 {"UPDATE account SET b = 'theirs' WHERE id = 1"}) == Fate{kMerged, kApplied});
-  CHECK(away.b.text("SELECT group_concat(a || b) FROM account") == "bothmine,bothb");
-  // What it has won from others is the row that its next edit was made on.
-  Away again(kAccounts);
-  set_rules(again.b, {{"account", "", "atomic"}, {"account", "", "node"}});
-  CHECK(again.run({both, "UPDATE account SET a = 'mine' WHERE id = 1"},
-                  {"UPDATE account SET a = 'theirs'"}) == Fate{kApplied, kApplied});
-  CHECK(again.b.text("SELECT group_concat(a) FROM account") == "mine,both");
-  CHECK(again.b.text("SELECT count(*) FROM csa_conflicts") == "2");
-}
-
-TEST_CASE("merge: atomic, what loses one of a row's columns loses whole, though it wins another") {
-  Away away(
-      "CREATE TABLE account (id INTEGER PRIMARY KEY, a TEXT, b TEXT);"
-      "INSERT INTO account VALUES (1, 'a', 'b'), (2, 'a', 'b')");
-  set_rules(away.b,
-            {{"account", "", "atomic"}, {"account", "", "merge"}, {"account", "a", "node"}});
-  const Fate fate = away.run({"UPDATE account SET a = 'mine', b = 'mine'"},
-                             {"UPDATE account SET a = 'theirs', b = 'theirs'"});
-  CHECK(fate == Fate{ReplayResult::kSuperseded});
-  CHECK(away.b.text("SELECT group_concat(a || b) FROM account") == "theirstheirs,theirstheirs");
 }
 
 TEST_CASE("restore: an edit of a row whose key belongs to another row now, refused however kept") {

@@ -1,0 +1,108 @@
+// One transaction of which a row wins and another loses: split, or lost whole where a table is
+// atomic.
+#include <doctest/doctest.h>
+
+#include <string>
+#include <vector>
+
+#include "tests/support/away_bench.h"
+
+namespace csa {
+
+using namespace away_bench;
+
+TEST_CASE("merge: of one transaction a row wins and another loses, reported as split") {
+  Away away;
+  const Fate fate = away.run({"UPDATE item SET name = 'mine' WHERE id IN (1, 2)"},
+                             {"UPDATE item SET name = 'theirs' WHERE id = 1"});
+  CHECK(fate == Fate{kSplit});
+  CHECK(away.b.text("SELECT group_concat(name) FROM item") == "theirs,mine,rod");
+  CHECK(away.b.text("SELECT count(*) FROM csa_conflicts") == "1");
+}
+
+TEST_CASE("merge: two tables, one of them atomic, lose whole; what follows on their rows too") {
+  Away away;
+  set_rules(away.b, {{"item", "", "atomic"}});
+  const Fate fate = away.run(
+      {"UPDATE item SET name = 'mine' WHERE id IN (1, 2);"
+       "INSERT INTO line VALUES (5, 2, 1)",
+       "UPDATE line SET pieces = 2 WHERE id = 5", "UPDATE item SET stock = 3 WHERE id = 3"},
+      {"UPDATE item SET name = 'theirs' WHERE id = 1"});
+  CHECK(fate == Fate{ReplayResult::kSuperseded, kParked, kApplied});
+  CHECK(away.b.text("SELECT group_concat(name) FROM item") == "theirs,nut,rod");
+  CHECK(away.b.text("SELECT count(*) FROM line") == "0");
+  CHECK(away.b.text("SELECT count(*) FROM csa_conflicts WHERE state = 'open'") == "4");
+}
+
+TEST_CASE("merge: atomic, both sides gave a row the same value, one of them loses whole") {
+  constexpr const char* kAccounts =
+      "CREATE TABLE account (no TEXT PRIMARY KEY, n INTEGER);"
+      "INSERT INTO account VALUES ('x', 100), ('y', 100), ('z', 100)";
+  const auto transfer = [](const std::string& from, const std::string& to) {
+    return "UPDATE account SET n = n - 10 WHERE no = '" + from +
+           "'; UPDATE account SET n = n + 10 WHERE no = '" + to + "'";
+  };
+  for (const std::string rule : {"newest", "merge", "broker", "node", "manual"}) {
+    CAPTURE(rule);
+    Away away(kAccounts);
+    set_rules(away.b, {{"account", "", "atomic"}, {"account", "", rule}});
+    const Fate fate = away.run({transfer("x", "y")}, {transfer("x", "z")});
+    CHECK(fate == Fate{ReplayResult::kSuperseded});
+    CHECK(away.b.text("SELECT group_concat(n) FROM account") == "90,100,110");
+    CHECK(away.b.text("SELECT count(*) FROM csa_conflicts WHERE state = 'open'") == "2");
+  }
+  // What adds up is lost on neither side.
+  Away away(kAccounts);
+  set_rules(away.b, {{"account", "", "atomic"}, {"account", "n", "sum"}});
+  CHECK(away.run({transfer("x", "y")}, {transfer("x", "z")}) == Fate{kMerged});
+  CHECK(away.b.text("SELECT group_concat(n) FROM account") == "80,110,110");
+}
+
+TEST_CASE("merge: atomic, both sides deleted a row, one of them loses whole") {
+  for (const std::string rule : {"newest", "merge", "broker", "node", "manual"}) {
+    CAPTURE(rule);
+    Away away(
+        "CREATE TABLE job (id INTEGER PRIMARY KEY); INSERT INTO job VALUES (1), (2);"
+        "CREATE TABLE done (job INTEGER, who TEXT)");
+    set_rules(away.b, {{"job", "", "atomic"}, {"job", "", rule}});
+    const Fate fate =
+        away.run({"INSERT INTO done VALUES (1, 'node'); DELETE FROM job WHERE id = 1"},
+                 {"INSERT INTO done VALUES (1, 'master'); DELETE FROM job WHERE id = 1"});
+    CHECK(fate == Fate{ReplayResult::kSuperseded});
+    CHECK(away.b.text("SELECT group_concat(who) FROM done") == "master");
+  }
+}
+
+TEST_CASE("merge: atomic, a node may overwrite a part of its own transaction") {
+  constexpr const char* kAccounts =
+      "CREATE TABLE account (id INTEGER PRIMARY KEY, a TEXT, b TEXT);"
+      "INSERT INTO account VALUES (1, 'a', 'b'), (2, 'a', 'b')";
+  const std::string both = "UPDATE account SET a = 'both'";
+  Away away(kAccounts);
+  set_rules(away.b,
+            {{"account", "", "atomic"}, {"account", "", "merge"}, {"account", "b", "node"}});
+  CHECK(away.run({both, "UPDATE account SET b = 'mine' WHERE id = 1"},
+                 {"UPDATE account SET b = 'theirs' WHERE id = 1"}) == Fate{kMerged, kApplied});
+  CHECK(away.b.text("SELECT group_concat(a || b) FROM account") == "bothmine,bothb");
+  // What it has won from others is the row that its next edit was made on.
+  Away again(kAccounts);
+  set_rules(again.b, {{"account", "", "atomic"}, {"account", "", "node"}});
+  CHECK(again.run({both, "UPDATE account SET a = 'mine' WHERE id = 1"},
+                  {"UPDATE account SET a = 'theirs'"}) == Fate{kApplied, kApplied});
+  CHECK(again.b.text("SELECT group_concat(a) FROM account") == "mine,both");
+  CHECK(again.b.text("SELECT count(*) FROM csa_conflicts") == "2");
+}
+
+TEST_CASE("merge: atomic, what loses one of a row's columns loses whole, though it wins another") {
+  Away away(
+      "CREATE TABLE account (id INTEGER PRIMARY KEY, a TEXT, b TEXT);"
+      "INSERT INTO account VALUES (1, 'a', 'b'), (2, 'a', 'b')");
+  set_rules(away.b,
+            {{"account", "", "atomic"}, {"account", "", "merge"}, {"account", "a", "node"}});
+  const Fate fate = away.run({"UPDATE account SET a = 'mine', b = 'mine'"},
+                             {"UPDATE account SET a = 'theirs', b = 'theirs'"});
+  CHECK(fate == Fate{ReplayResult::kSuperseded});
+  CHECK(away.b.text("SELECT group_concat(a || b) FROM account") == "theirstheirs,theirstheirs");
+}
+
+}  // namespace csa
