@@ -23,13 +23,17 @@ std::string joined(const std::vector<std::string>& names) {
   return text;
 }
 
+// Of so many it is asked before the end which are answered already.
+constexpr std::size_t kQuestions = 32'768;
+
 }  // namespace
 
-ForeignKeyProof::ForeignKeyProof(const Database& db) : db_(db) {}
+ForeignKeyProof::ForeignKeyProof(const Database& db) : db_(db), let_go_at_(kQuestions) {}
 
 void ForeignKeyProof::begin() {
   parents_wanted_.clear();
   keys_gone_.clear();
+  let_go_at_ = kQuestions;
   for (ComputedKey& computed : computed_) computed.dangling.reset();
 }
 
@@ -124,7 +128,12 @@ void ForeignKeyProof::on_change(const MergeTable& table, const std::optional<Row
       parents_wanted_.insert({number_of(std::move(key)), *values});
     }
   }
-  if (!before) return;
+  if (before) note_gone(table, names, *before, after);
+  if (parents_wanted_.size() + keys_gone_.size() >= let_go_at_) let_go();
+}
+
+void ForeignKeyProof::note_gone(const MergeTable& table, const std::vector<std::string>& names,
+                                const Row& before, const std::optional<Row>& after) {
   const auto [first, last] = by_parent_->equal_range(lower(table.name()));
   for (auto child = first; child != last; ++child) {
     std::vector<std::uint32_t> columns;
@@ -136,10 +145,21 @@ void ForeignKeyProof::on_change(const MergeTable& table, const std::optional<Row
       columns.push_back(static_cast<std::uint32_t>(found - names.begin()));
     }
     if (columns.size() != keys_[child->second].parent_columns.size()) continue;
-    const std::optional<Bytes> values = values_of(*before, columns);
+    const std::optional<Bytes> values = values_of(before, columns);
     if (!values || (after && values_of(*after, columns) == values)) continue;
     keys_gone_.insert({child->second, *values});
   }
+}
+
+// A parent that is there and goes later is asked for then, as is one of a child that comes later.
+void ForeignKeyProof::let_go() {
+  std::erase_if(parents_wanted_, [this](const Question& question) {
+    return has_parent(question.key) && has_parent_row(question);
+  });
+  std::erase_if(keys_gone_, [this](const Question& question) {
+    return !has_children(question) || has_parent_row(question);
+  });
+  let_go_at_ = std::max(kQuestions, 2 * (parents_wanted_.size() + keys_gone_.size()));
 }
 
 // What refers to a key is equal to it as the parent's column compares, whatever the child's says.

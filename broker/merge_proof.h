@@ -53,6 +53,9 @@ class ForeignKeyProof {
   };
   [[nodiscard]] std::size_t number_of(Key key);
   void find_children();
+  void note_gone(const MergeTable& table, const std::vector<std::string>& names, const Row& before,
+                 const std::optional<Row>& after);
+  void let_go();
   void find_computed(const std::string& table);
   [[nodiscard]] std::int64_t dangling(const Key& key);
   [[nodiscard]] bool has_parent(std::size_t key);
@@ -67,6 +70,7 @@ class ForeignKeyProof {
   std::optional<std::multimap<std::string, std::size_t>> by_parent_;  // lower-case name, key
   std::set<Question> parents_wanted_;  // of children that were written
   std::set<Question> keys_gone_;       // of parents that were deleted or changed
+  std::size_t let_go_at_;              // questions
   std::vector<ComputedKey> computed_;
   std::map<std::string, Statement> statements_;
 };

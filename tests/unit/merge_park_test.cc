@@ -194,6 +194,23 @@ TEST_CASE("merge: children are found as the parent's key compares, not as their 
                  {"INSERT INTO visit (ward) VALUES ('n')"}) == Fate{kApplied});
 }
 
+TEST_CASE("merge: many references in one entry, the one that does not hold is found among them") {
+  constexpr const char* kClubs =
+      "CREATE TABLE club (id INTEGER PRIMARY KEY, name TEXT);"
+      "CREATE TABLE member (id INTEGER PRIMARY KEY, club INTEGER REFERENCES club);"
+      "CREATE INDEX member_club ON member (club);"
+      "INSERT INTO club WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE"
+      " i < 33000) SELECT i, 'club' FROM n";
+  const std::string joins = "INSERT INTO member SELECT id, id FROM club";
+  const std::string deletes = "DELETE FROM club";
+  Away away(kClubs);
+  CHECK(away.run({joins}, {"DELETE FROM club WHERE id = 7"}) == Fate{kParked});
+  away.reason(0, "refers to a row of club (id) that is not there");
+  Away other(kClubs);
+  CHECK(other.run({deletes}, {"INSERT INTO member VALUES (1, 7)"}) == Fate{kParked});
+  other.reason(0, "rows of member (club) still refer to it");
+}
+
 TEST_CASE("restore: a row that breaks a constraint is named, and not csa's statement") {
   Away away;
   CHECK(away.run({"UPDATE item SET code = 'key', name = 'mine' WHERE id = 1"},
