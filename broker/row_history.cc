@@ -88,7 +88,7 @@ void RowHistory::add(const Touch& touch) {
     raise(edits_.columns[i], touch.edit);
     edits_.by_others_last[i] = is_others(touch.edit);
   }
-  if (own) return;
+  if (own && touch.journaled) return;
   if (!edits_.entries.empty() && edits_.entries.back() == touch.seq) return;
   if (edits_.entries.size() < RowEdits::kEntriesMax) {
     edits_.entries.push_back(touch.seq);

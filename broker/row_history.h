@@ -39,8 +39,10 @@ struct RowEdits {
   std::optional<Edit> whole;    // of the columns that are not in `columns`
   // Of `columns`: others gave it its value, be that edit an earlier one.
   std::vector<bool> by_others_last;
-  std::vector<Seq> entries;  // of others, that touched it, ascending, at most kEntriesMax
-  bool all_known = false;    // `entries` are all of them since `after`
+  // That touched it, ascending, at most kEntriesMax; not those of the asker's own journal. What it
+  // has written through the broker may have been on its way when it lost it, and not known to it.
+  std::vector<Seq> entries;
+  bool all_known = false;  // `entries` are all of them since `after`
 };
 
 // One change of the row, or a mark.
@@ -49,6 +51,7 @@ struct Touch {
   std::int64_t n = 0;
   TouchOp op = TouchOp::kChanged;
   Edit edit;
+  bool journaled = false;  // it came out of a journal, as its time of editing tells
   Bytes mask;
   // Of kGone what the row was, of kBorn what it is, if the entry has deleted rows before; nothing:
   // nobody knows.

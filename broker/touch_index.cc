@@ -23,7 +23,7 @@ constexpr const char* kSchema = R"(
   CREATE TABLE touch (row BLOB, seq INTEGER, n INTEGER, op INTEGER, mask BLOB, content BLOB,
                       version INTEGER, PRIMARY KEY (row, seq, n)) WITHOUT ROWID;
   CREATE TABLE entry (seq INTEGER PRIMARY KEY, changed INTEGER, edited INTEGER, error INTEGER,
-                      node BLOB);
+                      node BLOB, journaled INTEGER);
 )";
 
 // In place of a schema version: nobody knows which columns the row had.
@@ -87,9 +87,10 @@ void TouchIndex::begin_anew(Seq first) {
   // It ends with the index: what a commit would write is read by nobody else.
   index_->exec("BEGIN");
   add_touch_ = index_->prepare("INSERT INTO touch VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
-  add_entry_ = index_->prepare("INSERT INTO entry VALUES (?1, ?2, ?3, ?4, ?5)");
+  add_entry_ = index_->prepare("INSERT INTO entry VALUES (?1, ?2, ?3, ?4, ?5, ?6)");
   const std::string touched =
-      "SELECT t.seq, t.op, t.mask, e.edited, e.error, e.node, t.content, t.version, t.n FROM"
+      "SELECT t.seq, t.op, t.mask, e.edited, e.error, e.node, t.content, t.version, t.n,"
+      " e.journaled FROM"
       " touch t CROSS JOIN entry e USING (seq) WHERE (t.seq, t.n) > (?2, ?3) AND t.row = ";
   of_row_ = index_->prepare(touched + "?1 ORDER BY 1, 9");
   // Each half in the order of the index, merged: nothing is sorted, nor read in vain.
@@ -160,6 +161,7 @@ void TouchIndex::read_entry(Seq seq) {
   add_entry_.bind(1, signed_of(seq.value)).bind(2, n_).bind(3, header.edited.ms);
   add_entry_.bind(4, std::int64_t{header.edited_error_ms});
   add_entry_.bind_blob(5, header.tx.node.value.bytes);
+  add_entry_.bind(6, std::int64_t{header.edited != header.time});
   add_entry_.run();
 }
 
@@ -281,6 +283,7 @@ std::optional<TouchIndex::Found> TouchIndex::next() {
   touch.mask = row.column_blob(2);
   touch.edit = edit_of(row, 3);
   touch.n = row.column_int(8);
+  touch.journaled = row.column_int(9) != 0;
   const Bytes content = row.column_blob(6);
   const bool away = touch.op == kMovedAway;
   if (away || touch.op == kMovedHere) {

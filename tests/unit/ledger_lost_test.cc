@@ -76,6 +76,24 @@ TEST_CASE("lost transaction: recovered or thrown away once, then refused in word
   CHECK(b.text("SELECT count(*) FROM part") == "3");
 }
 
+TEST_CASE("lost transaction: what its node has done since, it did not know, and the newer stays") {
+  MergeBench b(
+      "CREATE TABLE part (id INTEGER PRIMARY KEY, stock INTEGER);"
+      "INSERT INTO part VALUES (1, 10), (2, 10), (3, 10)",
+      1);
+  const NodeId till{random_id()};
+  b.edit(b.nodes[0], "UPDATE part SET stock = 9 WHERE id < 3", 10);
+  for (const Replay& entry : offered(b.nodes[0], {till, 5})) {
+    CHECK(replay(b, entry).result == ReplayResult::kOffered);
+  }
+  WriteJob newer = b.master.job("UPDATE part SET stock = 5 WHERE id > 1");
+  std::get<Write>(newer.request).tx = {till, 77};
+  (void)b.master.ack(newer);
+  REQUIRE(std::holds_alternative<Ack>(settle(b, 1, ConflictVerb::kRecover)));
+  CHECK(b.text("SELECT group_concat(stock) FROM part") == "9,5,5");
+  CHECK(b.text("SELECT key || decision FROM csa_conflicts") == R"({"id":2}broker)");
+}
+
 TEST_CASE("lost transaction: changes that nobody can read, parked and not kept") {
   MergeBench b(kStock, 1);
   b.edit(b.nodes[0], "UPDATE part SET stock = 9", 10);

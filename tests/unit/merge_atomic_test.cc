@@ -105,4 +105,19 @@ TEST_CASE("merge: atomic, what loses one of a row's columns loses whole, though 
   CHECK(away.b.text("SELECT group_concat(a || b) FROM account") == "theirstheirs,theirstheirs");
 }
 
+TEST_CASE("merge: atomic, what a node had sent and not seen again is not overwritten in part") {
+  Away away(
+      "CREATE TABLE account (id INTEGER PRIMARY KEY, a TEXT);"
+      "INSERT INTO account VALUES (1, 'a'), (2, 'a'), (3, 'a')");
+  set_rules(away.b, {{"account", "", "atomic"}, {"account", "", "node"}});
+  away.b.add_node();
+  WriteJob sent = away.b.master.job("UPDATE account SET a = 'sent' WHERE id < 3");
+  std::get<Write>(sent.request).tx = {away.b.nodes[0].replica->state().node, 1000};
+  (void)away.b.master.ack(sent);
+  CHECK(away.run({"UPDATE account SET a = 'mine' WHERE id > 1"}, {}) ==
+        Fate{ReplayResult::kSuperseded});
+  away.reason(0, "a part of transaction");
+  CHECK(away.b.text("SELECT group_concat(a) FROM account") == "sent,sent,a");
+}
+
 }  // namespace csa
