@@ -30,7 +30,6 @@ struct MergeContext {
   WallTime time;     // of the commit
   std::int64_t wall_ahead_ms = 0;  // the broker's wall clock, of `time`
   bool restoring = false;
-  bool lost = false;  // of a lost history: what its node has done since it did not know
 };
 
 struct MergeOutcome {

@@ -42,7 +42,7 @@ std::string other_row(const MergeTable& table) {
 RowMeeting MergeRun::meeting_of(Step& step, EditIndex::RowEdits& edits) {
   RowMeeting meeting;
   meeting.node_edit = {entry_.header.edited, entry_.header.edited_error_ms, entry_.header.tx.node};
-  const NodeId node = context_.lost ? NodeId{} : meeting.node_edit.node;
+  const NodeId& node = meeting.node_edit.node;
   meeting.atomic = atomic_;
   const auto set_rows = [&] {
     meeting.base = step.base;

@@ -17,7 +17,7 @@ MergeRun::MergeRun(const Database& db, EditIndex& edits, MergeSchema& schema, Ke
       inbox_(inbox),
       entry_(entry),
       told_(schema.history().told(context.meta)),
-      context_{told_, context.time, context.wall_ahead_ms, context.restoring, context.lost},
+      context_{told_, context.time, context.wall_ahead_ms, context.restoring},
       found_(schema.history().find(entry.header.base, context.meta)),
       origin_{entry.header.tx,
               entry.first,
