@@ -49,18 +49,6 @@ std::optional<Chain> chain_at(LogTable& log, const LogGet& request, Seq floor) {
   return std::nullopt;
 }
 
-// Everything that one answer reads is of one state.
-class ReadView {
- public:
-  explicit ReadView(const Database& db) : db_(db) { db_.exec("BEGIN"); }
-  ~ReadView() { sqlite3_exec(db_.handle(), "ROLLBACK", nullptr, nullptr, nullptr); }
-  ReadView(const ReadView&) = delete;
-  ReadView& operator=(const ReadView&) = delete;
-
- private:
-  const Database& db_;
-};
-
 Database open_source(const std::string& path) {
   Database db(path, Database::Mode::kReadOnly);
   // Checkpoints belong to the ledger's connection alone, also the one at the end.
@@ -146,7 +134,7 @@ Archive::Archive(const std::string& path, std::string spool_directory, const Log
 Archive::~Archive() = default;
 
 std::variant<LogSlice, LogGone> Archive::read_log(const LogGet& request, const Position& through) {
-  const ReadView view(impl_->db);
+  const ReadTransaction view(impl_->db);
   const auto gone = [&](Seq floor, std::string text) {
     return LogGone{request.request, through, floor, std::move(text)};
   };
@@ -191,7 +179,7 @@ std::variant<Ack, Nack> answer_of(const Replayed& replayed) {
 }  // namespace
 
 std::variant<Ack, Nack> Archive::outcome(const TxId& tx) {
-  const ReadView view(impl_->db);
+  const ReadTransaction view(impl_->db);
   if (tx.counter <= impl_->outcomes.floor(tx.node)) {
     return Nack{tx, NackCode::kExpired,
                 "The outcome of this transaction was confirmed before, and is forgotten.", 0};

@@ -135,6 +135,18 @@ class Transaction {
   bool open_ = true;
 };
 
+// BEGIN now, the end in the destructor: everything read meanwhile is of one state.
+class ReadTransaction {
+ public:
+  explicit ReadTransaction(const Database& db);
+  ~ReadTransaction();
+  ReadTransaction(const ReadTransaction&) = delete;
+  ReadTransaction& operator=(const ReadTransaction&) = delete;
+
+ private:
+  const Database& db_;  // must outlive this
+};
+
 // The value of a sqlite3_value (a column, a hook's value, a function's argument), copied.
 [[nodiscard]] Value value_of(sqlite3_value* value);
 // Its text is stored, and carried by changes, as Text16.

@@ -64,17 +64,6 @@ std::int64_t commits_in(const std::string& wal) {
   return commits;
 }
 
-class Reading {
- public:
-  explicit Reading(const Database& db) : db_(db) { db_.exec("BEGIN"); }
-  ~Reading() { sqlite3_exec(db_.handle(), "ROLLBACK", nullptr, nullptr, nullptr); }
-  Reading(const Reading&) = delete;
-  Reading& operator=(const Reading&) = delete;
-
- private:
-  const Database& db_;  // must outlive this
-};
-
 struct Stand {
   std::string database;
   std::string epoch;
@@ -151,7 +140,7 @@ void raise_commits(const Database& db, std::int64_t least) {
 
 std::optional<std::string> wal_mismatch(const Database& db, const std::string& path, WalOf of) {
   // While somebody reads what the -wal holds, it is not begun anew, nor more written to the file.
-  std::optional<Reading> reading;
+  std::optional<ReadTransaction> reading;
   if (!db.in_transaction()) reading.emplace(db);
   const std::optional<Stand> both = read_stand(db.handle());
   const std::int64_t in_wal = commits_in(path + "-wal");
