@@ -2,6 +2,7 @@
 // that do not tell which rows they hold. What is written is what the log carries.
 #include <doctest/doctest.h>
 
+#include "tests/support/index_feed.h"
 #include "tests/support/merge_bench.h"
 
 namespace csa {
@@ -12,18 +13,7 @@ using test::MergeBench;
 constexpr const char* kParts =
     "CREATE TABLE kind (id INTEGER PRIMARY KEY); INSERT INTO kind VALUES (1), (2);"
     "CREATE TABLE part (id INTEGER PRIMARY KEY, name TEXT, kind INTEGER REFERENCES kind);";
-constexpr const char* kFeed5 = R"(
-  CREATE TRIGGER part_in AFTER INSERT ON part BEGIN
-    INSERT INTO search (rowid, name) VALUES (new.id, new.name);
-  END;
-  CREATE TRIGGER part_out AFTER DELETE ON part BEGIN
-    INSERT INTO search (search, rowid, name) VALUES ('delete', old.id, old.name);
-  END;
-  CREATE TRIGGER part_new AFTER UPDATE OF name ON part BEGIN
-    INSERT INTO search (search, rowid, name) VALUES ('delete', old.id, old.name);
-    INSERT INTO search (rowid, name) VALUES (new.id, new.name);
-  END;
-)";
+constexpr const char* kFeed5 = test::kIndexFeed;
 constexpr const char* kFeed4 = R"(
   CREATE TRIGGER part_in AFTER INSERT ON part BEGIN
     INSERT INTO search (docid, name) VALUES (new.id, new.name);

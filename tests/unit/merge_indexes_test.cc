@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "broker/merge_index.h"
+#include "tests/support/index_feed.h"
 #include "tests/support/merge_bench.h"
 
 namespace csa {
@@ -18,18 +19,7 @@ constexpr const char* kIndex = R"(
   CREATE VIRTUAL TABLE search USING fts5 (name, content = 'part', content_rowid = 'id');
   INSERT INTO search (search) VALUES ('rebuild');
 )";
-constexpr const char* kFeed = R"(
-  CREATE TRIGGER part_in AFTER INSERT ON part BEGIN
-    INSERT INTO search (rowid, name) VALUES (new.id, new.name);
-  END;
-  CREATE TRIGGER part_out AFTER DELETE ON part BEGIN
-    INSERT INTO search (search, rowid, name) VALUES ('delete', old.id, old.name);
-  END;
-  CREATE TRIGGER part_new AFTER UPDATE OF name ON part BEGIN
-    INSERT INTO search (search, rowid, name) VALUES ('delete', old.id, old.name);
-    INSERT INTO search (rowid, name) VALUES (new.id, new.name);
-  END;
-)";
+constexpr const char* kFeed = test::kIndexFeed;
 
 struct Bench : MergeBench {
   using MergeBench::MergeBench;
