@@ -11,7 +11,7 @@
 #include "common/codec.h"
 #include "tests/support/sample_messages.h"
 
-namespace csa {
+namespace csa::golden_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -87,4 +87,4 @@ TEST_CASE("golden: files, each belongs to a test") {
   }
 }
 
-}  // namespace csa
+}  // namespace csa::golden_test

@@ -7,7 +7,7 @@
 #include "common/system_clock.h"
 #include "tests/shown/measure.h"
 
-namespace csa::shown_test {
+namespace csa::shown_test::awake_test {
 namespace {
 
 using std::chrono::seconds;
@@ -120,4 +120,4 @@ TEST_CASE("shown: awake: heartbeat and status are answered while the database wo
   CHECK(busy.samples.lost == 0);
 }
 
-}  // namespace csa::shown_test
+}  // namespace csa::shown_test::awake_test

@@ -6,7 +6,7 @@
 #include "common/system_clock.h"
 #include "tests/shown/measure.h"
 
-namespace csa::shown_test {
+namespace csa::shown_test::million_test {
 namespace {
 
 using std::chrono::seconds;
@@ -104,4 +104,4 @@ TEST_CASE("shown: million: a transaction of a million rows leaves memory and hea
   check_stayed("the node that followed", second);
 }
 
-}  // namespace csa::shown_test
+}  // namespace csa::shown_test::million_test

@@ -11,7 +11,7 @@
 #include "tests/shown/measure.h"
 #include "tests/system/lan.h"
 
-namespace csa::shown_test {
+namespace csa::shown_test::offline_test {
 namespace {
 
 using std::chrono::milliseconds;
@@ -304,4 +304,4 @@ TEST_CASE("shown: laptop: a 500 MB replica returns, bytes by the changes, no ful
   CHECK(place.difference_of("laptop.db") == "");
 }
 
-}  // namespace csa::shown_test
+}  // namespace csa::shown_test::offline_test

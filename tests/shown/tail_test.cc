@@ -12,7 +12,7 @@
 #include "common/system_clock.h"
 #include "tests/shown/measure.h"
 
-namespace csa::shown_test {
+namespace csa::shown_test::tail_test {
 namespace {
 
 using nlohmann::json;
@@ -161,4 +161,4 @@ TEST_CASE("shown: tail: csa-sub shows each change once and in order while writin
        ", had shown all of them at " + decimal(ended_s) + " s");
 }
 
-}  // namespace csa::shown_test
+}  // namespace csa::shown_test::tail_test

@@ -11,7 +11,7 @@
 #include "common/system_clock.h"
 #include "tests/shown/measure.h"
 
-namespace csa::shown_test {
+namespace csa::shown_test::visible_test {
 namespace {
 
 using std::chrono::seconds;
@@ -133,4 +133,4 @@ TEST_CASE("shown: visible: a write is in another replica soon after its acknowle
   CHECK(visible.p99 <= 2 * ack.p99 + 10);
 }
 
-}  // namespace csa::shown_test
+}  // namespace csa::shown_test::visible_test

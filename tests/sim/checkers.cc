@@ -34,7 +34,7 @@ void append_rows(Hasher& hasher, const Database& db, const std::string& sql) {
   }
 }
 
-constexpr const char* kSchema =
+constexpr const char* kSchemaQuery =
     "SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'csa\\_%' ESCAPE '\\' "
     "AND tbl_name NOT LIKE 'csa\\_%' ESCAPE '\\' ORDER BY type, name";
 
@@ -62,7 +62,7 @@ std::string content_of(const std::string& path) {
   const Database db(path, Database::Mode::kReadOnly);
   db.exec("BEGIN");
   Hasher hasher;
-  append_rows(hasher, db, kSchema);
+  append_rows(hasher, db, kSchemaQuery);
   const std::string schema = to_string(hasher.digest());
   auto entry = known.find(schema);
   if (entry == known.end()) entry = known.emplace(schema, questions(db)).first;

@@ -5,7 +5,7 @@
 namespace csa::test {
 namespace {
 
-constexpr std::size_t kColumns = 7;
+constexpr std::size_t kColumnCount = 7;
 
 Maybe row_of(const std::optional<StoryRow>& row) {
   if (!row) return std::nullopt;
@@ -37,7 +37,7 @@ StoryKey key_of(const StoryEdit& part) { return {part.table, part.key}; }
 ArrivalModel::ArrivalModel(RowRules rules, bool atomic, Knows knows)
     : rules_(std::move(rules)), atomic_(atomic), knows_(std::move(knows)) {
   for (const auto& [key, row] : first_story_rows()) {
-    rows_[key] = {row_of(row), {}, {}, std::vector<const StoryEdit*>(kColumns)};
+    rows_[key] = {row_of(row), {}, {}, std::vector<const StoryEdit*>(kColumnCount)};
   }
 }
 
@@ -51,7 +51,7 @@ StoryRows ArrivalModel::rows() const {
 
 ArrivalModel::Kept& ArrivalModel::kept(Table& rows, const StoryEdit& part) const {
   Kept& kept = rows[key_of(part)];
-  kept.columns.resize(kColumns);
+  kept.columns.resize(kColumnCount);
   return kept;
 }
 
@@ -127,7 +127,7 @@ void ArrivalModel::put(Kept& at, const StoryEdit& part, const Expected& verdict)
   const Maybe node = row_of(part.image);
   // By `merge` a row comes back as what it was and what is new.
   const Maybe before = !at.row && rules_.table == TableRule::kMerge ? at.gone : at.row;
-  for (std::size_t i = 0; result && i < kColumns; ++i) {
+  for (std::size_t i = 0; result && i < kColumnCount; ++i) {
     const bool same = before && (*before)[i] == (*result)[i];
     const StoryEdit*& last = at.columns[i];
     const bool agreed = same && gives(part, i) && (*result)[i] == (*node)[i];

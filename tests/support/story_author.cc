@@ -12,13 +12,13 @@ std::string put(std::string text, const std::string& mark, const std::string& by
   return text;
 }
 
-std::string quoted(const std::string& text) { return "'" + text + "'"; }
+std::string literal(const std::string& text) { return "'" + text + "'"; }
 
 StoryRow first_row(const std::string& key) { return {key, "a", "b", "w", 100, 50, 50}; }
 
 std::string insert_sql(const StoryTable& table, const StoryRow& row) {
   return "INSERT INTO " + std::string(table.name) + " VALUES (" + put(table.values, "#", row.key) +
-         ", " + quoted(row.a) + ", " + quoted(row.b) + ", " + quoted(row.w) + ", " +
+         ", " + literal(row.a) + ", " + literal(row.b) + ", " + literal(row.w) + ", " +
          std::to_string(row.n) + ", " + std::to_string(row.hi) + ", " + std::to_string(row.lo) +
          ");";
 }
@@ -106,14 +106,14 @@ void StoryAuthor::change(StoryEdit& edit, const StoryTable& table, const std::st
   std::string set;
   switch (style_.deletes ? roll(6) : roll(style_.renames ? 9 : 8) / 2) {
     case 0:
-      set = "a = " + quoted(row.a = edit.own = own);
+      set = "a = " + literal(row.a = edit.own = own);
       edit.a = true;
       break;
     case 1:
       row.b = edit.own = own;
       row.w = style_.appends ? row.w + own : own;
       edit.b = edit.w = true;
-      set = "b = " + quoted(own) + ", w = " + (style_.appends ? "w || " : "") + quoted(own);
+      set = "b = " + literal(own) + ", w = " + (style_.appends ? "w || " : "") + literal(own);
       break;
     case 2:
       row.hi += k;
@@ -129,7 +129,7 @@ void StoryAuthor::change(StoryEdit& edit, const StoryTable& table, const std::st
       if (!style_.deletes) {
         row.key = edit.own = "5" + own.substr(own.size() - 4);
         edit.key_changed = true;
-        set = std::string(table.shown) + " = " + quoted(row.key);
+        set = std::string(table.shown) + " = " + literal(row.key);
         break;
       }
       [[fallthrough]];
@@ -157,13 +157,13 @@ bool StoryAuthor::write_both(StoryEdit& edit, const StoryTable& table, const std
     part.before = part.image = known->second;
     part.image->a = own;
     part.a = true;
-    keys += (keys.empty() ? "" : ", ") + quoted(known->second.key);
+    keys += (keys.empty() ? "" : ", ") + literal(known->second.key);
     parts.push_back(std::move(part));
   }
   for (const StoryEdit& part : parts) rows_[{part.table, part.key}] = *part.image;
   edit = std::move(parts.front());
   edit.more.push_back(std::move(parts.back()));
-  edit.sql = "UPDATE " + edit.table + " SET a = " + quoted(own) + " WHERE " + table.shown +
+  edit.sql = "UPDATE " + edit.table + " SET a = " + literal(own) + " WHERE " + table.shown +
              " IN (" + keys + ")";
   return true;
 }
@@ -189,15 +189,15 @@ void StoryAuthor::write_document(StoryEdit& edit, const std::string& own) {
   row.a = edit.own = own;
   edit.a = true;
   edit.image = row;
-  edit.sql = fresh ? "INSERT INTO story_doc (rowid, a) VALUES (7, " + quoted(own) + ")"
-                   : "UPDATE story_doc SET a = " + quoted(own) + " WHERE rowid = " + edit.key;
+  edit.sql = fresh ? "INSERT INTO story_doc (rowid, a) VALUES (7, " + literal(own) + ")"
+                   : "UPDATE story_doc SET a = " + literal(own) + " WHERE rowid = " + edit.key;
 }
 
 // Rows that SQLite numbers.
 void StoryAuthor::add_family(StoryEdit& edit, const std::string& own) {
   edit.own = own;
-  edit.sql = "INSERT INTO story_auto (who) VALUES (" + quoted(own) +
-             "); INSERT INTO story_child VALUES (" + quoted(own) + ", last_insert_rowid())";
+  edit.sql = "INSERT INTO story_auto (who) VALUES (" + literal(own) +
+             "); INSERT INTO story_child VALUES (" + literal(own) + ", last_insert_rowid())";
 }
 
 }  // namespace csa::test

@@ -6,7 +6,7 @@
 #include "tests/system/load.h"
 #include "tests/system/place.h"
 
-namespace csa::system_test {
+namespace csa::system_test::crash_test {
 namespace {
 
 // Kills the broker `times` times while four nodes write.
@@ -167,4 +167,4 @@ TEST_CASE(
   CHECK(writer->status().state == ClientState::kLive);
 }
 
-}  // namespace csa::system_test
+}  // namespace csa::system_test::crash_test

@@ -9,7 +9,7 @@
 #include "common/sqlite.h"
 #include "tests/system/place.h"
 
-namespace csa::system_test {
+namespace csa::system_test::database_test {
 namespace {
 
 using Status = WriteResult::Status;
@@ -185,4 +185,4 @@ TEST_CASE("database: nasty schemas, a short run, stay equal everywhere") {
   share_nasty("nasty_utf16", 80);
 }
 
-}  // namespace csa::system_test
+}  // namespace csa::system_test::database_test

@@ -11,7 +11,7 @@
 #include "tests/system/load.h"
 #include "tests/system/place.h"
 
-namespace csa::system_test {
+namespace csa::system_test::disk_test {
 namespace {
 
 class SmallDisk {
@@ -241,4 +241,4 @@ TEST_CASE("disk: read-only at broker or node is said at the start, with the file
   CHECK_MESSAGE(node.err.find(place.file("disk/")) != std::string::npos, node.err);
 }
 
-}  // namespace csa::system_test
+}  // namespace csa::system_test::disk_test

@@ -8,7 +8,7 @@
 #include "tests/system/load.h"
 #include "tests/system/place.h"
 
-namespace csa::system_test {
+namespace csa::system_test::handover_test {
 namespace {
 
 constexpr const char* kInsert = "INSERT INTO entry (writer, number) VALUES (7, 1)";
@@ -224,4 +224,4 @@ TEST_CASE("handover: what changed while nobody told the guest is told when it go
   CHECK_FALSE(guest->works_through_owner());
 }
 
-}  // namespace csa::system_test
+}  // namespace csa::system_test::handover_test

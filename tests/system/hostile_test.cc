@@ -13,7 +13,7 @@
 #include "tests/system/load.h"
 #include "tests/system/place.h"
 
-namespace csa::system_test {
+namespace csa::system_test::hostile_test {
 namespace {
 
 constexpr const char* kInsert = "INSERT INTO entry (writer, number) VALUES (1, 1)";
@@ -216,4 +216,4 @@ TEST_CASE("replica: one damaged page ends in a fresh copy, a ruined file is name
   CHECK(place.exec("other.db", kInsert)["status"] == "committed");
 }
 
-}  // namespace csa::system_test
+}  // namespace csa::system_test::hostile_test

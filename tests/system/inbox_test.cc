@@ -9,7 +9,7 @@
 #include "common/sqlite.h"
 #include "tests/system/place.h"
 
-namespace csa::system_test {
+namespace csa::system_test::inbox_test {
 namespace {
 
 using nlohmann::json;
@@ -313,4 +313,4 @@ TEST_CASE("outcome: an offline row that got another key, run says so, a guest's 
         json::parse(R"([{"table":"part","before":1,"after":2}])"));
 }
 
-}  // namespace csa::system_test
+}  // namespace csa::system_test::inbox_test

@@ -10,7 +10,7 @@
 #include "common/sqlite.h"
 #include "tests/system/place.h"
 
-namespace csa::system_test {
+namespace csa::system_test::lost_broker_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -195,4 +195,4 @@ TEST_CASE("restore: killed at any moment, the old database is there or the new o
   MESSAGE("killed 20 times, " << cut << " of them before the new database was in place");
 }
 
-}  // namespace csa::system_test
+}  // namespace csa::system_test::lost_broker_test

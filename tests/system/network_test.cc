@@ -5,7 +5,7 @@
 #include "tests/system/lan.h"
 #include "tests/system/place.h"
 
-namespace csa::system_test {
+namespace csa::system_test::network_test {
 namespace {
 
 constexpr const char* kSchema = "CREATE TABLE part (id INTEGER PRIMARY KEY, qty INTEGER);";
@@ -200,4 +200,4 @@ TEST_CASE("network: doctor on a LAN without a broker says so and exits 3") {
   CHECK(doctor.out.find("none heard") != std::string::npos);
 }
 
-}  // namespace csa::system_test
+}  // namespace csa::system_test::network_test

@@ -8,7 +8,7 @@
 #include "tests/system/lan.h"
 #include "tests/system/place.h"
 
-namespace csa::system_test {
+namespace csa::system_test::offline_orders_test {
 namespace {
 
 using std::chrono::duration_cast;
@@ -129,4 +129,4 @@ TEST_CASE("shown: the cable is cut, writes are journaled within four seconds; ba
                        << " ms after the cable was back");
 }
 
-}  // namespace csa::system_test
+}  // namespace csa::system_test::offline_orders_test

@@ -9,7 +9,7 @@
 #include "common/system_clock.h"
 #include "tests/system/place.h"
 
-namespace csa::system_test {
+namespace csa::system_test::offline_test {
 namespace {
 
 using std::chrono::duration_cast;
@@ -247,4 +247,4 @@ TEST_CASE("shown: killed again and again during a replay, each change once and i
                  << " reads of the replica meanwhile, none went back");
 }
 
-}  // namespace csa::system_test
+}  // namespace csa::system_test::offline_test

@@ -10,7 +10,7 @@
 #include "common/sqlite.h"
 #include "tests/system/place.h"
 
-namespace csa::system_test {
+namespace csa::system_test::old_broker_test {
 namespace {
 
 constexpr const char* kSchema =
@@ -272,4 +272,4 @@ TEST_CASE("old broker: beacons that claim a later generation end nobody") {
   CHECK_FALSE(broker.exit_code(milliseconds{0}).has_value());
 }
 
-}  // namespace csa::system_test
+}  // namespace csa::system_test::old_broker_test

@@ -6,7 +6,7 @@
 
 #include "tests/system/place.h"
 
-namespace csa::system_test {
+namespace csa::system_test::recover_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -127,4 +127,4 @@ TEST_CASE("recover: a master from an older backup, nodes offer what it has lost,
   }
 }
 
-}  // namespace csa::system_test
+}  // namespace csa::system_test::recover_test

@@ -8,7 +8,7 @@
 
 #include "tests/system/place.h"
 
-namespace csa::system_test {
+namespace csa::system_test::scripts_test {
 namespace {
 
 using nlohmann::json;
@@ -176,4 +176,4 @@ TEST_CASE("csa-admin conflicts: three versions with their types, and no word to 
   CHECK(shown.out.find("'NULL'") != std::string::npos);
 }
 
-}  // namespace csa::system_test
+}  // namespace csa::system_test::scripts_test

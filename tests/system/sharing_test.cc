@@ -8,7 +8,7 @@
 #include "tests/system/load.h"
 #include "tests/system/place.h"
 
-namespace csa::system_test {
+namespace csa::system_test::sharing_test {
 namespace {
 
 constexpr const char* kInsert = "INSERT INTO entry (writer, number) VALUES (1, 1)";
@@ -218,4 +218,4 @@ TEST_CASE("programs: SIGTERM ends each with exit 0 and soon") {
   CHECK_FALSE(std::filesystem::exists(place.master() + "-wal"));
 }
 
-}  // namespace csa::system_test
+}  // namespace csa::system_test::sharing_test

@@ -10,7 +10,8 @@
 
 #include "common/system_clock.h"
 
-using csa::Mailbox;
+namespace csa::mailbox_test {
+
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
@@ -38,9 +39,9 @@ TEST_CASE(
     });
   }
   std::vector<int> next(kWriters, 0);
-  const csa::TimePoint deadline = csa::monotonic_now() + seconds{60};
+  const TimePoint deadline = monotonic_now() + seconds{60};
   for (int got = 0; got < kWriters * kEach;) {
-    REQUIRE(csa::monotonic_now() < deadline);
+    REQUIRE(monotonic_now() < deadline);
     const auto value = mailbox.wait_pop(milliseconds{100});
     if (!value) continue;
     ++got;
@@ -81,3 +82,5 @@ TEST_CASE("mailbox: closed, a waiting reader wakes, what is inside is still give
   CHECK(mailbox.closed());
   CHECK(!mailbox.push(2));
 }
+
+}  // namespace csa::mailbox_test

@@ -14,7 +14,7 @@
 #include "node/client.h"
 #include "tests/threads/served.h"
 
-namespace csa::threads_test {
+namespace csa::threads_test::shells_test {
 namespace {
 
 using std::chrono::milliseconds;
@@ -252,4 +252,4 @@ TEST_CASE("shells: broker ends and comes back under load, soon and at once") {
   CHECK(equal_soon(served, client->replica_path()));
 }
 
-}  // namespace csa::threads_test
+}  // namespace csa::threads_test::shells_test

@@ -5,7 +5,7 @@
 #include "tests/support/compare.h"
 #include "tests/support/row_pair.h"
 
-namespace csa {
+namespace csa::apply_test {
 namespace {
 
 struct Refusal {
@@ -132,4 +132,4 @@ TEST_CASE("apply: schema statement that fails here, damage and not an exception"
   CHECK(status.error().code == Errc::kDamaged);
 }
 
-}  // namespace csa
+}  // namespace csa::apply_test

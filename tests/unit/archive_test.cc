@@ -13,7 +13,7 @@
 #include "common/store_meta.h"
 #include "tests/support/scratch_folder.h"
 
-namespace csa {
+namespace csa::archive_test {
 namespace {
 
 Bytes noise(std::size_t size, std::uint32_t seed) {
@@ -379,4 +379,4 @@ TEST_CASE("archive: leftovers of a dead broker are cleared, other files are not"
   Archive::clear_spool(folder.file("nowhere"));
 }
 
-}  // namespace csa
+}  // namespace csa::archive_test

@@ -4,7 +4,7 @@
 
 #include "tests/support/sample_messages.h"
 
-namespace csa {
+namespace csa::beacon_test {
 
 TEST_CASE("beacon: encoded and decoded, comes back equal") {
   Beacon beacon = testing::sample_beacon();
@@ -63,4 +63,4 @@ TEST_CASE("beacon: cluster ids, differ by app, by group and by the border betwee
   CHECK(cluster_id("ab", "c") != cluster_id("a", "bc"));
 }
 
-}  // namespace csa
+}  // namespace csa::beacon_test

@@ -12,7 +12,7 @@
 #include "broker/broker_time.h"
 #include "node/broker_clock.h"
 
-namespace csa {
+namespace csa::broker_clock_stories_test {
 namespace {
 
 using std::chrono::milliseconds;
@@ -387,4 +387,4 @@ TEST_CASE("broker clock: quartzes 100 ppm apart for three weeks, right or flagge
   }
 }
 
-}  // namespace csa
+}  // namespace csa::broker_clock_stories_test

@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-namespace csa {
+namespace csa::broker_clock_test {
 namespace {
 
 using std::chrono::milliseconds;
@@ -139,4 +139,4 @@ TEST_CASE("broker clock: on return in the same boot an edit's time is corrected 
   CHECK(better.error_ms <= 20);
 }
 
-}  // namespace csa
+}  // namespace csa::broker_clock_test

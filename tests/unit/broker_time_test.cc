@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-namespace csa {
+namespace csa::broker_time_test {
 namespace {
 
 constexpr std::int64_t kHours = 3 * 3'600'000;
@@ -67,4 +67,4 @@ TEST_CASE("broker time: of a replica that becomes the master, what its node had 
   CHECK(time.scale() == TimeScale{32, 31, WallTime{1'040'000}});
 }
 
-}  // namespace csa
+}  // namespace csa::broker_time_test

@@ -13,7 +13,7 @@
 #include "tests/support/random_schema.h"
 #include "tests/support/row_pair.h"
 
-namespace csa {
+namespace csa::capture_journal_test {
 namespace {
 
 class JournalBench {
@@ -199,4 +199,4 @@ TEST_CASE("capture for a journal: random writes on random schemas, the inverse l
   CHECK(written > 200);
 }
 
-}  // namespace csa
+}  // namespace csa::capture_journal_test

@@ -10,7 +10,7 @@
 #include "tests/support/random_schema.h"
 #include "tests/support/row_pair.h"
 
-namespace csa {
+namespace csa::capture_property_test {
 namespace {
 
 constexpr std::uint64_t kCases = 120;
@@ -76,4 +76,4 @@ TEST_CASE("capture: random writes on random schemas, replica, undo and two-phase
   CHECK(counts.failed > static_cast<int>(kCases));
 }
 
-}  // namespace csa
+}  // namespace csa::capture_property_test

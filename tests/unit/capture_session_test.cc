@@ -9,7 +9,7 @@
 
 #include "tests/support/row_pair.h"
 
-namespace csa {
+namespace csa::capture_session_test {
 namespace {
 
 // Rows by key: before and after the transaction, "-" for none.
@@ -218,4 +218,4 @@ TEST_CASE("capture: where SQLite's sessions can follow, they saw the same net ch
   CHECK(compared > 300);
 }
 
-}  // namespace csa
+}  // namespace csa::capture_session_test

@@ -10,7 +10,7 @@
 #include "tests/support/ledger_bench.h"
 #include "tests/support/row_pair.h"
 
-namespace csa {
+namespace csa::capture_test {
 namespace {
 
 void check_applied(test::RowPair& pair, const Bytes& bytes) {
@@ -306,4 +306,4 @@ TEST_CASE("capture: a widely used sample database, every table rewritten") {
   }
 }
 
-}  // namespace csa
+}  // namespace csa::capture_test

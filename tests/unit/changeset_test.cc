@@ -8,7 +8,7 @@
 #include "common/change_bytes.h"
 #include "tests/support/row_pair.h"
 
-namespace csa {
+namespace csa::changeset_test {
 namespace {
 
 ChangeTable rowid_table() {
@@ -229,4 +229,4 @@ TEST_CASE("changeset: same table twice, defined once, and anew after a schema st
   CHECK(anew.size() == twice - once);
 }
 
-}  // namespace csa
+}  // namespace csa::changeset_test

@@ -13,7 +13,7 @@
 #include "common/progress.h"
 #include "tests/support/scratch_folder.h"
 
-namespace csa {
+namespace csa::cli_test {
 namespace {
 
 using std::chrono::milliseconds;
@@ -219,4 +219,4 @@ TEST_CASE("cli: output that could not be written makes a success a failure") {
   CHECK(finish_output("csa-test", bad, 5) == 5);
 }
 
-}  // namespace csa
+}  // namespace csa::cli_test

@@ -10,7 +10,7 @@
 #include "common/limits.h"
 #include "tests/support/sample_messages.h"
 
-namespace csa {
+namespace csa::codec_test {
 namespace {
 
 using testing::random_message;
@@ -355,4 +355,4 @@ TEST_CASE("codec: topics, split off again, strange ones refused") {
   CHECK(split_topic(as_bytes("n1234567890123456"))->frame.empty());
 }
 
-}  // namespace csa
+}  // namespace csa::codec_test

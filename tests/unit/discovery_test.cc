@@ -8,7 +8,7 @@
 
 #include "common/limits.h"
 
-namespace csa {
+namespace csa::discovery_test {
 namespace {
 
 using std::chrono::milliseconds;
@@ -238,4 +238,4 @@ TEST_CASE("discovery: a flood of beacons does not push out a known broker or fil
   CHECK(discovery.candidates(kStart).size() <= 64);
 }
 
-}  // namespace csa
+}  // namespace csa::discovery_test

@@ -7,7 +7,7 @@
 #include "common/sqlite.h"
 #include "tests/support/scratch_folder.h"
 
-namespace csa {
+namespace csa::download_test {
 namespace {
 
 const Id128 kSnapshot = hash128(as_bytes("a snapshot"));
@@ -146,4 +146,4 @@ TEST_CASE("download: the disk is full, SQLITE_FULL with a sentence") {
   }
 }
 
-}  // namespace csa
+}  // namespace csa::download_test

@@ -5,7 +5,7 @@
 
 #include "tests/support/merge_bench.h"
 
-namespace csa {
+namespace csa::followed_rules_test {
 namespace {
 
 using test::MergeBench;
@@ -199,4 +199,4 @@ TEST_CASE("followed rules: a rule whose table or column is gone, taken away and 
   CHECK(bench.b.master.nack(again).message.find("no table gone") != std::string::npos);
 }
 
-}  // namespace csa
+}  // namespace csa::followed_rules_test

@@ -3,7 +3,7 @@
 #include "common/limits.h"
 #include "node/session_handover.h"
 
-namespace csa {
+namespace csa::handover_test {
 namespace {
 
 using std::chrono::milliseconds;
@@ -155,4 +155,4 @@ TEST_CASE("handover: silence is ended by sending again") {
   CHECK(b.handover.take_requests(b.now).size() == 1);
 }
 
-}  // namespace csa
+}  // namespace csa::handover_test

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-namespace csa {
+namespace csa::held_frames_test {
 namespace {
 
 using Sent = HeldFrames::Sent;
@@ -79,4 +79,4 @@ TEST_CASE("held frames: a peer that is gone gives its room back") {
   CHECK(kept == 3);
 }
 
-}  // namespace csa
+}  // namespace csa::held_frames_test

@@ -3,7 +3,7 @@
 
 #include "hub_bench.h"
 
-namespace csa {
+namespace csa::hub_admission_test {
 namespace {
 
 using namespace hub_bench;
@@ -323,4 +323,4 @@ TEST_CASE("hub: full, a newcomer is refused and a reconnect is not") {
   CHECK(bench.sent<Welcome>("p-new").size() == 1);
 }
 
-}  // namespace csa
+}  // namespace csa::hub_admission_test

@@ -3,7 +3,7 @@
 
 #include "hub_bench.h"
 
-namespace csa {
+namespace csa::hub_copies_test {
 namespace {
 
 using namespace hub_bench;
@@ -291,4 +291,4 @@ TEST_CASE("hub: a copy that the archive lost is gone for all") {
   CHECK(bench.sent<SnapshotGone>("b").size() == 1);
 }
 
-}  // namespace csa
+}  // namespace csa::hub_copies_test

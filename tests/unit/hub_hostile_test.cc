@@ -7,7 +7,7 @@
 
 #include "hub_bench.h"
 
-namespace csa {
+namespace csa::hub_hostile_test {
 namespace {
 
 using namespace hub_bench;
@@ -176,4 +176,4 @@ TEST_CASE("hub: peers that send anything at any time keep it within its bounds")
   }
 }
 
-}  // namespace csa
+}  // namespace csa::hub_hostile_test

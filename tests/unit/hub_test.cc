@@ -6,7 +6,7 @@
 
 #include "hub_bench.h"
 
-namespace csa {
+namespace csa::hub_test {
 namespace {
 
 using namespace hub_bench;
@@ -316,4 +316,4 @@ TEST_CASE("hub: a newer broker is met, nothing is acknowledged any more, also no
   CHECK(bench.hub.deadline() == TimePoint::max());
 }
 
-}  // namespace csa
+}  // namespace csa::hub_test

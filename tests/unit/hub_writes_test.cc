@@ -3,7 +3,7 @@
 
 #include "hub_bench.h"
 
-namespace csa {
+namespace csa::hub_writes_test {
 namespace {
 
 using namespace hub_bench;
@@ -362,4 +362,4 @@ TEST_CASE("hub: a write behind a long one of its own group is told busy at its t
   }
 }
 
-}  // namespace csa
+}  // namespace csa::hub_writes_test

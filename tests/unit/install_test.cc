@@ -11,7 +11,7 @@
 #include "tests/support/replica_steps.h"
 #include "tests/support/scratch_folder.h"
 
-namespace csa {
+namespace csa::install_test {
 namespace {
 
 constexpr const char* kSchema = R"(
@@ -333,4 +333,4 @@ TEST_CASE("install: a large copy, its WAL space is given back") {
   CHECK(std::filesystem::file_size(path + "-wal") == 0);
 }
 
-}  // namespace csa
+}  // namespace csa::install_test

@@ -13,7 +13,7 @@
 #include "tests/support/replica_steps.h"
 #include "tests/support/scratch_folder.h"
 
-namespace csa {
+namespace csa::journal_damage_test {
 namespace {
 
 constexpr const char* kSchema =
@@ -260,4 +260,4 @@ TEST_CASE("journal: an entry that nobody can undo is damage, whatever it holds")
   }
 }
 
-}  // namespace csa
+}  // namespace csa::journal_damage_test

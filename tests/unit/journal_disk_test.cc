@@ -13,7 +13,7 @@
 #include "tests/support/replica_steps.h"
 #include "tests/support/scratch_folder.h"
 
-namespace csa {
+namespace csa::journal_disk_test {
 namespace {
 
 constexpr const char* kSchema =
@@ -225,4 +225,4 @@ TEST_CASE("journal: the disk fails at any write of a full copy over an answered 
   });
 }
 
-}  // namespace csa
+}  // namespace csa::journal_disk_test

@@ -10,7 +10,7 @@
 #include "common/limits.h"
 #include "node/session_handover.h"
 
-namespace csa {
+namespace csa::journal_handover_test {
 namespace {
 
 using std::chrono::milliseconds;
@@ -185,4 +185,4 @@ TEST_CASE("journal handover: outcomes of strangers, twice, in a wrong order, cha
   CHECK(broker.order == std::vector<std::uint64_t>{1, 2});
 }
 
-}  // namespace csa
+}  // namespace csa::journal_handover_test

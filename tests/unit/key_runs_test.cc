@@ -8,7 +8,7 @@
 
 #include "broker/merge_key_runs.h"
 
-namespace csa {
+namespace csa::key_runs_test {
 namespace {
 
 using Model = std::map<std::int64_t, std::int64_t>;
@@ -81,4 +81,4 @@ TEST_CASE("key runs: many keys that are no neighbours take no memory of their ow
   CHECK(!runs.contains(299'999));
 }
 
-}  // namespace csa
+}  // namespace csa::key_runs_test

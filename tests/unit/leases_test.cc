@@ -6,7 +6,7 @@
 #include "hub_bench.h"
 #include "tests/support/ledger_bench.h"
 
-namespace csa {
+namespace csa::leases_test {
 namespace {
 
 using namespace hub_bench;
@@ -212,4 +212,4 @@ TEST_CASE("ledger: a leased part of the log stays, up to four times the bound") 
   CHECK(bench.ledger->log_bytes() <= bench.options.log_keep);
 }
 
-}  // namespace csa
+}  // namespace csa::leases_test

@@ -9,7 +9,7 @@
 #include "common/codec.h"
 #include "tests/support/ledger_bench.h"
 
-namespace csa::test {
+namespace csa::test::ledger_copied_test {
 namespace {
 
 constexpr const char* kSchema = R"(
@@ -175,4 +175,4 @@ TEST_CASE("copied replica: another transaction under a TxId that was confirmed, 
   CHECK(c.replay_difference().empty());
 }
 
-}  // namespace csa::test
+}  // namespace csa::test::ledger_copied_test

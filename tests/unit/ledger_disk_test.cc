@@ -3,7 +3,7 @@
 #include "tests/support/faulty_disk.h"
 #include "tests/support/ledger_bench.h"
 
-namespace csa::test {
+namespace csa::test::ledger_disk_test {
 namespace {
 
 constexpr const char* kSchema =
@@ -123,4 +123,4 @@ TEST_CASE("ledger: the database becomes read-only, writes are refused and it goe
   CHECK(bench.replay_difference() == "");
 }
 
-}  // namespace csa::test
+}  // namespace csa::test::ledger_disk_test

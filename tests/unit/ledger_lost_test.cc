@@ -5,7 +5,7 @@
 #include "common/codec.h"
 #include "tests/support/merge_bench.h"
 
-namespace csa {
+namespace csa::ledger_lost_test {
 namespace {
 
 using test::MergeBench;
@@ -228,4 +228,4 @@ TEST_CASE("lost transaction: two of one TxId are offered, both are kept, each on
 }
 
 }  // namespace
-}  // namespace csa
+}  // namespace csa::ledger_lost_test

@@ -2,7 +2,7 @@
 
 #include "tests/support/ledger_bench.h"
 
-namespace csa::test {
+namespace csa::test::ledger_migrate_test {
 namespace {
 
 constexpr const char* kSchema = R"(
@@ -144,4 +144,4 @@ TEST_CASE("migration: in the middle of a group, the writes around it see its sch
   CHECK(bench.replay_difference() == "");
 }
 
-}  // namespace csa::test
+}  // namespace csa::test::ledger_migrate_test

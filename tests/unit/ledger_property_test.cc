@@ -4,7 +4,7 @@
 
 #include "tests/support/ledger_bench.h"
 
-namespace csa::test {
+namespace csa::test::ledger_property_test {
 namespace {
 
 constexpr const char* kSchema = R"(
@@ -84,4 +84,4 @@ TEST_CASE("ledger: random groups with failures of every kind, the log repeats th
   }
 }
 
-}  // namespace csa::test
+}  // namespace csa::test::ledger_property_test

@@ -9,7 +9,7 @@
 #include "broker/merge_inbox.h"
 #include "tests/support/ledger_bench.h"
 
-namespace csa {
+namespace csa::ledger_rules_test {
 namespace {
 
 using test::LedgerBench;
@@ -250,4 +250,4 @@ TEST_CASE("ledger: the inbox shown, from an id on and within an answer's size") 
   CHECK(answers > 1);
 }
 
-}  // namespace csa
+}  // namespace csa::ledger_rules_test

@@ -6,7 +6,7 @@
 #include "common/codec.h"
 #include "tests/support/ledger_bench.h"
 
-namespace csa::test {
+namespace csa::test::ledger_test {
 namespace {
 
 constexpr const char* kSchema = R"(
@@ -357,4 +357,4 @@ TEST_CASE("ledger: a write begun too late is answered busy, and may come again")
   CHECK(bench.count("SELECT sum(at) FROM note") == 6);
 }
 
-}  // namespace csa::test
+}  // namespace csa::test::ledger_test

@@ -5,7 +5,7 @@
 #include "tests/support/merge_bench.h"
 #include "tests/support/opening_place.h"
 
-namespace csa {
+namespace csa::ledger_time_test {
 namespace {
 
 using test::MergeBench;
@@ -139,4 +139,4 @@ TEST_CASE("restore: broker's time of a backup goes on in the next history") {
   CHECK(epochs[1].started == on.broker);
 }
 
-}  // namespace csa
+}  // namespace csa::ledger_time_test

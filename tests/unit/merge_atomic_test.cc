@@ -7,7 +7,7 @@
 
 #include "tests/support/away_bench.h"
 
-namespace csa {
+namespace csa::merge_atomic_test {
 
 using namespace away_bench;
 
@@ -120,4 +120,4 @@ TEST_CASE("merge: atomic, what a node had sent and not seen again is not overwri
   CHECK(away.b.text("SELECT group_concat(a) FROM account") == "sent,sent,a");
 }
 
-}  // namespace csa
+}  // namespace csa::merge_atomic_test

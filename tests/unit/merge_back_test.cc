@@ -7,7 +7,7 @@
 
 #include "tests/support/merge_bench.h"
 
-namespace csa {
+namespace csa::merge_back_test {
 namespace {
 
 using test::MergeBench;
@@ -79,4 +79,4 @@ TEST_CASE("merge: a key that one made and deleted and another made too, later ed
                "SELECT a || n FROM part WHERE id = 7", "y-6");
 }
 
-}  // namespace csa
+}  // namespace csa::merge_back_test

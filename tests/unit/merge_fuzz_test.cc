@@ -10,7 +10,7 @@
 #include "common/system_clock.h"
 #include "tests/support/hostile_journal.h"
 
-namespace csa::test {
+namespace csa::test::merge_fuzz_test {
 namespace {
 
 // Random rows of random kinds in every table that the file has.
@@ -174,4 +174,4 @@ TEST_CASE("hostile journal: random rows in every table, shadows too, an outcome 
   }
 }
 
-}  // namespace csa::test
+}  // namespace csa::test::merge_fuzz_test

@@ -6,7 +6,7 @@
 
 #include "tests/support/merge_bench.h"
 
-namespace csa {
+namespace csa::merge_history_test {
 namespace {
 
 using test::MergeBench;
@@ -358,4 +358,4 @@ TEST_CASE("merge: a row was replaced by one transaction, it is the same after a 
   CHECK(b.catch_up(b.nodes[0]) == "");
 }
 
-}  // namespace csa
+}  // namespace csa::merge_history_test

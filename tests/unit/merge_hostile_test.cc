@@ -10,7 +10,7 @@
 #include "common/codec.h"
 #include "tests/support/hostile_journal.h"
 
-namespace csa::test {
+namespace csa::test::merge_hostile_test {
 
 TEST_CASE("hostile journal: csa's and SQLite's own tables by name, parked") {
   Hostile h;
@@ -162,4 +162,4 @@ TEST_CASE("hostile journal: headers that lie, asked again, told, or judged by wh
   h.check_unharmed();
 }
 
-}  // namespace csa::test
+}  // namespace csa::test::merge_hostile_test

@@ -3,7 +3,7 @@
 
 #include "tests/support/merge_bench.h"
 
-namespace csa {
+namespace csa::merge_inbox_test {
 namespace {
 
 using test::MergeBench;
@@ -50,4 +50,4 @@ TEST_CASE("merge: the inbox tells every kind of value as JSON") {
         "b\"");
 }
 
-}  // namespace csa
+}  // namespace csa::merge_inbox_test

@@ -5,7 +5,7 @@
 #include "tests/support/index_feed.h"
 #include "tests/support/merge_bench.h"
 
-namespace csa {
+namespace csa::merge_index_size_test {
 namespace {
 
 using test::MergeBench;
@@ -163,4 +163,4 @@ TEST_CASE("merge: an index without sizes that a parked entry has built is built 
   CHECK(b.catch_up(b.nodes[0]) == "");
 }
 
-}  // namespace csa
+}  // namespace csa::merge_index_size_test

@@ -6,7 +6,7 @@
 #include "tests/support/index_feed.h"
 #include "tests/support/merge_bench.h"
 
-namespace csa {
+namespace csa::merge_indexes_test {
 namespace {
 
 using test::MergeBench;
@@ -311,4 +311,4 @@ TEST_CASE("merge: a number that the application chose stays, whatever documents 
   CHECK(b.text("SELECT group_concat(id) FROM doc") == "2,50,51,102");
 }
 
-}  // namespace csa
+}  // namespace csa::merge_indexes_test

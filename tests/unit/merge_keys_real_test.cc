@@ -5,7 +5,7 @@
 #include "common/codec.h"
 #include "tests/support/merge_bench.h"
 
-namespace csa {
+namespace csa::merge_keys_real_test {
 namespace {
 
 using test::MergeBench;
@@ -311,4 +311,4 @@ TEST_CASE("merge keys: a call in flight that the master held, later work follows
   }
 }
 
-}  // namespace csa
+}  // namespace csa::merge_keys_real_test

@@ -6,7 +6,7 @@
 
 #include "tests/support/merge_bench.h"
 
-namespace csa {
+namespace csa::merge_long_test {
 namespace {
 
 using test::MergeBench;
@@ -95,4 +95,4 @@ TEST_CASE("ledger: a long merge, its progress is told all the time") {
   CHECK(told > kRows / 1000);
 }
 
-}  // namespace csa
+}  // namespace csa::merge_long_test

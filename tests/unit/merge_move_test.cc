@@ -7,7 +7,7 @@
 
 #include "tests/support/merge_bench.h"
 
-namespace csa {
+namespace csa::merge_move_test {
 namespace {
 
 using test::MergeBench;
@@ -191,4 +191,4 @@ TEST_CASE("merge: a change of key to one that is taken, parked, and edits under 
   CHECK(b.catch_up(b.nodes[0]) == "");
 }
 
-}  // namespace csa
+}  // namespace csa::merge_move_test

@@ -12,7 +12,7 @@
 #include "tests/support/edit_story.h"
 #include "tests/support/merge_bench.h"
 
-namespace csa {
+namespace csa::merge_order_model_test {
 namespace {
 
 using test::EditStory;
@@ -149,4 +149,4 @@ TEST_CASE("merge: two nodes that chose one key count both what they bring, also 
   }
 }
 
-}  // namespace csa
+}  // namespace csa::merge_order_model_test

@@ -9,7 +9,7 @@
 
 #include "tests/support/merge_bench.h"
 
-namespace csa {
+namespace csa::merge_order_test {
 namespace {
 
 using test::MergeBench;
@@ -272,4 +272,4 @@ TEST_CASE("merge: a key that was deleted and given to another row is another row
   CHECK(b.text("SELECT count(*) FROM csa_conflicts WHERE reason LIKE '%another row%'") == "1");
 }
 
-}  // namespace csa
+}  // namespace csa::merge_order_test

@@ -7,7 +7,7 @@
 
 #include "tests/support/away_bench.h"
 
-namespace csa {
+namespace csa::merge_park_test {
 
 using namespace away_bench;
 
@@ -263,4 +263,4 @@ TEST_CASE("merge: a child of a table that is not there any more, parked with its
   CHECK(away.b.text("SELECT shelf FROM box") == "-");
 }
 
-}  // namespace csa
+}  // namespace csa::merge_park_test

@@ -7,7 +7,7 @@
 
 #include "tests/support/merge_bench.h"
 
-namespace csa {
+namespace csa::merge_rebuilt_virtual_test {
 namespace {
 
 using test::MergeBench;
@@ -186,4 +186,4 @@ TEST_CASE("merge: an edit later than another's and a rebuild's same rows meet by
   }
 }
 
-}  // namespace csa
+}  // namespace csa::merge_rebuilt_virtual_test

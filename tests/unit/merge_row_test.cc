@@ -13,7 +13,7 @@
 
 #include "tests/support/row_model.h"
 
-namespace csa {
+namespace csa::merge_row_test {
 namespace {
 
 constexpr int kMeetings = 200'000;
@@ -278,4 +278,4 @@ TEST_CASE("merge_row: names of rules, those of the command line and no others") 
   for (const char* const name : {"", "merge", "manual", "table"}) CHECK(!parse_column_rule(name));
 }
 
-}  // namespace csa
+}  // namespace csa::merge_row_test

@@ -7,7 +7,7 @@
 
 #include "tests/support/merge_bench.h"
 
-namespace csa {
+namespace csa::merge_same_row_test {
 namespace {
 
 using test::MergeBench;
@@ -174,4 +174,4 @@ TEST_CASE("merge: a child of a row whose key is another row's now, parked with t
   all_equal(b);
 }
 
-}  // namespace csa
+}  // namespace csa::merge_same_row_test

@@ -3,7 +3,7 @@
 
 #include "tests/support/merge_bench.h"
 
-namespace csa {
+namespace csa::merge_schema_test {
 namespace {
 
 using test::MergeBench;
@@ -385,4 +385,4 @@ TEST_CASE("merge: a replica knows what migrations have renamed, as the master do
 }
 
 }  // namespace
-}  // namespace csa
+}  // namespace csa::merge_schema_test

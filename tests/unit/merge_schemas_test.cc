@@ -8,7 +8,7 @@
 
 #include "tests/support/merge_bench.h"
 
-namespace csa {
+namespace csa::merge_schemas_test {
 namespace {
 
 using test::MergeBench;
@@ -226,4 +226,4 @@ TEST_CASE("merge: huge integers, reals that print alike, infinities and NUL in t
        0});
 }
 
-}  // namespace csa
+}  // namespace csa::merge_schemas_test

@@ -3,7 +3,7 @@
 
 #include "tests/support/merge_bench.h"
 
-namespace csa {
+namespace csa::merge_utf16_test {
 namespace {
 
 using test::MergeBench;
@@ -59,4 +59,4 @@ TEST_CASE("merge: a UTF-16 master, references to fresh keys follow, also where t
   CHECK(b.catch_up(b.nodes[0]) == "");
 }
 
-}  // namespace csa
+}  // namespace csa::merge_utf16_test

@@ -3,7 +3,7 @@
 
 #include "tests/support/merge_bench.h"
 
-namespace csa {
+namespace csa::merge_virtual_rules_test {
 namespace {
 
 using test::MergeBench;
@@ -52,4 +52,4 @@ TEST_CASE("merge: rules of a spatial table and its columns, its rows are merged 
   }
 }
 
-}  // namespace csa
+}  // namespace csa::merge_virtual_rules_test

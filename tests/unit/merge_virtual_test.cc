@@ -4,7 +4,7 @@
 #include "common/virtual_table.h"
 #include "tests/support/merge_bench.h"
 
-namespace csa {
+namespace csa::merge_virtual_test {
 namespace {
 
 using test::MergeBench;
@@ -383,4 +383,4 @@ TEST_CASE("merge: index tables that nothing can be told of are parked when other
   }
 }
 
-}  // namespace csa
+}  // namespace csa::merge_virtual_test

@@ -8,7 +8,7 @@
 #include "common/limits.h"
 #include "tests/support/sample_messages.h"
 
-namespace csa {
+namespace csa::message_test {
 namespace {
 
 // The sample of type M.
@@ -135,4 +135,4 @@ TEST_CASE("message: log pieces that cannot follow each other, are invalid") {
   }));
 }
 
-}  // namespace csa
+}  // namespace csa::message_test

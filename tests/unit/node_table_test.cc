@@ -3,7 +3,7 @@
 #include "tests/unit/protocol_table.h"
 #include "tests/unit/session_bench.h"
 
-namespace csa {
+namespace csa::node_table_test {
 namespace {
 
 using namespace session_bench;
@@ -297,4 +297,4 @@ TEST_CASE("protocol.md: the table of a node, what the session does") {
 }
 
 }  // namespace
-}  // namespace csa
+}  // namespace csa::node_table_test

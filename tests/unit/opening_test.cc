@@ -6,7 +6,7 @@
 
 #include "tests/support/opening_place.h"
 
-namespace csa::opening {
+namespace csa::opening::opening_test {
 
 TEST_CASE("inspect: nothing there, with three ways out to copy") {
   const Place place;
@@ -300,4 +300,4 @@ TEST_CASE("adopt: a database that another program has locked is named so") {
   CHECK(adopt(place.name, real()).has_value());
 }
 
-}  // namespace csa::opening
+}  // namespace csa::opening::opening_test

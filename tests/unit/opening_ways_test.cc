@@ -9,7 +9,7 @@
 #include "broker/commands.h"
 #include "tests/support/opening_place.h"
 
-namespace csa::opening {
+namespace csa::opening::opening_ways_test {
 
 TEST_CASE("restore: from a copy, the next generation, the old file kept with all it had") {
   const Place place;
@@ -242,4 +242,4 @@ TEST_CASE("opening: a real database is adopted, checked and restored from") {
   CHECK(place.found(true) == Finding::kSound);
 }
 
-}  // namespace csa::opening
+}  // namespace csa::opening::opening_ways_test

@@ -12,7 +12,7 @@
 #include "tests/support/replica_steps.h"
 #include "tests/support/scratch_folder.h"
 
-namespace csa {
+namespace csa::own_journal_test {
 namespace {
 
 LedgerOptions plain_options() {
@@ -299,4 +299,4 @@ TEST_CASE("restore as is: a header that cannot be read, and an offer") {
   CHECK(o.count("SELECT count(*) FROM csa_lost") == 1);
 }
 
-}  // namespace csa
+}  // namespace csa::own_journal_test

@@ -3,7 +3,7 @@
 #include "tests/unit/hub_bench.h"
 #include "tests/unit/protocol_table.h"
 
-namespace csa {
+namespace csa::peer_table_test {
 namespace {
 
 using namespace hub_bench;
@@ -221,4 +221,4 @@ TEST_CASE("protocol.md: the table of a peer, what the hub does") {
 }
 
 }  // namespace
-}  // namespace csa
+}  // namespace csa::peer_table_test

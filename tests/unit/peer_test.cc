@@ -7,7 +7,7 @@
 #include "broker/write_queue.h"
 #include "hub_bench.h"
 
-namespace csa {
+namespace csa::peer_test {
 
 using namespace hub_bench;
 
@@ -120,4 +120,4 @@ TEST_CASE("writes: what waits can be taken back, what is in the ledger not") {
   CHECK(queue.take_group().empty());
 }
 
-}  // namespace csa
+}  // namespace csa::peer_test

@@ -11,7 +11,7 @@
 #include "tests/support/replica_steps.h"
 #include "tests/support/scratch_folder.h"
 
-namespace csa {
+namespace csa::read_only_test {
 namespace {
 
 constexpr const char* kSchema =
@@ -127,4 +127,4 @@ TEST_CASE("read only: missing, foreign and damaged files, each fails with its ow
   CHECK(open_read_only(folder.path()).failure.exit_code == 1);
 }
 
-}  // namespace csa
+}  // namespace csa::read_only_test

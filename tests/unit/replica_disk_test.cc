@@ -12,7 +12,7 @@
 #include "tests/support/replica_steps.h"
 #include "tests/support/scratch_folder.h"
 
-namespace csa {
+namespace csa::replica_disk_test {
 namespace {
 
 constexpr const char* kSchema =
@@ -125,4 +125,4 @@ TEST_CASE("replica: no space for a new identity's counters, none is given twice"
   CHECK(failed == 0);
 }
 
-}  // namespace csa
+}  // namespace csa::replica_disk_test

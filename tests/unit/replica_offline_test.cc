@@ -9,7 +9,7 @@
 #include "tests/support/replica_steps.h"
 #include "tests/support/scratch_folder.h"
 
-namespace csa {
+namespace csa::replica_offline_test {
 namespace {
 
 constexpr const char* kSchema = R"(
@@ -387,4 +387,4 @@ TEST_CASE("replica offline: random writes on random schemas, undone, leave every
   CHECK(entries > 200);
 }
 
-}  // namespace csa
+}  // namespace csa::replica_offline_test

@@ -7,7 +7,7 @@
 #include "tests/support/replica_steps.h"
 #include "tests/support/scratch_folder.h"
 
-namespace csa {
+namespace csa::replica_open_test {
 namespace {
 
 constexpr const char* kSchema =
@@ -215,4 +215,4 @@ TEST_CASE("open replica: an empty file, is begun like a missing one") {
   CHECK(try_open(path).has_value());
 }
 
-}  // namespace csa
+}  // namespace csa::replica_open_test

@@ -6,7 +6,7 @@
 #include "node/results.h"
 #include "tests/support/merge_bench.h"
 
-namespace csa {
+namespace csa::replica_outcome_test {
 namespace {
 
 using test::MergeBench;
@@ -51,4 +51,4 @@ TEST_CASE("outcome: an offline row that got another key, the replica and the eve
 }
 
 }  // namespace
-}  // namespace csa
+}  // namespace csa::replica_outcome_test

@@ -9,7 +9,7 @@
 #include "tests/support/replica_steps.h"
 #include "tests/support/scratch_folder.h"
 
-namespace csa {
+namespace csa::replica_test {
 namespace {
 
 constexpr const char* kSchema = R"(
@@ -378,4 +378,4 @@ TEST_CASE("replica: one entry of 200,000 rows, applied with little memory") {
         pair.master.db().query_int("SELECT sum(at) FROM note"));
 }
 
-}  // namespace csa
+}  // namespace csa::replica_test

@@ -10,7 +10,7 @@
 #include "common/past_log.h"
 #include "tests/support/lost_master.h"
 
-namespace csa {
+namespace csa::restore_merge_test {
 
 using test::LostMaster;
 using test::MergeBench;
@@ -352,4 +352,4 @@ TEST_CASE("merge after a restore: columns had exchanged names before, every valu
   CHECK(m.b.text("SELECT b || a FROM part WHERE id = 1") == "mineb");
 }
 
-}  // namespace csa
+}  // namespace csa::restore_merge_test

@@ -3,7 +3,7 @@
 
 #include "tests/support/merge_bench.h"
 
-namespace csa {
+namespace csa::restore_test {
 namespace {
 
 using test::MergeBench;
@@ -327,4 +327,4 @@ TEST_CASE("inbox: what an edit gave to a dropped column stays when the row is ed
   b.check_equal();
 }
 
-}  // namespace csa
+}  // namespace csa::restore_test

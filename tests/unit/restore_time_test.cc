@@ -6,7 +6,7 @@
 #include "common/clock_anchor.h"
 #include "tests/support/lost_master.h"
 
-namespace csa {
+namespace csa::restore_time_test {
 
 using test::LostMaster;
 
@@ -48,4 +48,4 @@ TEST_CASE("inbox: when a row was edited at the latest is told by the broker's wa
   CHECK(reason.find(to_string(m.wall()) + " at the latest") != std::string::npos);
 }
 
-}  // namespace csa
+}  // namespace csa::restore_time_test

@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-namespace csa {
+namespace csa::rival_test {
 namespace {
 
 using std::chrono::milliseconds;
@@ -78,4 +78,4 @@ TEST_CASE("rival: a flood of beacons, bounded, and a place of its own again afte
   CHECK(places.take(now) == real);
 }
 
-}  // namespace csa
+}  // namespace csa::rival_test

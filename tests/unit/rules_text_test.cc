@@ -8,7 +8,7 @@
 #include "broker/opening.h"
 #include "tests/support/ledger_bench.h"
 
-namespace csa {
+namespace csa::rules_text_test {
 
 TEST_CASE("rules text: tables, columns, quotes and comments, one setting a line") {
   const auto rules = parse_rules(
@@ -97,4 +97,4 @@ TEST_CASE("opening: adopt with wrong rules, the file is as it was; with right on
   CHECK(kept(name.path) == "part. atomic");
 }
 
-}  // namespace csa
+}  // namespace csa::rules_text_test

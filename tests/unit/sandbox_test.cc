@@ -9,7 +9,7 @@
 #include "tests/support/ledger_bench.h"
 #include "tests/support/scratch_folder.h"
 
-namespace csa::test {
+namespace csa::test::sandbox_test {
 namespace {
 
 constexpr const char* kSchema =
@@ -177,4 +177,4 @@ TEST_CASE("call: what ended a statement is told of the computer that it ran on")
   }
 }
 
-}  // namespace csa::test
+}  // namespace csa::test::sandbox_test

@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-namespace csa {
+namespace csa::schema_test {
 namespace {
 
 Database make(const std::string& sql) {
@@ -130,4 +130,4 @@ TEST_CASE("schema: renames through a remark and back, the same; SQL behind it, n
   CHECK(!parse_layout("{\"t\":{\"columns\":[],\"key\":[],\"was\":1}}"));
 }
 
-}  // namespace csa
+}  // namespace csa::schema_test

@@ -6,7 +6,7 @@
 #include "node/session.h"
 #include "tests/unit/session_bench.h"
 
-namespace csa {
+namespace csa::session_copy_test {
 
 using namespace session_bench;
 
@@ -373,4 +373,4 @@ TEST_CASE("session: any message in any state, no crash, no spin, each write has 
   }
 }
 
-}  // namespace csa
+}  // namespace csa::session_copy_test

@@ -7,7 +7,7 @@
 #include "session_bench.h"
 #include "tests/support/scratch_folder.h"
 
-namespace csa {
+namespace csa::session_disk_test {
 namespace {
 
 using namespace session_bench;
@@ -200,4 +200,4 @@ TEST_CASE("disk_probe: room is told, and nothing stays") {
   CHECK(std::filesystem::is_empty(folder.path()));
 }
 
-}  // namespace csa
+}  // namespace csa::session_disk_test

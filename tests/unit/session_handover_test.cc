@@ -5,7 +5,7 @@
 #include "node/session.h"
 #include "tests/unit/session_bench.h"
 
-namespace csa {
+namespace csa::session_handover_test {
 
 using namespace session_bench;
 
@@ -156,4 +156,4 @@ TEST_CASE("session: a new identity gives a waiting write another TxId, which is 
   CHECK(bench.last<Write>()->tx == after);
 }
 
-}  // namespace csa
+}  // namespace csa::session_handover_test

@@ -5,7 +5,7 @@
 #include "node/session.h"
 #include "tests/unit/session_bench.h"
 
-namespace csa {
+namespace csa::session_offline_test {
 
 using namespace session_bench;
 
@@ -367,4 +367,4 @@ TEST_CASE("session: the outcome cannot be marked in a damaged journal, a person 
   CHECK(has(bench.why(), "its page is damaged"));
 }
 
-}  // namespace csa
+}  // namespace csa::session_offline_test

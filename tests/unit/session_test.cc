@@ -4,7 +4,7 @@
 
 #include "tests/unit/session_bench.h"
 
-namespace csa {
+namespace csa::session_test {
 
 using namespace session_bench;
 using States = std::vector<NodeState>;
@@ -279,4 +279,4 @@ TEST_CASE("session: the broker knows higher counters, a new NodeId, then a new g
   CHECK(bench.state() == NodeState::kRefused);
 }
 
-}  // namespace csa
+}  // namespace csa::session_test

@@ -4,7 +4,7 @@
 #include "node/session.h"
 #include "tests/unit/session_bench.h"
 
-namespace csa {
+namespace csa::session_time_test {
 
 using namespace session_bench;
 
@@ -65,4 +65,4 @@ TEST_CASE("session: the next scale of broker's time is written down at once") {
   CHECK(bench.jobs_of<RememberClock>() == before + 1);
 }
 
-}  // namespace csa
+}  // namespace csa::session_time_test

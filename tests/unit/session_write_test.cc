@@ -6,7 +6,7 @@
 #include "node/session.h"
 #include "tests/unit/session_bench.h"
 
-namespace csa {
+namespace csa::session_write_test {
 
 using namespace session_bench;
 
@@ -380,4 +380,4 @@ TEST_CASE("session: a TxId that is EXPIRED at its first sending leads to a new i
   CHECK(bench.made_offline[0].request_hash.is_zero());
 }
 
-}  // namespace csa
+}  // namespace csa::session_write_test

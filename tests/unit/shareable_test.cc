@@ -6,7 +6,7 @@
 #include "common/schema.h"
 #include "tests/support/scratch_folder.h"
 
-namespace csa {
+namespace csa::shareable_test {
 namespace {
 
 int reverse_order(void*, int left_size, const void* left, int right_size, const void* right) {
@@ -108,4 +108,4 @@ TEST_CASE("shareable: a widely used sample database, nothing to say") {
   CHECK(find_unshareable(Database(path, Database::Mode::kReadOnly)).empty());
 }
 
-}  // namespace csa
+}  // namespace csa::shareable_test

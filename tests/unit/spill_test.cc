@@ -8,7 +8,7 @@
 
 #include "tests/support/scratch_folder.h"
 
-namespace csa {
+namespace csa::spill_test {
 
 TEST_CASE("spill: bytes beyond memory, read back at any offset and after any truncation") {
   const ScratchFolder folder;
@@ -51,4 +51,4 @@ TEST_CASE("spill: directory that is not there, an error at the first byte beyond
   CHECK_THROWS_AS(spill.append(large), std::system_error);
 }
 
-}  // namespace csa
+}  // namespace csa::spill_test

@@ -2,9 +2,7 @@
 
 #include <doctest/doctest.h>
 
-using csa::SqlCall;
-using csa::StatementSplitter;
-
+namespace csa::statement_split_test {
 namespace {
 
 SqlCall runs(std::string sql) { return {SqlCall::Kind::kRun, std::move(sql)}; }
@@ -62,3 +60,5 @@ TEST_CASE("statement split: a last statement without semicolon is the rest") {
   CHECK(!splitter.rest());
   CHECK(splitter.empty());
 }
+
+}  // namespace csa::statement_split_test

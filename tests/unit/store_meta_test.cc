@@ -5,7 +5,7 @@
 #include "common/random.h"
 #include "tests/support/scratch_folder.h"
 
-namespace csa {
+namespace csa::store_meta_test {
 namespace {
 
 struct Tables {
@@ -262,4 +262,4 @@ TEST_CASE("store_outcome: answers kept, and forgotten below the floor") {
   CHECK(outcomes.last_counter(node) == 8);
 }
 
-}  // namespace csa
+}  // namespace csa::store_meta_test

@@ -8,7 +8,7 @@
 #include "common/stream.h"
 #include "tests/unit/stream_bench.h"
 
-namespace csa {
+namespace csa::stream_property_test {
 
 using namespace stream_bench;
 
@@ -189,4 +189,4 @@ TEST_CASE("stream: nonsense from a broker neither crashes it nor fills the memor
   }
 }
 
-}  // namespace csa
+}  // namespace csa::stream_property_test

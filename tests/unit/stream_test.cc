@@ -7,7 +7,7 @@
 #include "common/limits.h"
 #include "tests/unit/stream_bench.h"
 
-namespace csa {
+namespace csa::stream_test {
 namespace {
 
 using namespace stream_bench;
@@ -263,4 +263,4 @@ TEST_CASE("stream: a slow owner stops the pulling until it takes") {
   CHECK(stream.take_request(kStart).has_value());
 }
 
-}  // namespace csa
+}  // namespace csa::stream_test

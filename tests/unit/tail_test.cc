@@ -4,8 +4,7 @@
 
 #include "common/changeset.h"
 
-using namespace csa;
-
+namespace csa::tail_test {
 namespace {
 
 ChangeTable item_table() { return {"item", false, 3, {0}, {}}; }
@@ -270,3 +269,5 @@ TEST_CASE("tail: of a conflict that came again, the number and how to see it") {
   CHECK(p.lines[0].ends_with("3 again    (csa-admin conflicts show 3)"));
   CHECK(p.lines[1].ends_with("3 again  rule  (csa-admin conflicts show 3)"));
 }
+
+}  // namespace csa::tail_test

@@ -7,7 +7,7 @@
 #include "common/text_table.h"
 #include "common/value_json.h"
 
-namespace csa {
+namespace csa::terminal_text_test {
 
 TEST_CASE("terminal text: what a terminal would obey is escaped, everything else stays") {
   CHECK(printable("plain ünïcödé 漢字 \\n") == "plain ünïcödé 漢字 \\n");
@@ -72,4 +72,4 @@ TEST_CASE("text table: one long cell without a terminal is whole and moves no ot
   CHECK(out.str().find("A" + std::string(41, ' ') + "B\n") != std::string::npos);
 }
 
-}  // namespace csa
+}  // namespace csa::terminal_text_test

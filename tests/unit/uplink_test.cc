@@ -8,7 +8,7 @@
 
 #include "common/limits.h"
 
-namespace csa {
+namespace csa::uplink_test {
 namespace {
 
 using std::chrono::milliseconds;
@@ -395,4 +395,4 @@ TEST_CASE("uplink: HELLO and PING carry what the owner has set") {
   CHECK(sent<Ping>(bench.actions)->confirmed == 30);
 }
 
-}  // namespace csa
+}  // namespace csa::uplink_test

@@ -6,7 +6,7 @@
 #include "broker/opening.h"
 #include "tests/support/ledger_bench.h"
 
-namespace csa::test {
+namespace csa::test::wal_base_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -94,4 +94,4 @@ TEST_CASE("wal_base: the -wal of another database is refused") {
   CHECK(report.sentence.find("of two databases") != std::string::npos);
 }
 
-}  // namespace csa::test
+}  // namespace csa::test::wal_base_test
