@@ -132,9 +132,7 @@ EditIndex::RowEdits EditIndex::edits(Asked asked, Seq after, const Meta& head, c
       .take(impl.index.floor());
 }
 
-EditIndex::Overlap EditIndex::overlap(Seq seq, const std::vector<Id128>& rows) {
-  return impl_->index.overlap(seq, rows);
-}
+std::uint64_t EditIndex::touches_of(Seq seq) { return impl_->index.touches_of(seq); }
 
 void EditIndex::touch(const RowIdentity& row, TouchOp op, const Bytes& mask) {
   if (!impl_->marks) impl_->marks.emplace(impl_->db);

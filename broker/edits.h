@@ -38,9 +38,8 @@ class EditIndex {
   // What entries in (after, head] did to the row. Reads what it has not seen of the log first.
   // `head` is the last entry that is in csa_log, also uncommitted; `node` is who asks.
   [[nodiscard]] RowEdits edits(Asked asked, Seq after, const Meta& head, const NodeId& node);
-  using Overlap = TouchIndex::Overlap;
-  // As TouchIndex::overlap().
-  [[nodiscard]] Overlap overlap(Seq seq, const std::vector<Id128>& rows);
+  // As TouchIndex::touches_of().
+  [[nodiscard]] std::uint64_t touches_of(Seq seq);
   // As TouchMarks::add().
   void touch(const RowIdentity& row, TouchOp op, const Bytes& mask);
   // After a rollback, or a new Epoch: what was read may be wrong.

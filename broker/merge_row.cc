@@ -60,7 +60,8 @@ class RowMerge {
       : rules_(rules),
         meeting_(meeting),
         result_(*meeting.broker),
-        later_(meeting.broker->size(), false) {}
+        later_(meeting.broker->size(), false),
+        overwritten_(meeting.broker->size(), false) {}
 
   RowVerdict run() {
     for (std::size_t i = 0; i < result_.size(); ++i) place(i);
@@ -79,6 +80,7 @@ class RowMerge {
     verdict.result = result_;
     if (broker_lost_) {
       verdict.decision = RowDecision::kNodeWon;
+      verdict.overwritten = overwritten_;
     } else if (node_lost_) {
       verdict.decision = RowDecision::kBrokerWon;
     } else if (!changed) {
@@ -176,7 +178,7 @@ class RowMerge {
     if (side == Side::kNode) {
       if (broker(i) == node(i)) later_[i] = true;
       result_[i] = node(i);
-      broker_lost_ = true;
+      broker_lost_ = overwritten_[i] = true;
       reason_ = "the node's edit wins";
     } else {
       node_lost_ = true;
@@ -238,6 +240,7 @@ class RowMerge {
   void take_rest(Side side) {
     for (const std::size_t i : rest_) {
       settle(i, side);
+      if (side == Side::kNode) overwritten_[i] = true;
       if (side == Side::kNode && broker_changed(i) && broker(i) == node(i)) later_[i] = true;
     }
   }
@@ -246,6 +249,7 @@ class RowMerge {
   const RowMeeting& meeting_;
   Row result_;
   std::vector<bool> later_;
+  std::vector<bool> overwritten_;
   std::vector<std::size_t> rest_;
   bool broker_lost_ = false;
   bool node_lost_ = false;

@@ -93,6 +93,8 @@ struct RowVerdict {
   // Columns that both sides gave the same value, the node winning, or where the row came back:
   // those that are the node's now. Their last edit is the node's, though no value may tell it.
   std::vector<bool> later = {};
+  // kNodeWon: columns of which the master's edit is lost; none told: of the whole row.
+  std::vector<bool> overwritten = {};
   bool deleted_later = false;  // both sides deleted it, the node later
   bool node_loses = false;     // something, though it may win another column
 };

@@ -68,7 +68,7 @@ MergeOutcome MergeRun::apply() {
       }
     }
   });
-  if (atomic_ && lost_) throw LostWhole{reason_};
+  if (atomic_) win_whole();
   schema_.indexes().finish(
       [this](const std::string& table, std::int64_t rowid) { return keys_.follow(table, rowid); });
   (void)keys_.take_lost();
@@ -76,6 +76,14 @@ MergeOutcome MergeRun::apply() {
   proof_.begin();  // nothing of a large entry stays in memory
   if (broken) throw Parked{*broken};
   return outcome();
+}
+
+// All or nothing holds for the master's transactions too.
+void MergeRun::win_whole() {
+  if (lost_) throw LostWhole{reason_};
+  if (const auto torn = overwritten_.torn([this](Seq seq) { return edits_.touches_of(seq); })) {
+    throw LostWhole{*torn};
+  }
 }
 
 MergeOutcome MergeRun::outcome() {
@@ -251,6 +259,7 @@ void MergeRun::merge(const RowChange& change, const ChangeTable& table) {
                  " belongs to meanwhile; make the change again"};
   }
   prove_parents(step, verdict);
+  if (atomic_) overwritten_.add(rules_of(step), verdict, edits);
   judge(step, verdict, edits);
   if (verdict.result && is_reborn(change, table)) {
     edits_.touch(logged_as(step), TouchOp::kBorn, {});
@@ -296,7 +305,6 @@ void MergeRun::judge(const Step& step, const RowVerdict& verdict,
   }
   won_ = won_ || wins;
   lost_ = lost_ || loses;
-  if (wins && !loses && atomic_) win_whole(edits);
   ConflictRow row = conflict_of(step);
   row.rule = to_string(schema_.rules(*step.table).row.table);
   row.decision = wins ? "node" : "broker";
@@ -308,28 +316,6 @@ void MergeRun::judge(const Step& step, const RowVerdict& verdict,
   }
   row.close = verdict.close;
   inbox_.add(row, origin_);
-}
-
-// All or nothing holds for the master's transactions too: one of which only a part would be
-// overwritten stays.
-void MergeRun::win_whole(const EditIndex::RowEdits& edits) {
-  if (!edits.all_known) {
-    throw LostWhole{"the log does not tell any more which transactions it would overwrite"};
-  }
-  std::vector<Id128> rows;
-  each([&](const Change& change, const std::vector<ChangeTable>& tables) {
-    const auto* const row = std::get_if<RowChange>(&change);
-    if (row == nullptr) return;
-    const Step step = step_of(*row, tables.at(row->table));
-    rows.push_back(hash_of(logged_as(step)));
-  });
-  std::sort(rows.begin(), rows.end());
-  rows.erase(std::unique(rows.begin(), rows.end()), rows.end());
-  for (const Seq seq : edits.entries) {
-    const EditIndex::Overlap overlap = edits_.overlap(seq, rows);
-    if (overlap.among >= overlap.changed) continue;
-    throw LostWhole{"it would overwrite a part of transaction " + std::to_string(seq.value)};
-  }
 }
 
 void MergeRun::write(const Step& step, const RowVerdict& verdict) {

@@ -21,6 +21,7 @@
 #include "broker/merge_renamed.h"
 #include "broker/merge_table.h"
 #include "broker/merge_virtual.h"
+#include "broker/overwritten.h"
 
 namespace csa {
 
@@ -150,7 +151,7 @@ class MergeRun {
   void touch(const Step& step, const RowMeeting& meeting, const RowVerdict& verdict);
   [[nodiscard]] RowIdentity logged_as(const Step& step) const;
   void write_row(const Step& step, const RowVerdict& verdict);
-  void win_whole(const EditIndex::RowEdits& edits);
+  void win_whole();
   void lose_key(const RowChange& change, const ChangeTable& table);
   [[nodiscard]] ConflictRow conflict_of(const Step& step) const;
   [[nodiscard]] ConflictRow kept_row(const RowChange& change, const ChangeTable& table);
@@ -185,6 +186,7 @@ class MergeRun {
   std::map<std::string, KeyRuns> led_;
   std::map<std::string, KeyRuns> made_;  // rowids of rows that are new with this entry, by table
   bool atomic_ = false;                  // a table of the entry wants all or nothing
+  Overwritten overwritten_;              // where it is
   bool may_be_held_ = true;              // rows of it, by earlier entries that the inbox has
   bool written_ = false;
   bool merged_ = false;

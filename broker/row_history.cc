@@ -6,10 +6,6 @@
 namespace csa {
 namespace {
 
-bool has_bit(const Bytes& mask, std::size_t column) {
-  return column / 8 < mask.size() && ((std::uint32_t{mask[column / 8]} >> (column % 8)) & 1U) != 0;
-}
-
 // One bit a column in which they differ.
 Bytes mask_between(const PastRow& before, const PastRow& after) {
   Bytes mask((after.size() + 7) / 8, 0);
@@ -89,9 +85,8 @@ void RowHistory::add(const Touch& touch) {
     edits_.by_others_last[i] = is_others(touch.edit);
   }
   if (own && touch.journaled) return;
-  if (!edits_.entries.empty() && edits_.entries.back() == touch.seq) return;
-  if (edits_.entries.size() < RowEdits::kEntriesMax) {
-    edits_.entries.push_back(touch.seq);
+  if (edits_.touches.size() < RowEdits::kTouchesMax) {
+    edits_.touches.push_back({touch.seq, touch.mask, !changes});
   } else {
     edits_.all_known = false;
   }

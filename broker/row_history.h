@@ -20,7 +20,7 @@ using PastRow = std::vector<std::optional<Value>>;
 
 // `after`: what who asks knew the row by; see EditIndex::edits().
 struct RowEdits {
-  static constexpr std::size_t kEntriesMax = 64;
+  static constexpr std::size_t kTouchesMax = 64;
   bool known = false;  // false: nothing in the log since `after`; `last` is the floor's time
   Edit last;           // the greatest (time, node), not the last in the log
   // Deleted since `after` and another row of that key since then.
@@ -39,10 +39,16 @@ struct RowEdits {
   std::optional<Edit> whole;    // of the columns that are not in `columns`
   // Of `columns`: others gave it its value, be that edit an earlier one.
   std::vector<bool> by_others_last;
-  // That touched it, ascending, at most kEntriesMax; not those of the asker's own journal. What it
-  // has written through the broker may have been on its way when it lost it, and not known to it.
-  std::vector<Seq> entries;
-  bool all_known = false;  // `entries` are all of them since `after`
+  // By which entry and in which columns it was touched.
+  struct Touched {
+    Seq seq;
+    Bytes mask;          // one bit a carried column
+    bool whole = false;  // deleted, inserted
+  };
+  // In their order, at most kTouchesMax; not by the asker's own journal. What it has written
+  // through the broker may have been on its way when it lost it, and not known to it.
+  std::vector<Touched> touches;
+  bool all_known = false;  // `touches` are all of them since `after`
 };
 
 // One change of the row, or a mark.

@@ -78,8 +78,7 @@ bool is_alter(const Change& change) {
 }  // namespace
 
 void TouchIndex::begin_anew(Seq first) {
-  for (Statement* const old :
-       {&add_touch_, &add_entry_, &of_row_, &of_table_too_, &changed_, &among_}) {
+  for (Statement* const old : {&add_touch_, &add_entry_, &of_row_, &of_table_too_, &changed_}) {
     *old = Statement();
   }
   index_.emplace(std::string(), Database::Mode::kCreate);
@@ -97,7 +96,6 @@ void TouchIndex::begin_anew(Seq first) {
   of_table_too_ = index_->prepare(touched + "?1 UNION ALL " + touched + "?4 ORDER BY 1, 9");
   has_tables_ = false;
   changed_ = index_->prepare("SELECT changed FROM entry WHERE seq = ?1");
-  among_ = index_->prepare("SELECT count(*) FROM touch WHERE row = ?1 AND seq = ?2");
   from_ = first;
   to_ = Seq{first.value - 1};
   floor_ = latest_before(db_, log_, first);
@@ -322,23 +320,17 @@ void TouchIndex::place_columns(const Bytes& content, std::uint64_t version, Touc
   }
   touch.mask.assign((places->count + 7) / 8, 0);
   for (std::size_t i = 0; i < places->to.size() && i / 8 < then.size(); ++i) {
-    const bool is_set = ((std::uint32_t{then[i / 8]} >> (i % 8)) & 1U) != 0;
-    if (is_set && places->to[i]) set_bit(touch.mask, *places->to[i]);
+    if (has_bit(then, i) && places->to[i]) set_bit(touch.mask, *places->to[i]);
   }
 }
 
-TouchIndex::Overlap TouchIndex::overlap(Seq seq, const std::vector<Id128>& rows) {
-  Overlap result;
-  if (!index_) return result;
+std::uint64_t TouchIndex::touches_of(Seq seq) {
+  if (!index_) return 0;
   changed_.bind(1, signed_of(seq.value));
-  if (changed_.step()) result.changed = static_cast<std::uint64_t>(changed_.column_int(0));
+  const bool found = changed_.step();
+  const std::int64_t count = found ? changed_.column_int(0) : 0;
   changed_.reset();
-  for (const Id128& row : rows) {
-    among_.bind_blob(1, row.bytes).bind(2, signed_of(seq.value));
-    if (among_.step()) result.among += static_cast<std::uint64_t>(among_.column_int(0));
-    among_.reset();
-  }
-  return result;
+  return unsigned_of(count);
 }
 
 void TouchIndex::forget() {

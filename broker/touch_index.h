@@ -50,12 +50,8 @@ class TouchIndex {
   [[nodiscard]] std::optional<Found> next();
   void end_asking() { touches_->reset(); }
 
-  // How many rows entry `seq` changed, and how many of them have an identity hash in `rows`.
-  struct Overlap {
-    std::uint64_t changed = 0;
-    std::uint64_t among = 0;
-  };
-  [[nodiscard]] Overlap overlap(Seq seq, const std::vector<Id128>& rows);
+  // How often entry `seq` touched a row.
+  [[nodiscard]] std::uint64_t touches_of(Seq seq);
   // After a rollback, or a new Epoch.
   void forget();
 
@@ -81,7 +77,7 @@ class TouchIndex {
   LogTable& log_;
   ColumnPlaces places_;
   std::optional<Database> index_;
-  Statement add_touch_, add_entry_, of_row_, of_table_too_, changed_, among_;
+  Statement add_touch_, add_entry_, of_row_, of_table_too_, changed_;
   Statement* touches_ = nullptr;                       // of the two the one that is asked
   bool has_tables_ = false;                            // something was done to a whole table
   Seq reading_{0};                                     // entry

@@ -2,6 +2,7 @@
 // throws SqliteError.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 
@@ -27,6 +28,11 @@ enum class TouchOp : std::uint8_t {
   // what has their names from here on are others, as far as their values do not tell.
   kOthers = 6,
 };
+
+// Of a mask: one bit a carried column.
+[[nodiscard]] inline bool has_bit(const Bytes& mask, std::size_t column) {
+  return column / 8 < mask.size() && ((std::uint32_t{mask[column / 8]} >> (column % 8)) & 1U) != 0;
+}
 
 // Writes to csa_touch.
 class TouchMarks {

@@ -120,4 +120,57 @@ TEST_CASE("merge: atomic, what a node had sent and not seen again is not overwri
   CHECK(away.b.text("SELECT group_concat(a) FROM account") == "sent,sent,a");
 }
 
+namespace {
+
+constexpr const char* kPair =
+    "CREATE TABLE account (id INTEGER PRIMARY KEY, a TEXT, b TEXT, n INTEGER);"
+    "INSERT INTO account VALUES (1, 'a', 'b', 0), (2, 'a', 'b', 0), (3, 'a', 'b', 0)";
+constexpr const char* kRowsOfPair = "SELECT group_concat(a || b || n) FROM account";
+
+void set_pair_rules(MergeBench& b) {
+  set_rules(b, {{"account", "", "atomic"},
+                {"account", "", "merge"},
+                {"account", "a", "node"},
+                {"account", "n", "sum"}});
+}
+
+}  // namespace
+
+TEST_CASE("merge: atomic by column, half of the master's transaction in a row is not overwritten") {
+  Away away(kPair);
+  set_pair_rules(away.b);
+  CHECK(away.run({"UPDATE account SET a = 'mine' WHERE id < 3"},
+                 {"UPDATE account SET a = 'theirs', b = 'theirs' WHERE id = 1"}) ==
+        Fate{ReplayResult::kSuperseded});
+  away.reason(0, "a part of transaction");
+  CHECK(away.b.text(kRowsOfPair) == "theirstheirs0,ab0,ab0");
+}
+
+TEST_CASE("merge: atomic by column, what others did to other columns of the row stands whole") {
+  Away away(kPair);
+  set_pair_rules(away.b);
+  CHECK(away.run({"UPDATE account SET a = 'mine' WHERE id < 3"},
+                 {"UPDATE account SET b = 'theirs' WHERE id <> 2",
+                  "UPDATE account SET a = 'theirs' WHERE id = 1"}) == Fate{kApplied});
+  CHECK(away.b.text(kRowsOfPair) == "minetheirs0,mineb0,atheirs0");
+}
+
+TEST_CASE("merge: atomic, what others added to a row that they lose elsewhere is no part of it") {
+  Away away(kPair);
+  set_pair_rules(away.b);
+  CHECK(away.run({"UPDATE account SET n = n + 1, a = 'mine' WHERE id = 1;"
+                  "UPDATE account SET n = n - 1 WHERE id = 2"},
+                 {"UPDATE account SET n = n + 5, a = 'theirs' WHERE id = 1;"
+                  "UPDATE account SET n = n - 5 WHERE id = 2"}) == Fate{kMerged});
+  CHECK(away.b.text(kRowsOfPair) == "mineb6,ab-6,ab0");
+  // One of their rows is not among the node's.
+  Away part(kPair);
+  set_pair_rules(part.b);
+  CHECK(part.run({"UPDATE account SET n = n + 1, a = 'mine' WHERE id = 1"},
+                 {"UPDATE account SET n = n + 5, a = 'theirs' WHERE id = 1;"
+                  "UPDATE account SET n = n - 5 WHERE id = 2"}) ==
+        Fate{ReplayResult::kSuperseded});
+  CHECK(part.b.text(kRowsOfPair) == "theirsb5,ab-5,ab0");
+}
+
 }  // namespace csa::merge_atomic_test
