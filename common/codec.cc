@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "common/check.h"
+#include "common/codec_packing.h"
 #include "common/codec_reader.h"
 #include "common/codec_writer.h"
 #include "common/limits.h"
@@ -37,6 +38,7 @@ using codec::Writer;
 constexpr std::array<std::uint8_t, 2> kSignature = {0xC5, 0x5A};
 constexpr std::size_t kPrefix = 8;    // signature, version, type, body length
 constexpr std::size_t kChecksum = 8;  // XXH3-64 of all before it
+constexpr std::size_t kBodyMax = limits::kFrameMax - kPrefix - kChecksum;  // unpacked
 
 void append_be(std::uint64_t value, std::size_t octets, Bytes& out) {
   for (std::size_t i = octets; i-- > 0;) {
@@ -140,8 +142,9 @@ Bytes encode(const Message& message) {
         codec::fields(writer, value);
       },
       message);
+  CSA_CHECK(out.size() - kPrefix <= kBodyMax);
+  codec::pack_body(out, kPrefix);
   const std::size_t body = out.size() - kPrefix;
-  CSA_CHECK(body <= limits::kFrameMax);
   for (std::size_t i = 0; i < 4; ++i) {
     out[4 + i] = static_cast<std::uint8_t>(body >> (8 * (3 - i)));
   }
@@ -175,8 +178,13 @@ Result<Message> decode(ByteView frame) {
   if (type == codec::kTypes.end()) {
     return Error{Errc::kUnknownType, "Unknown message type " + std::to_string(frame[3]) + "."};
   }
-  const auto index = static_cast<std::size_t>(type - codec::kTypes.begin());
-  return kDecoders.at(index)(rest.first(body), rest.subspan(body));
+  const BodyDecoder& decoder =
+      kDecoders.at(static_cast<std::size_t>(type - codec::kTypes.begin()));
+  const ByteView payload = rest.subspan(body);
+  if (!codec::is_packed(rest.first(body))) return decoder(rest.first(body), payload);
+  const Result<Bytes> unpacked = codec::unpack_body(rest.first(body), kBodyMax);
+  if (!unpacked) return unpacked.error();
+  return decoder(*unpacked, payload);
 }
 
 Bytes encode_header(const EntryHeader& header) {

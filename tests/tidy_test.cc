@@ -95,6 +95,8 @@ std::vector<Ban> bans() {
                   [](const std::string& path) { return !in_tests(path) && !is_shell(path); }});
   list.push_back({std::regex(R"(#include <msgpack)"), "msgpack belongs to the codec",
                   not_file("common/codec")});
+  list.push_back({std::regex(R"(#include <zstd)"), "zstd belongs to the codec",
+                  not_file("common/codec_packing")});
   list.push_back({std::regex(R"(sqlite3_preupdate)"), "the hook belongs to capture",
                   not_file("common/capture")});
   list.push_back(

@@ -121,6 +121,14 @@ std::vector<Sample> sample_messages() {
   };
 }
 
+Sample compressed_sample() {
+  LogSlice log{9, position(130), Seq{5}, {}};
+  for (std::uint64_t seq = 121; seq <= 130; ++seq) {
+    log.pieces.push_back(piece(seq, 60, Bytes(60, static_cast<std::uint8_t>(seq))));
+  }
+  return {"log_compressed", log};
+}
+
 Beacon sample_beacon() {
   Beacon beacon;
   beacon.kind = BeaconKind::kAnnounce;

@@ -18,6 +18,8 @@ struct Sample {
 };
 // At least one of every type.
 [[nodiscard]] std::vector<Sample> sample_messages();
+// One whose body is compressed on the wire; its golden file is read, not compared.
+[[nodiscard]] Sample compressed_sample();
 [[nodiscard]] Beacon sample_beacon();
 
 // A valid message of the type at `index` of the variant.

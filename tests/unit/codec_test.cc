@@ -7,6 +7,7 @@
 #include <random>
 #include <set>
 
+#include "common/codec_packing.h"
 #include "common/limits.h"
 #include "tests/support/sample_messages.h"
 
@@ -63,17 +64,21 @@ bool harmless(ByteView frame) {
 
 TEST_CASE("codec: random messages of every type, come back equal") {
   std::mt19937_64 random(20260131);
+  int compressed = 0;
   for (std::size_t type = 0; type < std::variant_size_v<AnyMessage>; ++type) {
     for (int round = 0; round < 60; ++round) {
       const Message message = random_message(type, random);
       CAPTURE(name_of(message));
       const auto why = invalid(message);
       REQUIRE_MESSAGE(!why, *why);
-      const Result<Message> back = decode(encode(message));
+      const Bytes frame = encode(message);
+      if (codec::is_packed(body_of(frame))) ++compressed;
+      const Result<Message> back = decode(frame);
       REQUIRE_MESSAGE(back.has_value(), back.error().what);
       CHECK(*back == message);
     }
   }
+  CHECK(compressed > 20);
 }
 
 TEST_CASE("codec: bodies are arrays that the msgpack library reads") {
@@ -122,7 +127,9 @@ TEST_CASE("codec: a frame with one wrong bit, is malformed") {
 
 TEST_CASE("codec: wrong bits, cuts and noise behind a true checksum, do no harm") {
   std::mt19937_64 random(7);
-  for (const Sample& sample : sample_messages()) {
+  std::vector<Sample> samples = sample_messages();
+  samples.push_back(testing::compressed_sample());
+  for (const Sample& sample : samples) {
     CAPTURE(sample.name);
     const Bytes whole = encode(sample.message);
     for (std::size_t bit = 0; bit < (whole.size() - kChecksum) * 8; ++bit) {
