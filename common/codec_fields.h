@@ -2,7 +2,8 @@
 // code, written once for the writer, the reader and the counter. For codec*.cc, csa-dump and tests.
 //
 // An Archive has `template <class T> using Ref` (const T& or T&), operator()(name, field), and
-// sentence(name, field) for texts that people read.
+// sentence(name, field) for texts that people read; chain_of(piece) where a piece's chain is no
+// field like others.
 #pragma once
 
 #include <array>
@@ -102,7 +103,11 @@ void fields(A& a, Ref<A, RuleSetting> m) {
 template <class A>
 void fields(A& a, Ref<A, LogPiece> m) {
   a("header", m.header);
-  a("chain", m.chain);
+  if constexpr (requires { a.chain_of(m); }) {
+    a.chain_of(m);
+  } else {
+    a("chain", m.chain);
+  }
   a("offset", m.offset);
   a("bytes", m.bytes);
 }

@@ -4,6 +4,7 @@
 #include <array>
 #include <bit>
 
+#include "common/codec_pieces.h"
 #include "common/codec_writer.h"
 
 // First bytes of msgpack's forms: github.com/msgpack/msgpack/blob/master/spec.md
@@ -36,6 +37,24 @@ constexpr std::array<Form, 32> kForms{{
 // clang-format on
 
 }  // namespace
+
+bool Reader::get(std::vector<LogPiece>& list) {
+  const std::optional<std::size_t> count = array();
+  if (!count || *count > kCountMax<LogPiece>) return false;
+  list.clear();
+  list.reserve(std::min<std::size_t>(*count, 256));
+  for (std::size_t i = 0; i < *count; ++i) {
+    if (!get(list.emplace_back())) return false;
+    if (!chain_ && i > 0) chain_ = following_chain(list[i - 1], list[i]);
+    if (!chain_) {
+      field_ = "chain";
+      fail("is missing");
+      return false;
+    }
+    list[i].chain = *chain_;
+  }
+  return true;
+}
 
 bool Reader::next(std::uint8_t& byte) {
   if (rest_.empty()) return false;

@@ -69,6 +69,9 @@ class Reader {
     if (ok() && field.size() > limits::kTextMax) fail("is too long");
   }
 
+  // Nil is made up for when the piece is here: get().
+  void chain_of(LogPiece& /*piece*/) { (*this)("chain", chain_); }
+
   // All of the record's elements have been read.
   [[nodiscard]] bool nothing_left() const { return ok() && left_ == 0; }
 
@@ -150,6 +153,7 @@ class Reader {
     }
     return true;
   }
+  [[nodiscard]] bool get(std::vector<LogPiece>& list);
   [[nodiscard]] bool get(std::int64_t& value);
   [[nodiscard]] bool get(std::string& value);
   [[nodiscard]] bool get(Bytes& value);
@@ -165,6 +169,7 @@ class Reader {
   std::size_t left_ = 0;  // elements of the present array that were not read
   std::string_view field_;
   std::string_view why_;
+  std::optional<Chain> chain_;  // of the present piece
 };
 
 }  // namespace csa::codec

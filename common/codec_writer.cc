@@ -2,6 +2,8 @@
 
 #include <bit>
 
+#include "common/codec_pieces.h"
+
 namespace csa::codec {
 
 void Writer::sentence(std::string_view /*name*/, const std::string& text) {
@@ -12,6 +14,15 @@ void Writer::sentence(std::string_view /*name*/, const std::string& text) {
       --size;
   }
   put(std::string_view(text).substr(0, size));
+}
+
+void Writer::chain_of(const LogPiece& piece) {
+  if (before_ != nullptr && following_chain(*before_, piece) == piece.chain) {
+    packer_.pack_nil();
+  } else {
+    put(piece.chain);
+  }
+  before_ = &piece;
 }
 
 void Writer::put(std::string_view text) {

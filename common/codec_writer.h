@@ -32,6 +32,9 @@ class Writer {
   // Cut to kTextMax, at a character's border: words of ours are never a reason to fail.
   void sentence(std::string_view /*name*/, const std::string& text);
 
+  // Nil where the reader can tell it from the piece written before, which must live as long.
+  void chain_of(const LogPiece& piece);
+
   void array(std::uint32_t count) { packer_.pack_array(count); }
 
   template <class T>
@@ -84,6 +87,7 @@ class Writer {
   };
   Sink sink_;
   msgpack::packer<Sink> packer_;
+  const LogPiece* before_ = nullptr;
 };
 
 }  // namespace csa::codec

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/clock_limits.h"
+#include "common/codec.h"
 #include "common/codec_fields.h"
 #include "tests/support/sample_messages.h"
 
@@ -110,10 +111,17 @@ class Filler {
 
 void repair(std::vector<LogPiece>& pieces, Position& head, std::mt19937_64& random) {
   std::uint64_t seq = 1 + random() % 1000000;
+  const LogPiece* before = nullptr;
   for (LogPiece& piece : pieces) {
     piece.header.seq = Seq{seq++};
     piece.offset = 0;
     piece.header.size = piece.bytes.size();
+    if (before != nullptr && random() % 2 == 0) {
+      ChainHasher chain(before->chain, piece.header);
+      chain.update(piece.bytes);
+      piece.chain = chain.digest();
+    }
+    before = &piece;
   }
   head.seq = Seq{seq - 1};
   if (!pieces.empty()) head.chain = pieces.back().chain;

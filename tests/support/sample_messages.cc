@@ -1,5 +1,7 @@
 #include "tests/support/sample_messages.h"
 
+#include "common/codec.h"
+
 namespace csa::testing {
 namespace {
 
@@ -42,6 +44,16 @@ Hello hello() {
   m.confirmed = 990;
   m.followed_at = "192.168.1.7:5775";
   return m;
+}
+
+// The second piece's chain follows from the first one's; the third's does not.
+LogSlice chained() {
+  LogSlice log{10, position(123), Seq{5}, {piece(121, 1, {1}), piece(122, 1, {2})}};
+  ChainHasher chain(log.pieces.front().chain, log.pieces.back().header);
+  chain.update(log.pieces.back().bytes);
+  log.pieces.back().chain = chain.digest();
+  log.pieces.push_back(piece(123, 1, {3}));
+  return log;
 }
 
 Ack ack() {
@@ -105,6 +117,7 @@ std::vector<Sample> sample_messages() {
       {"replayed", Replayed{kTx, ReplayResult::kMerged, 6, Seq{123}, "", {{"item", 7, 12}}}},
       {"log_get", LogGet{9, position(120), 0, 1048576}},
       {"log", LogSlice{9, position(122), Seq{5}, {rest, piece(122, 2, {7, 8})}}},
+      {"log_chained", chained()},
       {"log_gone", LogGone{9, position(122), Seq{5}, "The log begins at 5."}},
       {"snapshot_get", SnapshotGet{id(0x90), 262144, 262144, Seq{122}}},
       {"snapshot_chunk", SnapshotChunk{id(0x90), 8192, 4096, {0xDE, 0xAD, 0xBE, 0xEF}}},
