@@ -38,6 +38,7 @@ void Capture::Impl::on_change(int op, const char* name, std::int64_t old_rowid,
   if (!changed.captured) return;
   // A change here would miss its changeset.
   CSA_CHECK(active);
+  settle_insert();
   finish_blob_write();
   if (op == SQLITE_DELETE && sqlite3_preupdate_blobwrite(db.handle()) >= 0) {
     return begin_blob_write(changed, old_rowid);
@@ -138,6 +139,7 @@ void Capture::begin() {
   impl.encoder.reset();
   ++impl.changeset;
   impl.half_written.reset();
+  impl.unsettled = false;
   impl.failure.reset();
   impl.exception = nullptr;
   CSA_CHECK(impl.schema_version_statement.step());
@@ -186,6 +188,7 @@ void Capture::discard() {
   Impl& impl = *impl_;
   impl.active = false;
   impl.half_written.reset();
+  impl.unsettled = false;
   impl.body.truncate(0);
   impl.encoder.reset();
   impl.failure.reset();

@@ -12,12 +12,13 @@
 #include <memory>
 #include <string>
 
-#include "common/assigned_keys.h"
 #include "common/result.h"
 #include "common/spill.h"
 #include "common/sqlite.h"
 
 namespace csa {
+
+class AssignedKeys;
 
 class Capture {
  public:

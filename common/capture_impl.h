@@ -26,6 +26,7 @@ struct Capture::Impl {
   CapturedTable& table(std::string_view name);
   void forget_tables();
   void insert_row(CapturedTable& table, std::int64_t rowid);
+  void settle_insert();
   void delete_row(CapturedTable& table, std::int64_t rowid);
   void update_row(CapturedTable& table, std::int64_t old_rowid, std::int64_t new_rowid);
   void touch_old(CapturedTable& table, std::int64_t rowid);
@@ -73,7 +74,8 @@ struct Capture::Impl {
   Statement sequence_statement;  // empty: there is no sqlite_sequence
   Sequences sequences;
   bool sequences_known = false;
-  Bytes record, frame;  // kept for their memory
+  Bytes record, frame;     // kept for their memory
+  bool unsettled = false;  // record is a row's of which it is not told yet who numbered it
 };
 
 }  // namespace csa

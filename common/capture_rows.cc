@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "common/assigned_keys.h"
 #include "common/capture_impl.h"
 #include "common/check.h"
 #include "common/virtual_table.h"
@@ -135,8 +136,10 @@ void Capture::Impl::finish_record() {
 
 void Capture::Impl::insert_row(CapturedTable& table, std::int64_t rowid) {
   const bool with_rowid = !table.info.change_table.without_rowid;
-  const bool assigned = with_rowid && options.journal != nullptr &&
-                        options.journal->take(table.info.change_table.name, rowid);
+  const std::optional<bool> told = with_rowid && options.journal != nullptr
+                                       ? options.journal->take(table.info.change_table.name, rowid)
+                                       : false;
+  const bool assigned = told.value_or(false);
   if (table.info.odd) {
     touch_new(table, SQLITE_INSERT, rowid);
     if (assigned) {
@@ -159,6 +162,14 @@ void Capture::Impl::insert_row(CapturedTable& table, std::int64_t rowid) {
   for (std::size_t i = 0; i < table.columns.size(); ++i) {
     if (table.columns[i].role != ColumnRole::kKey) append(i);
   }
+  unsettled = !told;
+  if (told) finish_record();
+}
+
+// The row that a virtual table has stored: by now it is known who numbered it.
+void Capture::Impl::settle_insert() {
+  if (!std::exchange(unsettled, false)) return;
+  if (options.journal->take_stored()) record.front() = kRecordAssigned;
   finish_record();
 }
 
@@ -314,6 +325,7 @@ void Capture::Impl::finish_blob_write() {
 }
 
 void Capture::Impl::flush_touched() {
+  settle_insert();
   finish_blob_write();
   for (auto& [name, table] : tables) {
     for (const Bytes& key : table.touched) {

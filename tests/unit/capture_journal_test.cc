@@ -153,6 +153,57 @@ TEST_CASE("capture for a journal: inserts, exactly the rowids that SQLite chose 
                       "o") == "A10 I10");
 }
 
+TEST_CASE("capture for a journal: rows of virtual tables, marked where SQLite numbered them") {
+  JournalBench bench(
+      "CREATE VIRTUAL TABLE f5 USING fts5(\"values\", b); CREATE VIRTUAL TABLE f4 USING fts4(a, b);"
+      "CREATE VIRTUAL TABLE \"o'dd into\" USING fts5(a, b); CREATE TABLE t(id INTEGER PRIMARY KEY);"
+      "CREATE VIRTUAL TABLE r USING rtree(id, x, y);"
+      "CREATE VIRTUAL TABLE ra USING rtree(id, x, y, +a);"
+      "CREATE TRIGGER n AFTER INSERT ON t BEGIN INSERT INTO f5 VALUES ('null', new.id);"
+      " INSERT INTO f5(rowid, b) VALUES (new.id + 100, 'x'); END");
+  for (const std::string table : {"f5", "f4", "o'dd into"}) {
+    CAPTURE(table);
+    const std::string into = " INTO \"" + table + "\"";
+    const std::string shadow = table + "_content";
+    CHECK(bench.inserts({"INSERT" + into + " VALUES ('a', 'b'), (NULL, NULL), ('NULL', 3)",
+                         "INSERT" + into + " SELECT 'values (null', x'00' FROM (SELECT 1)"},
+                        shadow) == "A1 A2 A3 A4");
+    CHECK(bench.inserts({"INSERT" + into + "(rowid, b) VALUES (-7, 'c'), (NULL, 'c'), (9, NULL)",
+                         "REPLACE" + into + "(rowid, b) VALUES (9, 'd')"},
+                        shadow) == "I-7 A5 I9 I9");
+    CHECK(bench.inserts({"UPDATE \"" + table + "\" SET b = 'e' WHERE rowid = 5"}, shadow) == "I5");
+  }
+  CHECK(bench.inserts({"INSERT INTO t VALUES (50), (40)"}, "f5_content") == "A10 I150 A151 I140");
+  const auto places = [&](const std::string& tree) {
+    return bench.inserts({"INSERT INTO " + tree + "(x, y) VALUES (1, 2), (3, 4)",
+                          "INSERT INTO " + tree + "(id, x, y) VALUES (9, 1, 2), (NULL, 1, 2)"},
+                         tree + "_rowid");
+  };
+  // The number first, then where the row is.
+  CHECK(places("r") == "A1 I1 A2 I2 I9 A10 I10");
+  CHECK(places("ra") == "A1 A2 I9 A10");
+}
+
+TEST_CASE("capture for a journal: many documents of one write, the index is written once") {
+  JournalBench bench(
+      "CREATE VIRTUAL TABLE f5 USING fts5(a); CREATE VIRTUAL TABLE f4 USING fts4(a)");
+  const std::string rows =
+      "WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500) INSERT INTO ";
+  for (const std::string table : {"f5", "f4"}) {
+    CAPTURE(table);
+    const auto bytes = bench.write({rows + table + "(a) SELECT 'word ' || i FROM n"});
+    REQUIRE(bytes.has_value());
+    const test::DecodedChanges decoded = test::decode(*bytes);
+    const auto of_index = std::ranges::count_if(decoded.changes, [&](const Change& change) {
+      const auto* const row = std::get_if<RowChange>(&change);
+      if (row == nullptr) return false;
+      const std::string& name = decoded.tables[row->table].name;
+      return !name.ends_with("_content") && !name.ends_with("_docsize") && !name.ends_with("_stat");
+    });
+    CHECK(of_index < 20);
+  }
+}
+
 TEST_CASE("capture for a journal: a rolled back write or a new table, inserts are marked again") {
   JournalBench bench("CREATE TABLE t(k INTEGER PRIMARY KEY, u NOT NULL)");
   CHECK_FALSE(bench.write({"INSERT INTO t(u) VALUES (NULL)"}).has_value());
