@@ -213,3 +213,14 @@ TEST_CASE("tidy: every test and every source is listed in a CMakeLists.txt") {
                   file.path);
   }
 }
+
+TEST_CASE("tidy: every test file has a namespace of its own, for builds in batches") {
+  for (const SourceFile& file : sources()) {
+    const std::string name = fs::path(file.path).stem().string();
+    if (!in_tests(file.path) || !name.ends_with("_test") || name == "tidy_test") continue;
+    const bool own = std::ranges::any_of(file.lines, [&](const std::string& line) {
+      return starts_with(line, "namespace csa::") && line.ends_with("::" + name + " {");
+    });
+    CHECK_MESSAGE(own, file.path);
+  }
+}
