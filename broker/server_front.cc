@@ -1,6 +1,7 @@
 #include "broker/server_front.h"
 
 #include <algorithm>
+#include <span>
 #include <system_error>
 #include <zmq_addon.hpp>
 
@@ -188,28 +189,30 @@ void Front::wait(int signals) {
 }
 
 void Front::drain_router(TimePoint now) {
-  for (std::size_t i = 0; i < limits::kDrainMax; ++i) {
+  for (std::size_t taken = 0; taken < limits::kDrainMax;) {
     std::vector<zmq::message_t> frames;
     if (!zmq::recv_multipart(router_, std::back_inserter(frames), zmq::recv_flags::dontwait))
       return;
-    frames_in(frames, now);
+    taken += frames_in(frames, now);
   }
 }
 
-void Front::frames_in(std::vector<zmq::message_t>& frames, TimePoint now) {
-  if (frames.size() < 2) return;
+std::size_t Front::frames_in(std::vector<zmq::message_t>& frames, TimePoint now) {
+  if (frames.size() < 2) return 1;
   const PeerKey peer = frames[0].to_string();
   const Origin origin = origin_of(frames[1], now);
   if (frames.size() > 2) {
     hub_->on_malformed(peer, {Errc::kMalformed, "a message of several frames"}, origin, now);
-    return;
+    return 1;
   }
-  Result<Message> message = decode(ByteView(frames[1].data<std::uint8_t>(), frames[1].size()));
-  if (message) {
-    hub_->on_message(peer, std::move(*message), origin, now);
-  } else {
-    hub_->on_malformed(peer, message.error(), origin, now);
+  Result<std::vector<Message>> messages =
+      decode_joined(ByteView(frames[1].data<std::uint8_t>(), frames[1].size()));
+  if (!messages) {
+    hub_->on_malformed(peer, messages.error(), origin, now);
+    return 1;
   }
+  for (Message& message : *messages) hub_->on_message(peer, std::move(message), origin, now);
+  return messages->size();
 }
 
 Origin Front::origin_of(zmq::message_t& body, TimePoint now) {
@@ -252,14 +255,16 @@ void Front::carry_out(TimePoint now) {
   // Sending can tell the Hub something new (a peer is gone), so look until nothing is left.
   for (std::vector<HubAction> actions = hub_->take_outbox(); !actions.empty();
        actions = hub_->take_outbox()) {
-    for (HubAction& action : actions) act(std::move(action), now);
+    for (std::size_t done = 0; done < actions.size();) {
+      const std::size_t sent = send(std::span(actions).subspan(done), now);
+      if (sent == 0) act(std::move(actions[done]), now);
+      done += std::max<std::size_t>(sent, 1);
+    }
   }
 }
 
 void Front::act(HubAction action, TimePoint now) {
-  if (const auto* const to = std::get_if<SendTo>(&action)) {
-    send(*to, now);
-  } else if (const auto* const all = std::get_if<Publish>(&action)) {
+  if (const auto* const all = std::get_if<Publish>(&action)) {
     publish(*all);
   } else if (const auto* const stop = std::get_if<StopBroker>(&action)) {
     log_.info("broker: stops: " + stop->reason);
@@ -285,14 +290,26 @@ HeldFrames::Sent Front::try_send(const PeerKey& peer, const Bytes& frame, TimePo
   }
 }
 
-void Front::send(const SendTo& action, TimePoint now) {
-  const auto attempt = [&](const PeerKey& peer, const Bytes& frame) {
-    return try_send(peer, frame, now);
+std::size_t Front::send(std::span<const HubAction> actions, TimePoint now) {
+  std::vector<const Message*> messages;
+  const PeerKey* peer = nullptr;
+  for (const HubAction& action : actions) {
+    const auto* const to = std::get_if<SendTo>(&action);
+    if (to == nullptr || (peer != nullptr && to->peer != *peer)) break;
+    peer = &to->peer;
+    messages.push_back(&to->message);
+    if (!joins(to->message)) break;
+  }
+  if (peer == nullptr) return 0;
+  const auto attempt = [&](const PeerKey& key, const Bytes& frame) {
+    return try_send(key, frame, now);
   };
-  if (held_.send(action.peer, encode(action.message), attempt) == HeldFrames::Sent::kFull) {
+  Joined joined = encode_joined(messages);
+  if (held_.send(*peer, std::move(joined.frame), attempt) == HeldFrames::Sent::kFull) {
     // The peer does not read. Whatever it misses it asks for again.
     if (++full_ == 1) log_.warn("broker: a peer does not read its answers; they are dropped");
   }
+  return joined.count;
 }
 
 void Front::send_held(TimePoint now) {

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <zmq.hpp>
 
@@ -41,7 +42,8 @@ class Front {
   void wait(int signals);
   void drain_router(TimePoint now);
   void drain_xpub(TimePoint now);
-  void frames_in(std::vector<zmq::message_t>& frames, TimePoint now);
+  // How many messages that were.
+  std::size_t frames_in(std::vector<zmq::message_t>& frames, TimePoint now);
   [[nodiscard]] Origin origin_of(zmq::message_t& body, TimePoint now);
   void carry_out(TimePoint now);
   void act(HubAction action, TimePoint now);
@@ -49,7 +51,9 @@ class Front {
   void suspect(const Endpoint& at, TimePoint now);
   // Greets those, and steps down where one proves it.
   void look_at_rivals(TimePoint now);
-  void send(const SendTo& action, TimePoint now);
+  // The message that the first action sends, with those behind it that may share its frame. How
+  // many actions that were.
+  std::size_t send(std::span<const HubAction> actions, TimePoint now);
   void send_held(TimePoint now);
   [[nodiscard]] HeldFrames::Sent try_send(const PeerKey& peer, const Bytes& frame, TimePoint now);
   void publish(const Publish& action);

@@ -73,20 +73,35 @@ struct SizeGuess {
   }
 };
 
+void append_array(const Message& message, Bytes& out) {
+  CSA_CHECK(!invalid(message));
+  Writer writer(out);
+  std::visit(
+      [&](const auto& value) {
+        writer.array(codec::field_count(value));
+        codec::fields(writer, value);
+      },
+      message);
+}
+
 Error malformed(std::string what) { return {Errc::kMalformed, std::move(what)}; }
 
+// Types whose messages may share a frame.
+template <class M>
+constexpr bool kJoins = std::is_same_v<M, Replay> || std::is_same_v<M, Replayed>;
+
 template <std::size_t I>
-Result<Message> decode_body(ByteView body, ByteView payload) {
+Result<Message> decode_array(Reader& reader, ByteView payload) {
   Message message(std::in_place_index<I>);
   auto& value = *std::get_if<I>(&message);
-  Reader reader(body);
   reader.record(value, true);
   const auto failed = [&](const std::string& why) {
     return malformed("decode " + std::string(name_of(message)) + ": " + why);
   };
   if (!reader.ok()) return failed(reader.error());
-  if (!reader.at_end()) return failed("bytes behind the body's array");
-  if constexpr (std::is_same_v<std::variant_alternative_t<I, AnyMessage>, SnapshotChunk>) {
+  using M = std::variant_alternative_t<I, AnyMessage>;
+  if (!kJoins<M> && !reader.at_end()) return failed("bytes behind the body's array");
+  if constexpr (std::is_same_v<M, SnapshotChunk>) {
     value.bytes.assign(payload.begin(), payload.end());
   } else if (!payload.empty()) {
     return failed("an unexpected payload");
@@ -95,7 +110,20 @@ Result<Message> decode_body(ByteView body, ByteView payload) {
   return message;
 }
 
-using BodyDecoder = Result<Message> (*)(ByteView body, ByteView payload);
+template <std::size_t I>
+Result<std::vector<Message>> decode_body(ByteView body, ByteView payload) {
+  std::vector<Message> messages;
+  Reader reader(body);
+  do {
+    if (messages.size() == limits::kJoinedMax) return malformed("The frame has too many messages.");
+    Result<Message> message = decode_array<I>(reader, payload);
+    if (!message) return message.error();
+    messages.push_back(std::move(*message));
+  } while (!reader.at_end());
+  return messages;
+}
+
+using BodyDecoder = Result<std::vector<Message>> (*)(ByteView body, ByteView payload);
 
 template <std::size_t... I>
 constexpr std::array<BodyDecoder, sizeof...(I)> decoders(std::index_sequence<I...> /*all*/) {
@@ -127,36 +155,55 @@ Id128 hash_of(const Message& request, const Parts&... parts) {
 
 }  // namespace
 
-Bytes encode(const Message& message) {
-  CSA_CHECK(!invalid(message));
+bool joins(const Message& message) {
+  return std::visit([]<class M>(const M& /*any*/) { return kJoins<M>; }, message);
+}
+
+Joined encode_joined(std::span<const Message* const> messages) {
+  CSA_CHECK(!messages.empty());
+  const Message& first = *messages.front();
   Bytes out;
-  out.reserve(kPrefix + kChecksum + 256 + std::visit(SizeGuess{}, message));
+  out.reserve(kPrefix + kChecksum + 256 + std::visit(SizeGuess{}, first));
   out.assign(kSignature.begin(), kSignature.end());
   out.push_back(kProtocolVersion);
-  out.push_back(codec::kTypes[message.index()]);
+  out.push_back(codec::kTypes[first.index()]);
   append_be(0, 4, out);
-  Writer writer(out);
-  std::visit(
-      [&](const auto& value) {
-        writer.array(codec::field_count(value));
-        codec::fields(writer, value);
-      },
-      message);
+  std::size_t count = 0;
+  for (const Message* const message : messages) {
+    const bool goes = joins(first) && message->index() == first.index() &&
+                      count < limits::kJoinedMax &&
+                      out.size() + std::visit(SizeGuess{}, *message) <= limits::kJoinedBytes;
+    if (count > 0 && !goes) break;
+    append_array(*message, out);
+    ++count;
+  }
   CSA_CHECK(out.size() - kPrefix <= kBodyMax);
   codec::pack_body(out, kPrefix);
   const std::size_t body = out.size() - kPrefix;
   for (std::size_t i = 0; i < 4; ++i) {
     out[4 + i] = static_cast<std::uint8_t>(body >> (8 * (3 - i)));
   }
-  if (const auto* const chunk = std::get_if<SnapshotChunk>(&message)) {
+  if (const auto* const chunk = std::get_if<SnapshotChunk>(&first)) {
     out.insert(out.end(), chunk->bytes.begin(), chunk->bytes.end());
   }
   append_be(hash64(out), kChecksum, out);
   CSA_CHECK(out.size() <= limits::kFrameMax);
-  return out;
+  return {std::move(out), count};
+}
+
+Bytes encode(const Message& message) {
+  const std::array<const Message*, 1> one = {&message};
+  return encode_joined(one).frame;
 }
 
 Result<Message> decode(ByteView frame) {
+  Result<std::vector<Message>> messages = decode_joined(frame);
+  if (!messages) return messages.error();
+  if (messages->size() > 1) return malformed("The frame has more than one message.");
+  return std::move(messages->front());
+}
+
+Result<std::vector<Message>> decode_joined(ByteView frame) {
   if (frame.size() < kPrefix + kChecksum) return malformed("The frame is too short.");
   if (frame.size() > limits::kFrameMax) return malformed("The frame is too long.");
   if (!std::equal(kSignature.begin(), kSignature.end(), frame.begin())) {

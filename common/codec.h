@@ -3,7 +3,9 @@
 // before it decodes.
 #pragma once
 
+#include <span>
 #include <string>
+#include <vector>
 
 #include "common/bytes.h"
 #include "common/message.h"
@@ -18,6 +20,18 @@ namespace csa {
 // sound frame of a type or protocol version that this program does not know. `what` names message
 // and field.
 [[nodiscard]] Result<Message> decode(ByteView frame);
+
+// REPLAY and REPLAYED are many, small and alike: they may travel joined, several in one frame.
+[[nodiscard]] bool joins(const Message& message);
+struct Joined {
+  Bytes frame;
+  std::size_t count = 0;  // of messages in it: one at least
+};
+// As many of `messages`, from the first one on, as go into one frame. REQUIRES: there is one, and
+// each as for encode().
+[[nodiscard]] Joined encode_joined(std::span<const Message* const> messages);
+// One message at least, or an error as of decode(), for which several are one.
+[[nodiscard]] Result<std::vector<Message>> decode_joined(ByteView frame);
 
 // The header of a log entry as the log table keeps it; the chain is hashed over these bytes.
 [[nodiscard]] Bytes encode_header(const EntryHeader& header);

@@ -1,5 +1,7 @@
 #include "common/dialer.h"
 
+#include <array>
+#include <iterator>
 #include <zmq_addon.hpp>
 
 #include "common/codec.h"
@@ -74,6 +76,20 @@ void Dialer::close(std::unique_ptr<Line>& line) {
   line.reset();
 }
 
+void Dialer::carry_out(const std::vector<UplinkAction>& actions) {
+  std::vector<const Message*> messages;
+  for (const UplinkAction& action : actions) {
+    if (const auto* const request = std::get_if<SendRequest>(&action)) {
+      messages.push_back(&request->message);
+      continue;
+    }
+    send(messages);
+    messages.clear();
+    carry_out(action);
+  }
+  send(messages);
+}
+
 void Dialer::carry_out(const UplinkAction& action) {
   if (const auto* const request = std::get_if<OpenRequest>(&action)) {
     close(dealer_);
@@ -89,23 +105,26 @@ void Dialer::carry_out(const UplinkAction& action) {
     close(sub_);
     broken_.reset();
   } else if (const auto* const message = std::get_if<SendRequest>(&action)) {
-    send(message->message);
+    const std::array<const Message*, 1> one = {&message->message};
+    send(one);
   } else if (const auto* const nonce = std::get_if<SendProbe>(&action)) {
     probe(nonce->nonce);
   }
 }
 
-void Dialer::send(const Message& message) {
-  if (!dealer_) return;
-  const Bytes frame = encode(message);
-  try {
-    // HELLO is sent while the connection is being made: it waits in the pipe, which dies with the
-    // socket, so nothing stale reaches a later broker.
-    if (!dealer_->socket.send(zmq::buffer(frame), zmq::send_flags::dontwait)) {
-      broken_ = "the broker takes nothing more in";
+void Dialer::send(std::span<const Message* const> messages) {
+  while (dealer_ && !messages.empty()) {
+    const Joined joined = encode_joined(messages);
+    messages = messages.subspan(joined.count);
+    try {
+      // HELLO is sent while the connection is being made: it waits in the pipe, which dies with the
+      // socket, so nothing stale reaches a later broker.
+      if (!dealer_->socket.send(zmq::buffer(joined.frame), zmq::send_flags::dontwait)) {
+        broken_ = "the broker takes nothing more in";
+      }
+    } catch (const zmq::error_t& error) {
+      broken_ = std::string("send: ") + error.what();
     }
-  } catch (const zmq::error_t& error) {
-    broken_ = std::string("send: ") + error.what();
   }
 }
 
@@ -173,14 +192,14 @@ void Dialer::drain(Line& line, bool subscription, Received& out) {
 }
 
 void Dialer::take_frame(ByteView frame, Received& out) {
-  Result<Message> message = decode(frame);
-  if (message) {
-    out.messages.push_back(std::move(*message));
+  Result<std::vector<Message>> messages = decode_joined(frame);
+  if (messages) {
+    std::move(messages->begin(), messages->end(), std::back_inserter(out.messages));
     return;
   }
   // The first, and then one of a thousand: a broken peer must not fill the log.
   if (malformed_++ % 1000 == 0) {
-    log_.warn("link: dropped a frame of the broker: " + message.error().what);
+    log_.warn("link: dropped a frame of the broker: " + messages.error().what);
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 #include <zmq.hpp>
@@ -36,6 +37,8 @@ class Dialer {
   Dialer(const Dialer&) = delete;
   Dialer& operator=(const Dialer&) = delete;
 
+  // In their order. Messages that may share a frame, and stand one behind the other, do.
+  void carry_out(const std::vector<UplinkAction>& actions);
   void carry_out(const UplinkAction& action);
   // Waits at most `limit` for sockets, beacons or one of `wake`, then takes a bounded batch of what
   // is there. Frames that are no message are counted and dropped; one of many is logged.
@@ -56,7 +59,7 @@ class Dialer {
   std::unique_ptr<Line> open(zmq::socket_type type, const Endpoint& endpoint,
                              const std::vector<std::string>& topics);
   void close(std::unique_ptr<Line>& line);
-  void send(const Message& message);
+  void send(std::span<const Message* const> messages);
   void probe(const Id128& nonce);
   void drain(Line& line, bool subscription, Received& out);
   void drain_beacons(Received& out);

@@ -136,7 +136,7 @@ void Link::run_tasks() {
 
 // Carries out what the session wants, in its order.
 void Link::carry_out() {
-  for (const UplinkAction& action : session_.take_actions()) dialer_->carry_out(action);
+  dialer_->carry_out(session_.take_actions());
   if (std::optional<StoreJob> job = session_.take_job()) {
     // One job is out at a time, so there is room.
     if (!jobs_.push(std::move(*job))) log_.error("link: the store has ended");

@@ -165,9 +165,9 @@ Status print_changeset(ByteView bytes) {
 }
 
 Status print_frame(ByteView frame) {
-  const Result<Message> message = decode(frame);
-  if (!message) return message.error();
-  print_message(*message);
+  const Result<std::vector<Message>> messages = decode_joined(frame);
+  if (!messages) return messages.error();
+  for (const Message& message : *messages) print_message(message);
   return Ok{};
 }
 

@@ -51,7 +51,7 @@ Peer::Peer(UplinkConfig config, DialerConfig dialer, const Log& log)
       dialer_(std::move(dialer), log_) {}
 
 Peer::Turn Peer::turn(Duration limit, int signals) {
-  for (const UplinkAction& action : uplink_.take_actions()) dialer_.carry_out(action);
+  dialer_.carry_out(uplink_.take_actions());
   const TimePoint now = monotonic_now();
   const auto wait = std::min<Duration>({limit, uplink_.deadline() - now, limits::kPollMax});
   std::vector<int> wake;
@@ -70,7 +70,7 @@ Peer::Turn Peer::turn(Duration limit, int signals) {
   for (const HeardBeacon& heard : received.beacons) uplink_.on_beacon(heard, later);
   if (received.disconnected) uplink_.on_disconnected(*received.disconnected, later);
   if (later >= uplink_.deadline()) uplink_.on_deadline(later);
-  for (const UplinkAction& action : uplink_.take_actions()) dialer_.carry_out(action);
+  dialer_.carry_out(uplink_.take_actions());
   turn.events = uplink_.take_events();
   return turn;
 }
@@ -96,7 +96,7 @@ Status Peer::connect(Duration timeout) {
 
 void Peer::leave() {
   uplink_.leave("done", monotonic_now());
-  for (const UplinkAction& action : uplink_.take_actions()) dialer_.carry_out(action);
+  dialer_.carry_out(uplink_.take_actions());
 }
 
 }  // namespace csa
