@@ -1,5 +1,4 @@
-// What offline work costs: 20,000 rows handed over and merged, the same again, and a laptop with a
-// large replica that was away.
+// What offline work costs: 20,000 rows handed over and merged, and the same again.
 #include <doctest/doctest.h>
 
 #include <atomic>
@@ -217,91 +216,6 @@ TEST_CASE("shown: replay: 20,000 offline rows cost at most three times as many o
   show("replay: 20,000 rows that others had changed too, all conflicts with a row in the inbox: " +
        decimal(took.merged * 1000) + " ms, " + decimal(took.merged / took.online) +
        " times the same UPDATE online (" + decimal(took.online * 1000) + " ms)");
-}
-
-TEST_CASE("shown: laptop: a 500 MB replica returns, bytes by the changes, no full copy") {
-  if (system_test::skipped_without_root()) return;
-  const Place place("default");
-  system_test::Lans lans;
-  lans.add_lan("lan");
-  int number = 1;
-  for (const char* const computer : {"office", "laptop"}) {
-    lans.add_computer(computer);
-    lans.plug(computer, "lan", "10.77.0." + std::to_string(number++) + "/24");
-  }
-  place.create(
-      "CREATE TABLE big (id INTEGER PRIMARY KEY, body BLOB NOT NULL);"
-      "CREATE TABLE part (id INTEGER PRIMARY KEY, name TEXT, body BLOB);"
-      "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 8000)"
-      " INSERT INTO big SELECT i, randomblob(65536) FROM n;");
-  const auto carried = [&] {
-    std::uint64_t bytes = 0;
-    for (const char* const way : {"rx", "tx"}) {
-      system_test::Launch cat;
-      cat.command = {"cat", std::string("/sys/class/net/lan0/statistics/") + way + "_bytes"};
-      bytes += std::stoull(system_test::run(lans.on("laptop", cat)).out);
-    }
-    return bytes;
-  };
-  std::optional<Program> broker(lans.on("office", place.broker({"serve"})));
-  REQUIRE(broker->line_with("csa-broker: ready"));
-  {
-    Program laptop(lans.on("laptop", place.node("laptop.db", {"run"})));
-    REQUIRE(laptop.line_with("state=live", seconds{120}));
-    laptop.signal(SIGTERM);
-    CHECK(laptop.exit_code() == 0);
-  }
-  const auto log_bytes = [&] {
-    return system_test::count_of(place.master(),
-                                 "SELECT coalesce(sum(length(body)), 0) FROM csa_log");
-  };
-  const std::int64_t before = log_bytes();
-  const auto type = [&](const char* computer, const std::string& replica, const std::string& sql) {
-    system_test::Launch launch = place.node(
-        replica,
-        {"shell", "--discovery-timeout", computer == std::string("laptop") ? "100ms" : "5s"});
-    launch.input = sql;
-    const system_test::Finished done = system_test::run(lans.on(computer, launch), seconds{120});
-    REQUIRE_MESSAGE(done.code == 0, done.err);
-  };
-  std::string elsewhere;
-  for (int i = 0; i < 100; ++i) {
-    elsewhere +=
-        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100)"
-        " INSERT INTO part (name, body) SELECT 'part ' || i, randomblob(200) FROM n;\n";
-  }
-  type("office", "office.db", elsewhere);
-  broker->signal(SIGTERM);
-  CHECK(broker->exit_code() == 0);
-  broker.reset();
-  std::string own;
-  for (int i = 0; i < 100; ++i) {
-    own += "INSERT INTO part (name, body) VALUES ('own', randomblob(200));\n";
-  }
-  type("laptop", "laptop.db", own);
-  const std::int64_t journal = system_test::count_of(
-      place.file("laptop.db"), "SELECT sum(length(body)) FROM csa_journal_part");
-  broker.emplace(lans.on("office", place.broker({"serve"})));
-  REQUIRE(broker->line_with("csa-broker: ready"));
-  const std::uint64_t start = carried();
-  const TimePoint at = monotonic_now();
-  Program laptop(lans.on("laptop", place.node("laptop.db", {"run"})));
-  REQUIRE(laptop.line_with("state=live", seconds{60}));
-  REQUIRE(eventually([&] {
-    return system_test::count_of(place.file("laptop.db"), "SELECT count(*) FROM part") == 10'100;
-  }));
-  const double took = std::chrono::duration<double>(monotonic_now() - at).count();
-  const std::uint64_t bytes = carried() - start;
-  const std::int64_t changes = log_bytes() - before + journal;
-  show("laptop: back after 10,000 changes elsewhere and 100 of its own: " +
-       std::to_string(bytes / 1024) + " KiB on the wire in " + decimal(took) +
-       " s; the changes are " + std::to_string(changes / 1024) + " KiB, so " +
-       decimal(static_cast<double>(bytes) / static_cast<double>(changes)) + " times");
-  CHECK(bytes < 2 * static_cast<std::uint64_t>(changes));
-  laptop.signal(SIGTERM);
-  CHECK(laptop.exit_code() == 0);
-  CHECK(laptop.errors().find("full copy") == std::string::npos);
-  CHECK(place.difference_of("laptop.db") == "");
 }
 
 }  // namespace csa::shown_test::offline_test
