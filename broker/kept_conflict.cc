@@ -7,7 +7,6 @@
 #include "broker/column_places.h"
 #include "broker/journal_names.h"
 #include "broker/merge_inbox.h"
-#include "common/codec.h"
 #include "common/store_meta.h"
 
 namespace csa {
@@ -40,8 +39,8 @@ Statement of_bundle(const Database& db, const KeptConflict& conflict, const std:
 bool KeptConflict::is_whole() const { return decision == "parked" || rule == kAtomicRule; }
 
 std::optional<KeptConflict::Versions> KeptConflict::versions() const {
-  Result<RowSet> set = decode_rows(rows);
-  if (!set || set->rows.size() != 3) return std::nullopt;
+  std::optional<RowSet> set = read_versions(stored);
+  if (!set) return std::nullopt;
   for (const Row& row : set->rows) {
     if (!row.empty() && row.size() != set->columns.size()) return std::nullopt;
   }
@@ -57,9 +56,8 @@ std::optional<std::int64_t> KeptConflict::number() const {
 
 std::optional<KeptConflict> find_conflict(const Database& db, std::int64_t id) {
   Statement row = db.prepare(
-      "SELECT seq, node, counter, journal, bundle, numbered, table_name, key, rule, decision, "
-      "state,"
-      " key_hash, rows FROM main.csa_conflicts WHERE id = ?1");
+      "SELECT seq, node, counter, journal, bundle, numbered, table_name, key, rule, decision,"
+      " state, key_hash, rows, base, broker, node_row FROM main.csa_conflicts WHERE id = ?1");
   row.bind(1, id);
   if (!row.step()) return std::nullopt;
   KeptConflict found;
@@ -81,7 +79,7 @@ std::optional<KeptConflict> find_conflict(const Database& db, std::int64_t id) {
   found.decision = row.column_text(9);
   found.state = row.column_text(10);
   found.hash = row.column_blob(11);
-  found.rows = row.column_blob(12);
+  found.stored = stored_versions(row, 12);
   return found;
 }
 
@@ -130,7 +128,7 @@ std::optional<std::string> follow_names(const Database& db, const KeptConflict& 
 
 std::vector<std::optional<std::size_t>> places_of(const std::vector<std::string>& columns,
                                                   const MergeTable& table) {
-  const std::vector<std::string> names = table.column_names();
+  const std::vector<std::string>& names = table.column_names();
   std::vector<std::optional<std::size_t>> places;
   for (const std::string& column : columns) {
     const auto place = std::ranges::find_if(

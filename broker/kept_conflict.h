@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "broker/inbox_rows.h"
 #include "broker/merge_table.h"
 #include "broker/row_identity.h"
 #include "common/bytes.h"
@@ -24,7 +25,8 @@ struct KeptConflict {
   std::uint64_t bundle = 0;
   bool numbered = false;
   std::string table, key, rule, decision, state;
-  Bytes hash, rows;
+  Bytes hash;
+  StoredVersions stored;
   // Its transaction was kept whole: parked, or lost all or nothing.
   [[nodiscard]] bool is_whole() const;
   // By the table's columns of that time; a row that was not there has no values.

@@ -1,81 +1,18 @@
 #include "broker/merge_inbox.h"
 
-#include <algorithm>
-#include <nlohmann/json.hpp>
-
-#include "common/codec.h"
-#include "common/value_json.h"
+#include <utility>
 
 namespace csa {
 namespace {
 
-using Json = nlohmann::ordered_json;
+const Row* told_row(const std::optional<Row>& row) { return row ? &*row : nullptr; }
 
-std::string json_by_library(const std::vector<std::string>& columns, const Row& row) {
-  Json object = Json::object();
-  for (std::size_t i = 0; i < columns.size() && i < row.size(); ++i) {
-    object[columns[i]] = value_json(row[i]);
-  }
-  return to_line(object);
-}
-
-// Most texts are themselves between quotes.
-void append_json(const std::string& text, std::string& out) {
-  const bool plain = std::ranges::all_of(
-      text, [](char c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\'; });
-  if (!plain) return (void)out.append(to_line(Json(text)));
-  out += '"';
-  out += text;
-  out += '"';
-}
-
-// An object by column name.
-std::string row_json(const std::vector<std::string>& columns, const Row& row) {
-  std::string out = "{";
-  for (std::size_t i = 0; i < columns.size() && i < row.size(); ++i) {
-    // Of a journal that names two columns alike the later value is told.
-    const auto here = columns.begin() + static_cast<std::ptrdiff_t>(i);
-    if (std::find(columns.begin(), here, *here) != here) return json_by_library(columns, row);
-    if (i > 0) out += ',';
-    append_json(columns[i], out);
-    out += ':';
-    const Value& value = row[i];
-    if (const auto* const text = std::get_if<Text>(&value)) {
-      append_json(text->utf8, out);
-    } else if (const auto* const number = std::get_if<std::int64_t>(&value)) {
-      out += std::to_string(*number);
-    } else {
-      out += to_line(value_json(value));
-    }
-  }
-  return out + '}';
-}
-
-void bind_row(Statement& statement, int position, const std::vector<std::string>& columns,
-              const std::optional<Row>& row) {
-  if (row) {
-    statement.bind(position, row_json(columns, *row));
-  } else {
-    statement.bind_null(position);
-  }
-}
-
-// The three versions exactly; a row that is not there has no values.
-Bytes exact(const ConflictRow& row) {
-  RowSet set{row.columns, {}};
-  for (const std::optional<Row>* const version : {&row.base, &row.broker, &row.node}) {
-    set.rows.push_back(version->value_or(Row{}));
-  }
-  return encode_rows(set);
-}
-
-// The same with the node's latest version; nothing: what is known is of other columns, or
-// unreadable, and stays beside it.
-std::optional<Bytes> with_latest(const ConflictRow& row, const Bytes& before) {
-  Result<RowSet> known = decode_rows(before);
-  if (!known || known->rows.size() != 3 || known->columns != row.columns) return std::nullopt;
-  known->rows[2] = row.node.value_or(Row{});
-  return encode_rows(*known);
+// Not copied: it must stay until the statement has run.
+void bind_told(Statement& statement, int position, std::optional<std::string_view> text) {
+  if (!text) return (void)statement.bind_null(position);
+  const int code = sqlite3_bind_text64(statement.handle(), position, text->data(), text->size(),
+                                       SQLITE_STATIC, SQLITE_UTF8);
+  if (code != SQLITE_OK) throw_sqlite(sqlite3_db_handle(statement.handle()), code, "bind");
 }
 
 }  // namespace
@@ -88,13 +25,13 @@ Inbox::Inbox(const Database& db)
     : insert_(db,
               "INSERT INTO csa_conflicts (seq, time, node, counter, journal, hostname, table_name,"
               " key, key_hash, op, rule, decision, reason, base, broker, node_row, rows,"
-              " broker_time, node_time, close, bundle, numbered, state) VALUES (?1, ?2, ?3, ?4, "
-              "?5, ?6, ?7, ?8, ?9,"
-              " ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, 'open')"),
+              " broker_time, node_time, close, bundle, numbered, state) VALUES (?1, ?2, ?3, ?4,"
+              " ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21,"
+              " ?22, 'open')"),
       same_(db,
-            "SELECT id, rows FROM csa_conflicts WHERE node = ?1 AND journal = ?2 AND key_hash = ?3 "
-            "AND"
-            " decision = ?4 AND rule = ?5 AND state = 'open' ORDER BY id DESC LIMIT 1"),
+            "SELECT id, rows, base, broker, node_row FROM csa_conflicts WHERE node = ?1 AND"
+            " journal = ?2 AND key_hash = ?3 AND decision = ?4 AND rule = ?5 AND state = 'open'"
+            " ORDER BY id DESC LIMIT 1"),
       update_(db,
               "UPDATE csa_conflicts SET seq = ?2, time = ?3, counter = ?4, op = CASE WHEN base IS"
               " NULL AND ?7 IS NOT NULL THEN 'insert' ELSE ?5 END, reason = CASE decision WHEN"
@@ -131,46 +68,72 @@ void Inbox::join(const NodeId& node, std::uint64_t journal, std::uint64_t from, 
   join_.run();
 }
 
-void Inbox::add(const ConflictRow& row, const ConflictOrigin& origin) {
-  const Id128 hash = hash_of(row.identity);
+const std::string& Inbox::TimeText::of(WallTime time, const ConflictOrigin& origin) {
+  const std::int64_t wall = time.ms + origin.wall_ahead_ms;
+  if (std::exchange(ms_, wall) != wall) text_ = to_string(WallTime{wall});
+  return text_;
+}
+
+// What the node did to a row that is here already replaces its version of before. A version of the
+// master that it overwrites is always one more that is lost.
+bool Inbox::replace(const ConflictRow& row, const Id128& hash, const ConflictOrigin& origin) {
+  if (row.decision == "node") return false;
   same_.bind_blob(1, origin.tx.node.value.bytes).bind(2, signed_of(origin.journal));
   same_.bind_blob(3, hash.bytes).bind(4, row.decision).bind(5, row.rule);
-  // What the node did to a row that is here already replaces its version of before. A version of
-  // the master that it overwrites is always one more that is lost.
-  std::optional<std::int64_t> known;
-  std::optional<Bytes> versions;
-  if (row.decision != "node" && same_.step()) {
-    known = same_.column_int(0);
-    versions = with_latest(row, same_.column_blob(1));
+  std::optional<std::int64_t> id;
+  std::optional<RowSet> known;
+  if (same_.step()) {
+    id = same_.column_int(0);
+    known = read_versions(stored_versions(same_, 1));
   }
   same_.reset();
-  if (known && versions) {
-    update_.bind(1, *known)
-        .bind(2, signed_of(origin.seq.value))
-        .bind(3, wall_text(origin.now, origin));
-    update_.bind(4, signed_of(origin.tx.counter)).bind(5, row.op).bind(6, row.reason);
-    bind_row(update_, 7, row.columns, row.node);
-    update_.bind_blob(8, *versions).bind(9, wall_text(origin.edited, origin));
-    update_.bind(10, std::int64_t{row.close ? 1 : 0});
-    update_.run();
-    return;
-  }
-  insert_.bind(1, signed_of(origin.seq.value)).bind(2, wall_text(origin.now, origin));
+  // Of other columns, or unreadable: it stays beside it.
+  if (!known || known->columns != row.columns) return false;
+  const auto before = [&known](std::size_t i) {
+    return known->rows[i].empty() ? nullptr : &known->rows[i];
+  };
+  rows_.set(row.columns, {before(0), before(1), told_row(row.node)});
+  update_.bind(1, *id).bind(2, signed_of(origin.seq.value));
+  bind_told(update_, 3, decided_.of(origin.now, origin));
+  update_.bind(4, signed_of(origin.tx.counter));
+  bind_told(update_, 5, row.op);
+  bind_told(update_, 6, row.reason);
+  bind_told(update_, 7, rows_.text(2));
+  update_.bind_blob(8, rows_.exact());
+  bind_told(update_, 9, edited_.of(origin.edited, origin));
+  update_.bind(10, std::int64_t{row.close ? 1 : 0});
+  update_.run();
+  return true;
+}
+
+void Inbox::add(const ConflictRow& row, const ConflictOrigin& origin) {
+  const Id128 hash = hash_of(row.identity);
+  if (replace(row, hash, origin)) return;
+  rows_.set(row.columns, {told_row(row.base), told_row(row.broker), told_row(row.node)});
+  key_.set(row.key_columns, {&row.identity.key, nullptr, nullptr});
+  insert_.bind(1, signed_of(origin.seq.value));
+  bind_told(insert_, 2, decided_.of(origin.now, origin));
   insert_.bind_blob(3, origin.tx.node.value.bytes).bind(4, signed_of(origin.tx.counter));
-  insert_.bind(5, signed_of(origin.journal)).bind(6, origin.hostname);
-  insert_.bind(7, row.identity.table).bind(8, row_json(row.key_columns, row.identity.key));
-  insert_.bind_blob(9, hash.bytes).bind(10, row.op).bind(11, row.rule).bind(12, row.decision);
-  insert_.bind(13, row.reason);
-  bind_row(insert_, 14, row.columns, row.base);
-  bind_row(insert_, 15, row.columns, row.broker);
-  bind_row(insert_, 16, row.columns, row.node);
-  insert_.bind_blob(17, exact(row));
+  insert_.bind(5, signed_of(origin.journal));
+  bind_told(insert_, 6, origin.hostname);
+  bind_told(insert_, 7, row.identity.table);
+  bind_told(insert_, 8, key_.text(0));
+  insert_.bind_blob(9, hash.bytes);
+  bind_told(insert_, 10, row.op);
+  bind_told(insert_, 11, row.rule);
+  bind_told(insert_, 12, row.decision);
+  bind_told(insert_, 13, row.reason);
+  for (int i = 0; i < 3; ++i) {
+    bind_told(insert_, 14 + i, rows_.text(static_cast<std::size_t>(i)));
+  }
+  insert_.bind_blob(17, rows_.exact());
   if (row.broker_edit && row.broker_edit->time.ms != 0) {
-    insert_.bind(18, wall_text(row.broker_edit->time, origin));
+    bind_told(insert_, 18, broker_edited_.of(row.broker_edit->time, origin));
   } else {
     insert_.bind_null(18);
   }
-  insert_.bind(19, wall_text(origin.edited, origin)).bind(20, std::int64_t{row.close ? 1 : 0});
+  bind_told(insert_, 19, edited_.of(origin.edited, origin));
+  insert_.bind(20, std::int64_t{row.close ? 1 : 0});
   insert_.bind(21, signed_of(origin.bundle != 0 ? origin.bundle : origin.tx.counter));
   insert_.bind(22, std::int64_t{row.numbered ? 1 : 0});
   insert_.run();

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "broker/inbox_rows.h"
 #include "broker/merge_row.h"
 #include "broker/row_identity.h"
 #include "common/sqlite.h"
@@ -59,7 +60,21 @@ class Inbox {
   void join(const NodeId& node, std::uint64_t journal, std::uint64_t from, std::uint64_t to);
 
  private:
+  // As the inbox tells a time, which is mostly that of the row before.
+  class TimeText {
+   public:
+    const std::string& of(WallTime time, const ConflictOrigin& origin);
+
+   private:
+    std::optional<std::int64_t> ms_;
+    std::string text_;
+  };
+  [[nodiscard]] bool replace(const ConflictRow& row, const Id128& hash,
+                             const ConflictOrigin& origin);
+
   Statement insert_, same_, update_, held_, any_, join_;
+  InboxRows rows_, key_;
+  TimeText decided_, edited_, broker_edited_;
 };
 
 // The rule's name for entries that lost whole: rows of such are held like parked ones.

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "broker/inbox_rows.h"
 #include "broker/merge_run.h"
-#include "common/codec.h"
 
 namespace csa {
 namespace {
@@ -30,8 +30,9 @@ std::optional<Row> by_columns(const RowSet& versions, std::size_t version,
 
 RenamedRows::RenamedRows(const Database& db)
     : updates_(db,
-               "SELECT table_name, key_hash, rows FROM main.csa_conflicts WHERE node = ?1 AND"
-               " journal = ?2 AND op = 'update' AND decision <> 'node' ORDER BY id") {}
+               "SELECT table_name, key_hash, rows, base, broker, node_row FROM main.csa_conflicts"
+               " WHERE node = ?1 AND journal = ?2 AND op = 'update' AND decision <> 'node' ORDER "
+               "BY id") {}
 
 RenamedRows::Names RenamedRows::read(MergeSchema& schema, const NodeId& node,
                                      std::uint64_t journal) {
@@ -39,8 +40,8 @@ RenamedRows::Names RenamedRows::read(MergeSchema& schema, const NodeId& node,
   updates_.bind_blob(1, node.value.bytes).bind(2, signed_of(journal));
   while (updates_.step()) {
     const MergeTable* const table = schema.table(updates_.column_text(0));
-    const Result<RowSet> versions = decode_rows(updates_.column_blob(2));
-    if (table == nullptr || !versions || versions->rows.size() != 3) continue;
+    const std::optional<RowSet> versions = read_versions(stored_versions(updates_, 2));
+    if (table == nullptr || !versions) continue;
     std::array<std::optional<RowIdentity>, 3> rows;  // base, master, node
     for (std::size_t i = 0; i < rows.size(); ++i) {
       const std::optional<Row> row = by_columns(*versions, i, table->column_names());

@@ -76,8 +76,9 @@ CREATE TABLE csa_rule (
 ) STRICT, WITHOUT ROWID;
 
 -- Shared: the inbox. One row for each row of a journaled transaction that lost, was parked or got
--- another key. base, broker and node_row are JSON objects by column name, for people; rows holds
--- the same three exactly (encode_rows of codec.h; a missing row has no values).
+-- another key. base, broker and node_row are JSON objects by column name; rows holds the same three
+-- exactly (encode_rows of codec.h; a missing row has no values), and is empty where the JSON tells
+-- them exactly: no blob, no infinity, all text valid UTF-8, no two columns named alike.
 CREATE TABLE csa_conflicts (
   id INTEGER PRIMARY KEY,
   seq INTEGER NOT NULL,         -- log entry that decided it
