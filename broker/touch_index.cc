@@ -19,9 +19,6 @@ constexpr TouchOp kMovedHere{17};
 constexpr const char* kSchema = R"(
   PRAGMA journal_mode=OFF;
   PRAGMA synchronous=OFF;
-  PRAGMA cache_size=-8192;
-  CREATE TABLE touch (row BLOB, seq INTEGER, n INTEGER, op INTEGER, mask BLOB, content BLOB,
-                      version INTEGER, PRIMARY KEY (row, seq, n)) WITHOUT ROWID;
   CREATE TABLE entry (seq INTEGER PRIMARY KEY, changed INTEGER, edited INTEGER, error INTEGER,
                       node BLOB, journaled INTEGER);
 )";
@@ -78,24 +75,17 @@ bool is_alter(const Change& change) {
 }  // namespace
 
 void TouchIndex::begin_anew(Seq first) {
-  for (Statement* const old : {&add_touch_, &add_entry_, &of_row_, &of_table_too_, &changed_}) {
-    *old = Statement();
-  }
+  touches_.clear();
+  for (Statement* const old : {&add_entry_, &changed_, &edit_}) *old = Statement();
   index_.emplace(std::string(), Database::Mode::kCreate);
   index_->exec(kSchema);
   // It ends with the index: what a commit would write is read by nobody else.
   index_->exec("BEGIN");
-  add_touch_ = index_->prepare("INSERT INTO touch VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
   add_entry_ = index_->prepare("INSERT INTO entry VALUES (?1, ?2, ?3, ?4, ?5, ?6)");
-  const std::string touched =
-      "SELECT t.seq, t.op, t.mask, e.edited, e.error, e.node, t.content, t.version, t.n,"
-      " e.journaled FROM"
-      " touch t CROSS JOIN entry e USING (seq) WHERE (t.seq, t.n) > (?2, ?3) AND t.row = ";
-  of_row_ = index_->prepare(touched + "?1 ORDER BY 1, 9");
-  // Each half in the order of the index, merged: nothing is sorted, nor read in vain.
-  of_table_too_ = index_->prepare(touched + "?1 UNION ALL " + touched + "?4 ORDER BY 1, 9");
   has_tables_ = false;
   changed_ = index_->prepare("SELECT changed FROM entry WHERE seq = ?1");
+  edit_ = index_->prepare("SELECT edited, error, node, journaled FROM entry WHERE seq = ?1");
+  told_ = Seq{0};
   from_ = first;
   to_ = Seq{first.value - 1};
   floor_ = latest_before(db_, log_, first);
@@ -165,15 +155,9 @@ void TouchIndex::read_entry(Seq seq) {
 
 void TouchIndex::store(const Id128& row, TouchOp op, const Bytes& mask,
                        const std::optional<Row>& content, std::uint64_t version) {
-  add_touch_.bind_blob(1, row.bytes).bind(2, signed_of(reading_.value)).bind(3, n_++);
-  add_touch_.bind(4, static_cast<std::int64_t>(op)).bind_blob(5, mask);
-  if (content) {
-    add_touch_.bind_blob(6, encode_rows({{}, {*content}}));
-  } else {
-    add_touch_.bind_null(6);
-  }
-  add_touch_.bind(7, signed_of(version));
-  add_touch_.run();
+  StoredTouch touch{row, reading_, n_++, op, mask, {}, version};
+  if (content) touch.content = encode_rows({{}, {*content}});
+  touches_.add(std::move(touch));
 }
 
 // By which version's layout the columns of a row at this place of the entry are counted.
@@ -195,8 +179,11 @@ void TouchIndex::add(const RowChange& change, const ChangeTable& table, const La
     if (*row && !(*row)->by_rowid) (*row)->folds = folds_of(table.name);
   }
   const std::uint64_t version = version_of(table.name, layouts);
-  if (before && after && hash_of(*before) == hash_of(*after)) {
-    return store(hash_of(*before), TouchOp::kChanged, mask_of(change, table), {}, version);
+  if (before && after) {
+    const Id128 name = hash_of(*before);
+    if (name == hash_of(*after)) {
+      return store(name, TouchOp::kChanged, mask_of(change, table), {}, version);
+    }
   }
   if (before && after) {
     const Bytes mask = mask_of(change, table);
@@ -263,35 +250,44 @@ std::optional<RowIdentity> TouchIndex::name_of(const Row& content) {
 void TouchIndex::ask(const Place& place, const std::string& table, std::uint64_t now) {
   asked_ = table;
   now_ = now;
-  touches_ = has_tables_ ? &of_table_too_ : &of_row_;
-  touches_->bind_blob(1, place.row.bytes).bind(2, signed_of(place.seq.value)).bind(3, place.n);
-  if (has_tables_) touches_->bind_blob(4, hash_of(whole_table(table)).bytes);
+  std::optional<Id128> too;
+  if (has_tables_) too = hash_of(whole_table(table));
+  touches_.ask(place.row, too, place.seq, place.n);
 }
 
 std::optional<TouchIndex::Found> TouchIndex::next() {
-  Statement& row = *touches_;
-  if (!row.step()) {
-    row.reset();
-    return std::nullopt;
-  }
+  const StoredTouch* const stored = touches_.next();
+  if (stored == nullptr) return std::nullopt;
   Found found;
   Touch& touch = found.touch;
-  touch.seq = Seq{static_cast<std::uint64_t>(row.column_int(0))};
-  touch.op = static_cast<TouchOp>(row.column_int(1));
-  touch.mask = row.column_blob(2);
-  touch.edit = edit_of(row, 3);
-  touch.n = row.column_int(8);
-  touch.journaled = row.column_int(9) != 0;
-  const Bytes content = row.column_blob(6);
+  touch.seq = stored->seq;
+  touch.n = stored->n;
+  touch.op = stored->op;
+  touch.mask = stored->mask;
+  tell_entry(touch);
+  const Bytes& content = stored->content;
   const bool away = touch.op == kMovedAway;
   if (away || touch.op == kMovedHere) {
     found.move = away ? Move::kAway : Move::kHere;
     if (const std::optional<Row> name = row_of(content)) found.other = name_of(*name);
     touch.op = TouchOp::kChanged;
   }
-  place_columns(found.move == Move::kNone ? content : Bytes(), unsigned_of(row.column_int(7)),
-                touch);
+  place_columns(found.move == Move::kNone ? content : Bytes(), stored->version, touch);
   return found;
+}
+
+// Rows of one transaction mostly come together.
+void TouchIndex::tell_entry(Touch& touch) {
+  if (touch.seq != told_) {
+    edit_.bind(1, signed_of(touch.seq.value));
+    const bool known = edit_.step();
+    told_edit_ = known ? edit_of(edit_, 0) : Edit{};
+    told_journaled_ = known && edit_.column_int(3) != 0;
+    edit_.reset();
+    told_ = touch.seq;
+  }
+  touch.edit = told_edit_;
+  touch.journaled = told_journaled_;
 }
 
 // The touch's columns, and what the row was, from the layout of `version` to that of who asks.

@@ -15,6 +15,7 @@
 #include "broker/row_identity.h"
 #include "broker/shadow_tables.h"
 #include "broker/touch_marks.h"
+#include "broker/touch_store.h"
 #include "common/changeset.h"
 #include "common/sqlite.h"
 #include "common/store_meta.h"
@@ -48,7 +49,7 @@ class TouchIndex {
   void ask(const Place& place, const std::string& table, std::uint64_t now);
   // REQUIRES: ask(), and none that told the end since.
   [[nodiscard]] std::optional<Found> next();
-  void end_asking() { touches_->reset(); }
+  void end_asking() { touches_.end_asking(); }
 
   // How often entry `seq` touched a row.
   [[nodiscard]] std::uint64_t touches_of(Seq seq);
@@ -71,14 +72,15 @@ class TouchIndex {
   [[nodiscard]] bool has_rows_by_key(const ChangeTable& table);
   [[nodiscard]] const std::vector<KeyFold>& folds_of(const std::string& table);
   [[nodiscard]] std::optional<RowIdentity> name_of(const Row& content);
+  void tell_entry(Touch& touch);
   void place_columns(const Bytes& content, std::uint64_t version, Touch& touch);
 
   const Database& db_;
   LogTable& log_;
   ColumnPlaces places_;
   std::optional<Database> index_;
-  Statement add_touch_, add_entry_, of_row_, of_table_too_, changed_;
-  Statement* touches_ = nullptr;                       // of the two the one that is asked
+  Statement add_entry_, changed_, edit_;
+  TouchStore touches_;
   bool has_tables_ = false;                            // something was done to a whole table
   Seq reading_{0};                                     // entry
   std::int64_t n_ = 0;                                 // of its touches
@@ -89,6 +91,9 @@ class TouchIndex {
   std::map<std::string, std::vector<KeyFold>> folds_;  // by table
   Seq from_{1}, to_{0};  // entries that are read; none where to < from
   Edit floor_;
+  Seq told_{0};  // entry whose edit is at hand
+  Edit told_edit_;
+  bool told_journaled_ = false;
   std::string asked_;      // table
   std::uint64_t now_ = 0;  // schema version of who asks
 };
