@@ -35,9 +35,11 @@ void append_hook_text(sqlite3_value* value, bool utf16, Bytes& out) {
     append_text16({static_cast<const char16_t*>(units), count}, out);
     return;
   }
-  const auto* const text = reinterpret_cast<const char*>(sqlite3_value_text(value));
-  if (text == nullptr) throw std::bad_alloc();
-  append_text({text, static_cast<std::size_t>(sqlite3_value_bytes(value))}, out);
+  // Its bytes as they are: sqlite3_value_text() would copy them to put a zero behind.
+  const auto* const text = static_cast<const char*>(sqlite3_value_blob(value));
+  const auto size = static_cast<std::size_t>(sqlite3_value_bytes(value));
+  if (text == nullptr && size > 0) throw std::bad_alloc();
+  append_text(size > 0 ? std::string_view(text, size) : std::string_view(), out);
 }
 
 }  // namespace
