@@ -24,7 +24,7 @@ const MergeSchema::Rules& MergeSchema::rules(const MergeTable& table) {
   const auto [known, fresh] = rules_.try_emplace(table.name());
   Rules& rules = known->second;
   if (!fresh) return rules;
-  const std::vector<std::string> names = table.column_names();
+  const std::vector<std::string>& names = table.column_names();
   rules.row.columns.assign(names.size(), ColumnRule::kTable);
   Statement rows =
       db_.prepare("SELECT column_name, rule FROM csa_rule WHERE table_name = ?1 COLLATE NOCASE");

@@ -66,7 +66,7 @@ ConflictRow MergeRun::by_own_names(const RowChange& change, const ChangeTable& t
   // What the master has of it, as far as the columns are still called so.
   const std::optional<MergeTable::Found> found = known->find(row.identity);
   if (!found) return row;
-  const std::vector<std::string> names = known->column_names();
+  const std::vector<std::string>& names = known->column_names();
   row.broker.emplace(row.columns.size(), Null{});
   for (std::size_t i = 0; i < row.columns.size(); ++i) {
     const auto place = std::ranges::find_if(

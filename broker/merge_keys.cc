@@ -235,7 +235,7 @@ const MergeTable* KeyChanges::parent(const std::string& name) {
 void KeyChanges::add_roots(const MergeTable& table, const std::string& column,
                            std::vector<std::string>& found, std::set<Column>& seen) {
   if (!seen.emplace(lower(table.name()), column).second) return;
-  const std::vector<std::string> names = table.column_names();
+  const std::vector<std::string>& names = table.column_names();
   const std::optional<std::uint32_t> key = table.rowid_column();
   if (key && lower(names[*key]) == column) found.push_back(table.name());
   for (const MergeReference& reference : table.references()) {

@@ -53,7 +53,7 @@ void ForeignKeyProof::find_children() {
     if (!info) continue;
     computes = computes || info->carried.size() != info->columns.size();
     const MergeTable child(db_, std::move(*info));
-    const std::vector<std::string> names = child.column_names();
+    const std::vector<std::string>& names = child.column_names();
     for (const MergeReference& reference : child.references()) {
       Key key{child.name(), {}, reference.parent, reference.parent_columns};
       for (const std::uint32_t column : reference.columns) {
@@ -116,7 +116,7 @@ void ForeignKeyProof::before_change(const MergeTable& table) {
 void ForeignKeyProof::on_change(const MergeTable& table, const std::optional<Row>& before,
                                 const std::optional<Row>& after) {
   if (!by_parent_) find_children();
-  const std::vector<std::string> names = table.column_names();
+  const std::vector<std::string>& names = table.column_names();
   if (after) {
     for (const MergeReference& reference : table.references()) {
       const std::optional<Bytes> values = values_of(*after, reference.columns);

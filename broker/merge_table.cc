@@ -12,7 +12,8 @@ MergeTable::MergeTable(const Database& db, TableInfo info)
   const bool rowids = !info_.change_table.without_rowid;
   std::string columns;
   for (const std::uint32_t column : info_.carried) {
-    columns += (columns.empty() ? "" : ", ") + quote(info_.columns[column].name);
+    names_.push_back(info_.columns[column].name);
+    columns += (columns.empty() ? "" : ", ") + quote(names_.back());
   }
   const std::string table = " FROM main." + quote(name());
   const std::string from = table + " WHERE ";
@@ -83,12 +84,6 @@ void MergeTable::read_references() {
     key.bind(1, reference.parent);
     while (key.step()) reference.parent_columns.push_back(key.column_text(0));
   }
-}
-
-std::vector<std::string> MergeTable::column_names() const {
-  std::vector<std::string> names;
-  for (const std::uint32_t column : info_.carried) names.push_back(info_.columns[column].name);
-  return names;
 }
 
 std::optional<std::uint32_t> MergeTable::rowid_column() const {
@@ -286,12 +281,15 @@ void MergeTable::remove(const Row& key) {
 
 ColumnMap map_columns(const ChangeTable& journal, const MergeTable& master) {
   ColumnMap map;
-  const std::vector<std::string> names = master.column_names();
+  const std::vector<std::string>& names = master.column_names();
   map.known.assign(names.size(), false);
+  map.to.reserve(journal.column_names.size());
   for (const std::string& name : journal.column_names) {
-    const auto found = std::find_if(names.begin(), names.end(), [&](const std::string& known) {
-      return lower(known) == lower(name);
-    });
+    auto found = std::ranges::find(names, name);
+    if (found == names.end()) {
+      found = std::ranges::find_if(
+          names, [&](const std::string& known) { return lower(known) == lower(name); });
+    }
     if (found == names.end()) {
       map.to.emplace_back(std::nullopt);
       continue;

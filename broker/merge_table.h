@@ -31,7 +31,7 @@ class MergeTable {
 
   [[nodiscard]] const TableInfo& info() const { return info_; }
   [[nodiscard]] const std::string& name() const { return info_.change_table.name; }
-  [[nodiscard]] std::vector<std::string> column_names() const;
+  [[nodiscard]] const std::vector<std::string>& column_names() const { return names_; }
   [[nodiscard]] bool is_shadow() const { return shadow_; }
   [[nodiscard]] const std::vector<MergeReference>& references() const { return references_; }
   // Carried column that is the rowid, if there is one.
@@ -74,7 +74,8 @@ class MergeTable {
   const Database& db_;
   const TableInfo info_;
   const bool utf16_;
-  std::string select_;  // rowid and carried columns
+  std::vector<std::string> names_;  // of the carried columns
+  std::string select_;              // rowid and these
   bool shadow_ = false;
   std::vector<KeyFold> folds_;
   std::vector<MergeReference> references_;

@@ -118,7 +118,7 @@ bool MergeVirtual::fits(const ChangeTable& journal, const MergeTable& master) co
 bool MergeVirtual::has_places(const ChangeTable& journal, const MergeTable& master) const {
   const Told* const known = told(master.name());
   if (known == nullptr) return true;
-  const std::vector<std::string> columns = master.column_names();
+  const std::vector<std::string>& columns = master.column_names();
   return std::all_of(columns.begin() + 1,
                      columns.begin() + 1 + static_cast<std::ptrdiff_t>(known->coordinates),
                      [&](const std::string& name) { return has_name(journal.column_names, name); });

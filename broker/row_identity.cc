@@ -72,11 +72,19 @@ const Row& key_after(const RowChange& change) {
 }  // namespace
 
 Id128 hash_of(const RowIdentity& row) {
+  constexpr std::size_t kMostly = 64;  // bytes
   Bytes bytes;
+  bytes.reserve(kMostly);
   append_string(lower(row.table), bytes);
   bytes.push_back(row.by_rowid ? 1 : 0);
   for (std::size_t i = 0; i < row.key.size(); ++i) {
-    append_value(folded(row.key[i], i < row.folds.size() ? row.folds[i] : KeyFold::kExact), bytes);
+    const KeyFold fold = i < row.folds.size() ? row.folds[i] : KeyFold::kExact;
+    const bool as_it_is = fold == KeyFold::kExact && !std::holds_alternative<double>(row.key[i]);
+    if (as_it_is) {
+      append_value(row.key[i], bytes);
+    } else {
+      append_value(folded(row.key[i], fold), bytes);
+    }
   }
   return hash128(bytes);
 }
