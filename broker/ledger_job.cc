@@ -231,7 +231,7 @@ std::variant<CallEffect, Rejection> Ledger::Impl::run_request(const WriteJob& jo
   } catch (const std::system_error& error) {
     return rejection_of(error, statement);
   }
-  merge->written_by_others();
+  merge->written_by_others(*body);
   return done;
 }
 

@@ -170,7 +170,9 @@ MergeOutcome Merge::stood(const ReplayEntry& entry, LogTable& log, Seq seq) {
   return {ReplayResult::kStood, {}, impl.keys->take_changes(), 0};
 }
 
-void Merge::written_by_others() { impl_->schema->indexes().written_by_others(); }
+void Merge::written_by_others(const Spill& changeset) {
+  impl_->schema->indexes().written_by_others(changeset);
+}
 
 void Merge::forget() { impl_->forget(); }
 

@@ -67,7 +67,7 @@ class Merge {
   void bring_back(const TxId& tx, std::uint64_t journal, const std::string& table,
                   std::int64_t kept, std::int64_t now);
   // A transaction that is not made here has written the application's tables.
-  void written_by_others();
+  void written_by_others(const Spill& changeset);
   // Rules or schema may have changed, or a transaction was rolled back.
   void forget();
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "broker/merge_key_runs.h"
+#include "common/changed_tables.h"
 #include "common/virtual_table.h"
 
 namespace csa {
@@ -210,8 +211,16 @@ void ContentIndexes::take_back() {
   for (const auto& index : indexes_) index->whole = index->was_whole;
 }
 
-void ContentIndexes::written_by_others() {
-  for (const auto& index : indexes_) index->whole = index->whole && index->kept;
+void ContentIndexes::written_by_others(const Spill& changeset) {
+  const auto may_stray = [](const auto& index) { return index->whole && !index->kept; };
+  if (std::ranges::none_of(indexes_, may_stray)) return;
+  for (const std::string& changed : changed_tables(changeset)) {
+    const std::string table = lower(changed);
+    for (const auto& index : indexes_) {
+      const bool concerned = table == index->content || table.starts_with(index->name + "_");
+      if (concerned && !index->kept) index->whole = false;
+    }
+  }
 }
 
 void ContentIndexes::note(const RowChange& change, const ChangeTable& table) {

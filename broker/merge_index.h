@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "common/changeset.h"
+#include "common/spill.h"
 #include "common/sqlite.h"
 
 namespace csa {
@@ -45,8 +46,8 @@ class ContentIndexes {
   void finish(const Follow& at_master);
   // What was done since begin() is undone.
   void take_back();
-  // Tables may have been written otherwise than by before_write() and after_write().
-  void written_by_others();
+  // Tables were written otherwise than by before_write() and after_write(); what was done to them.
+  void written_by_others(const Spill& changeset);
 
  private:
   struct Index;

@@ -4,6 +4,7 @@
 #include <system_error>
 #include <utility>
 
+#include "common/changed_tables.h"
 #include "common/limits.h"
 #include "common/system_clock.h"
 
@@ -34,18 +35,8 @@ void configure(const Database& db) {
 }
 
 void add_tables(const Spill& body, std::vector<std::string>& tables) {
-  std::set<std::string> names(tables.begin(), tables.end());
-  ChangeReader reader;
-  for (std::uint64_t at = 0; at < body.size(); at += limits::kPieceMax) {
-    reader.feed(body.read(at, limits::kPieceMax));
-    while (true) {
-      const Result<std::optional<Change>> change = reader.next();
-      if (!change || !*change) break;
-      if (const auto* const row = std::get_if<RowChange>(&**change)) {
-        names.insert(reader.tables().at(row->table).name);
-      }
-    }
-  }
+  std::set<std::string> names = changed_tables(body);
+  names.insert(tables.begin(), tables.end());
   tables.assign(names.begin(), names.end());
 }
 

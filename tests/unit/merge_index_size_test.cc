@@ -150,6 +150,21 @@ TEST_CASE("merge: an index without sizes that no trigger fills finds what others
   CHECK(b.catch_up(b.nodes[0]) == "");
 }
 
+TEST_CASE("merge: an index without sizes stays as it is when others write to other tables") {
+  Bench b(index5(", columnsize=0") + rows(1, 3000), 1);
+  const auto update = [&](const char* id) {
+    return b.logged(
+        [&] { (void)b.merge_one(std::string("UPDATE part SET name = 'newer' WHERE id = ") + id); });
+  };
+  const auto first = update("1");
+  b.master.write("INSERT INTO kind VALUES (3)");
+  CHECK(update("2") < first / 10);
+  b.master.write("INSERT INTO search (search) VALUES ('delete-all')");
+  CHECK(update("3") > first / 2);
+  b.check_whole();
+  CHECK(b.catch_up(b.nodes[0]) == "");
+}
+
 TEST_CASE("merge: an index without sizes that a parked entry has built is built by the next one") {
   // Nothing is indexed yet.
   Bench b(rows(1, 50, "2") + index5(", columnsize=0") + kFeed5, 1);
