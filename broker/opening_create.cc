@@ -4,6 +4,7 @@
 #include "broker/ledger_rules.h"
 #include "broker/opening.h"
 #include "broker/opening_files.h"
+#include "common/wal_base.h"
 
 namespace csa {
 namespace {
@@ -21,6 +22,7 @@ Meta begin_sharing(const Database& db, const DatabaseName& name, const Randomnes
   meta.fingerprint = schema_fingerprint(db);
   create_tables(db);
   write_meta(db, meta);
+  set_commits(db, 1);
   add_epoch(db, {meta.position.epoch, {}, from.local_now().wall});
   write_layout(db, meta.schema_version, to_json(read_layout(db)));
   write_private(db, kRoleKey, kRoleBroker);

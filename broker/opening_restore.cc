@@ -69,7 +69,7 @@ Result<Meta> sound_meta(const Database& db, const DatabaseName& name, const std:
     return Error{Errc::kFailed, from + " was never shared. To begin with it, copy it to " +
                                     name.path + ", then: " + broker_command("adopt", name, "")};
   }
-  if (db.query_int("SELECT count(*) FROM csa_meta") == 0) {
+  if (!has_meta(db)) {
     return Error{Errc::kNothing, from + " is a replica that never received a copy: it is empty"};
   }
   Result<Meta> meta = read_meta(db);

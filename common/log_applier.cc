@@ -79,7 +79,7 @@ void LogApplier::find_partial() {
     const std::optional<LogTable::Entry> entry = log_->entry(next);
     fits = fits && entry && entry->header.seq == next && end < entry->header.size;
   }
-  Transaction transaction(db_);
+  CountedTransaction transaction(db_, *commits_);
   log_->erase_from(fits ? next.next() : next);
   log_->save_sum();
   transaction.commit();
@@ -102,7 +102,6 @@ Result<LogApplier::Outcome> LogApplier::apply(const std::vector<LogPiece>& piece
   if (changed.position) {
     applier_.finish();
     write_meta(db_, next_.meta);
-    commits_->add();
   }
   Outcome outcome;
   outcome.tables.assign(changed.tables.begin(), changed.tables.end());
@@ -278,7 +277,7 @@ bool LogApplier::trim(Seq floor) {
   if (meta.floor == now_.meta.floor && !log_->has_before(kept)) return false;
   constexpr std::uint64_t kAll = std::numeric_limits<std::uint64_t>::max();
   const SumReader sum(*log_);
-  Transaction transaction(db_);
+  CountedTransaction transaction(db_, *commits_);
   const Seq same = log_->prune(kept, kept, kAll, kTrimParts);
   CSA_CHECK(same == kept);
   log_->save_sum();

@@ -35,9 +35,10 @@ class LogApplier {
     std::vector<std::string> tables;  // that changed
     bool schema_changed = false;
   };
-  // Inside the open transaction, which the caller commits or, on an Error or exception, rolls back;
-  // then exactly one of committed() and rolled_back(). kMalformed: the pieces leave a gap.
-  // kDamaged: they do not fit; suspicious() tells whether this replica's own content is in doubt.
+  // Inside the open transaction, which the caller counts and commits or, on an Error or exception,
+  // rolls back; then exactly one of committed() and rolled_back(). kMalformed: the pieces leave a
+  // gap. kDamaged: they do not fit; suspicious() tells whether this replica's own content is in
+  // doubt.
   [[nodiscard]] Result<Outcome> apply(const std::vector<LogPiece>& pieces);
   void committed();
   void rolled_back();
@@ -86,10 +87,10 @@ class LogApplier {
   std::optional<LogTable> log_;
   std::optional<OutcomeTable> outcomes_;
   std::optional<PastLog> past_;
-  std::optional<CommitCount> commits_;
-  Place now_;       // as committed
-  Place next_;      // inside the transaction
-  Cursor spooled_;  // what a spool that goes on brings next
+  std::optional<CommitCount> commits_;  // of its own transactions
+  Place now_;                           // as committed
+  Place next_;                          // inside the transaction
+  Cursor spooled_;                      // what a spool that goes on brings next
   bool suspicious_ = false;
 };
 

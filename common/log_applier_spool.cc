@@ -41,7 +41,6 @@ Result<LogApplier::Outcome> LogApplier::take_over(const Journal& journal) {
   }
   applier_.finish();
   write_meta(db_, next_.meta);
-  commits_->add();
   next_.partial = 0;
   Outcome outcome;
   outcome.tables.assign(changed.tables.begin(), changed.tables.end());

@@ -66,6 +66,11 @@ bool has_tables(const Database& db) {
              .value_or(0) > 0;
 }
 
+// Commits are counted from the first one on, see wal_base.h.
+bool has_meta(const Database& db) {
+  return db.query_int("SELECT EXISTS (SELECT 1 FROM csa_meta WHERE key <> 'commits')") == 1;
+}
+
 Result<Meta> read_meta(const Database& db) {
   MetaRows rows(db);
   Meta meta;

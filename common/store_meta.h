@@ -36,6 +36,8 @@ struct Meta {
 // Creates the csa_ tables. REQUIRES: a transaction is open and they do not exist.
 void create_tables(const Database& db);
 [[nodiscard]] bool has_tables(const Database& db);
+// False: a replica that has no copy yet.
+[[nodiscard]] bool has_meta(const Database& db);
 // Result: the file lacks or contradicts itself in csa_meta (kDamaged), or is of a newer csa.
 [[nodiscard]] Result<Meta> read_meta(const Database& db);
 void write_meta(const Database& db, const Meta& meta);

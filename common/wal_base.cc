@@ -68,10 +68,10 @@ struct Stand {
   std::string database;
   std::string epoch;
   std::int64_t commits = 0;
-  std::int64_t seq = 0;
+  std::int64_t seq = 0;  // 0: no copy yet
 };
 
-// Nothing: it cannot be read.
+// Nothing: it cannot be read, or nobody has counted.
 std::optional<Stand> read_stand(sqlite3* db) {
   sqlite3_stmt* raw = nullptr;
   const int code = sqlite3_prepare_v2(db,
@@ -81,15 +81,19 @@ std::optional<Stand> read_stand(sqlite3* db) {
   const std::unique_ptr<sqlite3_stmt, decltype(&sqlite3_finalize)> rows(raw, sqlite3_finalize);
   if (code != SQLITE_OK) return std::nullopt;
   Stand stand;
+  bool counted = false;
   int step = SQLITE_ROW;
   while ((step = sqlite3_step(raw)) == SQLITE_ROW) {
     const std::string key = reinterpret_cast<const char*>(sqlite3_column_text(raw, 0));
     if (key == "db") stand.database = reinterpret_cast<const char*>(sqlite3_column_text(raw, 1));
     if (key == "epoch") stand.epoch = reinterpret_cast<const char*>(sqlite3_column_text(raw, 1));
-    if (key == "commits") stand.commits = sqlite3_column_int64(raw, 2);
+    if (key == "commits") {
+      counted = true;
+      stand.commits = sqlite3_column_int64(raw, 2);
+    }
     if (key == "seq") stand.seq = sqlite3_column_int64(raw, 2);
   }
-  if (step != SQLITE_DONE || stand.database.empty()) return std::nullopt;
+  if (step != SQLITE_DONE || !counted) return std::nullopt;
   return stand;
 }
 
@@ -131,11 +135,20 @@ std::int64_t commits_of(const Database& db) {
   return db.query_int("SELECT value FROM csa_meta WHERE key = 'commits'").value_or(0);
 }
 
-void raise_commits(const Database& db, std::int64_t least) {
-  Statement raise = db.prepare(
-      "INSERT INTO csa_meta VALUES ('commits', ?1) ON CONFLICT (key) DO UPDATE SET value"
-      " = max(value, ?1)");
-  raise.bind(1, least).run();
+void set_commits(const Database& db, std::int64_t commits) {
+  Statement set = db.prepare("INSERT OR REPLACE INTO csa_meta VALUES ('commits', ?1)");
+  set.bind(1, commits).run();
+}
+
+CountedTransaction::CountedTransaction(const Database& db, CommitCount& count)
+    : db_(db),
+      count_(count),
+      transaction_(db),
+      written_before_(sqlite3_total_changes64(db.handle())) {}
+
+void CountedTransaction::commit() {
+  if (sqlite3_total_changes64(db_.handle()) != written_before_) count_.add();
+  transaction_.commit();
 }
 
 std::optional<std::string> wal_mismatch(const Database& db, const std::string& path, WalOf of) {
@@ -146,8 +159,8 @@ std::optional<std::string> wal_mismatch(const Database& db, const std::string& p
   const std::int64_t in_wal = commits_in(path + "-wal");
   if (!both || in_wal == 0) return std::nullopt;
   const std::optional<Stand> alone = read_alone(path);
-  if (!alone) return std::nullopt;
   const bool master = of == WalOf::kMaster;
+  if (!alone || (master && alone->database.empty())) return std::nullopt;
   if (master && both->database != alone->database) {
     return do_not_fit(path, "they are of two databases");
   }

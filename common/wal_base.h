@@ -3,8 +3,8 @@
 //
 // The proof: csa counts its commits in csa_meta, and a -wal holds every commit since it was begun,
 // over a file that had all earlier ones. So the file alone is at most as many commits behind as the
-// -wal holds. Commits that are not counted, of other programs or of csa's own upkeep, only weaken
-// it.
+// -wal holds. Every commit of csa's is counted; those of other programs are not, and weaken it by
+// as many as lie in the -wal.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@
 
 namespace csa {
 
-// Counts the commit that is under way; at most once in each. REQUIRES: csa_meta is filled.
+// Counts the commit that is under way; exactly once in each. REQUIRES: csa's tables are there.
 class CommitCount {
  public:
   explicit CommitCount(const Database& db);  // must outlive this
@@ -25,9 +25,23 @@ class CommitCount {
   Statement add_;
 };
 
+// BEGIN IMMEDIATE now, ROLLBACK in the destructor unless committed. commit() counts, except where
+// nothing was written, and so nothing is committed. What writes to a replica is one of these.
+class CountedTransaction {
+ public:
+  CountedTransaction(const Database& db, CommitCount& count);  // both outlive this
+  void commit();
+
+ private:
+  const Database& db_;
+  CommitCount& count_;
+  Transaction transaction_;
+  std::int64_t written_before_;
+};
+
 [[nodiscard]] std::int64_t commits_of(const Database& db);
-// For a file whose content is about to replace another's: it has at least that many.
-void raise_commits(const Database& db, std::int64_t least);
+// In the transaction that makes a file, or content that is to replace another's.
+void set_commits(const Database& db, std::int64_t commits);
 
 // A master is one database, and knows all epochs that its file can have; what a full copy leaves of
 // a replica in its -wal may be of another.

@@ -11,8 +11,8 @@
 #include <memory>
 
 #include "common/schema.h"
-#include "common/wal_base.h"
 #include "common/system_clock.h"
+#include "common/wal_base.h"
 #include "node/download.h"
 
 namespace csa {
@@ -170,7 +170,7 @@ Result<Meta> prepare_opened(const Database& db, const CopyExpectation& expected)
   Transaction transaction(db);
   write_identity(db, identity);
   Journal(db).replace_all(expected.outcomes);
-  raise_commits(db, expected.commits + 1);
+  set_commits(db, expected.commits + 1);
   transaction.commit();
   if (!checkpoint_all(db)) return Error{Errc::kFailed, "another program has the full copy open"};
   return meta;

@@ -22,7 +22,7 @@ struct CopyExpectation {
   std::optional<DbId> db;  // the replica's database, if it has one
   Identity identity;       // app and group must be the copy's; generations never go back
   std::vector<JournalOutcome> outcomes;  // of this replica's journal, kept over the change
-  std::int64_t commits = 0;              // of the replica, see wal_base.h
+  std::int64_t commits = 0;              // of the replica; the copy is one more, see wal_base.h
 };
 
 // Opens the copy, compares it with what is expected and writes the private rows into it. The copy

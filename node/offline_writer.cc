@@ -58,25 +58,21 @@ void note_unchanged(const Database& db, const OfflineWrite& write, Seq seq) {
 // ROLLBACK unless committed, and capture forgets.
 class OpenWrite {
  public:
-  OpenWrite(const Database& db, Capture& capture, AssignedKeys& keys)
-      : db_(db), capture_(capture), keys_(keys) {
-    db_.exec("BEGIN IMMEDIATE");
-  }
+  OpenWrite(const Database& db, CommitCount& commits, Capture& capture, AssignedKeys& keys)
+      : transaction_(db, commits), capture_(capture), keys_(keys) {}
   ~OpenWrite() {
     keys_.clear();
-    if (committed_) return;
-    capture_.discard();
-    if (db_.in_transaction()) sqlite3_exec(db_.handle(), "ROLLBACK", nullptr, nullptr, nullptr);
+    if (!committed_) capture_.discard();
   }
   OpenWrite(const OpenWrite&) = delete;
   OpenWrite& operator=(const OpenWrite&) = delete;
   void commit() {
-    db_.exec("COMMIT");
+    transaction_.commit();
     committed_ = true;
   }
 
  private:
-  const Database& db_;
+  CountedTransaction transaction_;
   Capture& capture_;
   AssignedKeys& keys_;
   bool committed_ = false;
@@ -111,7 +107,7 @@ OfflineWriter::Outcome OfflineWriter::write(const OfflineWrite& write, const Met
                                             std::vector<std::string>& tables) {
   keys_->refresh();
   keys_->clear();
-  OpenWrite open(db_, *capture_, *keys_);
+  OpenWrite open(db_, *commits_, *capture_, *keys_);
   if (!sound()) return Unsound{};
   const Spill* body = nullptr;
   std::variant<CallEffect, Rejection> done = run(write.write, body);
@@ -142,7 +138,6 @@ OfflineWriter::Outcome OfflineWriter::write(const OfflineWrite& write, const Met
   } else {
     note_unchanged(db_, write, base.position.seq);
   }
-  commits_->add();
   open.commit();
   state = next;
   return journaled;

@@ -16,7 +16,9 @@ namespace csa {
 void Replica::Impl::start(ReplicaFile file) {
   writer.reset();
   applier.reset();
+  commits.reset();
   db = std::move(file.db);
+  commits = std::make_unique<CommitCount>(db);
   identity = std::move(file.identity);
   sqlite3_wal_hook(
       db.handle(),
@@ -42,7 +44,7 @@ void Replica::Impl::start(ReplicaFile file) {
 
 void Replica::Impl::doubt_answers() {
   if (db.query_int("SELECT EXISTS (SELECT 1 FROM csa_journal WHERE answered <> 0)") != 1) return;
-  Transaction transaction(db);
+  CountedTransaction transaction(db, *commits);
   const std::uint64_t doubtful = Journal(db).unmark_doubtful();
   if (doubtful == 0) return;
   transaction.commit();
@@ -100,7 +102,7 @@ Result<Applied> Replica::Impl::apply(const std::vector<LogPiece>& pieces) {
 Result<LogApplier::Outcome> Replica::Impl::apply_in_transaction(const std::vector<LogPiece>& pieces,
                                                                 bool& outside_writer) {
   ApplyEnd end(*applier);
-  Transaction transaction(db);
+  CountedTransaction transaction(db, *commits);
   // Inside the transaction: nobody can write between this look and the commit.
   if (read_data_version() != data_version) {
     outside_writer = true;
@@ -130,7 +132,7 @@ Error Replica::Impl::doubt(const std::string& what, const SqliteError& error) {
 
 void Replica::Impl::save_identity() {
   const SyncedCommits synced(db);
-  Transaction transaction(db);
+  CountedTransaction transaction(db, *commits);
   write_identity(db, identity);
   transaction.commit();
   refresh_state();
@@ -146,9 +148,8 @@ Result<Applied> Replica::Impl::install(const SnapshotEnd& end) {
   CSA_TRY(download.finish(end));
   CSA_CHECK(journal.waiting == 0);  // what was made here would be lost
   writer.reset();
-  const Result<Meta> meta =
-      prepare_copy(download.path(),
-                   {end.position, state.db, identity, outcomes_to_keep(), commits_of(db)});
+  const Result<Meta> meta = prepare_copy(
+      download.path(), {end.position, state.db, identity, outcomes_to_keep(), commits_of(db)});
   if (!meta) {
     log.warn("replica: " + meta.error().what);
     download.drop();
@@ -231,6 +232,7 @@ void Replica::Impl::replace_by_copy() {
   checkpoint_all(db);
   writer.reset();
   applier.reset();
+  commits.reset();
   db.close();
   replace_file(name.path, download.path());
   db = open_replica_database(name.path);
@@ -336,7 +338,7 @@ void Replica::renew_identity() {
   impl_->identity.node = NodeId{random_id()};
   impl_->guarded([&] {
     const SyncedCommits synced(impl_->db);
-    Transaction transaction(impl_->db);
+    CountedTransaction transaction(impl_->db, *impl_->commits);
     // What waits here was made under the old name, of which nobody knows whose it is.
     Journal(impl_->db).rename(impl_->identity.node);
     // Counters go on: the outcomes of the journal are kept by them alone.
@@ -373,6 +375,7 @@ void Replica::housekeeping() {
 void Replica::close() {
   impl_->writer.reset();
   impl_->applier.reset();
+  impl_->commits.reset();
   impl_->db.close();
 }
 

@@ -44,6 +44,7 @@ Identity begin_replica(const Database& db, const ReplicaName& name) {
   Transaction transaction(db);
   create_tables(db);
   write_identity(db, identity);
+  set_commits(db, 1);
   transaction.commit();
   db.exec("PRAGMA synchronous=NORMAL");
   return identity;
@@ -142,7 +143,7 @@ Result<std::optional<Identity>> identify(const Database& db, const std::string& 
 
 Result<std::optional<Meta>> read_replica_meta(const Database& db, const Identity& identity,
                                               const std::string& path) {
-  if (db.query_int("SELECT count(*) FROM csa_meta") == 0) return std::optional<Meta>{};
+  if (!has_meta(db)) return std::optional<Meta>{};
   Result<Meta> meta = read_meta(db);
   if (!meta) {
     if (meta.error().code != Errc::kDamaged) return meta.error();

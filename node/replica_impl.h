@@ -10,6 +10,7 @@
 #include "common/call_runner.h"
 #include "common/journal.h"
 #include "common/log_applier.h"
+#include "common/wal_base.h"
 #include "node/download.h"
 #include "node/lost_history.h"
 #include "node/offline_writer.h"
@@ -69,6 +70,7 @@ struct Replica::Impl {
   ReplicaName name;
   Log log;
   Database db;
+  std::unique_ptr<CommitCount> commits;  // of db
   Identity identity;
   std::unique_ptr<LogApplier> applier;  // null: no copy yet
   Download download;

@@ -132,7 +132,7 @@ Result<Applied> Replica::Impl::take_over() {
   if (!identity.damage.empty()) return Error{Errc::kDamaged, identity.damage};
   Result<LogApplier::Outcome> outcome = [this]() -> Result<LogApplier::Outcome> {
     ApplyEnd end(*applier);
-    Transaction transaction(db);
+    CountedTransaction transaction(db, *commits);
     if (read_data_version() != data_version) {
       return Error{Errc::kDamaged, "another program has written to the replica " + name.path};
     }
@@ -178,7 +178,7 @@ void Replica::mark_answered(const std::vector<Replayed>& answers) {
     JournalState next = impl_->journal;
     {
       const SyncedCommits synced(impl_->db);
-      Transaction transaction(impl_->db);
+      CountedTransaction transaction(impl_->db, *impl_->commits);
       for (const Replayed& answer : answers) Journal(impl_->db).mark_answered(answer, next);
       transaction.commit();
     }
@@ -191,7 +191,7 @@ void Replica::unmark_journal(bool all) {
   impl_->guarded([&] {
     {
       const SyncedCommits synced(impl_->db);
-      Transaction transaction(impl_->db);
+      CountedTransaction transaction(impl_->db, *impl_->commits);
       const Journal journal(impl_->db);
       if (all) {
         journal.unmark();
@@ -209,7 +209,7 @@ Status Replica::spool(const std::vector<LogPiece>& pieces) {
   try {
     return impl_->guarded([&]() -> Status {
       if (!impl_->applier) return Error{Errc::kDamaged, "this replica is empty"};
-      Transaction transaction(impl_->db);
+      CountedTransaction transaction(impl_->db, *impl_->commits);
       const Status done = impl_->applier->spool(pieces);
       if (done) transaction.commit();
       return done;

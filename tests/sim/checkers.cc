@@ -2,6 +2,7 @@
 
 #include "common/schema.h"
 #include "common/sqlite.h"
+#include "common/store_meta.h"
 #include "tests/support/compare.h"
 
 namespace csa::sim {
@@ -169,7 +170,7 @@ void Checkers::master_lost(const std::vector<std::string>& replicas) {
   }
   for (const std::string& replica : replicas) {
     const Database db(replica, Database::Mode::kReadOnly);
-    if (db.query_int("SELECT count(*) FROM csa_meta") == 0) continue;
+    if (!has_meta(db)) continue;
     Statement told = db.prepare(
         "SELECT 1 FROM csa_log WHERE part_id >> 20 >= ?2 AND instr(body, CAST(?1 AS BLOB)) > 0");
     for (const std::string& tag : tags_in(db)) {

@@ -4,6 +4,7 @@
 
 #include "broker/opening.h"
 #include "common/sqlite.h"
+#include "common/store_meta.h"
 #include "tests/sim/cluster.h"
 
 namespace csa::sim {
@@ -26,9 +27,7 @@ void Cluster::lose_master() {
   if (!backup_.empty()) sources.push_back(backup_);
   for (const auto& node : nodes_) {
     const Database db(node->path(), Database::Mode::kReadOnly);
-    if (db.query_int("SELECT count(*) FROM csa_meta").value_or(0) > 0) {
-      sources.push_back(node->path());
-    }
+    if (has_meta(db)) sources.push_back(node->path());
   }
   if (!sources.empty()) restore_from(sources[world_.random(sources.size())]);
 }
