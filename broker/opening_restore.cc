@@ -273,8 +273,14 @@ Result<Restoration> restore(const DatabaseName& name, const std::string& from_fi
                             const Randomness& from, DamagedJournal damaged) {
   const Report source = look_at({from_file, name.app, name.group}, {false, true});
   // Only what keeps it from being read at all; the rest is asked of the copy.
-  if (source.finding == Finding::kMissing || source.finding == Finding::kUnreadable ||
-      source.finding == Finding::kNotSqlite) {
+  if (source.finding == Finding::kMissing) {
+    return Error{Errc::kNothing,
+                 "there is no file " + from_file +
+                     "; --from takes a backup of the master, or the replica of a node: csa-node"
+                     " status says there where it lies, by default ~/.local/share/csa/" +
+                     name.group + "/replica.db"};
+  }
+  if (source.finding == Finding::kUnreadable || source.finding == Finding::kNotSqlite) {
     return to_error(source);
   }
   const Result<BrokerLock> lock = BrokerLock::take(name.path);

@@ -142,6 +142,17 @@ TEST_CASE("serve: no database and no terminal, commands to copy and exit 3") {
   CHECK(run.err.find("csa-broker create --db " + place.path) != std::string::npos);
 }
 
+TEST_CASE("restore: from a file that is not there, says where a replica lies") {
+  const Place place;
+  BrokerFlags flags = flags_of(place, BrokerVerb::kRestore);
+  flags.from = place.folder.file("nowhere.db");
+  const Run run = run_with(flags, "", false);
+  CHECK(run.code == 3);
+  CHECK(run.err.find("there is no file " + flags.from) != std::string::npos);
+  CHECK(run.err.find("csa-node status") != std::string::npos);
+  CHECK(run.err.find("~/.local/share/csa/shop/replica.db") != std::string::npos);
+}
+
 TEST_CASE("serve: the menu creates what is missing, and then it serves") {
   const Place place;
   write_file(place.folder.file("s.sql"), kPartSchema);
