@@ -1,8 +1,12 @@
 #include "common/rules_text.h"
 
 #include <algorithm>
+#include <map>
+#include <optional>
+#include <tuple>
 
 #include "common/limits.h"
+#include "common/sqlite.h"
 
 namespace csa {
 namespace {
@@ -85,6 +89,27 @@ std::string rule_text(const RuleSetting& setting) {
   return quoted_name(setting.table) + column + " " + setting.rule;
 }
 
+namespace {
+
+// Where a line says something else of the same place: nothing else could tell which is meant.
+std::optional<Error> contradiction(const std::vector<RuleLine>& rules, const std::string& file) {
+  std::map<std::tuple<std::string, std::string, bool>, const RuleLine*> first;
+  for (const RuleLine& line : rules) {
+    const RuleSetting& one = line.setting;
+    const std::string rule = lower(one.rule);
+    const bool whole = one.column.empty() && (rule == "atomic" || rule == "rowwise");
+    const auto known = first.emplace(std::tuple(lower(one.table), lower(one.column), whole), &line);
+    const RuleLine& other = *known.first->second;
+    if (lower(other.setting.rule) == rule) continue;
+    return malformed(file + ", line " + std::to_string(line.line) + ": '" + rule_text(one) +
+                     "' contradicts line " + std::to_string(other.line) + ", '" +
+                     rule_text(other.setting) + "'; keep one of them");
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
 Result<std::vector<RuleLine>> parse_rules(std::string_view text, const std::string& file) {
   std::vector<RuleLine> rules;
   if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);  // as some editors begin a file
@@ -106,6 +131,7 @@ Result<std::vector<RuleLine>> parse_rules(std::string_view text, const std::stri
     if (rules.size() == limits::kRuleSettingsMax) return at("too many rules");
     rules.push_back({*setting, number});
   }
+  if (std::optional<Error> wrong = contradiction(rules, file)) return std::move(*wrong);
   return rules;
 }
 

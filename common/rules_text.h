@@ -22,7 +22,7 @@ struct RuleLine {
   RuleSetting setting;
   std::size_t line = 0;  // from 1
 };
-// The error names `file` and the line.
+// The error names `file` and the line; where two contradict each other, both.
 [[nodiscard]] Result<std::vector<RuleLine>> parse_rules(std::string_view text,
                                                         const std::string& file);
 

@@ -52,6 +52,25 @@ TEST_CASE("rules text: what is no rule, the error names file and line") {
   }
 }
 
+TEST_CASE("rules: two that contradict each other are refused, and both lines are named") {
+  constexpr const char* kAgree =
+      "part merge\npart atomic\nPART merge\npart.qty sum\nitem.qty max\n\"part\".qty sum";
+  CHECK(parse_rules(kAgree, "r").value().size() == 6);
+  struct Pair {
+    const char* text;
+    const char* said;
+  };
+  for (const Pair& pair :
+       {Pair{"part merge\n# more\nPart newest", "r, line 3: 'Part newest' contradicts line 1"},
+        Pair{"part atomic\npart merge\npart rowwise", "line 3: 'part rowwise' contradicts line 1"},
+        Pair{"part.qty sum\npart.\"QTY\" max", "line 2: 'part.QTY max' contradicts line 1"}}) {
+    const auto rules = parse_rules(pair.text, "r");
+    REQUIRE(!rules.has_value());
+    CHECK_MESSAGE(rules.error().what.find(pair.said) != std::string::npos, rules.error().what);
+    CHECK(rules.error().what.ends_with("; keep one of them"));
+  }
+}
+
 namespace {
 
 const Randomness kFrom{[] { return random_id(); }, [] { return LocalTime{WallTime{1}}; }};
