@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "common/counted.h"
 #include "common/host.h"
 #include "common/random.h"
 #include "common/system_clock.h"
@@ -162,20 +163,23 @@ json as_is_json(const std::optional<AsIs>& as_is) {
 void tell_as_is(const AsIs& as_is, std::ostream& err) {
   if (as_is.changes != 0) {
     err << "The journal cannot be read (" << as_is.damage
-        << ").\nThe tables are taken as they stand: " << as_is.changes
-        << " offline changes are in them without having been merged";
+        << ").\nThe tables are taken as they stand: "
+        << counted(as_is.changes, "offline change is", "offline changes are")
+        << " in them without having been merged";
     if (as_is.unreadable != 0)
       err << ", " << as_is.unreadable << " of which cannot be read any more";
     err << ".\n";
   }
   if (as_is.spooled != 0) {
-    err << as_is.spooled << " transactions of the former master, which the replica had fetched and"
-        << " not yet applied, are left out; nodes that have them offer them: csa-admin recover\n";
+    err << counted(as_is.spooled, "transaction", "transactions")
+        << " of the former master, which the replica had fetched and not yet applied, "
+        << (as_is.spooled == 1 ? "is" : "are")
+        << " left out; nodes that have it offer it: csa-admin recover\n";
   }
   if (as_is.offers != 0) {
-    err << as_is.offers
-        << " transactions that the replica was to offer cannot be read, and are left"
-        << " out\n";
+    err << counted(as_is.offers, "transaction", "transactions")
+        << " that the replica was to offer cannot be read, and "
+        << (as_is.offers == 1 ? "is" : "are") << " left out\n";
   }
   err << "The replica as it was is kept as " << as_is.kept_as << std::endl;
 }
@@ -200,10 +204,12 @@ int restore_command(const BrokerFlags& flags, const Terminal& terminal) {
   if (kept) terminal.err << "The former file is kept as " << done->kept_as << std::endl;
   if (done->as_is) tell_as_is(*done->as_is, terminal.err);
   if (done->journaled != 0) {
-    terminal.err << done->journaled << " unsent changes of the replica are in it";
+    terminal.err << counted(done->journaled, "unsent change of the replica is",
+                            "unsent changes of the replica are")
+                 << " in it";
     if (done->inbox != 0) {
-      terminal.err << "; " << done->inbox
-                   << " rows lost a conflict: csa-admin conflicts shows them";
+      terminal.err << "; " << counted(done->inbox, "row", "rows")
+                   << " lost a conflict: csa-admin conflicts shows them";
     }
     terminal.err << std::endl;
   }

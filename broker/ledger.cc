@@ -6,6 +6,7 @@
 
 #include "broker/ledger_impl.h"
 #include "broker/ledger_rules.h"
+#include "common/counted.h"
 #include "common/limits.h"
 #include "common/schema.h"
 
@@ -307,7 +308,7 @@ void Ledger::Impl::undo() {
 
 void Ledger::Impl::refuse_group(Batch& batch, std::size_t first, std::size_t last,
                                 const Rejection& why) {
-  log.error("ledger: " + std::to_string(last - first) + " writes refused: " + why.message);
+  log.error("ledger: " + counted(last - first, "write", "writes") + " refused: " + why.message);
   for (std::size_t i = first; i < last; ++i) {
     if (batch.forced[i]) {
       batch.answers[i] = batch.forced[i];

@@ -4,6 +4,7 @@
 #include <system_error>
 #include <vector>
 
+#include "common/counted.h"
 #include "common/schema.h"
 
 namespace csa {
@@ -177,8 +178,8 @@ Migration::Failure Migration::prove_foreign_keys(std::optional<std::int64_t> bef
   if (check.step()) where = check.column_text(0) + " (parent " + check.column_text(2) + ")";
   check.reset();
   return Rejection{NackCode::kConstraint,
-                   "after the migration " + std::to_string(*after) +
-                       " rows would break a foreign key, the first in table " + where +
+                   "after the migration " + counted(*after, "row", "rows") +
+                       " would break a foreign key, the first in table " + where +
                        "; nothing was changed",
                    index_, true};
 }

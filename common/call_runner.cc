@@ -3,6 +3,8 @@
 #include <cerrno>
 #include <system_error>
 
+#include "common/counted.h"
+
 namespace csa {
 namespace {
 
@@ -157,15 +159,15 @@ CallRunner::Failure CallRunner::run_all(const Write& write) {
   if (index_ == 0) return reject(NackCode::kSql, "the call holds no SQL statement");
   if (bound_ < write.parameters.size()) {
     --index_;
-    return reject(NackCode::kSql, "the call has " + std::to_string(write.parameters.size()) +
-                                      " parameters, but its statements take only " +
-                                      std::to_string(bound_));
+    return reject(NackCode::kSql, "the call has " +
+                                      counted(write.parameters.size(), "parameter", "parameters") +
+                                      ", but its statements take only " + std::to_string(bound_));
   }
   if (write.expect && *write.expect != effect_.changes) {
     --index_;
-    return reject(NackCode::kExpect, "the write would change " + std::to_string(effect_.changes) +
-                                         " rows, but " + std::to_string(*write.expect) +
-                                         " were expected; nothing was changed");
+    return reject(NackCode::kExpect,
+                  "the write would change " + counted(effect_.changes, "row", "rows") + ", but " +
+                      counted(*write.expect, "was", "were") + " expected; nothing was changed");
   }
   return std::nullopt;
 }

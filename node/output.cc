@@ -5,6 +5,7 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
+#include "common/counted.h"
 #include "common/limits.h"
 #include "common/terminal_text.h"
 #include "common/value_json.h"
@@ -203,13 +204,13 @@ std::string exec_sentence(const WriteResult& r) {
   }
   switch (r.status) {
     case WriteResult::Status::kCommitted: {
-      std::string text = std::to_string(r.changes) + (r.changes == 1 ? " row" : " rows") +
-                         " changed, seq " + std::to_string(r.seq);
+      std::string text =
+          counted(r.changes, "row", "rows") + " changed, seq " + std::to_string(r.seq);
       if (!r.visible) text += " (committed; this replica does not show it yet)";
       return text;
     }
     case WriteResult::Status::kJournaled:
-      return std::to_string(r.changes) + (r.changes == 1 ? " row" : " rows") +
+      return counted(r.changes, "row", "rows") +
              " changed, kept on this computer until it reconnects";
     case WriteResult::Status::kRejected:
       return "rejected (" + r.code + ", statement " + std::to_string(r.statement) +
@@ -269,7 +270,7 @@ std::string status_text(const ClientStatus& s, const std::vector<std::string>& k
   text += s.broker_address.empty() ? "none"
                                    : s.broker_address + " (" + printable(s.broker_hostname) +
                                          "), head " + std::to_string(s.broker_head);
-  text += "\nwaiting    " + std::to_string(s.pending) + " changes not yet handed over\n";
+  text += "\nwaiting    " + counted(s.pending, "change", "changes") + " not yet handed over\n";
   text += "replica    " + s.replica + ", schema version " + std::to_string(s.schema_version);
   for (const std::string& path : kept) {
     text += "\nkept aside " + printable(path);

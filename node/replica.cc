@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "common/counted.h"
 #include "common/limits.h"
 #include "common/random.h"
 #include "common/schema.h"
@@ -48,8 +49,8 @@ void Replica::Impl::doubt_answers() {
   const std::uint64_t doubtful = Journal(db).unmark_doubtful();
   if (doubtful == 0) return;
   transaction.commit();
-  log.warn("replica: " + std::to_string(doubtful) +
-           " offline changes are marked as handed over, but no outcome is kept: handed over anew");
+  log.warn("replica: " + counted(doubtful, "offline change is", "offline changes are") +
+           " marked as handed over, but no outcome is kept: handed over anew");
 }
 
 void Replica::Impl::refresh_state() {
@@ -206,16 +207,20 @@ std::string Replica::Impl::offer(const LostHistory& lost) {
     if (!offered) return "; what it has lost cannot be offered to it: " + offered.error().what;
     std::string text;
     if (offered->entries != 0) {
-      text = "; " + std::to_string(offered->entries) +
-             " transactions that it has lost are offered to it: csa-admin recover";
+      text = "; " +
+             counted(offered->entries, "transaction that it has lost is",
+                     "transactions that it has lost are") +
+             " offered to it: csa-admin recover";
     }
     if (offered->left != 0) {
-      text += "; " + std::to_string(offered->left) +
-              " more are in the kept file only: " + offered->why_left;
+      text += "; " + counted(offered->left, "more is", "more are") +
+              " in the kept file only: " + offered->why_left;
     }
     if (offered->inbox != 0) {
-      text += "; " + std::to_string(offered->inbox) +
-              " open rows of its conflict inbox are in the kept file only: SELECT * FROM"
+      text += "; " +
+              counted(offered->inbox, "open row of its conflict inbox is",
+                      "open rows of its conflict inbox are") +
+              " in the kept file only: SELECT * FROM"
               " csa_conflicts WHERE state = 'open' AND seq > " +
               std::to_string(lost.common.value);
     }

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/counted.h"
 #include "common/limits.h"
 #include "node/session_state.h"
 
@@ -91,14 +92,17 @@ std::string Session::Impl::what_is_kept() const {
   const std::uint64_t waiting = replica.journal.waiting;
   if (waiting == 0) return ". Reading goes on meanwhile; new writes are refused";
   return ". Reading goes on meanwhile; new writes are refused; the journal is kept, " +
-         std::to_string(waiting) + " offline changes wait in it";
+         counted(waiting, "offline change waits", "offline changes wait") + " in it";
 }
 
 void Session::Impl::store_works(TimePoint now) {
   if (!std::exchange(disk_full, false)) return;
   const std::uint64_t waiting = replica.journal.waiting;
   if (state == NodeState::kReplaying && waiting > 0) {
-    become(state, std::to_string(waiting) + " offline changes are handed over to the broker", now);
+    become(
+        state,
+        counted(waiting, "offline change is", "offline changes are") + " handed over to the broker",
+        now);
   } else if (state == NodeState::kReplaying || state == NodeState::kCatchingUp) {
     become(state, {}, now);
   }

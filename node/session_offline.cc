@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/counted.h"
 #include "common/limits.h"
 #include "node/session_state.h"
 
@@ -49,9 +50,9 @@ void Session::Impl::start_handover(TimePoint now) {
   replay_told.reset();
   handover.start(now);
   become(NodeState::kReplaying,
-         handover_total == 0
-             ? "what was changed offline is handed over"
-             : std::to_string(handover_total) + " offline changes are handed over to the broker",
+         handover_total == 0 ? "what was changed offline is handed over"
+                             : counted(handover_total, "offline change is", "offline changes are") +
+                                   " handed over to the broker",
          now);
 }
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/check.h"
+#include "common/counted.h"
 #include "common/limits.h"
 
 namespace csa {
@@ -91,11 +92,12 @@ std::optional<Nack> Writes::beyond_limits(const WriteCall& call, std::size_t byt
   }
   if (pending_.size() >= limits::kNodeWritesMax ||
       pending_bytes_ + bytes > limits::kWaitingBytesMax) {
-    return Nack{{},
-                NackCode::kBusy,
-                std::to_string(pending_.size()) +
-                    " writes of this program wait for their outcome: try again later",
-                0};
+    return Nack{
+        {},
+        NackCode::kBusy,
+        counted(pending_.size(), "write of this program waits", "writes of this program wait") +
+            " for the outcome: try again later",
+        0};
   }
   return std::nullopt;
 }

@@ -200,7 +200,7 @@ TEST_CASE("restore: a damaged journal is refused with the way on, and --as-is te
   flags.as_is = true;
   run = run_with(flags, "", false);
   CHECK(run.code == 0);
-  CHECK(run.err.find("1 offline changes are in them without having been merged, 1 of which") !=
+  CHECK(run.err.find("1 offline change is in them without having been merged, 1 of which") !=
         std::string::npos);
   CHECK(run.err.find("kept as " + place.path + ".damaged-") != std::string::npos);
   flags.common.json = true;

@@ -24,6 +24,14 @@ TEST_CASE("parameter: numbers in canonical form are numbers, everything else is 
   CHECK(parse_parameter("9223372036854775807") == Value{std::numeric_limits<std::int64_t>::max()});
 }
 
+TEST_CASE("output: one of something is told in the singular") {
+  ClientStatus status;
+  status.pending = 1;
+  CHECK(status_text(status, {}).find("waiting    1 change not yet") != std::string::npos);
+  status.pending = 2;
+  CHECK(status_text(status, {}).find("waiting    2 changes not yet") != std::string::npos);
+}
+
 TEST_CASE("parameter: null and blobs are what they say") {
   CHECK(parse_parameter("null") == Value{Null{}});
   CHECK(parse_parameter("x'00ff'") == Value{Bytes{0x00, 0xff}});
