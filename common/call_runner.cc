@@ -54,7 +54,8 @@ Rejection rejection_of(const SqliteError& error, std::uint32_t statement, Place 
               place == Place::kBroker
                   ? "the write took longer than the broker allows one and was undone; make it"
                     " smaller, or raise --statement-timeout of the broker"
-                  : "the write took too long and was undone; make it smaller",
+                  : "the write took longer than it may and was undone; make it smaller, or allow it"
+                    " more time (--timeout, at most 30s)",
               statement, true};
     case SQLITE_FULL:
       return {NackCode::kLimit, disk_full(place), statement, false};

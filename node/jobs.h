@@ -45,6 +45,7 @@ struct OfflineWrite {
   std::int64_t boot_ms = 0;
   WallTime wall;
   std::uint64_t scale = 0;
+  Duration may_take = Duration::max();  // no statement still runs then
 };
 struct Journaled {
   TxId tx;

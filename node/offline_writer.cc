@@ -1,5 +1,6 @@
 #include "node/offline_writer.h"
 
+#include <algorithm>
 #include <set>
 #include <system_error>
 #include <utility>
@@ -110,7 +111,7 @@ OfflineWriter::Outcome OfflineWriter::write(const OfflineWrite& write, const Met
   OpenWrite open(db_, *commits_, *capture_, *keys_);
   if (!sound()) return Unsound{};
   const Spill* body = nullptr;
-  std::variant<CallEffect, Rejection> done = run(write.write, body);
+  std::variant<CallEffect, Rejection> done = run(write, body);
   if (const auto* const rejection = std::get_if<Rejection>(&done)) {
     return Nack{write.write.tx, rejection->code, rejection->message, rejection->statement};
   }
@@ -143,7 +144,8 @@ OfflineWriter::Outcome OfflineWriter::write(const OfflineWrite& write, const Met
   return journaled;
 }
 
-std::variant<CallEffect, Rejection> OfflineWriter::run(const Write& write, const Spill*& body) {
+std::variant<CallEffect, Rejection> OfflineWriter::run(const OfflineWrite& write,
+                                                       const Spill*& body) {
   try {
     return run_captured(write, body);
   } catch (const SqliteError& error) {
@@ -153,14 +155,15 @@ std::variant<CallEffect, Rejection> OfflineWriter::run(const Write& write, const
   }
 }
 
-std::variant<CallEffect, Rejection> OfflineWriter::run_captured(const Write& write,
+std::variant<CallEffect, Rejection> OfflineWriter::run_captured(const OfflineWrite& write,
                                                                 const Spill*& body) {
   capture_->begin();
   db_.exec("SAVEPOINT w");
-  sandbox_->set_deadline(monotonic_now() + limits::kStatementTimeout);
+  const Duration most = limits::kStatementTimeout;
+  sandbox_->set_deadline(monotonic_now() + std::min(most, write.may_take));
   const CallLimits call_limits{limits::kMaxChangesDefault, limits::kRowsMax, Place::kThisComputer};
   std::variant<CallEffect, Rejection> done =
-      CallRunner(db_, *sandbox_, *capture_, call_limits).run(write);
+      CallRunner(db_, *sandbox_, *capture_, call_limits).run(write.write);
   sandbox_->set_deadline(std::nullopt);
   if (std::holds_alternative<Rejection>(done)) return done;
   int deferred = 0;

@@ -38,8 +38,9 @@ class OfflineWriter {
                               const std::function<bool()>& sound, std::vector<std::string>& tables);
 
  private:
-  [[nodiscard]] std::variant<CallEffect, Rejection> run(const Write& write, const Spill*& body);
-  [[nodiscard]] std::variant<CallEffect, Rejection> run_captured(const Write& write,
+  [[nodiscard]] std::variant<CallEffect, Rejection> run(const OfflineWrite& write,
+                                                        const Spill*& body);
+  [[nodiscard]] std::variant<CallEffect, Rejection> run_captured(const OfflineWrite& write,
                                                                  const Spill*& body);
 
   Database db_;

@@ -84,7 +84,12 @@ Result<OfflineDone> Replica::Impl::write_and_journal(const OfflineWrite& write) 
   if (auto* const journaled = std::get_if<Journaled>(&outcome)) {
     done.answer = std::move(*journaled);
   } else {
-    done.answer = std::get<Nack>(std::move(outcome));
+    Nack nack = std::get<Nack>(std::move(outcome));
+    // Of how long it takes the broker only the broker can tell.
+    if (nack.code == NackCode::kTimeout) {
+      return not_made(write, {nack.code, std::move(nack.message), nack.statement});
+    }
+    done.answer = std::move(nack);
   }
   if (wal_pages >= kCheckpointPagesMax) checkpoint();
   return done;

@@ -121,7 +121,7 @@ void Session::Impl::on_pong(const Pong& pong, TimePoint now) {
 std::optional<StoreJob> Session::Impl::next_offline_job(TimePoint now) {
   if (behind_at && (offline || *behind_at <= now)) behind_at.reset();
   if (journaling() && !behind_at) {
-    std::optional<OfflineWrite> write = writes.take_offline();
+    std::optional<OfflineWrite> write = writes.take_offline(now);
     deliver_writes();  // a guest may have to be told its TxId first
     if (write) {
       const BrokerMoment moment = clock.stamp(local);

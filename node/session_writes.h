@@ -42,7 +42,7 @@ class Writes {
   [[nodiscard]] std::vector<Message> take_sendable(TimePoint now);
   // Standalone: the next call in order that can be made on the replica, with its TxId; nullopt:
   // none (or none without counters). Until on_offline() it is nowhere else.
-  [[nodiscard]] std::optional<OfflineWrite> take_offline();
+  [[nodiscard]] std::optional<OfflineWrite> take_offline(TimePoint now);
   // What became of it. Error: it was not made.
   void on_offline(Result<OfflineDone> result);
   // There will be no broker for a while: calls that only a broker can answer get `no_broker`. A

@@ -7,7 +7,7 @@
 
 namespace csa {
 
-std::optional<OfflineWrite> Writes::take_offline() {
+std::optional<OfflineWrite> Writes::take_offline(TimePoint now) {
   if (offline_) return std::nullopt;
   for (auto& [order, pending] : pending_) {
     const auto* const write = std::get_if<Write>(&pending.call.request);
@@ -25,7 +25,8 @@ std::optional<OfflineWrite> Writes::take_offline() {
     out.write = *write;
     out.write.tx = pending.tx;
     if (pending.sends > 0) out.request_hash = request_hash(*write);
-    // From here on the answer is the replica's: no deadline and no sending.
+    // From here on the answer is the replica's, which keeps the deadline: no sending.
+    out.may_take = pending.call.deadline - now;
     deadlines_.erase({pending.call.deadline, order});
     if (pending.resend_at) resends_.erase({*pending.resend_at, order});
     pending.resend_at.reset();

@@ -150,6 +150,26 @@ TEST_CASE("shown: two nodes work offline, nothing is lost and everybody ends equ
   MESSAGE("stock 4, all new rows and their children there, 2 losers in the inbox, all equal");
 }
 
+TEST_CASE("offline: exec --timeout ends a statement that takes longer, and nothing is kept of it") {
+  const Place place;
+  place.create(kShop);
+  Ready ready;
+  {
+    const Program broker = place.serve(ready);
+    REQUIRE(run(place.node("a.db", {"query", "SELECT 1"})).code == 0);
+  }
+  // By itself it would take minutes.
+  const std::string endless =
+      "INSERT INTO part (name, stock) WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM"
+      " c WHERE n < 2000000000) SELECT 'x', max(n) FROM c";
+  const TimePoint begun = monotonic_now();
+  const Finished ended = run(place.node("a.db", {"exec", "--json", "--timeout", "3s", endless}));
+  CHECK(monotonic_now() - begun < milliseconds{20'000});  // 30 s it may take otherwise
+  CHECK(ended.code == 5);
+  CHECK_MESSAGE(ended.out.find("\"code\":\"timeout\"") != std::string::npos, ended.out);
+  CHECK(count_of(place.file("a.db"), "SELECT count(*) FROM csa_journal") == 0);
+}
+
 TEST_CASE(
     "shown: the broker dies, writes are journaled within a second; back, merged within three") {
   const Place place;

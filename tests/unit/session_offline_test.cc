@@ -262,6 +262,8 @@ TEST_CASE("session: a process that begins anew stamps no edit before the journal
   }
   REQUIRE(made.has_value());
   CHECK(made->edited >= WallTime{9'000'000});
+  CHECK(made->may_take > seconds{29});
+  CHECK(made->may_take <= seconds{30});
 }
 
 TEST_CASE("session: outcomes of journaled writes are not confirmed before they are handed over") {
