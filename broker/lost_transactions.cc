@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "common/codec.h"
+#include "common/key_changes.h"
 #include "common/limits.h"
 #include "common/named_change.h"
 #include "common/value_json.h"
@@ -241,8 +242,8 @@ std::variant<Recovered, Rejection> recover_lost(const Database& db, std::int64_t
   settle(db, id, kRecovered, done.text.empty() ? result : result + ": " + done.text);
   Recovered recovered{{}, header->edited, header->edited_error_ms};
   recovered.effect.changes = done.rows;
-  recovered.effect.columns = {"id", "outcome", "reason"};
-  recovered.effect.rows = {{id, Text{result}, Text{done.text}}};
+  recovered.effect.columns = {"id", "outcome", "reason", "keys"};
+  recovered.effect.rows = {{id, Text{result}, Text{done.text}, Text{to_json(done.keys)}}};
   return recovered;
 }
 

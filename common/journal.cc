@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <limits>
-#include <nlohmann/json.hpp>
 
 #include "common/check.h"
 #include "common/codec.h"
+#include "common/key_changes.h"
 #include "common/limits.h"
 #include "common/undo.h"
 
@@ -29,28 +29,6 @@ Error damaged(std::uint64_t counter, const std::string& why) {
               " missing"};
 }
 
-std::string keys_json(const std::vector<KeyChange>& keys) {
-  nlohmann::ordered_json list = nlohmann::ordered_json::array();
-  for (const KeyChange& key : keys) {
-    list.push_back({{"table", key.table}, {"before", key.before}, {"after", key.after}});
-  }
-  return list.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
-}
-
-// What csa cannot have written stands for no keys: the outcome itself is known all the same.
-std::vector<KeyChange> keys_of(const std::string& text) {
-  std::vector<KeyChange> keys;
-  try {
-    for (const nlohmann::json& key : nlohmann::json::parse(text)) {
-      keys.push_back({key.at("table").get<std::string>(), key.at("before").get<std::int64_t>(),
-                      key.at("after").get<std::int64_t>()});
-    }
-  } catch (const nlohmann::json::exception&) {
-    keys.clear();
-  }
-  return keys;
-}
-
 constexpr std::string_view kSelectOutcomes =
     "SELECT counter, edited_ms, result, seq, text, keys FROM csa_journal_outcome";
 
@@ -60,7 +38,7 @@ JournalOutcome outcome_of(const Statement& row) {
           row.column_text(2),
           Seq{unsigned_of(row.column_int(3))},
           row.column_text(4),
-          keys_of(row.column_text(5))};
+          keys_of_json(row.column_text(5))};
 }
 
 }  // namespace
@@ -224,7 +202,7 @@ void Journal::mark_answered(const Replayed& answer, JournalState& state) const {
   const std::int64_t edited = header && *header ? (*header)->edited.ms : 0;
   outcome.bind(1, counter).bind(2, edited).bind(3, to_string(answer.result));
   outcome.bind(4, signed_of(answer.seq.value)).bind(5, answer.text);
-  outcome.bind(6, keys_json(answer.keys));
+  outcome.bind(6, to_json(answer.keys));
   outcome.run();
 }
 
@@ -332,7 +310,7 @@ void Journal::replace_all(const std::vector<JournalOutcome>& outcomes) const {
   for (const JournalOutcome& outcome : outcomes) {
     insert.bind(1, signed_of(outcome.counter)).bind(2, outcome.edited.ms).bind(3, outcome.result);
     insert.bind(4, signed_of(outcome.seq.value)).bind(5, outcome.text);
-    insert.bind(6, keys_json(outcome.keys)).run();
+    insert.bind(6, to_json(outcome.keys)).run();
   }
 }
 

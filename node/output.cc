@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/counted.h"
+#include "common/key_changes.h"
 #include "common/limits.h"
 #include "common/terminal_text.h"
 #include "common/value_json.h"
@@ -129,17 +130,7 @@ Json keys_json(const std::vector<ChangedKey>& keys) {
   return list;
 }
 
-std::string keys_sentence(const std::vector<ChangedKey>& keys) {
-  std::string text;
-  for (std::size_t i = 0; i < keys.size() && i < kKeysTold; ++i) {
-    text += (i == 0 ? "" : ", ") + printable(keys[i].table) + " " + std::to_string(keys[i].before) +
-            " is now " + std::to_string(keys[i].after);
-  }
-  if (keys.size() <= kKeysTold) return text;
-  text += keys.size() < limits::kKeyChangesMax ? ", and " : ", and at least ";
-  text += std::to_string(keys.size() - kKeysTold) + " more";
-  return text;
-}
+std::string keys_sentence(const std::vector<ChangedKey>& keys) { return sentence_of_keys(keys); }
 
 std::string exec_json(const WriteResult& r) {
   Json json;

@@ -10,6 +10,7 @@
 #include <set>
 #include <utility>
 
+#include "common/key_changes.h"
 #include "common/limits.h"
 #include "common/system_clock.h"
 #include "common/terminal_text.h"
@@ -375,19 +376,22 @@ int settle_lost(Peer& peer, const SettleFlags& flags, std::vector<std::int64_t> 
     worst = std::max(worst, asked.code);
     if (asked.code == 6) return 6;
     if (asked.code != 0) continue;
-    const bool told = !asked.ack.rows.empty() && asked.ack.rows.front().size() == 3;
+    const bool told = !asked.ack.rows.empty() && asked.ack.rows.front().size() == 4;
     const std::string outcome = told ? text_of(value_json(asked.ack.rows.front()[1])) : "forgotten";
     const std::string reason = told ? text_of(value_json(asked.ack.rows.front()[2])) : "";
+    const std::string keys = told ? text_of(value_json(asked.ack.rows.front()[3])) : "[]";
     if (flags.json) {
       std::cout << to_line(Json{{"id", id},
                                 {"seq", asked.ack.seq.value},
                                 {"outcome", outcome},
-                                {"reason", reason}})
+                                {"reason", reason},
+                                {"keys", Json::parse(keys, nullptr, false)}})
                 << std::endl;
     } else {
       std::cout << "lost transaction " << id << ": " << outcome
                 << (reason.empty() ? "" : ": " + printable(reason)) << ", seq "
-                << asked.ack.seq.value << std::endl;
+                << asked.ack.seq.value
+                << (keys == "[]" ? "" : "; " + sentence_of_keys(keys_of_json(keys))) << std::endl;
     }
   }
   return worst;

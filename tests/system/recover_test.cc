@@ -91,8 +91,12 @@ TEST_CASE("recover: a master from an older backup, nodes offer what it has lost,
 
   // The number 4 is somebody else's by now, and the screw has another stock since.
   must_commit(*desk, "INSERT INTO part (name, stock) VALUES ('hook', 9)");
+  must_commit(*desk, "INSERT INTO note VALUES ('another')");
   const Finished applied = admin(place, {"recover", "apply", "2", "1", "--json"}, 0);
   CHECK(applied.out.find("\"id\":1") < applied.out.find("\"id\":2"));
+  CHECK_MESSAGE(applied.out.find("\"keys\":[{\"table\":\"part\",\"before\":4,\"after\":5}]}") <
+                    applied.out.find("\"id\":2"),
+                applied.out);
   CHECK(count_of(place.master(),
                  "SELECT count(*) FROM part JOIN movement ON part.id = movement.part"
                  " WHERE name = 'washer' AND part.id <> 4") == 1);
@@ -104,7 +108,8 @@ TEST_CASE("recover: a master from an older backup, nodes offer what it has lost,
   (void)admin(place, {"recover", "apply", "one"}, 2);
   (void)admin(place, {"recover", "forget", "5"}, 0);
   (void)admin(place, {"recover", "apply", "5"}, 5);
-  (void)admin(place, {"recover", "apply", "all"}, 0);
+  const Finished rest = admin(place, {"recover", "apply", "all"}, 0);
+  CHECK_MESSAGE(rest.out.find("; note 1 is now 2\n") != std::string::npos, rest.out);
   CHECK(lost(place, "lost") == 0);
   CHECK(lost(place, "recovered") == 6);
   CHECK(count_of(place.master(), "SELECT count(*) FROM csa_lost_part") == 0);
