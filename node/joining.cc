@@ -60,6 +60,7 @@ class Owner final : public Backend {
       : lock_(std::move(lock)),
         door_(config.door),
         link_(std::move(config), std::move(replica), log) {
+    lock_->note_replica();
     lock_->announce(door_);
   }
   ~Owner() override { leave(); }
@@ -87,8 +88,9 @@ Joined own(const ClientOptions& options, OwnerLock lock, const Joining::Hooks& h
            const Log& log) {
   Joined joined;
   lock.announce("");
+  const Earlier earlier = lock.had_replica() ? Earlier::kThere : Earlier::kUnknown;
   Result<std::unique_ptr<Replica>> replica =
-      Replica::open(options.replica, options.app, options.group, log);
+      Replica::open(options.replica, options.app, options.group, log, earlier);
   if (!replica) {
     joined.failure = failure_of(replica.error());
     return joined;

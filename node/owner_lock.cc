@@ -13,7 +13,16 @@
 namespace csa {
 namespace {
 
+// Its second line, which stays for later owners.
+constexpr const char* kHadReplica = "a replica was begun";
+
 std::string lock_path(const std::string& replica) { return replica + "-csa-lock"; }
+
+bool says_replica(const std::string& replica) {
+  std::ifstream in(lock_path(replica));
+  std::string line;
+  return std::getline(in, line) && std::getline(in, line) && line == kHadReplica;
+}
 
 }  // namespace
 
@@ -37,7 +46,10 @@ Result<std::optional<OwnerLock>> OwnerLock::try_take(const std::string& replica)
                                     ". The replica's folder must exist and be writable."};
   }
   OwnerLock lock(file);
-  if (::flock(file, LOCK_EX | LOCK_NB) == 0) return std::optional<OwnerLock>(std::move(lock));
+  if (::flock(file, LOCK_EX | LOCK_NB) == 0) {
+    lock.had_replica_ = says_replica(replica);
+    return std::optional<OwnerLock>(std::move(lock));
+  }
   if (errno == EWOULDBLOCK) return std::optional<OwnerLock>();
   return Error{Errc::kFailed, "cannot lock " + path + ": " + std::strerror(errno) +
                                   ". A replica must lie on a local file system."};
@@ -53,7 +65,8 @@ std::optional<OwnerLock::Owner> OwnerLock::owner_of(const std::string& replica) 
 }
 
 void OwnerLock::announce(const std::string& door) const {
-  const std::string text = std::to_string(::getpid()) + " " + door + "\n";
+  const std::string text = std::to_string(::getpid()) + " " + door + "\n" +
+                           (had_replica_ ? std::string(kHadReplica) + "\n" : "");
   // Best effort: who cannot read it waits for the lock instead.
   if (::ftruncate(file_, 0) == 0 &&
       ::pwrite(file_, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size())) {
@@ -61,10 +74,12 @@ void OwnerLock::announce(const std::string& door) const {
   }
 }
 
-OwnerLock::OwnerLock(OwnerLock&& other) noexcept : file_(std::exchange(other.file_, -1)) {}
+OwnerLock::OwnerLock(OwnerLock&& other) noexcept
+    : file_(std::exchange(other.file_, -1)), had_replica_(other.had_replica_) {}
 
 OwnerLock& OwnerLock::operator=(OwnerLock&& other) noexcept {
   std::swap(file_, other.file_);
+  std::swap(had_replica_, other.had_replica_);
   return *this;
 }
 

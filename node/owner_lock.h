@@ -23,6 +23,10 @@ class OwnerLock {
   };
   [[nodiscard]] static std::optional<Owner> owner_of(const std::string& replica);
 
+  // An owner before this one, or this one, has said that its replica was begun.
+  [[nodiscard]] bool had_replica() const { return had_replica_; }
+  // With the next announce().
+  void note_replica() { had_replica_ = true; }
   // Tells others how to reach the owner; an empty door: not at all, wait until it is done.
   void announce(const std::string& door) const;
 
@@ -35,6 +39,7 @@ class OwnerLock {
  private:
   explicit OwnerLock(int file) : file_(file) {}
   int file_ = -1;
+  bool had_replica_ = false;
 };
 
 }  // namespace csa

@@ -276,9 +276,10 @@ Replica::Replica(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Replica::~Replica() = default;
 
 Result<std::unique_ptr<Replica>> Replica::open(const std::string& path, const std::string& app,
-                                               const std::string& group, const Log& log) {
+                                               const std::string& group, const Log& log,
+                                               Earlier earlier) {
   const ReplicaName name{path, app, group};
-  Result<ReplicaFile> file = open_replica_file(name, log);
+  Result<ReplicaFile> file = open_replica_file(name, log, earlier);
   if (!file) return file.error();
   auto impl = std::make_unique<Impl>(name, log);
   try {

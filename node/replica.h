@@ -4,6 +4,7 @@
 // broker's bytes can cause is a Status.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,14 +17,19 @@
 
 namespace csa {
 
+// Whether a replica is known to have been at a path before.
+enum class Earlier : std::uint8_t { kUnknown, kThere };
+
 class Replica {
  public:
   // Opens or begins the replica at `path`. Errors: kDamaged (the file is kept; the sentence says
-  // how to go on), kRefused (not a replica: somebody's own database), of another app or group.
+  // how to go on; an empty file, too, where there was a replica before), kRefused (not a replica:
+  // somebody's own database), of another app or group.
   [[nodiscard]] static Result<std::unique_ptr<Replica>> open(const std::string& path,
                                                              const std::string& app,
                                                              const std::string& group,
-                                                             const Log& log);
+                                                             const Log& log,
+                                                             Earlier earlier = Earlier::kUnknown);
   ~Replica();
   Replica(const Replica&) = delete;
   Replica& operator=(const Replica&) = delete;

@@ -1,5 +1,6 @@
 #include "node/replica_file.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/random.h"
@@ -58,6 +59,25 @@ Status configure(const Database& db, const std::string& path) {
   }
   db.exec("PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=0; PRAGMA foreign_keys=OFF");
   return Ok{};
+}
+
+bool is_empty_file(const std::string& path) {
+  struct stat about {};
+  return ::stat(path.c_str(), &about) == 0 && about.st_size == 0;
+}
+
+// Before SQLite sees it, which takes it for a new one and removes its -wal. A file that is not
+// there was moved away on purpose.
+Status check_not_emptied(const std::string& path, Earlier earlier) {
+  if (!is_empty_file(path)) return Ok{};
+  const auto is_left = [&path](const char* suffix) {
+    return ::access((path + suffix).c_str(), F_OK) == 0 && !is_empty_file(path + suffix);
+  };
+  if (earlier != Earlier::kThere && !is_left("-wal") && !is_left("-shm") &&
+      kept_aside(path).empty()) {
+    return Ok{};
+  }
+  return damaged(path, "it is empty, and was not: there was a replica");
 }
 
 Result<ReplicaFile> inspect_and_take(const ReplicaName& name, const Log& log) {
@@ -163,11 +183,12 @@ Database open_replica_database(const std::string& path) {
   return db;
 }
 
-Result<ReplicaFile> open_replica_file(const ReplicaName& name, const Log& log) {
+Result<ReplicaFile> open_replica_file(const ReplicaName& name, const Log& log, Earlier earlier) {
   try {
     if (finish_replacement(name.path)) {
       log.info("replica: " + name.path + " replaced by its full copy, as begun before");
     }
+    CSA_TRY(check_not_emptied(name.path, earlier));
     return inspect_and_take(name, log);
   } catch (const SqliteError& error) {
     return file_error(error, name.path);

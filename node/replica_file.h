@@ -10,6 +10,7 @@
 #include "common/sqlite.h"
 #include "common/store_meta.h"
 #include "node/identity.h"
+#include "node/replica.h"
 
 namespace csa {
 
@@ -27,7 +28,8 @@ struct ReplicaFile {
 
 // Errors: kRefused (somebody's own database, a broker's, another app or group: untouched), kDamaged
 // (kept as it is; the sentence says how to go on), kFailed (cannot be opened).
-[[nodiscard]] Result<ReplicaFile> open_replica_file(const ReplicaName& name, const Log& log);
+[[nodiscard]] Result<ReplicaFile> open_replica_file(const ReplicaName& name, const Log& log,
+                                                    Earlier earlier);
 // The same settings for a file that was just installed. Throws SqliteError.
 [[nodiscard]] Database open_replica_database(const std::string& path);
 

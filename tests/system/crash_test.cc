@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <filesystem>
+#include <fstream>
 
 #include "tests/system/load.h"
 #include "tests/system/place.h"
@@ -127,6 +128,24 @@ TEST_CASE("crash: an older copy of the master under what kill -9 left of its -wa
   write();
   CHECK(place.difference_of("writer.db") == "");
   CHECK(count_of(place.master(), "SELECT count(*) FROM entry") == 4);
+}
+
+TEST_CASE(
+    "crash: a replica that was cut to nothing is told as damaged, one that never was is begun") {
+  const Place place;
+  place.create(kLoadSchema);
+  Ready ready;
+  const Program broker = place.serve(ready);
+  std::ofstream(place.file("till.db")).close();
+  const Launch status = place.node("till.db", {"status"});
+  CHECK(run(status).code == 0);
+  std::filesystem::resize_file(place.file("till.db"), 0);
+  const Finished refused = run(status);
+  CHECK(refused.code == 7);
+  CHECK_MESSAGE(refused.err.find("it is empty") != std::string::npos, refused.err);
+  CHECK(std::filesystem::file_size(place.file("till.db")) == 0);
+  std::filesystem::rename(place.file("till.db"), place.file("till.db.damaged"));
+  CHECK(run(status).code == 0);
 }
 
 TEST_CASE(

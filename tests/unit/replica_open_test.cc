@@ -215,4 +215,26 @@ TEST_CASE("open replica: an empty file, is begun like a missing one") {
   CHECK(try_open(path).has_value());
 }
 
+TEST_CASE("open replica: an empty file where a replica was, is damaged, and what is left is kept") {
+  for (const std::string left : {"-wal", "-shm", "-aside-20260131-090000", ""}) {
+    CAPTURE(left);
+    const ScratchFolder folder;
+    const std::string path = folder.file("r.db");
+    write_file(path, "");
+    if (!left.empty()) write_file(path + left, "something");
+    const auto open = [&](Earlier earlier) {
+      return Replica::open(path, "csa", "shop", Log(), earlier);
+    };
+    const auto opened = open(left.empty() ? Earlier::kThere : Earlier::kUnknown);
+    REQUIRE(!opened.has_value());
+    CHECK(opened.error().code == Errc::kDamaged);
+    CHECK(speaks_of(opened.error(), "it is empty"));
+    CHECK(bytes_of(path).empty());
+    if (!left.empty()) CHECK(bytes_of(path + left) == "something");
+    const std::string& what = opened.error().what;
+    REQUIRE(std::system(what.substr(what.find("mv ")).c_str()) == 0);
+    CHECK(open(Earlier::kThere).has_value());
+  }
+}
+
 }  // namespace csa::replica_open_test
