@@ -23,7 +23,7 @@ constexpr std::size_t kGain = 16;  // one in so many bytes must be saved
 constexpr int kLevel = 1;
 // All of a body is in reach of its end, and so frames are single segments.
 constexpr int kWindowLog = std::bit_width(limits::kFrameMax - 1);
-// Rows of some kB come again in the inbox: that far back, level 1 alone does not remember them.
+// Rows of some kB come again in the inbox: that far back, level 1 alone forgets many of them.
 constexpr int kHashLog = 16;
 
 // Frame_Header_Descriptor, the octet behind the magic number (RFC 8878, 3.1.1.1.1).
