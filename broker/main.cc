@@ -9,6 +9,8 @@
 #include "common/sqlite.h"
 
 int main(int argc, char** argv) {
+  // Nobody asks SQLite how much memory it has; counting it takes a lock at every allocation.
+  sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
   try {
     csa::BrokerFlags flags;
     const auto cli = csa::broker_cli(flags);

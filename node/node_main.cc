@@ -1,4 +1,6 @@
 // csa-node: a node for people and scripts.
+#include <sqlite3.h>
+
 #include <CLI/CLI.hpp>
 #include <iostream>
 
@@ -110,6 +112,8 @@ void add_commands(CLI::App& app, Flags& flags) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // Nobody asks SQLite how much memory it has; counting it takes a lock at every allocation.
+  sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
   Flags flags;
   flags.common.log_level = csa::LogLevel::kWarn;
   CLI::App app{
