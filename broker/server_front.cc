@@ -304,7 +304,7 @@ std::size_t Front::send(std::span<const HubAction> actions, TimePoint now) {
   const auto attempt = [&](const PeerKey& key, const Bytes& frame) {
     return try_send(key, frame, now);
   };
-  Joined joined = encode_joined(messages);
+  JoinedFrame joined = encode_joined(messages);
   if (held_.send(*peer, std::move(joined.frame), attempt) == HeldFrames::Sent::kFull) {
     // The peer does not read. Whatever it misses it asks for again.
     if (++full_ == 1) log_.warn("broker: a peer does not read its answers; they are dropped");

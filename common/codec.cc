@@ -159,7 +159,7 @@ bool joins(const Message& message) {
   return std::visit([]<class M>(const M& /*any*/) { return kJoins<M>; }, message);
 }
 
-Joined encode_joined(std::span<const Message* const> messages) {
+JoinedFrame encode_joined(std::span<const Message* const> messages) {
   CSA_CHECK(!messages.empty());
   const Message& first = *messages.front();
   Bytes out;

@@ -23,13 +23,13 @@ namespace csa {
 
 // REPLAY and REPLAYED are many, small and alike: they may travel joined, several in one frame.
 [[nodiscard]] bool joins(const Message& message);
-struct Joined {
+struct JoinedFrame {
   Bytes frame;
   std::size_t count = 0;  // of messages in it: one at least
 };
 // As many of `messages`, from the first one on, as go into one frame. REQUIRES: there is one, and
 // each as for encode().
-[[nodiscard]] Joined encode_joined(std::span<const Message* const> messages);
+[[nodiscard]] JoinedFrame encode_joined(std::span<const Message* const> messages);
 // One message at least, or an error as of decode(), for which several are one.
 [[nodiscard]] Result<std::vector<Message>> decode_joined(ByteView frame);
 

@@ -114,7 +114,7 @@ void Dialer::carry_out(const UplinkAction& action) {
 
 void Dialer::send(std::span<const Message* const> messages) {
   while (dealer_ && !messages.empty()) {
-    const Joined joined = encode_joined(messages);
+    const JoinedFrame joined = encode_joined(messages);
     messages = messages.subspan(joined.count);
     try {
       // HELLO is sent while the connection is being made: it waits in the pipe, which dies with the

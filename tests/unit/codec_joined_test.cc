@@ -28,7 +28,7 @@ std::vector<Message> replays(std::size_t count, std::size_t size) {
   return all;
 }
 
-Joined joined(const std::vector<Message>& messages, std::size_t from = 0) {
+JoinedFrame joined(const std::vector<Message>& messages, std::size_t from = 0) {
   std::vector<const Message*> pointers;
   for (std::size_t i = from; i < messages.size(); ++i) pointers.push_back(&messages[i]);
   return encode_joined(pointers);
@@ -54,7 +54,7 @@ TEST_CASE("joined: many small messages share few frames, all come in their order
     std::size_t frames = 0;
     std::size_t bytes = 0;
     while (back.size() < messages.size()) {
-      const Joined one = joined(messages, back.size());
+      const JoinedFrame one = joined(messages, back.size());
       const Result<std::vector<Message>> read = decode_joined(one.frame);
       REQUIRE_MESSAGE(read, read.error().what);
       REQUIRE(read->size() == one.count);
@@ -120,7 +120,7 @@ TEST_CASE("joined: random messages, come back equal") {
         messages.push_back(testing::random_message(kind.index(), random));
       }
       for (std::size_t at = 0; at < messages.size();) {
-        const Joined one = joined(messages, at);
+        const JoinedFrame one = joined(messages, at);
         const Result<std::vector<Message>> read = decode_joined(one.frame);
         REQUIRE_MESSAGE(read, read.error().what);
         REQUIRE(read->size() == one.count);
