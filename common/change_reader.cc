@@ -7,7 +7,7 @@ namespace {
 // An emptied buffer larger than this is given back.
 constexpr std::size_t kKeptBuffer = std::size_t{1} << 20U;
 
-Error malformed(const char* what) {
+Error unreadable(const char* what) {
   return {Errc::kMalformed, std::string("changeset: ") + what +
                                 "; the bytes are damaged, fetch them again from the broker"};
 }
@@ -124,7 +124,7 @@ Result<std::optional<Change>> ChangeReader::next() {
     if (!complete && prefix < 5) return std::optional<Change>();
     if (!complete || length == 0 || length > kRecordMax) {
       failed_ = true;
-      return malformed("a record's length is impossible");
+      return unreadable("a record's length is impossible");
     }
     if (rest.size() - prefix < length) return std::optional<Change>();
     auto change = read_record(rest.subspan(prefix, length));
@@ -135,7 +135,7 @@ Result<std::optional<Change>> ChangeReader::next() {
     position_ += prefix + length;
     if (change->has_value()) return change;
   }
-  return malformed("an earlier record could not be read");
+  return unreadable("an earlier record could not be read");
 }
 
 // nullopt: the record defined a table.
@@ -145,9 +145,9 @@ Result<std::optional<Change>> ChangeReader::read_record(ByteView body) {
   const std::uint8_t kind = reader.byte();
   if (kind == kRecordTable) {
     ChangeTable table = read_table(reader);
-    if (!reader.ok() || !reader.at_end()) return malformed("a table's definition does not decode");
+    if (!reader.ok() || !reader.at_end()) return unreadable("a table's definition does not decode");
     columns_ += table.column_count + (table.owner ? table.owner->columns.size() : 0);
-    if (columns_ > kColumnsTogetherMax) return malformed("it defines too many columns");
+    if (columns_ > kColumnsTogetherMax) return unreadable("it defines too many columns");
     roles_.push_back(column_roles(table));
     tables_.push_back(std::move(table));
     return change;
@@ -163,7 +163,7 @@ Result<std::optional<Change>> ChangeReader::read_record(ByteView body) {
   } else {
     change = read_row(kind, reader);
   }
-  if (!reader.ok() || !reader.at_end()) return malformed("a record does not decode");
+  if (!reader.ok() || !reader.at_end()) return unreadable("a record does not decode");
   if (kind == kRecordSchema) {
     tables_.clear();
     roles_.clear();
