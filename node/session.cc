@@ -148,9 +148,10 @@ std::optional<StoreJob> Session::Impl::next_job(TimePoint now) {
     out = Out::kCounters;
     return ReserveCounters{};
   }
+  if (std::optional<StoreJob> job = next_offline_job(now)) return job;
+  // For a later start: what was done offline does not wait for it.
   if (remember) return RememberEndpoint{*std::exchange(remember, std::nullopt)};
   if (remember_clock) return RememberClock{*std::exchange(remember_clock, std::nullopt)};
-  if (std::optional<StoreJob> job = next_offline_job(now)) return job;
   if (std::optional<StoreJob> job = copy.take_job()) {
     out = std::holds_alternative<BeginDownload>(*job) ? Out::kBegin
           : std::holds_alternative<WriteChunk>(*job)  ? Out::kChunk

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <filesystem>
 #include <fstream>
@@ -126,16 +127,24 @@ Round offline_round(const Place& place, std::int64_t first, std::int64_t each) {
     round.merged = away.returned(others_see);
     round.replayed = away.replayed();
   }
-  // As if no answer had come: the replica of before, once more.
-  copy_replica(kept, path);
   const std::string everything = "SELECT count(*) || ' ' || sum(qty) FROM item";
-  const std::string before =
-      Database(place.master(), Database::Mode::kReadOnly).query_text(everything).value_or("");
-  Node away(place, "away.db");
-  (void)away.returned(others_see);
-  round.again = away.replayed();
-  CHECK(Database(place.master(), Database::Mode::kReadOnly).query_text(everything) == before);
-  CHECK(place.difference_of("away.db") == "");
+  const auto master_has = [&] {
+    return Database(place.master(), Database::Mode::kReadOnly).query_text(everything).value_or("");
+  };
+  const std::string before = master_has();
+  // As if no answer had come: the replica of before, once more. It takes so few ms that the middle
+  // one of three is told.
+  std::array<double, 3> again{};
+  for (double& took : again) {
+    copy_replica(kept, path);
+    Node away(place, "away.db");
+    (void)away.returned(others_see);
+    took = away.replayed();
+    CHECK(master_has() == before);
+    CHECK(place.difference_of("away.db") == "");
+  }
+  std::ranges::sort(again);
+  round.again = again[1];
   return round;
 }
 
