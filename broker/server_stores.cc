@@ -54,12 +54,14 @@ Stores::Stores(const std::string& database, const LedgerOptions& options, const 
 Stores::~Stores() { stop(); }
 
 void Stores::stop() {
-  ledger_jobs_.close();
   quick_jobs_.close();
   cut_jobs_.close();
-  for (std::thread* const thread : {&quick_thread_, &cut_thread_, &ledger_thread_}) {
+  for (std::thread* const thread : {&quick_thread_, &cut_thread_}) {
     if (thread->joinable()) thread->join();
   }
+  // Last: who only reads cannot write the -wal back, and would leave it beside the file.
+  ledger_jobs_.close();
+  if (ledger_thread_.joinable()) ledger_thread_.join();
 }
 
 void Stores::give(HubAction job) {

@@ -199,7 +199,7 @@ TEST_CASE("programs: SIGTERM ends each with exit 0 and soon") {
   Ready ready;
   Program broker = place.serve(ready);
   Program node = place.live_node("node.db");
-  Launch follow = place.admin({"--json"});
+  Launch follow = place.admin({"--json", "--since", "start"});
   follow.command[0] = CSA_SUB_PROGRAM;
   Program sub(follow);
   CHECK(place.exec("node.db", kInsert)["status"] == "committed");
