@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <map>
 #include <regex>
 #include <sstream>
 #include <string>
@@ -229,5 +230,23 @@ TEST_CASE("tidy: every test file has a namespace of its own, for builds in batch
       return starts_with(line, "namespace csa::") && line.ends_with("::" + name + " {");
     });
     CHECK_MESSAGE(own, file.path);
+  }
+}
+
+TEST_CASE("tidy: no two headers of one namespace declare types of the same name") {
+  static const std::regex kNamespace("^namespace ([a-z_:]+) \\{");
+  static const std::regex kType("^(?:struct|class|enum class) (\\w+)(?: final)?(?: : .*)? \\{");
+  std::map<std::string, std::string> declared;  // where
+  for (const SourceFile& file : sources()) {
+    if (!file.path.ends_with(".h")) continue;
+    std::string inside;
+    for (const std::string& line : file.lines) {
+      std::smatch match;
+      if (std::regex_search(line, match, kNamespace)) inside = match[1];
+      if (!std::regex_search(line, match, kType)) continue;
+      const std::string name = inside + "::" + match[1].str();
+      const auto [known, fresh] = declared.try_emplace(name, file.path);
+      CHECK_MESSAGE(fresh, name << " in " << known->second << " and " << file.path);
+    }
   }
 }

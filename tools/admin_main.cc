@@ -14,7 +14,7 @@
 #include "common/text_table.h"
 #include "common/value_json.h"
 #include "tools/backup.h"
-#include "tools/peer.h"
+#include "tools/caller.h"
 #include "tools/settle.h"
 
 namespace csa {
@@ -61,10 +61,10 @@ void print_fields(const Json& status) {
 
 // The first message of one of the wanted kinds; kNothing when the link falls, kTimeout.
 template <class... Wanted>
-Result<Message> await(Peer& peer, Duration timeout) {
+Result<Message> await(Caller& caller, Duration timeout) {
   const TimePoint deadline = monotonic_now() + timeout;
   while (monotonic_now() < deadline) {
-    const Peer::Turn turn = peer.turn(limits::kPollMax);
+    const Caller::Turn turn = caller.turn(limits::kPollMax);
     for (const Message& message : turn.messages) {
       if ((std::holds_alternative<Wanted>(message) || ...)) return message;
     }
@@ -77,9 +77,9 @@ Result<Message> await(Peer& peer, Duration timeout) {
   return Error{Errc::kTimeout, "the broker did not answer in time"};
 }
 
-int ask(Peer& peer, const AdminFlags& flags, AdminVerb verb) {
-  peer.uplink().send(Admin{1, verb});
-  const Result<Message> answer = await<AdminReply>(peer, flags.timeout);
+int ask(Caller& caller, const AdminFlags& flags, AdminVerb verb) {
+  caller.uplink().send(Admin{1, verb});
+  const Result<Message> answer = await<AdminReply>(caller, flags.timeout);
   if (!answer) return report_error("csa-admin", answer.error());
   const auto& reply = std::get<AdminReply>(*answer);
   if (!reply.ok) {
@@ -117,22 +117,22 @@ void print_migrated(const Ack& ack, bool json) {
   for (const Json& sentence : rules) std::cerr << text_of(sentence) << std::endl;
 }
 
-int migrate(Peer& peer, const AdminFlags& flags) {
+int migrate(Caller& caller, const AdminFlags& flags) {
   Result<std::string> text = read_text_file(flags.file);
   if (!text) {
     std::cerr << "csa-admin: " << text.error().what << std::endl;
     return 2;
   }
   Migrate request;
-  request.tx = TxId{peer.node(), 1};
+  request.tx = TxId{caller.node(), 1};
   request.sql = std::move(text).value();
   if (request.sql.size() > limits::kWriteMax) {
     std::cerr << "csa-admin: " << flags.file << " is larger than a write may be ("
               << limits::kWriteMax << " bytes)" << std::endl;
     return 5;
   }
-  peer.uplink().send(request);
-  const Result<Message> answer = await<Ack, Nack>(peer, flags.timeout);
+  caller.uplink().send(request);
+  const Result<Message> answer = await<Ack, Nack>(caller, flags.timeout);
   if (!answer) {
     std::cerr << "csa-admin: " << answer.error().what
               << ". Whether the schema changed is not known: look with csa-admin status."
@@ -150,16 +150,16 @@ int migrate(Peer& peer, const AdminFlags& flags) {
 
 SettleFlags settle_flags(const AdminFlags& flags) { return {flags.common.json, flags.timeout}; }
 
-int set_rule(Peer& peer, const AdminFlags& flags) {
+int set_rule(Caller& caller, const AdminFlags& flags) {
   const Result<RuleSetting> rule = parse_rule(flags.place, flags.rule);
   if (!rule) {
     std::cerr << "csa-admin: " << rule.error().what << std::endl;
     return 2;
   }
-  return set_rules(peer, settle_flags(flags), {{*rule, 1}}, {});
+  return set_rules(caller, settle_flags(flags), {{*rule, 1}}, {});
 }
 
-int load_rules(Peer& peer, const AdminFlags& flags) {
+int load_rules(Caller& caller, const AdminFlags& flags) {
   Result<std::string> text = read_text_file(flags.file);
   if (!text) {
     std::cerr << "csa-admin: " << text.error().what << std::endl;
@@ -170,22 +170,22 @@ int load_rules(Peer& peer, const AdminFlags& flags) {
     std::cerr << "csa-admin: " << lines.error().what << std::endl;
     return 2;
   }
-  return set_rules(peer, settle_flags(flags), *lines, flags.file);
+  return set_rules(caller, settle_flags(flags), *lines, flags.file);
 }
 
-int with_broker(const AdminFlags& flags, int (*work)(Peer&, const AdminFlags&)) {
+int with_broker(const AdminFlags& flags, int (*work)(Caller&, const AdminFlags&)) {
   const Log log = stderr_log("csa-admin", flags.common.log_level);
-  auto peer = Peer::start(flags.common, {Role::kAdmin, "csa-admin", false, false}, log);
-  if (!peer) return report_error("csa-admin", peer.error());
-  if (const Status up = (*peer)->connect(flags.discovery_timeout); !up) {
+  auto caller = Caller::start(flags.common, {Role::kAdmin, "csa-admin", false, false}, log);
+  if (!caller) return report_error("csa-admin", caller.error());
+  if (const Status up = (*caller)->connect(flags.discovery_timeout); !up) {
     return report_error("csa-admin", up.error());
   }
-  const int code = work(**peer, flags);
-  (*peer)->leave();
+  const int code = work(**caller, flags);
+  (*caller)->leave();
   return code;
 }
 
-using Work = int (*)(Peer&, const AdminFlags&);
+using Work = int (*)(Caller&, const AdminFlags&);
 
 // "all", or numbers; empty stands for all.
 std::optional<std::vector<std::int64_t>> lost_ids(const std::vector<std::string>& words) {
@@ -205,13 +205,13 @@ std::optional<std::vector<std::int64_t>> lost_ids(const std::vector<std::string>
   return ids;
 }
 
-int settle_lost_of(Peer& peer, const AdminFlags& flags, ConflictVerb verb) {
+int settle_lost_of(Caller& caller, const AdminFlags& flags, ConflictVerb verb) {
   std::optional<std::vector<std::int64_t>> ids = lost_ids(flags.lost);
-  return ids ? settle_lost(peer, settle_flags(flags), std::move(*ids), verb) : 2;
+  return ids ? settle_lost(caller, settle_flags(flags), std::move(*ids), verb) : 2;
 }
 
 void add_recovery(CLI::App& app, AdminFlags& flags, Work& work) {
-  const Work list = [](Peer& p, const AdminFlags& f) { return list_lost(p, settle_flags(f)); };
+  const Work list = [](Caller& p, const AdminFlags& f) { return list_lost(p, settle_flags(f)); };
   CLI::App* const recover =
       app.add_subcommand("recover",
                          "what a restored master has lost and nodes have offered back\nExample: "
@@ -230,10 +230,12 @@ void add_recovery(CLI::App& app, AdminFlags& flags, Work& work) {
       "apply",
       "merge it now, as offline work is merged (from the broker's computer)\nExample: csa-admin "
       "recover apply 3 4",
-      [](Peer& p, const AdminFlags& f) { return settle_lost_of(p, f, ConflictVerb::kRecover); });
-  of_some(
-      "forget", "throw it away (from the broker's computer)\nExample: csa-admin recover forget all",
-      [](Peer& p, const AdminFlags& f) { return settle_lost_of(p, f, ConflictVerb::kForgetLost); });
+      [](Caller& p, const AdminFlags& f) { return settle_lost_of(p, f, ConflictVerb::kRecover); });
+  of_some("forget",
+          "throw it away (from the broker's computer)\nExample: csa-admin recover forget all",
+          [](Caller& p, const AdminFlags& f) {
+            return settle_lost_of(p, f, ConflictVerb::kForgetLost);
+          });
 }
 
 void add_rules(CLI::App& app, AdminFlags& flags, Work& work) {
@@ -246,7 +248,7 @@ void add_rules(CLI::App& app, AdminFlags& flags, Work& work) {
       "rule", "by which rules offline work is merged\nExample: csa-admin rule list");
   rule->require_subcommand(1);
   add(rule, "list", "the rules that are set\nExample: csa-admin rule list > shop.rules",
-      [](Peer& p, const AdminFlags& f) { return set_rules(p, settle_flags(f), {}, {}); });
+      [](Caller& p, const AdminFlags& f) { return set_rules(p, settle_flags(f), {}, {}); });
   CLI::App* const set = add(
       rule, "set",
       "one rule (from the broker's computer)\nExample: csa-admin rule set part.qty sum", set_rule);
@@ -266,7 +268,7 @@ void add_rules(CLI::App& app, AdminFlags& flags, Work& work) {
 }
 
 void add_conflicts(CLI::App& app, AdminFlags& flags, Work& work) {
-  const Work list = [](Peer& p, const AdminFlags& f) {
+  const Work list = [](Caller& p, const AdminFlags& f) {
     return show_conflicts(p, settle_flags(f), std::nullopt);
   };
   CLI::App* const conflicts = app.add_subcommand(
@@ -283,13 +285,14 @@ void add_conflicts(CLI::App& app, AdminFlags& flags, Work& work) {
     command->callback([&work, run] { work = run; });
   };
   conflicts->add_subcommand("list", "all of them\nExample: csa-admin conflicts list");
-  of_one(
-      "show", "its three versions side by side\nExample: csa-admin conflicts show 7",
-      [](Peer& p, const AdminFlags& f) { return show_conflicts(p, settle_flags(f), f.conflict); });
+  of_one("show", "its three versions side by side\nExample: csa-admin conflicts show 7",
+         [](Caller& p, const AdminFlags& f) {
+           return show_conflicts(p, settle_flags(f), f.conflict);
+         });
   of_one("restore",
          "write the loser's row anew; of a transaction that was kept whole, all of it (from the"
          " broker's computer)\nExample: csa-admin conflicts restore 7",
-         [](Peer& p, const AdminFlags& f) {
+         [](Caller& p, const AdminFlags& f) {
            return settle_conflict(p, settle_flags(f), f.conflict,
                                   f.row_alone ? ConflictVerb::kRestoreRow : ConflictVerb::kRestore);
          });
@@ -298,7 +301,7 @@ void add_conflicts(CLI::App& app, AdminFlags& flags, Work& work) {
   of_one(
       "dismiss",
       "mark it as looked at (from the broker's computer)\nExample: csa-admin conflicts dismiss 7",
-      [](Peer& p, const AdminFlags& f) {
+      [](Caller& p, const AdminFlags& f) {
         return settle_conflict(p, settle_flags(f), f.conflict, ConflictVerb::kDismiss);
       });
 }
@@ -309,7 +312,7 @@ void add_conflicts(CLI::App& app, AdminFlags& flags, Work& work) {
 int main(int argc, char** argv) {
   using csa::AdminFlags;
   using csa::AdminVerb;
-  using csa::Peer;
+  using csa::Caller;
   AdminFlags flags;
   flags.common.log_level = csa::LogLevel::kWarn;
   CLI::App app{"Looks after a broker.\nExample: csa-admin nodes --json"};
@@ -319,19 +322,19 @@ int main(int argc, char** argv) {
   csa::add_duration(app, "--timeout", flags.timeout, "how long to wait for the answer");
   app.require_subcommand(1);
   app.fallthrough();
-  int (*work)(Peer&, const AdminFlags&) = nullptr;
+  int (*work)(Caller&, const AdminFlags&) = nullptr;
   const auto add = [&app, &work](const char* name, const char* text,
-                                 int (*run)(Peer&, const AdminFlags&)) {
+                                 int (*run)(Caller&, const AdminFlags&)) {
     CLI::App* const command = app.add_subcommand(name, text);
     command->callback([&work, run] { work = run; });
     return command;
   };
   add("status", "the broker and its database\nExample: csa-admin status --json",
-      [](Peer& p, const AdminFlags& f) { return csa::ask(p, f, AdminVerb::kStatus); });
+      [](Caller& p, const AdminFlags& f) { return csa::ask(p, f, AdminVerb::kStatus); });
   add("nodes", "who is connected\nExample: csa-admin nodes",
-      [](Peer& p, const AdminFlags& f) { return csa::ask(p, f, AdminVerb::kNodes); });
+      [](Caller& p, const AdminFlags& f) { return csa::ask(p, f, AdminVerb::kNodes); });
   add("stop", "end the broker (from its own computer)\nExample: csa-admin stop",
-      [](Peer& p, const AdminFlags& f) { return csa::ask(p, f, AdminVerb::kStop); });
+      [](Caller& p, const AdminFlags& f) { return csa::ask(p, f, AdminVerb::kStop); });
   add("migrate",
       "change the schema on master and every node (from the broker's computer)\nExample: csa-admin "
       "migrate add-shelf.sql",
@@ -340,7 +343,7 @@ int main(int argc, char** argv) {
       ->required();
   add("backup",
       "a consistent copy, written on this computer\nExample: csa-admin backup shop-monday.db",
-      [](Peer& p, const AdminFlags& f) { return csa::backup(p, f.file, f.common.json); })
+      [](Caller& p, const AdminFlags& f) { return csa::backup(p, f.file, f.common.json); })
       ->add_option("FILE", flags.file, "must not exist yet")
       ->required();
   csa::add_rules(app, flags, work);

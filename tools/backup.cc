@@ -21,7 +21,8 @@ constexpr std::chrono::seconds kSilenceMax{60};
 
 class Download {
  public:
-  Download(Peer& peer, std::string file) : peer_(peer), file_(std::move(file)), bar_("backup") {
+  Download(Caller& caller, std::string file)
+      : caller_(caller), file_(std::move(file)), bar_("backup") {
     part_ = file_ + ".part";
     fd_ = ::open(part_.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   }
@@ -35,10 +36,10 @@ class Download {
   Status run() {
     if (fd_ < 0) return disk("make");
     // Not a copy that was cut for somebody else before: everything that is acknowledged by now.
-    peer_.uplink().send(SnapshotGet{{}, 0, 0, peer_.uplink().welcome().head.seq});
+    caller_.uplink().send(SnapshotGet{{}, 0, 0, caller_.uplink().welcome().head.seq});
     TimePoint heard = monotonic_now();
     while (!end_) {
-      const Peer::Turn turn = peer_.turn(limits::kPollMax);
+      const Caller::Turn turn = caller_.turn(limits::kPollMax);
       for (const LinkEvent& event : turn.events) {
         if (const auto* const lost = std::get_if<LinkLost>(&event)) {
           return Error{Errc::kNothing, "the broker went away: " + lost->why};
@@ -95,10 +96,10 @@ class Download {
   void ask() {
     while (asked_ < total_ && asked_ - written_ < limits::kSnapshotWindow) {
       const auto length = std::min<std::uint64_t>(limits::kChunkMax, total_ - asked_);
-      peer_.uplink().send(SnapshotGet{id_, asked_, static_cast<std::uint32_t>(length)});
+      caller_.uplink().send(SnapshotGet{id_, asked_, static_cast<std::uint32_t>(length)});
       asked_ += length;
     }
-    if (written_ == total_) peer_.uplink().send(SnapshotGet{id_, total_, 0});
+    if (written_ == total_) caller_.uplink().send(SnapshotGet{id_, total_, 0});
   }
 
   Status finish() {
@@ -119,7 +120,7 @@ class Download {
     return Ok{};
   }
 
-  Peer& peer_;
+  Caller& caller_;
   std::string file_;
   std::string part_;
   ProgressBar bar_;
@@ -134,13 +135,13 @@ class Download {
 
 }  // namespace
 
-int backup(Peer& peer, const std::string& file, bool json) {
+int backup(Caller& caller, const std::string& file, bool json) {
   std::error_code ignored;
   if (std::filesystem::exists(file, ignored)) {
     std::cerr << "csa-admin: " << file << " exists; name another file" << std::endl;
     return 1;
   }
-  Download download(peer, file);
+  Download download(caller, file);
   if (const Status done = download.run(); !done) return report_error("csa-admin", done.error());
   const SnapshotEnd& end = download.end();
   if (json) {

@@ -3,11 +3,11 @@
 
 #include <string>
 
-#include "tools/peer.h"
+#include "tools/caller.h"
 
 namespace csa {
 
 // The exit code. The file appears whole under its name, or not at all.
-[[nodiscard]] int backup(Peer& peer, const std::string& file, bool json);
+[[nodiscard]] int backup(Caller& caller, const std::string& file, bool json);
 
 }  // namespace csa

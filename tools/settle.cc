@@ -27,18 +27,17 @@ struct Asked {
   Ack ack;
 };
 
-// The request's counter must be a new one of this peer.
-// `where` gives what stands before the words of a refusal.
+// The counter must be a new one of this caller; `where`: what stands before a refusal's words.
 template <class Request>
 Asked ask(
-    Peer& peer, const Request& request, Duration timeout,
+    Caller& caller, const Request& request, Duration timeout,
     const std::function<std::string(const Nack&)>& where = [](const Nack&) {
       return std::string();
     }) {
-  peer.uplink().send(request);
+  caller.uplink().send(request);
   const TimePoint deadline = monotonic_now() + timeout;
   while (monotonic_now() < deadline) {
-    const Peer::Turn turn = peer.turn(limits::kPollMax);
+    const Caller::Turn turn = caller.turn(limits::kPollMax);
     for (const Message& message : turn.messages) {
       if (const auto* const ack = std::get_if<Ack>(&message); ack && ack->tx == request.tx) {
         return {0, *ack};
@@ -161,16 +160,16 @@ void print_one(const Json& conflict) {
 
 }  // namespace
 
-int set_rules(Peer& peer, const SettleFlags& flags, const std::vector<RuleLine>& rules,
+int set_rules(Caller& caller, const SettleFlags& flags, const std::vector<RuleLine>& rules,
               const std::string& file) {
-  Rules request{TxId{peer.node(), 1}, {}, false};
+  Rules request{TxId{caller.node(), 1}, {}, false};
   for (const RuleLine& line : rules) request.rules.push_back(line.setting);
   const auto where = [&](const Nack& nack) {
     const bool one = nack.code == NackCode::kSql && nack.statement < rules.size();
     if (!one || file.empty()) return std::string();
     return file + ", line " + std::to_string(rules[nack.statement].line) + ": ";
   };
-  const Asked asked = ask(peer, request, flags.timeout, where);
+  const Asked asked = ask(caller, request, flags.timeout, where);
   if (asked.code != 0) return asked.code;
   Json json = Json::array();
   for (const Row& row : asked.ack.rows) {
@@ -188,12 +187,12 @@ int set_rules(Peer& peer, const SettleFlags& flags, const std::vector<RuleLine>&
   return 0;
 }
 
-int show_conflicts(Peer& peer, const SettleFlags& flags, std::optional<std::int64_t> id) {
+int show_conflicts(Caller& caller, const SettleFlags& flags, std::optional<std::int64_t> id) {
   Json found = Json::array();
   std::int64_t next = id.value_or(1);
   for (std::uint64_t counter = 1;; ++counter) {
-    const Asked asked =
-        ask(peer, Conflict{TxId{peer.node(), counter}, next, ConflictVerb::kShow}, flags.timeout);
+    const Asked asked = ask(
+        caller, Conflict{TxId{caller.node(), counter}, next, ConflictVerb::kShow}, flags.timeout);
     if (asked.code != 0) return asked.code;
     for (const Row& row : asked.ack.rows) found.push_back(conflict_json(asked.ack, row));
     if (asked.ack.rows.empty() || id) break;
@@ -241,8 +240,8 @@ Json restored_by(const Ack& ack, std::int64_t id) {
 
 }  // namespace
 
-int settle_conflict(Peer& peer, const SettleFlags& flags, std::int64_t id, ConflictVerb verb) {
-  const Asked asked = ask(peer, Conflict{TxId{peer.node(), 1}, id, verb}, flags.timeout);
+int settle_conflict(Caller& caller, const SettleFlags& flags, std::int64_t id, ConflictVerb verb) {
+  const Asked asked = ask(caller, Conflict{TxId{caller.node(), 1}, id, verb}, flags.timeout);
   if (asked.code != 0) return asked.code;
   const char* const state = verb == ConflictVerb::kDismiss ? "dismissed" : "restored";
   Json told{{"id", id}, {"seq", asked.ack.seq.value}, {"state", state}};
@@ -266,11 +265,11 @@ namespace {
 
 // Every page of a list, as `json_of` makes it of a row.
 template <class JsonOf>
-Asked all_of(Peer& peer, const SettleFlags& flags, ConflictVerb verb, std::uint64_t& counter,
+Asked all_of(Caller& caller, const SettleFlags& flags, ConflictVerb verb, std::uint64_t& counter,
              const JsonOf& json_of, Json& found) {
   found = Json::array();
   for (std::int64_t next = 1;; next = found.back().value("id", next) + 1) {
-    Asked asked = ask(peer, Conflict{TxId{peer.node(), ++counter}, next, verb}, flags.timeout);
+    Asked asked = ask(caller, Conflict{TxId{caller.node(), ++counter}, next, verb}, flags.timeout);
     if (asked.code != 0 || asked.ack.rows.empty()) return asked;
     for (const Row& row : asked.ack.rows) found.push_back(json_of(asked.ack, row));
   }
@@ -340,10 +339,10 @@ void order_lost(std::vector<std::int64_t>& ids, const Json& list) {
 
 }  // namespace
 
-int list_lost(Peer& peer, const SettleFlags& flags) {
+int list_lost(Caller& caller, const SettleFlags& flags) {
   Json found;
   std::uint64_t counter = 0;
-  const Asked asked = all_of(peer, flags, ConflictVerb::kShowLost, counter, lost_json, found);
+  const Asked asked = all_of(caller, flags, ConflictVerb::kShowLost, counter, lost_json, found);
   if (asked.code != 0) return asked.code;
   if (flags.json) {
     std::cout << to_line(found) << std::endl;
@@ -355,11 +354,11 @@ int list_lost(Peer& peer, const SettleFlags& flags) {
   return 0;
 }
 
-int settle_lost(Peer& peer, const SettleFlags& flags, std::vector<std::int64_t> ids,
+int settle_lost(Caller& caller, const SettleFlags& flags, std::vector<std::int64_t> ids,
                 ConflictVerb verb) {
   std::uint64_t counter = 0;
   Json found;
-  const Asked listed = all_of(peer, flags, ConflictVerb::kShowLost, counter, lost_json, found);
+  const Asked listed = all_of(caller, flags, ConflictVerb::kShowLost, counter, lost_json, found);
   if (listed.code != 0) return listed.code;
   if (ids.empty()) {
     for (const Json& one : found) {
@@ -372,7 +371,8 @@ int settle_lost(Peer& peer, const SettleFlags& flags, std::vector<std::int64_t> 
   order_lost(ids, found);
   int worst = 0;
   for (const std::int64_t id : ids) {
-    const Asked asked = ask(peer, Conflict{TxId{peer.node(), ++counter}, id, verb}, flags.timeout);
+    const Asked asked =
+        ask(caller, Conflict{TxId{caller.node(), ++counter}, id, verb}, flags.timeout);
     worst = std::max(worst, asked.code);
     if (asked.code == 6) return 6;
     if (asked.code != 0) continue;

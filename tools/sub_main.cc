@@ -9,7 +9,7 @@
 #include "common/random.h"
 #include "common/stream.h"
 #include "common/system_clock.h"
-#include "tools/peer.h"
+#include "tools/caller.h"
 #include "tools/tail.h"
 
 namespace csa {
@@ -27,16 +27,16 @@ struct SubFlags {
 
 class Sub {
  public:
-  Sub(const SubFlags& flags, TailOptions tail, Peer& peer, const StopSignals& signals)
+  Sub(const SubFlags& flags, TailOptions tail, Caller& caller, const StopSignals& signals)
       : flags_(flags),
-        peer_(peer),
+        caller_(caller),
         signals_(signals),
         stream_(random_u64()),
         tail_(std::move(tail), [](const std::string& line) { std::cout << line << '\n'; }) {}
 
   int run() {
     while (!tail_.done() && !signals_.taken() && std::cout) {
-      const Peer::Turn turn = peer_.turn(wait(), signals_.file());
+      const Caller::Turn turn = caller_.turn(wait(), signals_.file());
       for (const LinkEvent& event : turn.events) {
         if (const auto code = on_event(event)) return *code;
       }
@@ -137,14 +137,14 @@ class Sub {
     }
     if (started_ && stream_.caught_up()) tail_.reached(stream_.position().seq);
     std::cout.flush();
-    if (!peer_.uplink().ready()) return std::nullopt;
-    if (const auto version = tail_.take_wanted()) peer_.uplink().send(LayoutGet{*version});
-    if (const auto request = stream_.take_request(now)) peer_.uplink().send(*request);
+    if (!caller_.uplink().ready()) return std::nullopt;
+    if (const auto version = tail_.take_wanted()) caller_.uplink().send(LayoutGet{*version});
+    if (const auto request = stream_.take_request(now)) caller_.uplink().send(*request);
     return std::nullopt;
   }
 
   const SubFlags& flags_;
-  Peer& peer_;
+  Caller& caller_;
   const StopSignals& signals_;
   Stream stream_;
   Tail tail_;
@@ -180,9 +180,9 @@ int main(int argc, char** argv) {
 
   const csa::StopSignals signals;
   const csa::Log log = csa::stderr_log("csa-sub", flags.common.log_level);
-  auto peer =
-      csa::Peer::start(flags.common, {csa::Role::kMonitor, "csa-sub", true, flags.nodes}, log);
-  if (!peer) return csa::report_error("csa-sub", peer.error());
+  auto caller =
+      csa::Caller::start(flags.common, {csa::Role::kMonitor, "csa-sub", true, flags.nodes}, log);
+  if (!caller) return csa::report_error("csa-sub", caller.error());
   csa::TailOptions tail;
   tail.tables = {flags.tables.begin(), flags.tables.end()};
   tail.ops = {flags.ops.begin(), flags.ops.end()};
@@ -190,7 +190,7 @@ int main(int argc, char** argv) {
   tail.count = flags.count;
   tail.json = flags.common.json;
   tail.colour = csa::colour_wanted(STDOUT_FILENO);
-  const int code = csa::Sub(flags, tail, **peer, signals).run();
-  (*peer)->leave();
+  const int code = csa::Sub(flags, tail, **caller, signals).run();
+  (*caller)->leave();
   return csa::finish_output("csa-sub", std::cout, code);
 }

@@ -11,7 +11,7 @@
 
 #include "common/system_clock.h"
 #include "common/thread_priority.h"
-#include "tools/peer.h"
+#include "tools/caller.h"
 
 namespace csa::shown_test {
 namespace {
@@ -94,10 +94,10 @@ void Asker::run(const std::string& group, const std::string& endpoint) {
   CommonFlags flags;
   flags.group = group;
   flags.brokers = {endpoint};
-  Peer::Options options;
+  Caller::Options options;
   options.program = "asker";
-  auto peer = Peer::start(flags, options, log);
-  CSA_CHECK(peer);
+  auto caller = Caller::start(flags, options, log);
+  CSA_CHECK(caller);
   // Far from the numbers that the uplink gives to its own.
   std::uint64_t number = std::uint64_t{1} << 40U;
   std::map<std::uint64_t, TimePoint> pings;
@@ -118,20 +118,20 @@ void Asker::run(const std::string& group, const std::string& endpoint) {
   };
   while (!stop_) {
     const TimePoint now = monotonic_now();
-    if ((*peer)->uplink().ready() && now >= next) {
+    if ((*caller)->uplink().ready() && now >= next) {
       ready_ = true;
       next = now + kInterval;
       ++number;
       Ping ping;
       ping.number = number;
-      (*peer)->uplink().send(ping);
-      (*peer)->uplink().send(Admin{number, AdminVerb::kStatus});
+      (*caller)->uplink().send(ping);
+      (*caller)->uplink().send(Admin{number, AdminVerb::kStatus});
       pings[number] = now;
       questions[number] = now;
       forget_overdue(pings, now - kOverdue);
       forget_overdue(questions, now - kOverdue);
     }
-    const Peer::Turn turn = (*peer)->turn(std::max<Duration>(next - now, Duration::zero()));
+    const Caller::Turn turn = (*caller)->turn(std::max<Duration>(next - now, Duration::zero()));
     for (const Message& message : turn.messages) {
       if (const auto* const pong = std::get_if<Pong>(&message)) {
         answered(pings, pong->number, samples_.ping_ms);
@@ -144,7 +144,7 @@ void Asker::run(const std::string& group, const std::string& endpoint) {
       if (std::holds_alternative<LinkLost>(event)) ++samples_.lost;
     }
   }
-  (*peer)->leave();
+  (*caller)->leave();
 }
 
 }  // namespace csa::shown_test

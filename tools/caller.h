@@ -13,7 +13,7 @@
 
 namespace csa {
 
-class Peer {
+class Caller {
  public:
   struct Options {
     Role role = Role::kAdmin;
@@ -22,8 +22,9 @@ class Peer {
     bool presence = false;
   };
   // Starts to search. Error: kUsage, an address that is none.
-  [[nodiscard]] static Result<std::unique_ptr<Peer>> start(const CommonFlags& flags,
-                                                           const Options& options, const Log& log);
+  [[nodiscard]] static Result<std::unique_ptr<Caller>> start(const CommonFlags& flags,
+                                                             const Options& options,
+                                                             const Log& log);
 
   struct Turn {
     std::vector<Message> messages;  // for the tool, in order
@@ -40,7 +41,7 @@ class Peer {
   void leave();
 
  private:
-  Peer(UplinkConfig config, DialerConfig dialer, const Log& log);
+  Caller(UplinkConfig config, DialerConfig dialer, const Log& log);
   const Log& log_;
   NodeId node_;
   Uplink uplink_;

@@ -1,4 +1,4 @@
-#include "tools/peer.h"
+#include "tools/caller.h"
 
 #include <unistd.h>
 
@@ -16,8 +16,8 @@ constexpr std::uint16_t kDefaultPort = 5775;
 
 }  // namespace
 
-Result<std::unique_ptr<Peer>> Peer::start(const CommonFlags& flags, const Options& options,
-                                          const Log& log) {
+Result<std::unique_ptr<Caller>> Caller::start(const CommonFlags& flags, const Options& options,
+                                              const Log& log) {
   UplinkConfig config;
   config.hello.role = options.role;
   config.hello.app = flags.app;
@@ -39,18 +39,18 @@ Result<std::unique_ptr<Peer>> Peer::start(const CommonFlags& flags, const Option
   dialer.beacon_port = flags.beacon_port;
   dialer.beacon_interfaces = flags.beacon_interfaces;
   dialer.beacon = config.fixed.empty();
-  std::unique_ptr<Peer> peer(new Peer(std::move(config), dialer, log));
-  peer->uplink_.start(monotonic_now());
-  return peer;
+  std::unique_ptr<Caller> caller(new Caller(std::move(config), dialer, log));
+  caller->uplink_.start(monotonic_now());
+  return caller;
 }
 
-Peer::Peer(UplinkConfig config, DialerConfig dialer, const Log& log)
+Caller::Caller(UplinkConfig config, DialerConfig dialer, const Log& log)
     : log_(log),
       node_(config.hello.node),
       uplink_(std::move(config), log_),
       dialer_(std::move(dialer), log_) {}
 
-Peer::Turn Peer::turn(Duration limit, int signals) {
+Caller::Turn Caller::turn(Duration limit, int signals) {
   dialer_.carry_out(uplink_.take_actions());
   const TimePoint now = monotonic_now();
   const auto wait = std::min<Duration>({limit, uplink_.deadline() - now, limits::kPollMax});
@@ -75,7 +75,7 @@ Peer::Turn Peer::turn(Duration limit, int signals) {
   return turn;
 }
 
-Status Peer::connect(Duration timeout) {
+Status Caller::connect(Duration timeout) {
   const TimePoint deadline = monotonic_now() + timeout;
   while (!uplink_.ready()) {
     const Turn now = turn(limits::kPollMax);
@@ -94,7 +94,7 @@ Status Peer::connect(Duration timeout) {
   return Ok{};
 }
 
-void Peer::leave() {
+void Caller::leave() {
   uplink_.leave("done", monotonic_now());
   dialer_.carry_out(uplink_.take_actions());
 }
