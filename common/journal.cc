@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "common/check.h"
 #include "common/codec.h"
@@ -153,11 +154,15 @@ Result<std::vector<Replay>> Journal::read(std::uint64_t after, std::uint64_t off
       " WHERE entry > ?1 AND answered = 0 ORDER BY entry");
   rows.bind(1, signed_of(after));
   Statement before = db_.prepare("SELECT max(entry) FROM csa_journal WHERE entry < ?1");
-  while (bytes < max_bytes && rows.step()) {
+  const bool asks = max_bytes == 0;
+  const auto has_room = [&] {
+    return asks ? parts.size() < limits::kReplayEntriesMax : bytes < max_bytes;
+  };
+  while (has_room() && rows.step()) {
     Result<Entry> entry = entry_of(rows);
     if (!entry) return entry.error();
     const std::uint64_t counter = entry->header.tx.counter;
-    if (offset == 0) CSA_TRY(prove(*entry));
+    if (offset == 0 && !asks) CSA_TRY(prove(*entry));
     Replay replay;
     replay.header = entry->header;
     replay.first = first;
@@ -166,6 +171,10 @@ Result<std::vector<Replay>> Journal::read(std::uint64_t after, std::uint64_t off
     if (before.step()) replay.previous = unsigned_of(before.column_int(0));
     before.reset();
     if (offset == 0 && !gaps) CSA_TRY(prove_gap(replay.previous, counter));
+    if (asks) {
+      CSA_TRY(add_question(std::move(replay), parts));
+      continue;
+    }
     // Parts are of one size, but for the last.
     std::uint64_t number = offset / limits::kPieceMax;
     std::uint64_t at = number * limits::kPieceMax;
@@ -184,6 +193,18 @@ Result<std::vector<Replay>> Journal::read(std::uint64_t after, std::uint64_t off
         prove_gap(unsigned_of(db_.query_int("SELECT max(entry) FROM csa_journal").value_or(0)), 0));
   }
   return parts;
+}
+
+Status Journal::add_question(Replay replay, std::vector<Replay>& questions) const {
+  const std::uint64_t counter = replay.header.tx.counter;
+  replay.offset = std::min<std::uint64_t>(1, replay.header.size - 1);
+  Statement row =
+      db_.prepare("SELECT substr(body, ?2, 1) FROM csa_journal_part WHERE part_id = ?1");
+  row.bind(1, part_key(counter, 0)).bind(2, signed_of(replay.offset + 1));
+  if (row.step()) replay.bytes = row.column_blob(0);
+  if (replay.bytes.empty()) return damaged(counter, "a part is missing");
+  questions.push_back(std::move(replay));
+  return Ok{};
 }
 
 void Journal::mark_answered(const Replayed& answer, JournalState& state) const {

@@ -44,6 +44,8 @@ class Journal {
   // byte `offset` on, in parts of at most kPieceMax, at most `max_bytes` together but one part at
   // least. kDamaged: an entry's bytes are not what was written, or one is missing before it; the
   // sentence names it. `gaps`: what is missing is no error.
+  // `max_bytes` 0: only what asks for outcomes, of at most kReplayEntriesMax entries: headers, not
+  // proved, each with one byte of the changes.
   [[nodiscard]] Result<std::vector<Replay>> read(std::uint64_t after, std::uint64_t offset,
                                                  std::size_t max_bytes, bool gaps = false) const;
   // The entry has its outcome; kept until clear(). Idempotent. Inside a transaction.
@@ -83,6 +85,8 @@ class Journal {
   // No part lies between the entries without an entry of its own; `to` 0: behind the last one.
   [[nodiscard]] Status prove_gap(std::uint64_t from, std::uint64_t to) const;
   [[nodiscard]] Bytes part(std::uint64_t counter, std::uint64_t number) const;
+  // A byte that completes nothing: but for an entry of one byte, what comes before it is left out.
+  [[nodiscard]] Status add_question(Replay replay, std::vector<Replay>& questions) const;
   [[nodiscard]] Status undo_entry(const Entry& entry, const Take& take) const;
 
   const Database& db_;

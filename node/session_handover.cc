@@ -20,9 +20,10 @@ constexpr milliseconds kSilence = limits::kStatementTimeout + limits::kLogRetry;
 
 }  // namespace
 
-void Handover::start(TimePoint now) {
+void Handover::start(TimePoint now, std::uint64_t known_to) {
   stop();
   running_ = true;
+  known_to_ = known_to;
   heard_ = now;
 }
 
@@ -59,6 +60,10 @@ void Handover::on_read(std::vector<Replay> replays) {
     end_read_ = true;
     return;
   }
+  if (after_ < known_to_) {
+    take_questions(std::move(replays));
+    return;
+  }
   for (Replay& replay : replays) {
     if (replay.completes()) {
       after_ = replay.header.tx.counter;
@@ -70,12 +75,41 @@ void Handover::on_read(std::vector<Replay> replays) {
   }
 }
 
+void Handover::take_questions(std::vector<Replay> questions) {
+  for (Replay& question : questions) {
+    const JournalHeader& header = question.header;
+    // What was sent before under its TxId, or has come from another one, the broker wants to see.
+    const bool before = !header.request_hash.is_zero() || header.is_lost();
+    if (header.tx.counter > known_to_ || before) {
+      known_to_ = after_;
+      return;
+    }
+    after_ = header.tx.counter;
+    ready_.push_back(std::move(question));
+  }
+}
+
+bool Handover::asks() const {
+  if (!running_ || !trouble_.empty() || known_to_ == 0) return false;
+  const bool to_send = !ready_.empty() && ready_.front().header.tx.counter <= known_to_;
+  const bool sent = !sent_.empty() && sent_.front().asks;
+  return after_ < known_to_ || to_send || sent || !all_marked();
+}
+
 void Handover::on_replayed(const Replayed& answer, TimePoint now) {
   // An answer to what is not out (any more) was given before the present attempt.
   const auto first = std::find_if(sent_.begin(), sent_.end(),
                                   [&](const Part& part) { return part.tx == answer.tx; });
   if (!running_ || first == sent_.end()) return;
   heard_ = now;
+  const bool settled = is_outcome(answer.result);
+  if (first->asks && !settled) {
+    known_to_ = 0;
+    if (answer.result != ReplayResult::kBusy) {
+      begin_again(sent_.front().previous, now + kAgainDelay);
+      return;
+    }
+  }
   if (answer.result == ReplayResult::kAgain) {
     if (++agains_ > kAgainsMax) {
       be_patient(sent_.front().previous,
@@ -107,7 +141,6 @@ void Handover::on_replayed(const Replayed& answer, TimePoint now) {
                now);
     return;
   }
-  const bool settled = is_outcome(answer.result);
   const bool overtaken = first->tx != sent_.front().tx;
   std::erase_if(sent_, [&](const Part& part) {
     const bool done = part.tx == answer.tx && (settled || part.end <= answer.offset);
@@ -152,6 +185,7 @@ std::optional<StoreJob> Handover::take_job(TimePoint now) {
   if (!running_ || reading_ || end_read_ || !ready_.empty()) return std::nullopt;
   if (wait_until_ && *wait_until_ > now) return std::nullopt;
   reading_ = true;
+  if (after_ < known_to_) return ReadJournal{after_, 0, 0};
   return ReadJournal{after_, offset_, limits::kReplayWindow / 2};
 }
 
@@ -166,7 +200,7 @@ std::vector<Replay> Handover::take_requests(TimePoint now) {
     Replay& next = ready_.front();
     if (sent_.empty()) heard_ = now;
     sent_.push_back({next.header.tx, next.previous, next.offset + next.bytes.size(),
-                     next.bytes.size(), next.completes()});
+                     next.bytes.size(), next.completes(), next.header.tx.counter <= known_to_});
     sent_bytes_ += next.bytes.size();
     requests.push_back(std::move(next));
     ready_.pop_front();

@@ -20,8 +20,9 @@ class Handover {
  public:
   explicit Handover(std::uint64_t seed) : random_(seed) {}
 
-  // A link is there, and the replica has a journal.
-  void start(TimePoint now);
+  // A link is there, and the replica has a journal. Of entries up to counter `known_to` the broker
+  // likely has the outcomes: they are asked for by a byte of each, and sent where it has none.
+  void start(TimePoint now, std::uint64_t known_to = 0);
   // No link (any more), or no journal. Answers that are not marked yet are forgotten: the next
   // broker may be one that never gave them.
   void stop();
@@ -44,6 +45,9 @@ class Handover {
   // answered is not sent. True: it does not have those outcomes, so all entries are to be handed
   // over anew.
   [[nodiscard]] bool take_doubt() { return std::exchange(doubt_, false); }
+  // Outcomes that the broker likely has are on their way into the replica. That takes moments:
+  // what else would keep the node from it waits.
+  [[nodiscard]] bool asks() const;
   // Every answer that came is marked in the replica.
   [[nodiscard]] bool all_marked() const { return answers_.empty() && !marking_; }
   // Why the broker does not take the journal's next entry; empty: nothing is wrong.
@@ -56,10 +60,12 @@ class Handover {
     std::uint64_t end = 0;  // offset behind its last byte
     std::size_t bytes = 0;
     bool last = false;  // of its entry
+    bool asks = false;  // for the outcome only
   };
   // The broker does not get on: `text` for people, and from the entry behind `previous` after a
   // while that grows.
   void be_patient(std::uint64_t previous, std::string text, TimePoint now);
+  void take_questions(std::vector<Replay> questions);
   // What is read, or being read, of a settled entry is not sent any more.
   void skip_rest(std::uint64_t counter);
   // From the entry behind counter `after` on, not before `at`.
@@ -67,6 +73,7 @@ class Handover {
 
   std::mt19937_64 random_;
   bool running_ = false;
+  std::uint64_t known_to_ = 0;
   std::uint64_t after_ = 0;   // entries up to this counter are read ...
   std::uint64_t offset_ = 0;  // ... and so much of the next one
   bool reading_ = false;

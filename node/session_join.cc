@@ -166,6 +166,7 @@ void Session::Impl::on_ready(const LinkReady& ready, TimePoint now) {
     const bool other = replica.position && replica.position->epoch.id != head.epoch.id;
     want_unmark = HandOverAnew{other};
     start_handover(now);
+    if (handover.asks()) remember.reset();  // until its end
   } else {
     become(NodeState::kCatchingUp, copy.wanted() ? "a full copy goes on" : "", now);
   }
@@ -225,6 +226,7 @@ void Session::Impl::join(TimePoint now) {
     start_copy("no copy of the database is here yet: taking one", false, now);
     return;
   }
+  if (handover.asks()) return;
   feed = Feed::kLog;
   stream.start(*replica.position, replica.partial, now);
   stream.on_head(head, now);

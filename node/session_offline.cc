@@ -48,7 +48,8 @@ bool Session::Impl::handed_over() const {
 void Session::Impl::start_handover(TimePoint now) {
   handover_total = replica.journal.waiting;
   replay_told.reset();
-  handover.start(now);
+  const std::uint64_t known_to = uplink.welcome().last_counter;
+  handover.start(now, known_to < replica.journal.first ? 0 : known_to);
   become(NodeState::kReplaying,
          handover_total == 0 ? "what was changed offline is handed over"
                              : counted(handover_total, "offline change is", "offline changes are") +
@@ -67,6 +68,7 @@ void Session::Impl::go_on_handover(TimePoint now) {
     become(NodeState::kReplaying, handover.trouble(), now);
   }
   if (!handed_over()) return;
+  remember = remembered;
   handover.stop();
   if (replica.journal.keys_changed) {
     writes.reject_unsent(
@@ -77,6 +79,7 @@ void Session::Impl::go_on_handover(TimePoint now) {
          0});
   }
   if (copy_reason) start_copy(std::string(*copy_reason), false, now);
+  join(now);  // for what has waited
 }
 
 // By the clocks of this link: the broker's may have begun anew since the last one.
@@ -113,6 +116,7 @@ void Session::Impl::on_pong(const Pong& pong, TimePoint now) {
   if (!trip || pong.time.ms == 0) return;
   clock.on_pong(pong.time, pong.scale, *trip, local);
   if (replica.journal.waiting == 0) clock.end_doubt();
+  if (handover.asks()) return;  // stored with a later one
   if (!clock.take_changed() && clock_saved && now - *clock_saved < kClockSavedEach) return;
   clock_saved = now;
   remember_clock = clock.anchor();
@@ -136,7 +140,8 @@ std::optional<StoreJob> Session::Impl::next_offline_job(TimePoint now) {
       return JournalWrite{std::move(*write)};
     }
   }
-  if (const auto anew = std::exchange(want_unmark, std::nullopt)) {
+  const bool answered_some = replica.journal.waiting < replica.journal.entries;
+  if (const auto anew = std::exchange(want_unmark, std::nullopt); anew && answered_some) {
     out = Out::kUnmark;
     return *anew;
   }
@@ -150,6 +155,7 @@ std::optional<StoreJob> Session::Impl::next_offline_job(TimePoint now) {
 void Session::set_local_time(const LocalTime& local) {
   impl_->local = local;
   impl_->clock.note(local);
+  if (impl_->handover.asks()) return;
   if (impl_->clock.take_changed()) impl_->remember_clock = impl_->clock.anchor();
 }
 

@@ -155,4 +155,62 @@ TEST_CASE("handover: silence is ended by sending again") {
   CHECK(b.handover.take_requests(b.now).size() == 1);
 }
 
+TEST_CASE("handover: outcomes that the broker likely has are asked for before entries are read") {
+  Bench b;
+  b.handover.start(b.now, 2);
+  CHECK(b.handover.asks());
+  const std::optional<StoreJob> job = b.handover.take_job(b.now);
+  REQUIRE(job);
+  CHECK(std::get<ReadJournal>(*job).max_bytes == 0);
+  const auto question = [&](std::uint64_t counter) {
+    Replay asked = b.entry(counter, counter - 1, 1000);
+    asked.offset = 1;
+    asked.bytes.resize(1);
+    return asked;
+  };
+  b.handover.on_read({question(1), question(2), question(3)});
+  SUBCASE("it has them: marked, and the next one goes whole") {
+    const std::vector<Replay> sent = b.handover.take_requests(b.now);
+    REQUIRE(sent.size() == 2);
+    CHECK(sent[1].bytes.size() == 1);
+    CHECK(b.asked_after() == 2);
+    b.handover.on_read({b.entry(3, 2)});
+    CHECK(b.handover.take_requests(b.now).size() == 1);
+    b.handover.on_replayed(b.answer(1, ReplayResult::kApplied), b.now);
+    b.handover.on_replayed(b.answer(2, ReplayResult::kApplied), b.now);
+    CHECK(b.handover.asks());
+    CHECK(std::get<MarkAnswered>(*b.handover.take_job(b.now)).answers.size() == 2);
+    b.handover.on_marked();
+    CHECK_FALSE(b.handover.asks());
+  }
+  SUBCASE("it has one of them: the other goes whole, and nothing is asked any more") {
+    CHECK(b.handover.take_requests(b.now).size() == 2);
+    b.handover.on_replayed(b.answer(1, ReplayResult::kApplied), b.now);
+    b.handover.on_replayed(b.answer(2, ReplayResult::kAgain), b.now);
+    REQUIRE(b.handover.take_job(b.now));
+    b.handover.on_marked();
+    b.now = *b.handover.deadline();
+    const std::optional<StoreJob> whole = b.handover.take_job(b.now);
+    REQUIRE(whole);
+    CHECK(std::get<ReadJournal>(*whole).after == 1);
+    CHECK(std::get<ReadJournal>(*whole).max_bytes > 0);
+    b.handover.on_read({b.entry(2, 1)});
+    CHECK(b.handover.take_requests(b.now).size() == 1);
+    CHECK_FALSE(b.handover.asks());
+  }
+}
+
+TEST_CASE("handover: what was sent as a write before is not asked for, it goes whole") {
+  Bench b;
+  b.handover.start(b.now, 5);
+  REQUIRE(b.handover.take_job(b.now));
+  Replay sent_before = b.entry(1, 0);
+  sent_before.header.request_hash = Id128{{7}};
+  b.handover.on_read({sent_before});
+  CHECK(b.handover.take_requests(b.now).empty());
+  const std::optional<StoreJob> whole = b.handover.take_job(b.now);
+  REQUIRE(whole);
+  CHECK(std::get<ReadJournal>(*whole).max_bytes > 0);
+}
+
 }  // namespace csa::handover_test

@@ -1,6 +1,8 @@
-// Outcomes that a replica keeps beside its log, for the day on which it becomes the master.
+// Outcomes that a replica keeps beside its log, for the day on which it becomes the master; and how
+// a node asks the master for one.
 #include <doctest/doctest.h>
 
+#include "common/limits.h"
 #include "common/store_meta.h"
 #include "node/known_outcome.h"
 #include "node/results.h"
@@ -48,6 +50,33 @@ TEST_CASE("outcome: an offline row that got another key, the replica and the eve
   const std::optional<ClientEvent> event = to_event(OutcomeTold{replayed[0]});
   REQUIRE(event.has_value());
   CHECK(event->keys == changed);
+}
+
+TEST_CASE("outcome: a question for one is a byte of the entry, of which the master keeps nothing") {
+  MergeBench b("CREATE TABLE note (text TEXT);", 1);
+  auto& node = b.nodes[0];
+  b.edit(node, "INSERT INTO note VALUES (hex(zeroblob(200000)))", 1);
+  b.edit(node, "INSERT INTO note VALUES ('short')", 2);
+  const std::vector<Replay> asked = node.replica->read_journal(0, 0, 0).value();
+  const std::vector<Replay> whole = node.replica->read_journal(0, 0, limits::kMiB).value();
+  REQUIRE(asked.size() == 2);
+  REQUIRE(whole.size() == 3);
+  CHECK(asked[0].bytes == Bytes{whole[0].bytes[1]});
+  CHECK(asked[1].header == whole[2].header);
+  CHECK(asked[1].previous == whole[2].previous);
+  CHECK(node.replica->read_journal(1, 0, 0).value().size() == 1);
+  std::uint64_t ticket = 1;
+  const auto ask = [&](std::size_t which) {
+    const WriteJob job{asked[which], "node", ++ticket};
+    return std::get<Replayed>(b.master.run(job));
+  };
+  // Nothing of it is kept: what comes whole later is taken as ever.
+  CHECK(ask(0).result == ReplayResult::kAgain);
+  const std::vector<Replayed> outcomes = b.hand_over(node);
+  REQUIRE(outcomes.size() == 2);
+  CHECK(ask(0) == outcomes[0]);
+  CHECK(ask(1) == outcomes[1]);
+  CHECK(b.text("SELECT count(*) FROM note") == "2");
 }
 
 }  // namespace

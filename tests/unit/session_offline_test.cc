@@ -64,6 +64,32 @@ TEST_CASE("session: on return the journal goes first, then one step to the log, 
   CHECK(bench.told<OutcomeTold>().size() == 3);
 }
 
+TEST_CASE("session: outcomes that the broker likely has are fetched before anything else") {
+  Bench bench(5);
+  bench.start();
+  bench.advance(seconds{3});
+  for (std::uint64_t call = 1; call <= 3; ++call) bench.write(call);
+  bench.messages.clear();
+  REQUIRE(bench.next_hello(seconds{20}));
+  bench.forget();
+  bench.jobs.clear();
+  Welcome knows = bench.welcome(8);
+  knows.last_counter = bench.replica.journal.last;
+  bench.connect(knows);
+  bench.work_all();
+  CHECK(bench.all<Replay>().size() == 3);
+  CHECK(bench.last<LogGet>() == nullptr);
+  CHECK(bench.jobs_of<RememberEndpoint>() == 0);
+  CHECK(bench.jobs_of<RememberClock>() == 0);
+  CHECK(bench.jobs_of<HandOverAnew>() == 0);  // nothing was answered before
+  answer_replays(bench, 8);
+  CHECK(bench.replica.journal.waiting == 0);
+  CHECK(bench.jobs_of<RememberEndpoint>() == 1);
+  CHECK(bench.last<LogGet>() != nullptr);
+  bench.answer_log(8);
+  CHECK(bench.jobs_of<TakeOver>() == 1);
+}
+
 TEST_CASE("session: a master with another history gets the whole journal, answered or not") {
   Bench bench(5);
   go_offline(bench, 2);
