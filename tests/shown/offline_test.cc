@@ -1,6 +1,8 @@
 // What offline work costs: 20,000 rows, or documents of a full-text table, handed over and merged,
 // and the same again.
 #include <doctest/doctest.h>
+#include <fcntl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -85,11 +87,20 @@ class Node {
   std::unique_ptr<Client> client_;
 };
 
+// Else the broker's next sync would pay for what the test has just copied.
+void sync_file(const std::string& path) {
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) return;
+  CHECK(::fsync(file) == 0);
+  ::close(file);
+}
+
 void copy_replica(const std::string& from, const std::string& to) {
   for (const char* const ending : {"", "-wal"}) {
     std::error_code none;
     std::filesystem::remove(to + ending, none);
     std::filesystem::copy_file(from + ending, to + ending, none);
+    sync_file(to + ending);
   }
   std::error_code none;
   std::filesystem::remove(to + "-shm", none);
@@ -240,25 +251,37 @@ std::string documents(std::int64_t first) {
 }  // namespace
 
 TEST_CASE("shown: replay: 20,000 offline rows cost at most three times as many online ones") {
-  const Place place;
-  place.create("CREATE TABLE item (id INTEGER PRIMARY KEY, qty INTEGER NOT NULL, name TEXT);");
-  const double alone = online(place, "away.db", inserts(1, kRows).front(), [&] {
-    return system_test::count_of(place.file("other.db"), "SELECT count(*) FROM item") == kRows;
-  });
-  show("replay: 20,000 rows online in one transaction, until another node sees them: " +
-       decimal(alone * 1000) + " ms");
-  std::int64_t first = kRows + 1;
-  for (const std::int64_t each : {kRows, std::int64_t{1000}}) {
-    const Round round = offline_round(place, first, each);
-    first += kRows;
-    show("replay: 20,000 rows offline in " + std::to_string(kRows / each) +
-         " transactions, merged and seen by another node: " + decimal(round.merged * 1000) +
-         " ms, " + decimal(round.merged / alone) + " times; the replay of it " +
-         decimal(round.replayed * 1000) + " ms, the same again " + decimal(round.again * 1000) +
-         " ms, " + decimal(round.again / round.replayed));
-    CHECK(round.merged <= 3 * alone);
-    // Of many small ones, what they cost alone (a synced local commit) is most of the time.
-    if (each == kRows) CHECK(round.again <= round.replayed / 10);
+  struct Table {
+    const char* name;
+    const char* create;
+  };
+  constexpr Table kTables[] = {
+      {"a number for a key", "CREATE TABLE item (id INTEGER PRIMARY KEY, qty INTEGER NOT NULL,"
+                             " name TEXT);"},
+      {"no key", "CREATE TABLE item (id INTEGER, qty INTEGER NOT NULL, name TEXT);"},
+  };
+  for (const Table& table : kTables) {
+    const Place place;
+    place.create(table.create);
+    const std::string begin = "replay: " + std::string(table.name) + ": 20,000 rows ";
+    const double alone = online(place, "away.db", inserts(1, kRows).front(), [&] {
+      return system_test::count_of(place.file("other.db"), "SELECT count(*) FROM item") == kRows;
+    });
+    show(begin + "online in one transaction, until another node sees them: " +
+         decimal(alone * 1000) + " ms");
+    std::int64_t first = kRows + 1;
+    for (const std::int64_t each : {kRows, std::int64_t{1000}}) {
+      const Round round = offline_round(place, first, each);
+      first += kRows;
+      show(begin + "offline in " + std::to_string(kRows / each) +
+           " transactions, merged and seen by another node: " + decimal(round.merged * 1000) +
+           " ms, " + decimal(round.merged / alone) + " times; the replay of it " +
+           decimal(round.replayed * 1000) + " ms, the same again " + decimal(round.again * 1000) +
+           " ms, " + decimal(round.again / round.replayed));
+      CHECK(round.merged <= 3 * alone);
+      // Of many small ones, what they cost alone (a synced local commit) is most of the time.
+      if (each == kRows) CHECK(round.again <= round.replayed / 10);
+    }
   }
 }
 
