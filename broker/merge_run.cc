@@ -214,11 +214,11 @@ MergeRun::Step MergeRun::step_of(const RowChange& change, const ChangeTable& tab
     if (!before && !unlike_any) step.broker = step.table->find(*step.after);
     if (unlike_any) step.unkeyed = std::get<std::int64_t>(physical.at(0));
     const bool hidden = step.table->keyed_by_rowid() && !step.table->rowid_column();
-    if (hidden || step.table->is_shadow()) step.rowid = std::get<std::int64_t>(physical.at(0));
     if (hidden && !step.table->is_shadow()) {
       step.rowid = std::get<std::int64_t>(step.after->key.at(0));
+    } else if (step.table->is_shadow()) {
+      step.rowid = step.at_node;
     }
-    if (step.table->info().change_table.without_rowid) step.rowid.reset();
     if (unlike_any && !step.broker && before && step.before->by_rowid) {
       // It comes back as what it was, or others who knew it would bring it once more.
       const auto rowid = std::get<std::int64_t>(step.before->key.at(0));
