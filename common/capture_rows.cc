@@ -247,11 +247,12 @@ void Capture::Impl::update_row(CapturedTable& table, std::int64_t old_rowid,
     append_new(*this, table, i);
     const auto at = record.begin();
     const bool same = std::equal(at + start, at + middle, at + middle, record.end());
-    if (same && options.journal == nullptr) {
-      record.resize(static_cast<std::size_t>(role == ColumnRole::kDeclared ? middle : start));
+    if (same) {
+      const bool told = role == ColumnRole::kDeclared || options.journal != nullptr;
+      record.resize(static_cast<std::size_t>(told ? middle : start));
     } else {
       record[mask + i / 8] = static_cast<std::uint8_t>(record[mask + i / 8] | (1U << (i % 8)));
-      changed = changed || !same;
+      changed = true;
     }
   }
   if (changed) finish_record();

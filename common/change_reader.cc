@@ -83,7 +83,9 @@ std::vector<std::optional<Value>> read_values(ByteReader& reader,
   return values;
 }
 
-void read_changes(ByteReader& reader, const std::vector<ColumnRole>& roles, RowChange& row) {
+// `full`: of a journal, where unchanged columns are told too.
+void read_changes(ByteReader& reader, const std::vector<ColumnRole>& roles, bool full,
+                  RowChange& row) {
   const ByteView mask = reader.bytes((roles.size() + 7) / 8);
   if (!reader.ok()) return;
   row.old_values.resize(roles.size());
@@ -94,8 +96,12 @@ void read_changes(ByteReader& reader, const std::vector<ColumnRole>& roles, RowC
       if (changed) reader.fail();
       continue;
     }
-    if (changed || roles[i] == ColumnRole::kDeclared) row.old_values[i] = reader.value();
-    if (changed) row.new_values[i] = reader.value();
+    if (changed || full || roles[i] == ColumnRole::kDeclared) row.old_values[i] = reader.value();
+    if (changed) {
+      row.new_values[i] = reader.value();
+    } else if (full) {
+      row.new_values[i] = row.old_values[i];
+    }
   }
 }
 
@@ -196,12 +202,12 @@ RowChange ChangeReader::read_row(std::uint8_t kind, ByteReader& reader) const {
       break;
     case kRecordUpdate:
       row.op = RowOp::kUpdate;
-      read_changes(reader, roles_[number], row);
+      read_changes(reader, roles_[number], !table.column_names.empty(), row);
       break;
     case kRecordMove:
       row.op = RowOp::kUpdate;
       row.new_key = read_key(reader, table);
-      read_changes(reader, roles_[number], row);
+      read_changes(reader, roles_[number], !table.column_names.empty(), row);
       break;
     default:
       reader.fail();

@@ -33,8 +33,9 @@ namespace csa {
 //   changes   = mask *( value value / value )
 //               ; mask: one bit a carried column, lowest bit of the first byte first, in
 //               ; ceil(columns / 8) bytes, unused bits and bits of key columns 0. Then for each
-//               ; column in table order: old and new value where its bit is set; else the old
-//               ; value alone where the column belongs to the declared key; else nothing.
+//               ; column in table order: old and new value where its bit is set; else the
+//               ; value that it keeps where the column belongs to the declared key, or the table
+//               ; has names; else nothing.
 //
 //   sequence  = "Q" string optional optional  ; sqlite_sequence: table, value before and after
 //   schema    = "S" string             ; a schema statement to execute here
@@ -72,6 +73,12 @@ void append_present(const std::vector<std::optional<Value>>& values, const Chang
   }
 }
 
+// What stands from `middle` on is the same as what stands between `start` and there.
+bool is_repeated(const Bytes& bytes, std::size_t start, std::size_t middle) {
+  const ByteView all(bytes);
+  return std::ranges::equal(all.subspan(start, middle - start), all.subspan(middle));
+}
+
 void append_changes(const RowChange& row, const ChangeTable& table, Bytes& out) {
   CSA_CHECK(row.old_values.size() == table.column_count);
   CSA_CHECK(row.new_values.size() == table.column_count);
@@ -80,12 +87,18 @@ void append_changes(const RowChange& row, const ChangeTable& table, Bytes& out) 
   out.resize(mask + (table.column_count + 7) / 8, 0);
   for (std::size_t i = 0; i < roles.size(); ++i) {
     if (roles[i] == ColumnRole::kKey) continue;
-    const bool changed = row.new_values[i].has_value();
-    if (!changed && roles[i] != ColumnRole::kDeclared) continue;
+    const bool full = !table.column_names.empty();
+    if (!full && !row.new_values[i] && roles[i] != ColumnRole::kDeclared) continue;
     CSA_CHECK(row.old_values[i].has_value());
+    const std::size_t start = out.size();
     append_value(*row.old_values[i], out);
-    if (!changed) continue;
+    if (!row.new_values[i]) continue;
+    const std::size_t middle = out.size();
     append_value(*row.new_values[i], out);
+    if (full && is_repeated(out, start, middle)) {
+      out.resize(middle);
+      continue;
+    }
     out[mask + i / 8] = static_cast<std::uint8_t>(out[mask + i / 8] | (1U << (i % 8)));
   }
 }

@@ -229,4 +229,34 @@ TEST_CASE("changeset: same table twice, defined once, and anew after a schema st
   CHECK(anew.size() == twice - once);
 }
 
+TEST_CASE(
+    "changeset: a journal's update tells what does not change once, the reader gives it twice") {
+  ChangeTable table = rowid_table();
+  const std::size_t columns = table.column_count;
+  for (std::size_t i = 0; i < columns; ++i) table.column_names.push_back("c" + std::to_string(i));
+  const std::string wide(1000, 'x');
+  RowChange change;
+  change.op = RowOp::kUpdate;
+  change.key = {std::int64_t{1}};
+  change.old_values.assign(columns, Text{wide});
+  change.new_values.assign(columns, Text{wide});
+  change.new_values.back() = Text{"y"};
+  for (const std::uint32_t key : table.key_columns) {
+    change.old_values[key].reset();
+    change.new_values[key].reset();
+  }
+  ChangeEncoder encoder;
+  Bytes bytes;
+  change.table = encoder.table(table, bytes);
+  encoder.append(change, bytes);
+  CHECK(bytes.size() < (columns + 1) * wide.size());
+  ChangeReader reader;
+  reader.feed(bytes);
+  const Result<std::optional<Change>> read = reader.next();
+  REQUIRE(read);
+  REQUIRE(read->has_value());
+  CHECK(std::get<RowChange>(**read).old_values == change.old_values);
+  CHECK(std::get<RowChange>(**read).new_values == change.new_values);
+}
+
 }  // namespace csa::changeset_test
