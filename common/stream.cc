@@ -236,6 +236,11 @@ void Stream::on_head(const Position& head, TimePoint now) {
   if (s.proved && s.behind()) s.ask_in(now, kTailDelay);
 }
 
+void Stream::ask_through(Seq seq, TimePoint now) {
+  Impl& s = *impl_;
+  if (s.active && s.end.seq < seq) s.ask_in(now, milliseconds{0});
+}
+
 std::vector<LogPiece> Stream::take(std::size_t max_bytes) {
   Impl& s = *impl_;
   std::vector<LogPiece> taken;

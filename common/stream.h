@@ -30,6 +30,10 @@ class Stream {
   // From HEAD, PONG, WELCOME.
   void on_head(const Position& head, TimePoint now);
 
+  // The log holds `seq`, and only this node waits for it: what is missing up to there is asked for
+  // at once, where what concerns all nodes is asked for at random times.
+  void ask_through(Seq seq, TimePoint now);
+
   // Pieces that follow each other without gap from the start on, at most about `max_bytes` at a
   // time. Taken is taken: they are not given twice.
   [[nodiscard]] std::vector<LogPiece> take(std::size_t max_bytes);

@@ -70,6 +70,7 @@ void Session::Impl::go_on_handover(TimePoint now) {
   if (!handed_over()) return;
   remember = remembered;
   handover.stop();
+  stream.ask_through(replica.journal.answered_to, now);
   if (replica.journal.keys_changed) {
     writes.reject_unsent(
         {{},

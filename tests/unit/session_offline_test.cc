@@ -129,6 +129,18 @@ TEST_CASE("session: the step is not taken before the log has reached the replay'
   CHECK(bench.jobs_of<TakeOver>() == 1);
 }
 
+TEST_CASE("session: handed over, the log is asked for what it has of it without a wait") {
+  Bench bench(5);
+  go_offline(bench, 1);
+  come_back(bench, 5);
+  bench.answer_log(5);
+  answer_replays(bench, 6);
+  REQUIRE(bench.last<LogGet>() != nullptr);
+  CHECK(bench.last<LogGet>()->after == at(5));
+  bench.answer_log(6);
+  CHECK(bench.jobs_of<TakeOver>() == 1);
+}
+
 TEST_CASE("session: a write made while the last entries are handed over goes to the broker") {
   Bench bench(5);
   go_offline(bench, 1);
@@ -268,28 +280,6 @@ TEST_CASE("session: a journal that is left from before is handed over at the fir
   Session session(Bench::config(false, {{"a", 5775}}), bench.replica, bench.log);
   session.start(bench.now);
   CHECK(session.view().pending == 1);
-}
-
-TEST_CASE("session: a process that begins anew stamps no edit before the journal's last one") {
-  Bench bench(5);
-  bench.replica.edited = WallTime{9'000'000};
-  Session session(Bench::config(false, {{"a", 5775}}), bench.replica, bench.log);
-  session.set_local_time({WallTime{1000}, 7, 1000});  // set back by hours
-  session.start(bench.now);
-  for (int i = 0; i < 20; ++i) session.on_deadline(bench.now += seconds{1});
-  session.write({1, Write{{}, "UPDATE part SET qty = 1", {}, {}}, bench.now + seconds{30}},
-                bench.now);
-  std::optional<OfflineWrite> made;
-  for (int i = 0; i < 5 && !made; ++i) {
-    const std::optional<StoreJob> job = session.take_job();
-    if (!job) break;
-    if (std::holds_alternative<ReserveCounters>(*job)) session.on_counters(200, bench.now);
-    if (const auto* const write = std::get_if<JournalWrite>(&*job)) made = write->write;
-  }
-  REQUIRE(made.has_value());
-  CHECK(made->edited >= WallTime{9'000'000});
-  CHECK(made->may_take > seconds{29});
-  CHECK(made->may_take <= seconds{30});
 }
 
 TEST_CASE("session: outcomes of journaled writes are not confirmed before they are handed over") {

@@ -65,4 +65,26 @@ TEST_CASE("session: the next scale of broker's time is written down at once") {
   CHECK(bench.jobs_of<RememberClock>() == before + 1);
 }
 
+TEST_CASE("session: a process that begins anew stamps no edit before the journal's last one") {
+  Bench bench(5);
+  bench.replica.edited = WallTime{9'000'000};
+  Session session(Bench::config(false, {{"a", 5775}}), bench.replica, bench.log);
+  session.set_local_time({WallTime{1000}, 7, 1000});  // set back by hours
+  session.start(bench.now);
+  for (int i = 0; i < 20; ++i) session.on_deadline(bench.now += seconds{1});
+  session.write({1, Write{{}, "UPDATE part SET qty = 1", {}, {}}, bench.now + seconds{30}},
+                bench.now);
+  std::optional<OfflineWrite> made;
+  for (int i = 0; i < 5 && !made; ++i) {
+    const std::optional<StoreJob> job = session.take_job();
+    if (!job) break;
+    if (std::holds_alternative<ReserveCounters>(*job)) session.on_counters(200, bench.now);
+    if (const auto* const write = std::get_if<JournalWrite>(&*job)) made = write->write;
+  }
+  REQUIRE(made.has_value());
+  CHECK(made->edited >= WallTime{9'000'000});
+  CHECK(made->may_take > seconds{29});
+  CHECK(made->may_take <= seconds{30});
+}
+
 }  // namespace csa::session_time_test

@@ -101,6 +101,17 @@ TEST_CASE("stream: a gap asks the log after 20 to 200 ms, one question at a time
   CHECK(seqs(stream.take(1 << 20)) == Seqs{9, 10});
 }
 
+TEST_CASE("stream: what only this node waits for is asked for at once, what is here not at all") {
+  Stream stream(3);
+  begin(stream, 5);
+  stream.on_update(update(8, 8), kStart);
+  REQUIRE_FALSE(stream.take_request(kStart).has_value());
+  stream.ask_through(Seq{5}, kStart);
+  CHECK_FALSE(stream.take_request(kStart).has_value());
+  stream.ask_through(Seq{6}, kStart);
+  CHECK(stream.take_request(kStart).has_value());
+}
+
 TEST_CASE("stream: a HEAD beyond what is here asks for the tail after 200 quiet ms") {
   Stream stream(3);
   begin(stream, 5);
