@@ -22,10 +22,12 @@ void add_serve_flags(CLI::App& app, BrokerFlags& flags) {
       ->type_name("ADDR")
       ->group(group);
   app.add_option("--port", serve.port, "TCP port of requests; 0: free ports for both")
+      ->check(CLI::Range(0, 65535))
       ->envname("CSA_PORT")
       ->capture_default_str()
       ->group(group);
   app.add_option("--pub-port", serve.pub_port, "TCP port of updates (default: port + 1)")
+      ->check(CLI::Range(0, 65535))
       ->envname("CSA_PUB_PORT")
       ->group(group);
   app.add_flag("--no-beacon", flags.no_beacon, "do not announce this broker")->group(group);

@@ -107,6 +107,7 @@ void add_common_flags(CLI::App& app, CommonFlags& flags) {
       ->envname("CSA_BROKER")
       ->type_name("HOST[:PORT]");
   app.add_option("--beacon-port", flags.beacon_port, "UDP port of discovery")
+      ->check(CLI::Range(1, 65535))
       ->envname("CSA_BEACON_PORT")
       ->capture_default_str();
   app.add_option("--beacon-if", flags.beacon_interfaces,
