@@ -42,6 +42,18 @@ bool append_json_value(const Value& value, std::string& out) {
   return real != nullptr && std::isfinite(*real);
 }
 
+bool is_told_as_null(const Value& value) {
+  const auto* const real = std::get_if<double>(&value);
+  return std::holds_alternative<Null>(value) || (real != nullptr && std::isnan(*real));
+}
+
+// Zero has a sign.
+bool is_same(const Value& a, const Value& b) {
+  const auto* const real = std::get_if<double>(&a);
+  if (a != b) return false;
+  return real == nullptr || std::signbit(*real) == std::signbit(std::get<double>(b));
+}
+
 std::optional<Value> told_value(const Json& json) {
   if (json.is_null()) return Null{};
   if (json.is_number_integer()) return json.get<std::int64_t>();
@@ -62,7 +74,7 @@ void InboxRows::name_columns(const std::vector<std::string>& columns) {
     names_exact_ = append_json_text(column, name) && names_exact_;
     name += ':';
   }
-  std::vector<std::string> sorted = columns;
+  std::vector<std::string> sorted = names_;  // where two are not UTF-8 they may look alike
   std::ranges::sort(sorted);
   named_alike_ = std::ranges::adjacent_find(sorted) != sorted.end();
 }
@@ -79,6 +91,24 @@ bool InboxRows::append_row(const Row& row, std::string& out) const {
   return exact;
 }
 
+bool InboxRows::append_changed(const Row& row, const Row& base, std::string& out,
+                               bool& exact) const {
+  if (row.size() != names_.size() || base.size() != names_.size()) return false;
+  for (std::size_t i = 0; i < names_.size(); ++i) {
+    // To a patch NULL, as which a NaN is told, means that there is no such column.
+    if (is_told_as_null(row[i]) && !std::holds_alternative<Null>(base[i])) return false;
+  }
+  out += "[{";
+  for (std::size_t i = 0; i < names_.size(); ++i) {
+    if (is_same(row[i], base[i])) continue;
+    if (out.back() != '{') out += ',';
+    out += names_[i];
+    exact = append_json_value(row[i], out) && exact;
+  }
+  out += "}]";
+  return true;
+}
+
 void InboxRows::set(const std::vector<std::string>& columns, const Versions& versions) {
   name_columns(columns);
   bool exact = !named_alike_;
@@ -88,7 +118,9 @@ void InboxRows::set(const std::vector<std::string>& columns, const Versions& ver
     there_[i] = versions[i] != nullptr;
     if (!there_[i]) continue;
     if (!named_alike_) {
-      exact = append_row(*versions[i], text) && exact;
+      const bool changed =
+          i > 0 && there_[0] && append_changed(*versions[i], *versions[0], text, exact);
+      if (!changed) exact = append_row(*versions[i], text) && exact;
       continue;
     }
     // Of a journal that names two columns alike the later value is told.
@@ -110,14 +142,6 @@ void InboxRows::set(const std::vector<std::string>& columns, const Versions& ver
 std::optional<std::string_view> InboxRows::text(std::size_t version) const {
   if (!there_.at(version)) return std::nullopt;
   return texts_[version];
-}
-
-StoredVersions stored_versions(const Statement& row, int first_column) {
-  StoredVersions stored{row.column_blob(first_column), {}};
-  for (std::optional<std::string>& text : stored.texts) {
-    if (!row.column_is_null(++first_column)) text = row.column_text(first_column);
-  }
-  return stored;
 }
 
 std::optional<RowSet> read_versions(const StoredVersions& stored) {

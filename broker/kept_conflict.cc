@@ -1,12 +1,10 @@
 #include "broker/kept_conflict.h"
 
 #include <algorithm>
-#include <array>
-#include <nlohmann/json.hpp>
+#include <functional>
 
 #include "broker/column_places.h"
 #include "broker/journal_names.h"
-#include "broker/merge_inbox.h"
 #include "common/store_meta.h"
 
 namespace csa {
@@ -22,81 +20,39 @@ Row placed(const Row& version, const std::vector<std::optional<std::size_t>>& pl
   return row;
 }
 
-Statement of_bundle(const Database& db, const KeptConflict& conflict, const std::string& what,
-                    const std::string& more) {
-  Statement rows = db.prepare("SELECT " + what +
-                              " FROM main.csa_conflicts WHERE node = ?1 AND journal = ?2 AND bundle"
-                              " = ?3 AND (decision = 'parked' OR rule = 'atomic') " +
-                              more);
-  rows.bind_blob(1, conflict.tx.node.value.bytes);
-  rows.bind(2, static_cast<std::int64_t>(conflict.journal));
-  rows.bind(3, static_cast<std::int64_t>(conflict.bundle));
-  return rows;
+// Rows of the transactions that were kept whole with it.
+void each_of_bundle(const Database& db, const KeptConflict& conflict,
+                    const std::function<void(const KeptConflict& one)>& visit) {
+  InboxReader(db).each_of(conflict.tx.node, conflict.journal, [&](const KeptConflict& one) {
+    if (one.bundle == conflict.bundle && one.is_whole()) visit(one);
+    return true;
+  });
 }
 
 }  // namespace
 
-bool KeptConflict::is_whole() const { return decision == "parked" || rule == kAtomicRule; }
-
-std::optional<KeptConflict::Versions> KeptConflict::versions() const {
-  std::optional<RowSet> set = read_versions(stored);
-  if (!set) return std::nullopt;
-  for (const Row& row : set->rows) {
-    if (!row.empty() && row.size() != set->columns.size()) return std::nullopt;
-  }
-  return Versions{std::move(set->columns), std::move(set->rows[0]), std::move(set->rows[1]),
-                  std::move(set->rows[2])};
-}
-
-std::optional<std::int64_t> KeptConflict::number() const {
-  const auto json = nlohmann::json::parse(key, nullptr, false);
-  if (!json.is_object() || json.size() != 1 || !json.begin()->is_number_integer()) return {};
-  return json.begin()->get<std::int64_t>();
-}
-
 std::optional<KeptConflict> find_conflict(const Database& db, std::int64_t id) {
-  Statement row = db.prepare(
-      "SELECT seq, node, counter, journal, bundle, numbered, table_name, key, rule, decision,"
-      " state, key_hash, rows, base, broker, node_row FROM main.csa_conflicts WHERE id = ?1");
-  row.bind(1, id);
-  if (!row.step()) return std::nullopt;
-  KeptConflict found;
-  found.id = id;
-  const auto number = [&row](int column) {
-    return static_cast<std::uint64_t>(row.column_int(column));
-  };
-  found.seq = Seq{number(0)};
-  const Bytes node = row.column_blob(1);
-  std::copy_n(node.begin(), std::min(node.size(), found.tx.node.value.bytes.size()),
-              found.tx.node.value.bytes.begin());
-  found.tx.counter = number(2);
-  found.journal = number(3);
-  found.bundle = number(4);
-  found.numbered = row.column_int(5) != 0;
-  found.table = row.column_text(6);
-  found.key = row.column_text(7);
-  found.rule = row.column_text(8);
-  found.decision = row.column_text(9);
-  found.state = row.column_text(10);
-  found.hash = row.column_blob(11);
-  found.stored = stored_versions(row, 12);
-  return found;
+  return InboxReader(db).find(id);
 }
 
 std::vector<std::int64_t> bundle_of(const Database& db, const KeptConflict& conflict) {
-  Statement rows = of_bundle(db, conflict, "id", "AND state <> 'restored' ORDER BY id");
   std::vector<std::int64_t> ids;
-  while (rows.step()) ids.push_back(rows.column_int(0));
+  each_of_bundle(db, conflict, [&ids](const KeptConflict& one) {
+    if (one.state != "restored") ids.push_back(one.id);
+  });
   return ids;
 }
 
 std::int64_t bundle_size(const Database& db, const KeptConflict& conflict) {
-  Statement count = of_bundle(db, conflict, "count(*)", "");
-  return count.step() ? count.column_int(0) : 0;
+  std::int64_t size = 0;
+  each_of_bundle(db, conflict, [&size](const KeptConflict&) { ++size; });
+  return size;
 }
 
 void set_conflict_state(const Database& db, std::int64_t id, std::string_view state) {
-  Statement set = db.prepare("UPDATE main.csa_conflicts SET state = ?2 WHERE id = ?1");
+  Statement set = db.prepare(
+      "INSERT INTO main.csa_inbox_later (id, state) VALUES (?1, ?2)"
+      " ON CONFLICT (id) DO UPDATE SET state = ?2");
   set.bind(1, id).bind(2, state).run();
 }
 
@@ -104,7 +60,7 @@ std::optional<std::string> follow_names(const Database& db, const KeptConflict& 
                                         std::uint64_t now, KeptConflict::Versions& versions) {
   ColumnPlaces places(db);
   ChangeTable kept;
-  kept.name = conflict.table;
+  kept.name = conflict.decided.table;
   kept.column_names = versions.columns;
   // Where the log does not tell any more when that was: any version that had such columns.
   const std::optional<LogTable::Entry> entry = LogTable(db).entry(conflict.seq);

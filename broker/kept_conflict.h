@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "broker/inbox_rows.h"
+#include "broker/inbox_reader.h"
 #include "broker/merge_table.h"
 #include "broker/row_identity.h"
 #include "common/bytes.h"
@@ -16,28 +16,6 @@
 #include "common/types.h"
 
 namespace csa {
-
-struct KeptConflict {
-  std::int64_t id = 0;
-  Seq seq;  // of the log entry that decided it
-  TxId tx;
-  std::uint64_t journal = 0;
-  std::uint64_t bundle = 0;
-  bool numbered = false;
-  std::string table, key, rule, decision, state;
-  Bytes hash;
-  StoredVersions stored;
-  // Its transaction was kept whole: parked, or lost all or nothing.
-  [[nodiscard]] bool is_whole() const;
-  // By the table's columns of that time; a row that was not there has no values.
-  struct Versions {
-    std::vector<std::string> columns;
-    Row base, broker, node;
-  };
-  [[nodiscard]] std::optional<Versions> versions() const;
-  // Of a row whose key is one integer.
-  [[nodiscard]] std::optional<std::int64_t> number() const;
-};
 
 [[nodiscard]] std::optional<KeptConflict> find_conflict(const Database& db, std::int64_t id);
 // Those that are to be restored with it, itself among them, in the order of their keeping; only

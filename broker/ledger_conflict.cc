@@ -37,27 +37,49 @@ std::size_t size_of(const Row& row) {
   return size;
 }
 
+Row shown(const KeptConflict& kept) {
+  const InboxDecision& decided = kept.decided;
+  const auto told = [](const std::optional<std::string>& text) {
+    return text ? Value(Text{*text}) : Value(Null{});
+  };
+  const Bytes node(kept.tx.node.value.bytes.begin(), kept.tx.node.value.bytes.end());
+  return {kept.id,
+          signed_of(kept.seq.value),
+          Text{kept.time},
+          node,
+          Text{kept.hostname},
+          Text{decided.table},
+          Text{kept.key},
+          Text{decided.op},
+          Text{decided.rule},
+          Text{decided.decision},
+          Text{decided.reason},
+          told(kept.stored.texts[0]),
+          told(kept.stored.texts[1]),
+          told(kept.stored.texts[2]),
+          told(decided.broker_time),
+          Text{kept.node_time},
+          std::int64_t{decided.close ? 1 : 0},
+          Text{kept.state},
+          signed_of(kept.tx.counter),
+          signed_of(kept.bundle)};
+}
+
 CallEffect show_inbox(const Database& db, std::int64_t from, std::size_t rows_max) {
   CallEffect effect;
   effect.columns.assign(kShown.begin(), kShown.end());
-  Statement rows = db.prepare(
-      "SELECT id, seq, time, node, hostname, table_name, key, op, rule, decision, reason, base,"
-      " broker, node_row, broker_time, node_time, close, state, counter, bundle FROM "
-      "main.csa_conflicts"
-      " WHERE id >= ?1 ORDER BY id");
-  rows.bind(1, from);
   std::size_t bytes = 0;
-  while (rows.step()) {
-    Row row;
-    for (int i = 0; i < static_cast<int>(kShown.size()); ++i) row.push_back(rows.column_value(i));
+  InboxReader(db).each_from(from, [&](const KeptConflict& kept) {
+    Row row = shown(kept);
     // A row too large for any answer is shown without its values: they are in every replica.
     if (size_of(row) > rows_max / 2) {
       for (std::size_t i = kWideFrom; i <= kWideTo; ++i) row[i] = Null{};
     }
     bytes += size_of(row);
-    if (bytes > rows_max / 2 && !effect.rows.empty()) break;
+    if (bytes > rows_max / 2 && !effect.rows.empty()) return false;
     effect.rows.push_back(std::move(row));
-  }
+    return true;
+  });
   return effect;
 }
 
@@ -82,14 +104,15 @@ CallEffect told(const RestoredWhole& restored) {
 Done restore_alone(const RestorePlace& place, const KeptConflict& kept, const std::string& name) {
   const Database& db = place.db;
   const MergeVirtual virtuals(db);
-  const MergeVirtual::Told* const known = virtuals.told(kept.table);
-  std::optional<TableInfo> info = known != nullptr ? known->info : table_info(db, kept.table);
-  if (!info) return unfit(name, "table " + kept.table + " is not there any more");
+  const MergeVirtual::Told* const known = virtuals.told(kept.decided.table);
+  std::optional<TableInfo> info =
+      known != nullptr ? known->info : table_info(db, kept.decided.table);
+  if (!info) return unfit(name, "table " + kept.decided.table + " is not there any more");
   std::optional<Undefended> undefended(std::in_place, db);  // for a shadow table's statements
   MergeTable table(db, std::move(*info));
   undefended.reset();
   if (table.is_shadow()) {
-    return unsettled(name + " is inside the virtual table of " + kept.table +
+    return unsettled(name + " is inside the virtual table of " + kept.decided.table +
                      ": write it anew through that table");
   }
   std::variant<std::int64_t, std::string> done;
@@ -135,7 +158,7 @@ Done restore_conflict(const RestorePlace& place, const Conflict& request,
     if (all && bundle_size(place.db, *kept) > 1) return CallEffect{};
     return unsettled(name + " was restored already");
   }
-  if (kept->decision == "remapped" || kept->decision == "merged") {
+  if (kept->decided.decision == "remapped" || kept->decided.decision == "merged") {
     return unsettled(name + " lost nothing that could be restored; dismiss it");
   }
   if (!all) return restore_alone(place, *kept, name);

@@ -56,6 +56,7 @@ struct Merge::Impl {
         ask_version(database.prepare("PRAGMA main.schema_version")) {}
 
   [[nodiscard]] MergeRun attempt(const ReplayEntry& entry, const MergeContext& context) {
+    inbox.begin();
     return {db, edits, *schema, *keys, inbox, entry, context};
   }
   void forget() {

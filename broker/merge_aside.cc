@@ -148,7 +148,7 @@ void MergeRun::keep_aside(const std::string& rule, const std::string& decision,
     any = false;
     reason_ = rest.reason;
   }
-  if (any) return;
+  if (any) return inbox_.store(origin_);
   // Not even its rows can be told: the node's own journal and this line are what there is.
   ConflictRow row;
   row.identity = RowIdentity{"", {}, true};
@@ -157,6 +157,7 @@ void MergeRun::keep_aside(const std::string& rule, const std::string& decision,
   row.decision = decision;
   row.reason = reason;
   inbox_.add(row, origin_);
+  inbox_.store(origin_);
 }
 
 bool is_nameless(const RowChange& change, const ChangeTable& table) {

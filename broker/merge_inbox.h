@@ -1,11 +1,16 @@
-// The conflict inbox: rows of csa_conflicts. Belongs to the ledger's thread; throws SqliteError.
+// The conflict inbox as merges write it: csa_inbox and what belongs to it. Belongs to the ledger's
+// thread; throws SqliteError.
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <unordered_map>
 #include <vector>
 
+#include "broker/inbox_reader.h"
 #include "broker/inbox_rows.h"
 #include "broker/merge_row.h"
 #include "broker/row_identity.h"
@@ -47,9 +52,14 @@ class Inbox {
  public:
   explicit Inbox(const Database& db);  // must outlive this
 
+  // Before each attempt at an entry, in its transaction: nothing of an earlier one is waiting.
+  void begin();
   // A row that this journal has lost in the same way before, and that is open still, is told its
-  // latest version rather than added again.
+  // latest version rather than added again. It waits for store(), but for what fills a row of
+  // csa_inbox. REQUIRES: `origin` is the same until then.
   void add(const ConflictRow& row, const ConflictOrigin& origin);
+  // At the end of the attempt.
+  void store(const ConflictOrigin& origin);
   // Whether an earlier entry of this journal was kept whole with this row in it, so that what
   // follows must wait with it: the bundle of that one.
   [[nodiscard]] std::optional<std::uint64_t> bundle_of(const NodeId& node, std::uint64_t journal,
@@ -69,15 +79,34 @@ class Inbox {
     std::optional<std::int64_t> ms_;
     std::string text_;
   };
+  struct Waiting {
+    Id128 hash;
+    InboxDecision decided;
+    InboxTexts texts;
+    Bytes exact;
+  };
+  [[nodiscard]] static std::size_t size_of(const Waiting& waiting);
+  void wait(Waiting&& waiting, const ConflictOrigin& origin);
   [[nodiscard]] bool replace(const ConflictRow& row, const Id128& hash,
                              const ConflictOrigin& origin);
+  [[nodiscard]] bool replace_waiting(const ConflictRow& row, const Id128& hash,
+                                     const ConflictOrigin& origin);
+  [[nodiscard]] bool tell_later(const ConflictRow& row, InboxDecision& decided,
+                                const StoredVersions& before, StoredVersions& after);
+  void take_texts(StoredVersions& into) const;
+  // Rows of this journal with that identity, the latest first, until `visit` returns true.
+  bool any_kept(const NodeId& node, std::uint64_t journal, const Id128& row,
+                const InboxReader::Visit& visit);
+  void index(const Id128& hash, std::string_view decision, std::int64_t id);
+  void index_all();
 
-  Statement insert_, same_, update_, held_, any_, join_;
+  InboxReader reader_;
+  Statement insert_, last_, of_hash_, index_, indexed_, later_, any_, join_;
   InboxRows rows_, key_;
   TimeText decided_, edited_, broker_edited_;
+  std::vector<Waiting> waiting_;
+  std::unordered_map<Id128, std::size_t, Id128Hash> waiting_at_;  // the last of each
+  std::size_t waiting_bytes_ = 0;
 };
-
-// The rule's name for entries that lost whole: rows of such are held like parked ones.
-inline constexpr std::string_view kAtomicRule = "atomic";
 
 }  // namespace csa

@@ -5,7 +5,6 @@
 #include <string>
 #include <vector>
 
-#include "broker/inbox_rows.h"
 #include "broker/merge_run.h"
 
 namespace csa {
@@ -28,34 +27,29 @@ std::optional<Row> by_columns(const RowSet& versions, std::size_t version,
 
 }  // namespace
 
-RenamedRows::RenamedRows(const Database& db)
-    : updates_(db,
-               "SELECT table_name, key_hash, rows, base, broker, node_row FROM main.csa_conflicts"
-               " WHERE node = ?1 AND journal = ?2 AND op = 'update' AND decision <> 'node' ORDER "
-               "BY id") {}
+RenamedRows::RenamedRows(const Database& db) : inbox_(db) {}
 
 RenamedRows::Names RenamedRows::read(MergeSchema& schema, const NodeId& node,
                                      std::uint64_t journal) {
   Names names;
-  updates_.bind_blob(1, node.value.bytes).bind(2, signed_of(journal));
-  while (updates_.step()) {
-    const MergeTable* const table = schema.table(updates_.column_text(0));
-    const std::optional<RowSet> versions = read_versions(stored_versions(updates_, 2));
-    if (table == nullptr || !versions) continue;
+  inbox_.each_of(node, journal, [&](const KeptConflict& kept) {
+    if (kept.decided.op != "update" || kept.decided.decision == "node") return true;
+    const MergeTable* const table = schema.table(kept.decided.table);
+    const std::optional<RowSet> versions = read_versions(kept.stored);
+    if (table == nullptr || !versions) return true;
     std::array<std::optional<RowIdentity>, 3> rows;  // base, master, node
     for (std::size_t i = 0; i < rows.size(); ++i) {
       const std::optional<Row> row = by_columns(*versions, i, table->column_names());
       if (row && !table->has_null_key(*row)) rows[i] = table->identity(*row, {});
     }
-    const Bytes kept = updates_.column_blob(1);
     for (const std::size_t i : {std::size_t{1}, std::size_t{0}}) {
-      if (!rows[2] || !rows[i] || !std::ranges::equal(hash_of(*rows[i]).bytes, kept)) continue;
+      if (!rows[2] || !rows[i] || !std::ranges::equal(hash_of(*rows[i]).bytes, kept.hash)) continue;
       const Id128 at_node = hash_of(*rows[2]);
       if (at_node != hash_of(*rows[i])) names.insert_or_assign(at_node, *rows[i]);
       break;
     }
-  }
-  updates_.reset();
+    return true;
+  });
   return names;
 }
 

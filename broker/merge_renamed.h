@@ -8,6 +8,7 @@
 #include <optional>
 #include <utility>
 
+#include "broker/inbox_reader.h"
 #include "broker/row_identity.h"
 #include "common/sqlite.h"
 #include "common/types.h"
@@ -33,7 +34,7 @@ class RenamedRows {
   using Names = std::map<Id128, RowIdentity>;
   [[nodiscard]] Names read(MergeSchema& schema, const NodeId& node, std::uint64_t journal);
 
-  Statement updates_;
+  InboxReader inbox_;
   std::map<std::pair<NodeId, std::uint64_t>, Names> journals_;
 };
 

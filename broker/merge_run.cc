@@ -75,6 +75,7 @@ MergeOutcome MergeRun::apply() {
   const std::optional<std::string> broken = proof_.broken();
   proof_.begin();  // nothing of a large entry stays in memory
   if (broken) throw Parked{*broken};
+  inbox_.store(origin_);
   return outcome();
 }
 

@@ -37,7 +37,7 @@ class RestoredRow {
   std::int64_t run() {
     std::optional<RowIdentity> identity = identity_of(conflict_, versions_, table_);
     if (!identity) throw Unfit{"the table's key is another one now"};
-    if (conflict_.numbered && !loser().empty()) return insert_numbered(*identity);
+    if (conflict_.decided.numbered && !loser().empty()) return insert_numbered(*identity);
     const std::optional<MergeTable::Found> found = table_.find(*identity);
     read_edits(*identity, found);
     const bool was_there = !versions_.base.empty() || !winner().empty();
@@ -53,10 +53,10 @@ class RestoredRow {
  private:
   // In the order of their keeping: base, master, node.
   [[nodiscard]] const Row& loser() const {
-    return conflict_.decision == "node" ? versions_.broker : versions_.node;
+    return conflict_.decided.decision == "node" ? versions_.broker : versions_.node;
   }
   [[nodiscard]] const Row& winner() const {
-    return conflict_.decision == "node" ? versions_.node : versions_.broker;
+    return conflict_.decided.decision == "node" ? versions_.node : versions_.broker;
   }
 
   // What became of the row since it was decided, as far as the log tells. The winner's own later
@@ -67,7 +67,7 @@ class RestoredRow {
     }
     RowIdentity logged = identity;
     logged.table = virtuals_.logged_as(logged.table);
-    const NodeId asks = conflict_.decision == "node" ? conflict_.tx.node : NodeId{};
+    const NodeId asks = conflict_.decided.decision == "node" ? conflict_.tx.node : NodeId{};
     edits_ = place_.edits.edits({std::move(logged), false}, conflict_.seq, place_.meta, asks);
     asks_ = asks;
     told_ = edits_.all_known;
@@ -186,7 +186,7 @@ class RestoredRow {
       return;
     }
     // Only the loser had changed it, and by column that was no conflict: it was made then.
-    const bool by_column = conflict_.rule == "merge" || rule != ColumnRule::kTable;
+    const bool by_column = conflict_.decided.rule == "merge" || rule != ColumnRule::kTable;
     if (ran && by_column && base != nullptr && won == *base) return;
     if (now[column] == mine) return;
     if (changed_since(column, now, won)) {

@@ -36,17 +36,19 @@ class Encoder {
     if (auto unfit = follow_names(db_, conflict, now_, *versions)) {
       throw UnfitWhole{std::move(*unfit)};
     }
-    MergeTable& table = table_of(conflict.table);
+    MergeTable& table = table_of(conflict.decided.table);
     const std::optional<RowIdentity> identity = identity_of(conflict, *versions, table);
-    if (!identity) throw UnfitWhole{"the key of table " + conflict.table + " is another one now"};
+    if (!identity) {
+      throw UnfitWhole{"the key of table " + conflict.decided.table + " is another one now"};
+    }
     if (is_anothers(place_, conflict, *versions, *identity, table, virtuals_)) {
-      throw UnfitWhole{"the row of table " + conflict.table + " with key " + conflict.key +
+      throw UnfitWhole{"the row of table " + conflict.decided.table + " with key " + conflict.key +
                        " was deleted, and its key belongs to another row now"};
     }
     const ChangeTable shape = shape_of(table, *versions);
     Bytes bytes;
     RowChange change = change_of(*versions, shape, *identity);
-    change.assigned = conflict.numbered;
+    change.assigned = conflict.decided.numbered;
     change.table = encoder_.table(shape, bytes);
     encoder_.append(change, bytes);
     body_.append(bytes);
@@ -128,8 +130,8 @@ class Encoder {
 
 // Not a row whose declared key has a NULL: the rowid that it has got is nobody's business.
 bool goes_by_number(const Database& db, const KeptConflict& conflict) {
-  if (conflict.numbered) return true;
-  const std::optional<TableInfo> info = table_info(db, conflict.table);
+  if (conflict.decided.numbered) return true;
+  const std::optional<TableInfo> info = table_info(db, conflict.decided.table);
   return !info || info->change_table.declared_key.empty();
 }
 
@@ -139,9 +141,9 @@ void bring_back(const Database& db, const KeptConflict& conflict,
   const std::optional<std::int64_t> kept = conflict.number();
   if (!kept || !goes_by_number(db, conflict)) return;
   const auto moved = std::ranges::find_if(keys, [&](const KeyChange& key) {
-    return lower(key.table) == lower(conflict.table) && key.before == *kept;
+    return lower(key.table) == lower(conflict.decided.table) && key.before == *kept;
   });
-  merge.bring_back(conflict.tx, conflict.journal, conflict.table, *kept,
+  merge.bring_back(conflict.tx, conflict.journal, conflict.decided.table, *kept,
                    moved == keys.end() ? *kept : moved->after);
 }
 
@@ -154,11 +156,12 @@ std::variant<RestoredWhole, std::string> restore_whole(const RestorePlace& place
   const Database& db = place.db;
   RestoredWhole restored;
   restored.ids = bundle_of(db, conflict);
+  InboxReader inbox(db);
   Spill body(spill_folder, limits::kCaptureMemory);
   try {
     Encoder encoder(place, context.meta.schema_version, body);
     for (const std::int64_t id : restored.ids) {
-      if (const auto kept = find_conflict(db, id)) encoder.add(*kept);
+      if (const auto kept = inbox.find(id)) encoder.add(*kept);
     }
   } catch (const UnfitWhole& unfit) {
     return unfit.why;
@@ -173,7 +176,7 @@ std::variant<RestoredWhole, std::string> restore_whole(const RestorePlace& place
   restored.rows = outcome.rows;
   restored.keys = std::move(outcome.keys);
   for (const std::int64_t id : restored.ids) {
-    if (const auto kept = find_conflict(db, id)) bring_back(db, *kept, restored.keys, merge);
+    if (const auto kept = inbox.find(id)) bring_back(db, *kept, restored.keys, merge);
     set_conflict_state(db, id, "restored");
   }
   return restored;

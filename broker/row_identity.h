@@ -1,7 +1,9 @@
 // Which row a change speaks of, across all copies. Pure.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <string>
 #include <vector>
@@ -23,8 +25,16 @@ struct RowIdentity {
   std::vector<KeyFold> folds = {};  // of the key's values; missing ones: kExact
 };
 // The same for identities that are equal as SQLite compares names and keys; as
-// csa_conflicts.key_hash.
+// csa_inbox.hashes.
 [[nodiscard]] Id128 hash_of(const RowIdentity& row);
+// For containers by such a hash.
+struct Id128Hash {
+  std::size_t operator()(const Id128& row) const noexcept {
+    std::size_t hash = 0;  // it is one already
+    std::memcpy(&hash, row.bytes.data(), sizeof hash);
+    return hash;
+  }
+};
 // In place of one row: all of the table.
 [[nodiscard]] inline RowIdentity whole_table(const std::string& table) { return {table, {}}; }
 

@@ -4,11 +4,11 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <optional>
 #include <unordered_map>
 #include <vector>
 
+#include "broker/row_identity.h"
 #include "broker/touch_marks.h"
 #include "common/bytes.h"
 #include "common/sqlite.h"
@@ -45,13 +45,6 @@ class TouchStore {
     StoredTouch touch;
     std::uint32_t before = kNone;  // the row's one before
   };
-  struct RowHash {
-    std::size_t operator()(const Id128& row) const noexcept {
-      std::size_t hash = 0;  // it is one already
-      std::memcpy(&hash, row.bytes.data(), sizeof hash);
-      return hash;
-    }
-  };
   void find(const Id128& row, Seq seq, std::int64_t n);
   [[nodiscard]] std::uint32_t last_of(const Id128& row) const;
   void store(const StoredTouch& touch);
@@ -59,7 +52,7 @@ class TouchStore {
 
   const std::size_t memory_max_;
   std::vector<Held> held_;
-  std::unordered_map<Id128, std::uint32_t, RowHash> rows_;  // the last of each
+  std::unordered_map<Id128, std::uint32_t, Id128Hash> rows_;  // the last of each
   std::size_t memory_ = 0;
   std::vector<std::uint32_t> found_;  // of held_, the first one last
   std::optional<Database> db_;        // holds all instead, if it is there

@@ -233,6 +233,11 @@ bool Sandbox::allow_rows(const Question& question) {
 bool Sandbox::allow_schema(const Question& question) {
   const bool alter = question.action == SQLITE_ALTER_TABLE;
   for (const std::string_view name : {alter ? question.second : question.first, question.second}) {
+    if (lower(name) == "json_each") {
+      return refuse(
+          "the name json_each is refused: it is that of a function by which csa_conflicts"
+          " tells conflicts");
+    }
     if (!has_prefix(name, "csa_")) continue;
     return refuse("the name " + std::string(name) +
                   ": names that begin with csa_ belong to csa and are refused");

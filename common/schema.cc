@@ -178,16 +178,16 @@ TableClass table_class(std::string_view table) {
   const std::string name = lower(table);
   if (name.starts_with("sqlite_")) return TableClass::kSqlite;
   if (!name.starts_with("csa_")) return TableClass::kApplication;
-  constexpr std::array kShared = {"csa_conflicts", "csa_rule",      "csa_remap",
-                                  "csa_lost",      "csa_lost_part", "csa_touch"};
+  constexpr std::array kShared = {"csa_inbox", "csa_inbox_later", "csa_rule", "csa_remap",
+                                  "csa_lost",  "csa_lost_part",   "csa_touch"};
   if (std::find(kShared.begin(), kShared.end(), name) != kShared.end()) return TableClass::kShared;
   constexpr std::array kPrivate = {"csa_private", "csa_journal", "csa_journal_part",
-                                   "csa_journal_outcome"};
+                                   "csa_journal_outcome", "csa_inbox_row"};
   if (std::find(kPrivate.begin(), kPrivate.end(), name) != kPrivate.end()) {
     return TableClass::kPrivate;
   }
-  constexpr std::array kDerived = {"csa_meta",    "csa_epoch",         "csa_log",
-                                   "csa_outcome", "csa_outcome_floor", "csa_layout"};
+  constexpr std::array kDerived = {"csa_meta",          "csa_epoch",  "csa_log",      "csa_outcome",
+                                   "csa_outcome_floor", "csa_layout", "csa_conflicts"};
   const bool derived = std::find(kDerived.begin(), kDerived.end(), name) != kDerived.end();
   return derived ? TableClass::kDerived : TableClass::kApplication;
 }

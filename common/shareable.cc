@@ -67,6 +67,10 @@ class Finder {
     constexpr std::string_view kPrefix = "csa_";
     const bool prefixed = sqlite3_strnicmp(object.name.c_str(), kPrefix.data(),
                                            static_cast<int>(kPrefix.size())) == 0;
+    if (lower(object.name) == "json_each") {
+      add(object.type + " " + object.name,
+          "its name is that of a function by which csa_conflicts tells conflicts", "rename it");
+    }
     // An index of csa's is called like its table.
     const std::string& table = object.type == "index" ? object.table : object.name;
     if (!prefixed || table_class(table) != TableClass::kApplication) return;

@@ -135,7 +135,9 @@ void write_private(const Database& db, std::string_view key, std::string_view va
   write.run();
 }
 
-void clear_private(const Database& db) { db.exec("DELETE FROM csa_private"); }
+void clear_private(const Database& db) {
+  db.exec("DELETE FROM csa_private; DELETE FROM csa_inbox_row");
+}
 
 void add_epoch(const Database& db, const EpochRecord& record) {
   Statement add = db.prepare("INSERT INTO csa_epoch VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");

@@ -75,38 +75,90 @@ CREATE TABLE csa_rule (
   PRIMARY KEY (table_name, column_name, rule)
 ) STRICT, WITHOUT ROWID;
 
--- Shared: the inbox. One row for each row of a journaled transaction that lost, was parked or got
--- another key. base, broker and node_row are JSON objects by column name; rows holds the same three
--- exactly (encode_rows of codec.h; a missing row has no values), and is empty where the JSON tells
--- them exactly: no blob, no infinity, all text valid UTF-8, no two columns named alike.
-CREATE TABLE csa_conflicts (
-  id INTEGER PRIMARY KEY,
+-- Shared: the inbox as it is stored. One row for up to 16 KiB of rows of one journaled transaction
+-- that lost, were parked or got another key; they have the ids from `first` to `last`. What the view
+-- csa_conflicts tells of each, common/inbox_format.h writes and reads.
+CREATE TABLE csa_inbox (
+  first INTEGER PRIMARY KEY,
+  last INTEGER NOT NULL,
   seq INTEGER NOT NULL,         -- log entry that decided it
   time TEXT NOT NULL,           -- of the decision, UTC
   node BLOB NOT NULL,           -- whose journal, with counter its TxId
   counter INTEGER NOT NULL,
   journal INTEGER NOT NULL,     -- counter of the journal's first entry
   hostname TEXT NOT NULL,
-  table_name TEXT NOT NULL,
-  key TEXT NOT NULL,            -- JSON object
-  key_hash BLOB NOT NULL,       -- of the row's identity, for lookups
-  op TEXT NOT NULL,             -- insert update delete: what the node did
-  rule TEXT NOT NULL,
-  decision TEXT NOT NULL,       -- node broker merged split parked remapped
-  reason TEXT NOT NULL,
-  base TEXT,
-  broker TEXT,
-  node_row TEXT,
-  rows BLOB NOT NULL,
-  broker_time TEXT,             -- last edit of the master's row, as far as the log knows
   node_time TEXT NOT NULL,
-  close INTEGER NOT NULL,       -- 1: decided by less than the clocks' error, or nothing was known
   bundle INTEGER NOT NULL,      -- of a transaction kept whole, and later ones of its journal that
                                 -- touch its rows: the first one's counter; they are restored together
-  numbered INTEGER NOT NULL,    -- 1: SQLite chose the row's number, which is free to be another
-  state TEXT NOT NULL,          -- open restored dismissed
-  UNIQUE (node, journal, key_hash, id)
+  hashes BLOB NOT NULL,         -- 16 bytes each of the rows' identities, for lookups
+  decided TEXT NOT NULL,        -- JSON array of different [table_name, op, rule, decision, reason,
+                                -- broker_time, close, numbered]
+  rows TEXT NOT NULL,           -- JSON array of [place in decided, key, base, broker, node_row]; the
+                                -- last two: a row, null, or an array of one object: what differs
+                                -- from base, a merge patch (RFC 7396)
+  exact BLOB NOT NULL           -- what JSON does not tell exactly: place in rows (varint), size
+                                -- (varint), the three versions (encode_rows of codec.h; a missing
+                                -- one has no values). Exact in JSON: no blob, no infinity, all text
+                                -- valid UTF-8, no two columns named alike
 ) STRICT;
+CREATE INDEX csa_inbox_journal ON csa_inbox (node, journal);
+
+-- Shared: what became of single rows of the inbox. Where the same journal lost the row once more:
+-- its version of then, else NULLs.
+CREATE TABLE csa_inbox_later (
+  id INTEGER PRIMARY KEY,
+  state TEXT NOT NULL,          -- open restored dismissed
+  seq INTEGER,
+  time TEXT,
+  counter INTEGER,
+  node_time TEXT,
+  decided TEXT,                 -- JSON, as one of csa_inbox.decided
+  row TEXT,                     -- JSON, as one of csa_inbox.rows; its place in decided means nothing
+  exact BLOB                    -- encode_rows, or empty
+) STRICT;
+
+-- Private to the broker: finds rows of the inbox by the first 8 bytes of their hash, but for those
+-- decided "node". Row (0, 0) says that none is missing.
+CREATE TABLE csa_inbox_row (
+  hash INTEGER NOT NULL,
+  id INTEGER NOT NULL,
+  PRIMARY KEY (hash, id)
+) STRICT, WITHOUT ROWID;
+
+-- The inbox for people and programs: one row for each row that lost, was parked or got another key.
+-- key, base, broker and node_row are JSON objects by column name.
+CREATE VIEW csa_conflicts AS
+SELECT id, seq, time, node, counter, journal, hostname,
+       json_extract(d, '$[0]') AS table_name,
+       json_extract(r, '$[1]') AS key,
+       json_extract(d, '$[1]') AS op,         -- insert update delete: what the node did
+       json_extract(d, '$[2]') AS rule,
+       json_extract(d, '$[3]') AS decision,   -- node broker merged split parked remapped
+       json_extract(d, '$[4]') AS reason,
+       json_extract(r, '$[2]') AS base,
+       CASE json_type(r, '$[3]') WHEN 'array'
+         THEN json_patch(json_extract(r, '$[2]'), json_extract(r, '$[3][0]'))
+         ELSE json_extract(r, '$[3]') END AS broker,
+       CASE json_type(r, '$[4]') WHEN 'array'
+         THEN json_patch(json_extract(r, '$[2]'), json_extract(r, '$[4][0]'))
+         ELSE json_extract(r, '$[4]') END AS node_row,
+       json_extract(d, '$[5]') AS broker_time,  -- last edit of the master's row, as far as known
+       node_time,
+       json_extract(d, '$[6]') AS close,      -- 1: decided by less than the clocks' error, or
+                                              -- nothing was known
+       bundle,
+       json_extract(d, '$[7]') AS numbered,   -- 1: SQLite chose the row's number, which is free to
+                                              -- be another
+       state
+FROM (SELECT b.first + e.key AS id, ifnull(l.seq, b.seq) AS seq, ifnull(l.time, b.time) AS time,
+             b.node AS node, ifnull(l.counter, b.counter) AS counter, b.journal AS journal,
+             b.hostname AS hostname, ifnull(l.node_time, b.node_time) AS node_time,
+             b.bundle AS bundle, ifnull(l.state, 'open') AS state,
+             ifnull(l.decided, json_extract(b.decided,
+               '$[' || json_extract(e.value, '$[0]') || ']')) AS d,
+             ifnull(l.row, e.value) AS r
+      FROM csa_inbox AS b JOIN json_each(b.rows) AS e
+      LEFT JOIN csa_inbox_later AS l ON l.id = b.first + e.key);
 
 -- Shared: keys that replays had to change, kept while later entries of the journal may name them.
 CREATE TABLE csa_remap (

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "tools/tail_inbox.h"
 #include "tools/tail_line.h"
 
 namespace csa {
@@ -82,12 +83,17 @@ void Tail::change(const EntryHeader& header, const Change& change) {
 
 void Tail::row(const EntryHeader& header, const RowChange& change) {
   const ChangeTable& table = reader_.tables().at(change.table);
-  if (table_class(table.name) == TableClass::kShared && options_.tables.count(table.name) == 0) {
-    own_row(header, name_change(change, table, layout(version_)));
-    return;
+  const bool named_itself = options_.tables.count(table.name) != 0;
+  if (table_class(table.name) == TableClass::kShared && !named_itself) {
+    const NamedChange named = name_change(change, table, layout(version_));
+    if (table.name == "csa_inbox" || table.name == "csa_inbox_later") return inbox(header, named);
+    return own_row(header, named);
   }
-  if (!options_.tables.empty() && options_.tables.count(table.name) == 0) return;
-  const NamedChange named = name_change(change, table, layout(version_));
+  if (!options_.tables.empty() && !named_itself) return;
+  plain_row(header, name_change(change, table, layout(version_)));
+}
+
+void Tail::plain_row(const EntryHeader& header, const NamedChange& named) {
   if (!options_.ops.empty() && options_.ops.count(named.op) == 0) return;
   line(options_.json ? json_line(header, named) : people_line(header, named, options_.colour));
 }
@@ -111,20 +117,32 @@ bool Tail::is_about_wanted(const NamedChange& change) {
   return false;
 }
 
-// A row of a table of csa's own that nobody has named.
-void Tail::own_row(const EntryHeader& header, const NamedChange& change) {
-  const bool conflict = change.table == "csa_conflicts";
-  const bool wanted = conflict || change.table == "csa_lost" || change.table == "csa_rule";
-  if (!wanted || (change.op == "delete" && change.table != "csa_rule")) return;
-  const std::string op = conflict ? "conflict" : change.table == "csa_lost" ? "offered" : change.op;
-  if (!options_.ops.empty() && options_.ops.count(op) == 0) return;
-  if (!options_.tables.empty() && !(conflict && is_about_wanted(change))) return;
-  if (change.table == "csa_rule") {
-    line(options_.json ? json_line(header, change) : people_line(header, change, options_.colour));
-  } else {
-    const auto shown = conflict ? conflict_line : lost_line;
-    line(shown(header, change, options_.json, options_.colour));
+// What became of rows of the inbox, one by one.
+void Tail::inbox(const EntryHeader& header, const NamedChange& change) {
+  for (const NamedChange& one : conflicts_of(change)) {
+    if (done_) return;
+    if (options_.tables.count(one.table) != 0) {
+      plain_row(header, one);
+    } else {
+      conflict(header, one);
+    }
   }
+}
+
+void Tail::conflict(const EntryHeader& header, const NamedChange& change) {
+  if (!options_.ops.empty() && options_.ops.count("conflict") == 0) return;
+  if (!options_.tables.empty() && !is_about_wanted(change)) return;
+  line(conflict_line(header, change, options_.json, options_.colour));
+}
+
+// A row of another table of csa's own that nobody has named.
+void Tail::own_row(const EntryHeader& header, const NamedChange& change) {
+  const bool rule = change.table == "csa_rule";
+  if (!rule && (change.table != "csa_lost" || change.op == "delete")) return;
+  if (!options_.tables.empty()) return;
+  if (rule) return plain_row(header, change);
+  if (!options_.ops.empty() && options_.ops.count("offered") == 0) return;
+  line(lost_line(header, change, options_.json, options_.colour));
 }
 
 void Tail::statement(const EntryHeader& header, const SchemaStatement& statement) {

@@ -57,7 +57,10 @@ class Tail {
   void change(const EntryHeader& header, const Change& change);
   void row(const EntryHeader& header, const RowChange& change);
   [[nodiscard]] bool is_about_wanted(const NamedChange& change);
+  void plain_row(const EntryHeader& header, const NamedChange& named);
   void own_row(const EntryHeader& header, const NamedChange& change);
+  void inbox(const EntryHeader& header, const NamedChange& change);
+  void conflict(const EntryHeader& header, const NamedChange& change);
   void statement(const EntryHeader& header, const SchemaStatement& statement);
   void line(const std::string& text);
 

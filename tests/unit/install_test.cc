@@ -108,13 +108,13 @@ TEST_CASE("install: the inbox of a lost history has open rows, the notice counts
   const auto replica = open_replica(folder.file("r.db"));
   REQUIRE(take_copy(*replica, master.copy()).has_value());
   const Position parent = master.meta().position;
-  master.exec(
-      "INSERT INTO csa_conflicts SELECT i, " + std::to_string(parent.seq.value + 1) +
-      ", '', x'01', i, 1, 'till', 't', '{}', x'02', 'update', 'newest', 'broker', '', NULL, NULL,"
-      " NULL, x'', NULL, '', 0, i, 0, iif(i = 3, 'dismissed', 'open') FROM"
-      " (SELECT 1 AS i UNION SELECT 2 UNION SELECT 3)");
+  master.exec("INSERT INTO csa_inbox SELECT i, i, " + std::to_string(parent.seq.value + 1) +
+              ", '', x'01', i, 1, 'till', '', i, zeroblob(16),"
+              " '[[\"t\",\"update\",\"newest\",\"broker\",\"\",null,0,0]]',"
+              " '[[0,{},null,null,null]]', x'' FROM (SELECT 1 AS i UNION SELECT 2 UNION SELECT 3)");
+  master.exec("INSERT INTO csa_inbox_later (id, state) VALUES (3, 'dismissed')");
   REQUIRE(follow(*replica, master).has_value());
-  master.exec("DELETE FROM csa_conflicts");
+  master.exec("DELETE FROM csa_inbox; DELETE FROM csa_inbox_later");
   const Result<Applied> applied = follow_restored(*replica, master, parent);
   REQUIRE_MESSAGE(applied.has_value(), (applied ? "" : applied.error().what));
   CHECK_MESSAGE(applied->kept_why.find("2 open rows of its conflict inbox") != std::string::npos,

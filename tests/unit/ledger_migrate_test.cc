@@ -102,6 +102,8 @@ TEST_CASE("migration: refused whole, with the statement and the reason") {
            Case{"CREATE TABLE ok (a); INSERT INTO ok VALUES (?)", NackCode::kSql, 1},
            Case{"CREATE TABLE ok (a); CREATE TABLE csa_mine (a)", NackCode::kForbidden, 1},
            Case{"CREATE TABLE ok (a); ALTER TABLE ok RENAME TO csa_ok", NackCode::kSql, 1},
+           Case{"CREATE TABLE ok (a); CREATE VIEW JSON_each AS SELECT 1", NackCode::kForbidden, 1},
+           Case{"CREATE TABLE ok (a); ALTER TABLE ok RENAME TO json_each", NackCode::kSql, 1},
            Case{"DROP TABLE csa_log", NackCode::kForbidden, 0},
            Case{"CREATE TEMP TABLE ok (a)", NackCode::kForbidden, 0},
            Case{"CREATE TABLE temp.ok (a)", NackCode::kForbidden, 0},

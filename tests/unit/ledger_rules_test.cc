@@ -63,7 +63,9 @@ void lose(LedgerBench& bench, const std::string& table, const std::string& decis
     row.base = versions.at(0);
     row.broker = versions.at(1);
     row.node = versions.at(2);
-    inbox.add(row, {TxId{bench.node, 90}, 90, "till", WallTime{5}, Seq{1}, WallTime{6}});
+    const ConflictOrigin origin{TxId{bench.node, 90}, 90, "till", WallTime{5}, Seq{1}, WallTime{6}};
+    inbox.add(row, origin);
+    inbox.store(origin);
   }
   bench.open();
 }

@@ -57,7 +57,7 @@ bool comes_back(const std::string& value) {
   b.edit(b.nodes[0], "UPDATE t SET v = " + value, 1);
   b.master.write("UPDATE t SET v = 'master'");
   (void)b.hand_over(b.nodes[0]);
-  const bool by_json = b.text("SELECT length(rows) FROM csa_conflicts") == "0";
+  const bool by_json = b.text("SELECT length(exact) FROM csa_inbox") == "0";
   CHECK(away_bench::restore(b, "1") == "");
   const std::string exactly = "SELECT typeof(v) || hex(v) || quote(v) FROM ";
   CHECK(b.text(exactly + "t") == b.text(exactly + "(SELECT " + value + " AS v)"));
@@ -77,6 +77,100 @@ TEST_CASE("merge: what the inbox keeps comes back exactly, of whatever kind its 
     CAPTURE(value);
     CHECK_FALSE(comes_back(value));
   }
+}
+
+TEST_CASE("merge: rows that lost in one transaction share rows of the table behind the inbox") {
+  MergeBench b(
+      "CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT, w);"
+      "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)"
+      "INSERT INTO t SELECT i, 'old ' || i, i FROM n",
+      1);
+  b.edit(b.nodes[0], "UPDATE t SET v = 'away ' || id", 1);
+  b.master.write("UPDATE t SET v = NULL, w = id / 2.0 WHERE id % 2");
+  b.master.write("DELETE FROM t WHERE id % 2 = 0");
+  REQUIRE(b.hand_over(b.nodes[0]).size() == 1);
+  CHECK(b.catch_up(b.nodes[0]) == "");
+  CHECK(b.text("SELECT count(*) BETWEEN 2 AND 20 FROM csa_inbox") == "1");
+  CHECK(b.text("SELECT count(*) || ' ' || min(id) || ' ' || max(id) || ' ' || count(DISTINCT id)"
+               " FROM csa_conflicts") == "1000 1 1000 1000");
+  CHECK(b.text("SELECT key || base || broker || node_row || close || state FROM csa_conflicts"
+               " WHERE key ->> 'id' = 7") ==
+        R"({"id":7}{"id":7,"v":"old 7","w":7}{"id":7,"v":null,"w":3.5})"
+        R"({"id":7,"v":"away 7","w":7}0open)");
+  CHECK(b.text("SELECT op || base || (broker IS NULL) || node_row FROM csa_conflicts"
+               " WHERE key ->> 'id' = 8") ==
+        R"(update{"id":8,"v":"old 8","w":8}1{"id":8,"v":"away 8","w":8})");
+}
+
+TEST_CASE("merge: what a journal loses once more is told in place of its version of before") {
+  MergeBench b("CREATE TABLE t (id INTEGER PRIMARY KEY, v, w); INSERT INTO t VALUES (1, 'o', 1)",
+               1);
+  b.edit(b.nodes[0], "UPDATE t SET v = 'a'; UPDATE t SET v = 'b', w = NULL", 1);
+  b.edit(b.nodes[0], "UPDATE t SET v = 'c'", 2);
+  b.edit(b.nodes[0], "UPDATE t SET w = 'd'", 3);
+  away_bench::set_rules(b, {{"t", "", "broker"}});
+  b.master.write("UPDATE t SET v = 'master', w = 2");
+  REQUIRE(b.hand_over(b.nodes[0]).size() == 3);
+  CHECK(b.catch_up(b.nodes[0]) == "");
+  CHECK(b.text("SELECT count(*) FROM csa_inbox_later") == "1");
+  CHECK(
+      b.text("SELECT group_concat(id || base || broker || node_row || state) FROM csa_conflicts") ==
+      R"(1{"id":1,"v":"o","w":1}{"id":1,"v":"master","w":2}{"id":1,"v":"c","w":"d"}open)");
+  CHECK(b.text("SELECT counter > (SELECT counter FROM csa_inbox) FROM csa_conflicts") == "1");
+  CHECK(away_bench::restore(b, "1") == "");
+  CHECK(b.text("SELECT v || w FROM t") == "cd");
+  CHECK(b.text("SELECT state FROM csa_conflicts") == "restored");
+}
+
+TEST_CASE("merge: a master that was a replica finds what an earlier part of a journal has parked") {
+  MergeBench b("CREATE TABLE t (id INTEGER PRIMARY KEY, v UNIQUE); INSERT INTO t VALUES (1, 'o')",
+               1);
+  b.edit(b.nodes[0], "UPDATE t SET v = 'twice' WHERE id = 1", 1);
+  b.master.write("INSERT INTO t VALUES (2, 'twice')");
+  CHECK(b.hand_over(b.nodes[0]).at(0).result == ReplayResult::kParked);
+  b.edit(b.nodes[0], "UPDATE t SET v = 'free' WHERE id = 1", 2);
+  // A copy has nothing of what only the broker keeps, and the log does not carry it.
+  b.master.ledger.reset();
+  {
+    const Database db(b.master.path, Database::Mode::kReadWrite);
+    Transaction transaction(db);
+    clear_private(db);
+    transaction.commit();
+    CHECK(db.query_int("SELECT count(*) FROM csa_inbox_row") == 0);
+  }
+  b.master.open();
+  const std::vector<Replayed> later = b.hand_over(b.nodes[0]);
+  REQUIRE(later.size() == 1);
+  CHECK(later[0].result == ReplayResult::kParked);
+  CHECK(later[0].text.find("waits in the inbox") != std::string::npos);
+  CHECK(b.text("SELECT count(*) FROM csa_conflicts") == "1");
+}
+
+TEST_CASE("merge: rows that a transaction changes twice, the last time much, are stored apart") {
+  MergeBench b(
+      "CREATE TABLE t (id INTEGER PRIMARY KEY, v);"
+      "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100)"
+      "INSERT INTO t SELECT i, 'old' FROM n",
+      1);
+  b.edit(b.nodes[0], "UPDATE t SET v = 2; UPDATE t SET v = zeroblob(20000)", 1);
+  away_bench::set_rules(b, {{"t", "", "broker"}});
+  b.master.write("UPDATE t SET v = 'master'");
+  REQUIRE(b.hand_over(b.nodes[0]).size() == 1);
+  CHECK(b.catch_up(b.nodes[0]) == "");
+  CHECK(b.text("SELECT max(length(rows)) < 100000 FROM csa_inbox") == "1");
+  CHECK(b.text("SELECT count(*) || ' ' || sum(length(node_row) > 20000) FROM csa_conflicts") ==
+        "100 100");
+}
+
+TEST_CASE("merge: a row is looked for in the inbox of its own journal, whatever others lost") {
+  MergeBench b("CREATE TABLE t (id INTEGER PRIMARY KEY, v); INSERT INTO t VALUES (1, 'o')", 3);
+  away_bench::set_rules(b, {{"t", "", "broker"}});
+  for (MergeBench::Node& node : b.nodes) b.edit(node, "UPDATE t SET v = 'first'", 1);
+  b.master.write("UPDATE t SET v = 'master'");
+  for (MergeBench::Node& node : b.nodes) REQUIRE(b.hand_over(node).size() == 1);
+  for (MergeBench::Node& node : b.nodes) b.edit(node, "UPDATE t SET v = 'then'", 2);
+  for (MergeBench::Node& node : b.nodes) REQUIRE(b.hand_over(node).size() == 1);
+  CHECK(b.text("SELECT group_concat(node_row ->> 'v') FROM csa_conflicts") == "then,then,then");
 }
 
 }  // namespace csa::merge_inbox_test

@@ -81,6 +81,7 @@ TEST_CASE("shareable: module that is not there, rowid without a name, csa's name
   CHECK(names(findings("CREATE TABLE csa_mine(a)"), "csa_mine", "csa"));
   CHECK(names(findings("CREATE TABLE t(a); CREATE VIEW CSA_view AS SELECT 1"), "CSA_view", "csa"));
   CHECK(findings("CREATE TABLE csa_log(a)").empty());
+  CHECK(names(findings("CREATE TABLE JSON_Each(a)"), "JSON_Each", "csa_conflicts"));
   CHECK(names(findings("CREATE TABLE s(i INTEGER PRIMARY KEY AUTOINCREMENT);"
                        "INSERT INTO sqlite_sequence VALUES ('s', 1), ('s', 2)"),
               "sqlite_sequence", "more than one"));

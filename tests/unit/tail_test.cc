@@ -154,9 +154,25 @@ namespace {
 // The broker's answer names the columns of csa's own tables too.
 LayoutReply own_layout() {
   return {1, R"({"item":{"columns":["id","name","qty"],"key":["id"]},
-    "csa_conflicts":{"columns":["id","table_name","key","op","decision","reason","base","close",
-                                "state","rows"],"key":["id"]},
+    "csa_inbox":{"columns":["first","last","decided","rows"],"key":["first"]},
+    "csa_inbox_later":{"columns":["id","state","decided","row"],"key":["id"]},
     "csa_remap":{"columns":["before"],"key":["before"]}})"};
+}
+
+// What became of conflict 3; nothing: that column stays NULL.
+void append_later(ChangeEncoder& encoder, Bytes& body, RowOp op,
+                  const std::vector<std::optional<Value>>& values) {
+  RowChange change;
+  change.op = op;
+  change.table = encoder.table({"csa_inbox_later", false, 4, {0}, {}}, body);
+  change.key = {std::int64_t{3}};
+  change.new_values = values;
+  if (op == RowOp::kUpdate) {
+    for (const std::optional<Value>& value : values) {
+      change.old_values.push_back(value ? std::optional<Value>(Text{"before"}) : std::nullopt);
+    }
+  }
+  encoder.append(change, body);
 }
 
 Bytes conflict_of(const std::string& table) {
@@ -167,36 +183,25 @@ Bytes conflict_of(const std::string& table) {
   change.key = {std::int64_t{5}};
   change.new_values = {std::nullopt};
   encoder.append(change, body);
-  change.table = encoder.table({"csa_conflicts", false, 10, {0}, {}}, body);
+  change.table = encoder.table({"csa_inbox", false, 4, {0}, {}}, body);
   change.key = {std::int64_t{3}};
-  change.new_values = {std::nullopt,   Text{table},   Text{R"({"id":7})"}, Text{"update"},
-                       Text{"broker"}, Text{"newer"}, Text{R"({"a":1})"},  std::int64_t{1},
-                       Text{"open"},   Bytes{1, 2}};
+  change.new_values = {
+      std::nullopt, std::int64_t{3},
+      Text{R"([[")" + table + R"(","update","newest","broker","newer",null,1,0]])"},
+      Text{R"([[0,{"id":7},{"a":1},null,null]])"}};
   encoder.append(change, body);
-  change.op = RowOp::kUpdate;
-  change.old_values.assign(10, std::nullopt);
-  change.new_values.assign(10, std::nullopt);
-  change.old_values[8] = Text{"open"};
-  change.new_values[8] = Text{"restored"};
-  encoder.append(change, body);
+  append_later(encoder, body, RowOp::kInsert, {{}, Text{"restored"}, Null{}, Null{}});
   return body;
 }
 
-// Conflict 3, changed in one column.
-Bytes later(std::size_t column, const char* from, const char* to) {
+Bytes later(RowOp op, const std::vector<std::optional<Value>>& values) {
   ChangeEncoder encoder;
   Bytes body;
-  RowChange change;
-  change.op = RowOp::kUpdate;
-  change.table = encoder.table({"csa_conflicts", false, 10, {0}, {}}, body);
-  change.key = {std::int64_t{3}};
-  change.old_values.assign(10, std::nullopt);
-  change.new_values.assign(10, std::nullopt);
-  change.old_values[column] = Text{from};
-  change.new_values[column] = Text{to};
-  encoder.append(change, body);
+  append_later(encoder, body, op, values);
   return body;
 }
+
+Bytes dismissed() { return later(RowOp::kUpdate, {{}, Text{"dismissed"}, {}, {}}); }
 
 }  // namespace
 
@@ -207,8 +212,9 @@ TEST_CASE("tail: a conflict decided and settled, lines of their own kind without
   REQUIRE(p.tail.print());
   REQUIRE(p.lines.size() == 2);
   CHECK(p.lines[0].find(R"("op":"conflict","id":3,"table":"item","key":{"id":7},"change":"update",)"
-                        R"("decision":"broker","reason":"newer","base":{"a":1},"close":true,)"
-                        R"("state":"open"})") != std::string::npos);
+                        R"("rule":"newest","decision":"broker","reason":"newer","base":{"a":1},)"
+                        R"("broker":null,"node_row":null,"close":true,"state":"open"})") !=
+        std::string::npos);
   CHECK(p.lines[1].find(R"("op":"conflict","id":3,"state":"restored"})") != std::string::npos);
   Printed people{TailOptions{}};
   people.tail.on_layout(own_layout());
@@ -251,23 +257,56 @@ TEST_CASE("tail: what becomes of a conflict from before is shown with any table,
   options.tables = {"item"};
   Printed p(options);
   p.tail.on_layout(own_layout());
-  p.tail.add({piece(1, later(8, "open", "dismissed"))});
+  p.tail.add({piece(1, dismissed())});
   REQUIRE(p.tail.print());
   REQUIRE(p.lines.size() == 1);
   CHECK(p.lines[0].ends_with("3 dismissed"));
-  p.tail.add({piece(2, conflict_of("other")), piece(3, later(8, "restored", "dismissed"))});
+  p.tail.add({piece(2, conflict_of("other")), piece(3, dismissed())});
   REQUIRE(p.tail.print());
   CHECK(p.lines.size() == 1);
 }
 
 TEST_CASE("tail: of a conflict that came again, the number and how to see it") {
+  const Text decided{R"(["item","update","newest","broker","rule",null,0,0])"};
+  const Text row{R"([0,{"id":7},null,null,{"a":2}])"};
   Printed p{TailOptions{}};
   p.tail.on_layout(own_layout());
-  p.tail.add({piece(1, later(6, "{}", R"({"a":2})")), piece(2, later(5, "newer", "rule"))});
+  p.tail.add({piece(1, later(RowOp::kInsert, {{}, Text{"open"}, decided, row})),
+              piece(2, later(RowOp::kUpdate, {{}, {}, {}, row}))});
   REQUIRE(p.tail.print());
   REQUIRE(p.lines.size() == 2);
-  CHECK(p.lines[0].ends_with("3 again    (csa-admin conflicts show 3)"));
-  CHECK(p.lines[1].ends_with("3 again  rule  (csa-admin conflicts show 3)"));
+  CHECK(p.lines[0].ends_with("3 again  broker: rule  (csa-admin conflicts show 3)"));
+  CHECK(p.lines[1].ends_with("3 again    (csa-admin conflicts show 3)"));
+}
+
+TEST_CASE(
+    "tail: conflicts in one row of the inbox are lines of their own, damaged ones none") {
+  const auto inbox = [](const std::string& decided, const std::string& rows) {
+    ChangeEncoder encoder;
+    Bytes body;
+    RowChange change;
+    change.table = encoder.table({"csa_inbox", false, 4, {0}, {}}, body);
+    change.key = {std::int64_t{10}};
+    change.new_values = {std::nullopt, std::int64_t{11}, Text{decided}, Text{rows}};
+    encoder.append(change, body);
+    return body;
+  };
+  const std::string decided = R"([["item","update","newest","broker","newer",null,0,0],)"
+                              R"(["other","delete","newest","node","later",null,0,0]])";
+  TailOptions options;
+  options.count = 2;
+  Printed p(options);
+  p.tail.on_layout(own_layout());
+  for (const char* const damaged :
+       {"[[2,{},null,null,null]]", "[[0,1,null,null,null]]", "[7]", "{"}) {
+    p.tail.add({piece(1, inbox(decided, damaged))});
+  }
+  const std::string row = R"(,{"id":7},null,null,null])";
+  p.tail.add({piece(2, inbox(decided, "[[1" + row + ",[0" + row + ",[0" + row + "]"))});
+  REQUIRE(p.tail.print());
+  REQUIRE(p.lines.size() == 2);
+  CHECK(p.lines[0].ends_with("node: later  (csa-admin conflicts show 10)"));
+  CHECK(p.lines[1].ends_with("broker: newer  (csa-admin conflicts show 11)"));
 }
 
 }  // namespace csa::tail_test
