@@ -8,6 +8,7 @@
 #include "broker/ledger_rules.h"
 #include "common/counted.h"
 #include "common/limits.h"
+#include "common/planted.h"
 #include "common/schema.h"
 
 namespace csa {
@@ -34,8 +35,9 @@ void configure(const Database& db, const std::string& path) {
     throw SqliteError(SQLITE_CANTOPEN, "SQLite cannot use WAL mode on " + path +
                                            "; keep the database on a local disk");
   }
+  db.exec(planted("answer before sync") ? "PRAGMA synchronous=OFF" : "PRAGMA synchronous=FULL");
   db.exec(
-      "PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA wal_autocheckpoint=0;"
+      "PRAGMA foreign_keys=ON; PRAGMA wal_autocheckpoint=0;"
       "PRAGMA cache_size=-" +
       std::to_string(kCacheKib));
   set(db, SQLITE_DBCONFIG_DEFENSIVE, 1);
@@ -288,7 +290,9 @@ void Ledger::Impl::end(GroupState& state) {
   write_meta(db, now);
   const ClockAnchor reading = keep_time();
   commits->add();
+  crash_point("ledger: before commit");
   db.exec("COMMIT");
+  crash_point("ledger: after commit");
   time_kept = reading;
   wal->committed();
   meta = now;
