@@ -1,76 +1,10 @@
 #include "tests/sim/checkers.h"
 
-#include "common/schema.h"
 #include "common/sqlite.h"
 #include "common/store_meta.h"
 #include "tests/support/compare.h"
 
 namespace csa::sim {
-namespace {
-
-void append(Hasher& hasher, const Value& value) {
-  const auto tag = static_cast<std::uint8_t>(value.index());
-  hasher.update({&tag, 1});
-  struct Visitor {
-    Hasher& hasher;
-    void bytes(const void* data, std::size_t size) const {
-      const std::uint64_t length = size;
-      hasher.update({reinterpret_cast<const std::uint8_t*>(&length), sizeof length});
-      hasher.update({static_cast<const std::uint8_t*>(data), size});
-    }
-    void operator()(const Null&) const {}
-    void operator()(std::int64_t v) const { bytes(&v, sizeof v); }
-    void operator()(double v) const { bytes(&v, sizeof v); }
-    void operator()(const Text& v) const { bytes(v.utf8.data(), v.utf8.size()); }
-    void operator()(const Bytes& v) const { bytes(v.data(), v.size()); }
-    void operator()(const Text16& v) const { bytes(v.units.data(), v.units.size() * 2); }
-  };
-  std::visit(Visitor{hasher}, value);
-}
-
-void append_rows(Hasher& hasher, const Database& db, const std::string& sql) {
-  Statement rows = db.prepare(sql);
-  while (rows.step()) {
-    for (int i = 0; i < rows.column_count(); ++i) append(hasher, rows.column_value(i));
-  }
-}
-
-constexpr const char* kSchemaQuery =
-    "SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'csa\\_%' ESCAPE '\\' "
-    "AND tbl_name NOT LIKE 'csa\\_%' ESCAPE '\\' ORDER BY type, name";
-
-// The questions that read all of the application's rows.
-std::vector<std::string> questions(const Database& db) {
-  std::vector<std::string> all;
-  for (const std::string& table : replicated_tables(db)) {
-    const std::optional<TableInfo> info = table_info(db, table);
-    const bool rowid = info && !info->change_table.without_rowid && !info->rowid_name.empty();
-    const std::string name = "'" + table + "', ";
-    all.push_back("SELECT " + name + (rowid ? quote(info->rowid_name) + ", * FROM " : "* FROM ") +
-                  quote(table) + " ORDER BY 2, 3");
-  }
-  if (db.query_int("SELECT 1 FROM sqlite_schema WHERE name = 'sqlite_sequence'")) {
-    all.emplace_back("SELECT name, seq FROM sqlite_sequence ORDER BY name");
-  }
-  return all;
-}
-
-}  // namespace
-
-std::string content_of(const std::string& path) {
-  // Asked at every step; what a schema's questions are is found out once for each schema.
-  static std::map<std::string, std::vector<std::string>> known;
-  const Database db(path, Database::Mode::kReadOnly);
-  db.exec("BEGIN");
-  Hasher hasher;
-  append_rows(hasher, db, kSchemaQuery);
-  const std::string schema = to_string(hasher.digest());
-  auto entry = known.find(schema);
-  if (entry == known.end()) entry = known.emplace(schema, questions(db)).first;
-  for (const std::string& question : entry->second) append_rows(hasher, db, question);
-  return to_string(hasher.digest());
-}
-
 void Checkers::master_at(const Position& position, const std::vector<LogPiece>& pieces) {
   const auto remember = [this, &position](Seq seq, const Chain& chain) {
     const auto [known, added] =
@@ -82,7 +16,7 @@ void Checkers::master_at(const Position& position, const std::vector<LogPiece>& 
   for (const LogPiece& piece : pieces) remember(piece.header.seq, piece.chain);
   remember(position.seq, position.chain);
   const Key key{position.epoch.generation, position.epoch.id, position.seq.value};
-  const std::string content = content_of(master_);
+  const std::string content = contents_now_.of(master_);
   const auto [known, added] = contents_.emplace(key, content);
   if (!added && known->second != content) {
     throw Violation("the master had other content at " + to_string(position) + " before");
@@ -107,7 +41,7 @@ void Checkers::replica_at(int party, const std::string& path, const Position& po
                     to_string(position));
   }
   const auto content = contents_.find(key);
-  if (!alone && content != contents_.end() && content_of(path) != content->second) {
+  if (!alone && content != contents_.end() && contents_now_.of(path) != content->second) {
     throw Violation(who + " differs from the master at " + to_string(position));
   }
   last_[party] = position;

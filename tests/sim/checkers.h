@@ -13,6 +13,7 @@
 #include "common/message.h"
 #include "common/types.h"
 #include "node/session.h"
+#include "tests/sim/contents.h"
 
 namespace csa::sim {
 
@@ -30,6 +31,8 @@ class Checkers {
   // G2, G4, G5: the replica is exactly the master at its position, and never goes back.
   // `alone`: it has a journal, so its content is that position's and its own changes.
   void replica_at(int party, const std::string& path, const Position& position, bool alone);
+  // Its program ends, or the file is about to be another: nothing of the checkers holds it open.
+  void closes(const std::string& path) { contents_now_.close(path); }
   void replica_restarted(int party);  // a position may be older after a crash that forgot a tail
 
   // Every write carries a tag of its own that it inserts once.
@@ -55,6 +58,7 @@ class Checkers {
 
  private:
   std::string master_;
+  Contents contents_now_;
   using Key = std::tuple<std::uint64_t, Id128, std::uint64_t>;  // generation, id, seq
   std::map<Key, std::string> contents_;                         // at the ends of commits
   std::map<Key, Chain> chains_;                                 // of every transaction
@@ -66,8 +70,5 @@ class Checkers {
   std::set<std::string> held_;  // by a replica that can offer it
   bool recovered_ = false;
 };
-
-// Hash of all rows, rowids and types of all application tables and of sqlite_sequence.
-[[nodiscard]] std::string content_of(const std::string& path);
 
 }  // namespace csa::sim

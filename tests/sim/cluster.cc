@@ -58,7 +58,10 @@ void Cluster::prepare() {
     if (faults_end_ == TimePoint{}) note_arrivals(result);
     liveness_->committed(result.head.seq, nodes_);
   };
-  broker_->on_disturbed = [this] { liveness_->broker_disturbed(nodes_); };
+  broker_->on_disturbed = [this] {
+    checkers_.closes(master_);
+    liveness_->broker_disturbed(nodes_);
+  };
   liveness_ = std::make_unique<Liveness>(world_, *broker_);
   // Often so short that the floor overtakes who was away.
   broker_->log_keep = (world_.chance(0.4) ? 32 : 4096) * limits::kKiB;
@@ -77,6 +80,7 @@ void Cluster::prepare() {
     };
     nodes_.back()->on_open = [this](SimNode& node) { liveness_->opens(node); };
     nodes_.back()->on_ask_copy = [this](SimNode& node) { liveness_->asks_copy(node); };
+    nodes_.back()->on_end = [this](SimNode& node) { checkers_.closes(node.path()); };
     nodes_.back()->on_crash = [this](SimNode& node) {
       checkers_.replica_restarted(node.party());
       world_.after(milliseconds{world_.random(8000)}, [&node] {
@@ -130,7 +134,8 @@ std::string Cluster::random_sql(const std::string& tag) {
       return sql + "UPDATE item SET qty = -1 WHERE id = (SELECT max(id) FROM item); SELECT 1";
     case 6:  // now and then more than fits an UPDATE
       if (!world_.chance(0.15)) return sql;
-      return sql + "INSERT INTO item (qty, note) VALUES (1, zeroblob(" +
+      return sql + "DELETE FROM item WHERE length(note) > 9999;" +
+             "INSERT INTO item (qty, note) VALUES (1, zeroblob(" +
              std::to_string(world_.random(200) * 1000) + "))";
     default:
       return sql;

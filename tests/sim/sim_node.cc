@@ -70,6 +70,7 @@ void SimNode::crash() {
   asleep_ = false;
   inbox_.clear();
   close_links();
+  if (on_end) on_end(*this);
   session_.reset();
   replica_.reset();
   calls_.clear();

@@ -42,6 +42,7 @@ class SimNode {
   std::function<void(SimNode&, const Message&)> on_heard;
   std::function<void(SimNode&)> on_open;      // it opens a link, or closes one to open another
   std::function<void(SimNode&)> on_ask_copy;  // it asks for a new full copy
+  std::function<void(SimNode&)> on_end;       // before its objects go
   std::function<void(SimNode&)> on_crash;     // at a labelled point
   double crash_probability = 0;               // at each of them
 
