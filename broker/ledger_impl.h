@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -11,12 +12,12 @@
 #include "broker/lost_transactions.h"
 #include "broker/merge.h"
 #include "broker/replay_parts.h"
-#include "common/wal_base.h"
 #include "broker/wal_watch.h"
 #include "common/call_runner.h"
 #include "common/capture.h"
 #include "common/past_log.h"
 #include "common/sandbox.h"
+#include "common/wal_base.h"
 
 namespace csa {
 
@@ -78,6 +79,8 @@ struct Ledger::Impl {
     bool named_twice = false;  // ... which is kept under the entry's TxId too
   };
   [[nodiscard]] ReplayFate fate_of(const Replay& replay);
+  [[nodiscard]] bool follows(const Replay& replay) const;
+  void note_stood(const Replay& replay);
   void look_at_forgotten(const Replay& replay, ReplayFate& fate);
   void look_at_origin(const Replay& replay, ReplayFate& fate);
   [[nodiscard]] Replayed stand(const ReplayEntry& entry, Ack ack, GroupState& state);
@@ -120,6 +123,7 @@ struct Ledger::Impl {
   std::unique_ptr<EditIndex> edits;
   std::unique_ptr<Merge> merge;
   ReplayParts parts;
+  std::set<TxId> stood;  // handed over in their order while the broker runs, with a WRITE's outcome
   Statement savepoint, release, rollback_to, open_work, close_work, open_flush, close_flush;
   Statement page_count;
   Statement lost_by_tx;

@@ -56,11 +56,29 @@ std::optional<Replayed> standing_of(const Outcome& outcome, const Replay& replay
   return std::nullopt;
 }
 
+constexpr std::size_t kStoodMax = 100000;
+
 constexpr const char* kOutcomeForgotten =
     " may be this transaction, and its outcome is forgotten (the node works with an older copy of"
     " its file): compare, and restore it if it is missing";
 
 }  // namespace
+
+// The entry before it was handed over. Where that was sent as a WRITE too, an outcome alone says
+// nothing about the journal: others before it may be on their way still, or were told to wait.
+bool Ledger::Impl::follows(const Replay& replay) const {
+  const TxId before{replay.header.tx.node, replay.previous};
+  if (replay.previous <= outcomes->floor(before.node) || stood.contains(before)) return true;
+  const std::optional<Outcome> found = outcomes->find(before);
+  return found && std::holds_alternative<Replayed>(found->answer);
+}
+
+// After a restart of the broker they are not known: the node is asked for its journal anew.
+void Ledger::Impl::note_stood(const Replay& replay) {
+  if (!follows(replay)) return;
+  if (stood.size() >= kStoodMax) stood.clear();
+  stood.insert(replay.header.tx);
+}
 
 Ledger::Impl::ReplayFate Ledger::Impl::fate_of(const Replay& replay) {
   const TxId& tx = replay.header.tx;
@@ -89,11 +107,11 @@ Ledger::Impl::ReplayFate Ledger::Impl::fate_of(const Replay& replay) {
     if (auto standing = standing_of(*found, replay)) return answer(std::move(*standing));
     fate.park = std::get<Nack>(found->answer).message;
   }
-  const TxId before{tx.node, replay.previous};
-  if (replay.previous > floor && !outcomes->find(before)) {
-    return answer(
-        no_outcome(tx, ReplayResult::kAgain,
-                   "the transaction before it (" + to_string(before) + ") has no outcome yet"));
+  if (!follows(replay)) {
+    return answer(no_outcome(tx, ReplayResult::kAgain,
+                             "the transaction before it (" +
+                                 to_string(TxId{tx.node, replay.previous}) +
+                                 ") has no outcome yet"));
   }
   if (!fate.stood && replay.header.size / kJournalGrowth > options.max_changes) {
     return answer(
@@ -184,6 +202,7 @@ Replayed Ledger::Impl::run_replay(const Replay& replay, const std::string& hostn
   ReplayFate fate = fate_of(replay);
   if (fate.known) {
     if (is_outcome(fate.known->result)) parts.drop(tx.node);
+    if (fate.known->result == ReplayResult::kStood) note_stood(replay);
     return std::move(*fate.known);
   }
   const TxId& lost = replay.header.lost;
@@ -211,6 +230,7 @@ Replayed Ledger::Impl::run_replay(const Replay& replay, const std::string& hostn
   entry.header.request_hash = request_hash(replay);
   if (fate.stood) {
     Replayed stands = stand(entry, std::move(*fate.stood), state);
+    if (stands.result == ReplayResult::kStood) note_stood(replay);
     parts.drop(tx.node);
     return stands;
   }
