@@ -21,6 +21,18 @@ void Checkers::master_at(const Position& position, const std::vector<LogPiece>& 
   if (!added && known->second != content) {
     throw Violation("the master had other content at " + to_string(position) + " before");
   }
+  whole();
+}
+
+// No write was torn: transfers leave the sum as it is, twins are two.
+void Checkers::whole() {
+  const Database& db = contents_now_.database(master_);
+  if (db.query_int("SELECT sum(balance) FROM account") != 3000) {
+    throw Violation("a transfer was torn: the accounts' sum is not 3000");
+  }
+  if (db.query_int("SELECT 1 FROM twin GROUP BY tag HAVING count(*) <> 2")) {
+    throw Violation("a write was torn: of two twins only one is there");
+  }
 }
 
 void Checkers::replica_at(int party, const std::string& path, const Position& position,

@@ -57,6 +57,8 @@ class Checkers {
   [[nodiscard]] std::size_t committed() const { return committed_.size(); }
 
  private:
+  void whole();
+
   std::string master_;
   Contents contents_now_;
   using Key = std::tuple<std::uint64_t, Id128, std::uint64_t>;  // generation, id, seq

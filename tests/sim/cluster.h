@@ -12,6 +12,8 @@
 
 #include "tests/sim/checkers.h"
 #include "tests/sim/liveness.h"
+#include "tests/sim/run_options.h"
+#include "tests/sim/sim_admin.h"
 #include "tests/sim/sim_broker.h"
 #include "tests/sim/sim_node.h"
 #include "tests/sim/world.h"
@@ -34,7 +36,7 @@ struct RunReport {
 class Cluster {
  public:
   // `folder` is empty and the run's own.
-  Cluster(std::uint64_t seed, std::string folder);
+  Cluster(std::uint64_t seed, std::string folder, RunOptions options);
   [[nodiscard]] RunReport run();
 
  private:
@@ -42,11 +44,17 @@ class Cluster {
   void prepare();
   void begin_faults();
   void let_nodes_crash(double probability);  // at labelled points
-  void schedule_writes(SimNode& node);
-  [[nodiscard]] std::string random_sql(const std::string& tag);
   void schedule_fault();
   void one_fault();
+  [[nodiscard]] static const char* part_of(std::uint64_t fault);
+  void begin_fault(std::uint64_t fault, SimNode& node);
+  void clog_links();
   void heal_and_settle();
+  // workload.cc
+  void schedule_writes(SimNode& node);
+  [[nodiscard]] std::string random_sql(const std::string& tag);
+  void schedule_migrations();
+  [[nodiscard]] std::string random_migration();
   // offline_story.cc
   void tell_offline_story();
   void set_story_rules(const test::EditStory& story);
@@ -76,12 +84,15 @@ class Cluster {
   [[nodiscard]] bool settled() const;
   void compare_all();
 
+  const RunOptions options_;
   World world_;
   const std::string folder_;
   const std::string master_;
   std::string backup_;  // empty: there is none
   Checkers checkers_;
   std::unique_ptr<SimBroker> broker_;
+  std::unique_ptr<SimAdmin> admin_;
+  std::uint64_t migrations_ = 0;
   std::vector<std::unique_ptr<SimNode>> nodes_;
   std::unique_ptr<Liveness> liveness_;
   std::map<std::string, TimePoint> answers_due_;  // by tag
@@ -93,6 +104,6 @@ class Cluster {
 };
 
 // Runs one seed in a folder of its own below the system's temporary folder, removed afterwards.
-[[nodiscard]] RunReport run_seed(std::uint64_t seed);
+[[nodiscard]] RunReport run_seed(std::uint64_t seed, const RunOptions& options = {});
 
 }  // namespace csa::sim

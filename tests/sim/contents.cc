@@ -87,11 +87,18 @@ void Contents::read(View& view) {
   view.hash = to_string(hasher.digest());
 }
 
-std::string Contents::of(const std::string& path) {
+Contents::View& Contents::view_of(const std::string& path) {
   const auto known = views_.find(path);
   if (known != views_.end() && known->second.file != file_at(path)) views_.erase(known);
   View& view = views_[path];
   if (!view.db) open(view, path);
+  return view;
+}
+
+const Database& Contents::database(const std::string& path) { return view_of(path).db; }
+
+std::string Contents::of(const std::string& path) {
+  View& view = view_of(path);
   view.version_asked.step();
   const std::int64_t version = view.version_asked.column_int(0);
   view.version_asked.reset();

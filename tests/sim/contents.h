@@ -16,6 +16,8 @@ class Contents {
  public:
   // Hash of all rows, rowids and types of all application tables and of sqlite_sequence.
   [[nodiscard]] std::string of(const std::string& path);
+  // The connection that reads it.
+  [[nodiscard]] const Database& database(const std::string& path);
   // A program's end must find the file as if it had been alone with it.
   void close(const std::string& path) { views_.erase(path); }
 
@@ -30,6 +32,7 @@ class Contents {
     Statement version_asked;
     Statement schema_asked;
   };
+  View& view_of(const std::string& path);
   void open(View& view, const std::string& path);
   void read(View& view);
 

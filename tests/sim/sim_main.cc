@@ -1,71 +1,226 @@
-// csa-sim: runs of a simulated cluster by seed.
-//   csa-sim SEED         one run; its transcript if it fails (or with --verbose)
-//   csa-sim --runs N     seeds 1..N (or FIRST.. with --first), then one fresh seed, printed first
+// csa-sim: runs of a simulated cluster by seed. --help tells the flags.
 #include <CLI/CLI.hpp>
 #include <chrono>
+#include <iomanip>
 #include <iostream>
 #include <map>
+#include <thread>
 
+#include "common/planted.h"
 #include "common/random.h"
 #include "common/system_clock.h"
 #include "tests/sim/cluster.h"
+#include "tests/sim/fleet.h"
+#include "tests/sim/shrink.h"
 
+namespace csa::sim {
 namespace {
 
-// A run in which next to nothing was written proves nothing.
+// A run in which next to nothing was written proves nothing: another seed takes its place.
 constexpr std::size_t kCommittedMin = 15;
+constexpr std::size_t kFailedMax = 5;
+constexpr std::size_t kShrinkRuns = 40;
+constexpr std::size_t kTranscriptEnd = 80;  // lines of a shrunk run that are printed
 
-bool report(std::uint64_t seed, const csa::sim::RunReport& run, bool verbose) {
-  if (!run.ok || verbose) {
+struct Flags {
+  std::optional<std::uint64_t> seed;
+  std::uint64_t runs = 0;
+  std::uint64_t first = 1;
+  std::uint64_t seeds_max = 400;
+  std::size_t jobs = std::max(1U, std::thread::hardware_concurrency());
+  bool verbose = false;
+  bool fresh = false;
+  bool no_shrink = false;
+  bool bugs = false;
+  std::vector<std::string> without;
+  std::vector<std::string> bug;
+  std::int64_t fault_time_ms = RunOptions{}.fault_time.count();
+  RunOptions options;
+};
+
+struct Total {
+  std::map<std::string, std::uint64_t> counts;
+  std::uint64_t good = 0;
+  std::uint64_t failed = 0;
+  std::uint64_t idle = 0;
+  std::size_t committed = 0;
+  std::size_t least = SIZE_MAX;
+  TimePoint start = monotonic_now();
+};
+
+void print_failed(std::uint64_t seed, const Flags& flags, RunReport failed) {
+  std::cout << "csa-sim: seed " << seed << " failed: " << failed.violation << "\n";
+  if (flags.no_shrink) {
+    std::cout << "csa-sim: again: " << command_line(seed, flags.options) << std::endl;
+    return;
+  }
+  const Shrunk least = shrink(seed, flags.options, std::move(failed), kShrinkRuns);
+  const std::vector<std::string>& lines = least.report.transcript;
+  const std::size_t begin = lines.size() > kTranscriptEnd ? lines.size() - kTranscriptEnd : 0;
+  if (begin != 0) std::cout << "  ... " << begin << " lines before\n";
+  for (std::size_t i = begin; i < lines.size(); ++i) std::cout << lines[i] << "\n";
+  std::cout << "csa-sim: shrunk in " << least.runs << " runs to: " << least.report.violation
+            << "\ncsa-sim: again: " << command_line(seed, least.options) << " --verbose"
+            << std::endl;
+}
+
+int run_one(const Flags& flags) {
+  RunReport run = run_seed(*flags.seed, flags.options);
+  if (flags.verbose) {
     for (const std::string& line : run.transcript) std::cout << line << "\n";
   }
-  if (!run.ok) {
-    std::cout << "csa-sim: seed " << seed << " failed: " << run.violation << "\n"
-              << "csa-sim: again: csa-sim " << seed << std::endl;
+  if (run.ok) {
+    std::cout << "csa-sim: seed " << *flags.seed << ": nothing violated, " << run.committed
+              << " acknowledged writes" << std::endl;
+    return 0;
   }
-  return run.ok;
+  if (flags.verbose) {
+    std::cout << "csa-sim: seed " << *flags.seed << " failed: " << run.violation << std::endl;
+  } else {
+    print_failed(*flags.seed, flags, std::move(run));
+  }
+  return 1;
+}
+
+void print_total(const Total& total, std::size_t jobs) {
+  const std::chrono::duration<double> took = monotonic_now() - total.start;
+  std::cout << "csa-sim: " << total.good << " runs without a violation, " << total.failed
+            << " with one; " << total.idle << " more with fewer than " << kCommittedMin
+            << " acknowledged writes do not count; " << total.committed
+            << " acknowledged writes, at least " << (total.good == 0 ? 0 : total.least)
+            << " a run; " << std::fixed << std::setprecision(1) << took.count() << " s in " << jobs
+            << " processes\n";
+  for (const auto& [kind, count] : total.counts) {
+    std::cout << "  " << std::setw(10) << count << "  " << kind << "\n";
+  }
+}
+
+int run_many(const Flags& flags) {
+  Total total;
+  std::uint64_t given = 0;
+  std::optional<std::uint64_t> fresh;
+  if (flags.fresh) {
+    fresh = random_u64() >> 16U;
+    std::cout << "csa-sim: fresh seed " << *fresh << std::endl;
+  }
+  const std::uint64_t wanted = flags.runs + (fresh ? 1 : 0);
+  const auto next = [&](Task& task) {
+    if (total.failed >= kFailedMax || given >= wanted + total.idle) return false;
+    if (total.idle > wanted / 4 + 3) return false;
+    ++given;
+    if (fresh && given == 1) {
+      task.seed = *fresh;
+    } else {
+      task.seed = flags.first + given - 1 - (fresh ? 1 : 0);
+    }
+    return true;
+  };
+  const auto done = [&](const Task& task, RunReport run) {
+    if (!run.ok) {
+      ++total.failed;
+      print_failed(task.seed, flags, std::move(run));
+      return;
+    }
+    if (run.committed < kCommittedMin) {
+      ++total.idle;
+      return;
+    }
+    ++total.good;
+    for (const auto& [kind, count] : run.counts) total.counts[kind] += count;
+    total.committed += run.committed;
+    total.least = std::min(total.least, run.committed);
+  };
+  run_tasks(flags.jobs, flags.options, next, done);
+  print_total(total, flags.jobs);
+  if (total.good < wanted && total.failed == 0) {
+    std::cout << "csa-sim: too many runs made too little progress: the faults leave no room for "
+                 "what they should disturb\n";
+  }
+  return total.good >= wanted && total.failed == 0 ? 0 : 1;
+}
+
+#ifdef CSA_PLANTED
+// Each bug until a seed finds it: those must be few.
+int run_bugs(const Flags& flags) {
+  std::vector<std::string> bugs = flags.bug;
+  if (bugs.empty()) bugs.assign(kPlantedBugs.begin(), kPlantedBugs.end());
+  struct Search {
+    std::uint64_t given = 0, done = 0;
+    std::uint64_t found = 0;  // so many seeds were needed
+  };
+  std::map<std::string, Search> searches;
+  for (const std::string& bug : bugs) searches[bug];
+  // A bug is looked for by one seed after the other, so that the count means something.
+  const auto next = [&](Task& task) {
+    for (const std::string& bug : bugs) {
+      Search& search = searches[bug];
+      if (search.found != 0 || search.given != search.done || search.given >= flags.seeds_max) {
+        continue;
+      }
+      task = {flags.first + search.given++, bug};
+      return true;
+    }
+    return false;
+  };
+  std::uint64_t missed = 0;
+  const auto done = [&](const Task& task, const RunReport& run) {
+    Search& search = searches[task.bug];
+    ++search.done;
+    if (!run.ok) search.found = search.done;
+    if (run.ok && search.done < flags.seeds_max) return;
+    if (run.ok) ++missed;
+    std::cout << "csa-sim: bug '" << task.bug << "' " << (run.ok ? "NOT FOUND in " : "found after ")
+              << search.done << " seeds" << (run.ok ? "" : ": " + run.violation) << std::endl;
+  };
+  run_tasks(flags.jobs, flags.options, next, done);
+  std::cout << "csa-sim: " << bugs.size() - missed << " of " << bugs.size()
+            << " planted bugs found\n";
+  return missed == 0 ? 0 : 1;
+}
+#else
+int run_bugs(const Flags&) {
+  std::cerr << "csa-sim: this build has no bugs to plant: build a preset with CSA_PLANTED, as "
+               "dev or check\n";
+  return 2;
+}
+#endif
+
+int run(Flags& flags) {
+  for (const std::string& part : flags.without) flags.options.without.insert(part);
+  flags.options.fault_time = milliseconds{flags.fault_time_ms};
+  if (flags.bugs || !flags.bug.empty()) return run_bugs(flags);
+  if (flags.runs != 0 || flags.fresh) return run_many(flags);
+  if (!flags.seed) {
+    std::cerr << "csa-sim: say which seed, or --runs N, or --bugs; --help tells more\n";
+    return 2;
+  }
+  return run_one(flags);
 }
 
 }  // namespace
+}  // namespace csa::sim
 
 int main(int argc, char** argv) {
   CLI::App app{"Runs a broker and nodes under simulated faults and checks csa's guarantees"};
-  std::uint64_t seed = 0;
-  std::uint64_t runs = 0;
-  std::uint64_t first = 1;
-  bool verbose = false;
-  bool fresh = false;
-  app.add_option("seed", seed, "run this seed");
-  app.add_option("--runs", runs, "run so many seeds");
-  app.add_option("--first", first, "the first of them");
-  app.add_flag("--fresh", fresh, "and a new one, printed");
-  app.add_flag("--verbose", verbose, "print the transcript of a good run too");
+  csa::sim::Flags flags;
+  const std::vector<std::string> parts(std::begin(csa::sim::kRunParts),
+                                       std::end(csa::sim::kRunParts));
+  app.add_option("seed", flags.seed, "run this seed; a violation is shrunk to a short transcript");
+  app.add_option("--runs", flags.runs, "run so many seeds, and print what was injected");
+  app.add_option("--first", flags.first, "the first of them");
+  app.add_flag("--fresh", flags.fresh, "and a new one, printed");
+  app.add_option("--jobs", flags.jobs, "processes")->check(CLI::Range(1, 256));
+  app.add_flag("--bugs", flags.bugs, "plant each bug of common/planted_names.h until it is found");
+  app.add_option("--bug", flags.bug, "only this one; repeatable");
+  app.add_option("--seeds-max", flags.seeds_max, "so many seeds for each bug at most");
+  app.add_option("--without", flags.without, "leave this part of a run out; repeatable")
+      ->check(CLI::IsMember(parts));
+  app.add_option("--fault-time", flags.fault_time_ms, "milliseconds")
+      ->check(CLI::Range(500, 3600000));
+  app.add_option("--nodes-max", flags.options.nodes_max, "at most so many nodes")
+      ->check(CLI::Range(1, 7));
+  app.add_flag("--verbose", flags.verbose, "print the transcript of one seed's run");
+  app.add_flag("--no-shrink", flags.no_shrink, "tell a violation as it is");
   CLI11_PARSE(app, argc, argv);
-
-  if (runs == 0 && !fresh) return report(seed, csa::sim::run_seed(seed), verbose) ? 0 : 1;
-  std::map<std::string, std::uint64_t> counts;
-  std::size_t committed = 0;
-  std::uint64_t failed = 0;
-  std::uint64_t idle = 0;
-  const csa::TimePoint start = csa::monotonic_now();
-  const auto one = [&](std::uint64_t number) {
-    const csa::sim::RunReport run = csa::sim::run_seed(number);
-    if (!report(number, run, verbose)) ++failed;
-    if (run.committed < kCommittedMin) ++idle;
-    for (const auto& [kind, count] : run.counts) counts[kind] += count;
-    committed += run.committed;
-  };
-  if (fresh) {
-    const std::uint64_t number = csa::random_u64() >> 16U;
-    std::cout << "csa-sim: fresh seed " << number << std::endl;
-    one(number);
-  }
-  for (std::uint64_t i = 0; i < runs && failed < 5; ++i) one(first + i);
-  const std::chrono::duration<double> took = csa::monotonic_now() - start;
-  std::cout << "csa-sim: " << runs + (fresh ? 1 : 0) << " runs, " << failed << " failed, "
-            << committed << " acknowledged writes, " << idle << " runs with fewer than "
-            << kCommittedMin << ", " << took.count() << " s\n";
-  for (const auto& [kind, count] : counts) std::cout << "  " << kind << ": " << count << "\n";
-  // Too many idle runs: the faults leave no room for what they should disturb.
-  return failed == 0 && idle * 10 <= runs + 10 ? 0 : 1;
+  return csa::sim::run(flags);
 }

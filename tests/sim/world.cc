@@ -71,6 +71,17 @@ void World::cut(int a, int b, bool both_ways) {
   ++counts[both_ways ? "partition" : "one-way partition"];
 }
 
+void World::clog(int from, int to, milliseconds time) {
+  clogs_[{from, to}] = now_ + time;
+  disturb(from);
+  disturb(to);
+  ++counts["clogged link"];
+  after(time, [this, from, to] {
+    disturb(from);
+    disturb(to);
+  });
+}
+
 void World::mend(int a, int b) {
   for (const auto& pair : {std::pair(a, b), std::pair(b, a)}) {
     if (cuts_.erase(pair) == 0) continue;
@@ -85,11 +96,15 @@ void World::heal() {
     disturb(to);
   }
   cuts_.clear();
+  clogs_.clear();
 }
 
 TimePoint World::disturbed(int party) const {
   for (const auto& [from, to] : cuts_) {
     if (from == party || to == party) return now_;
+  }
+  for (const auto& [link, until] : clogs_) {
+    if (until > now_ && (link.first == party || link.second == party)) return now_;
   }
   const auto found = disturbed_.find(party);
   return found == disturbed_.end() ? TimePoint::min() : found->second;
@@ -108,7 +123,12 @@ void World::send(int from, int to, std::function<void()> deliver) {
   const int copies = chance(faults.duplicate) ? 2 : 1;
   if (copies == 2) ++counts["duplicate"];
   for (int i = 0; i < copies; ++i) {
-    microseconds delay{100 + random(2000)};
+    Duration delay = microseconds{100 + random(2000)};
+    const auto clogged = clogs_.find({from, to});
+    if (clogged != clogs_.end() && clogged->second > now_) {
+      after(clogged->second - now_, deliver);
+      continue;
+    }
     if (chance(faults.slow)) {
       delay += microseconds{random(static_cast<std::uint64_t>(faults.slow_max.count()) * 1000)};
       ++counts["delay"];

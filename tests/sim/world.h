@@ -67,6 +67,8 @@ class World {
   // Parties are numbers; the broker is 0. A message goes only if the pair is not cut.
   Faults faults;
   void cut(int a, int b, bool both_ways);
+  // What is sent this way waits until then, and arrives in its order.
+  void clog(int from, int to, milliseconds time);
   void mend(int a, int b);
   void heal();
   [[nodiscard]] bool connected(int from, int to) const;
@@ -97,6 +99,7 @@ class World {
   std::uint64_t order_ = 0;
   std::priority_queue<Event> events_;
   std::set<std::pair<int, int>> cuts_;
+  std::map<std::pair<int, int>, TimePoint> clogs_;  // until when
   std::map<int, TimePoint> disturbed_;
   std::vector<std::string> transcript_;
 };
