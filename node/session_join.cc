@@ -264,11 +264,14 @@ void Session::Impl::on_damage(const Error& error, bool installing, TimePoint now
   // The first damage is repaired at once; what keeps coming back must not load the broker.
   const bool again = installing || had_damage;
   had_damage = true;
-  if (has_journal()) {
+  if (has_journal() && (handover.running() || !handed_over())) {
+    // What was made here goes to the broker first: the copy would lose it.
+    copy.cancel();
     copy_reason = what + error.what + " (taking a full copy)";
     feed = Feed::kNone;
     return;
   }
+  copy.set_at_least(replica.journal.answered_to);
   copy.want(now, again);
   feed = uplink.ready() ? Feed::kCopy : Feed::kNone;
   if (uplink.ready())

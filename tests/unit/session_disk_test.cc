@@ -192,6 +192,34 @@ TEST_CASE("session: a full disk has no room for a copy, it is not fetched again 
   CHECK(bench.last<SnapshotGet>() != nullptr);
 }
 
+TEST_CASE("session: a copy that arrives damaged behind a journal is fetched anew") {
+  Bench bench(5);
+  bench.make_live(5);
+  bench.session.on_disconnected("reset", bench.now);
+  bench.write(1);
+  REQUIRE(bench.next_hello(seconds{20}));
+  bench.forget();
+  bench.connect(bench.welcome(50));
+  bench.work_all();
+  bench.tell(LogGone{bench.last<LogGet>()->request, at(50), Seq{40}, "too old"});
+  const Replay replay = *bench.last<Replay>();
+  bench.tell(
+      Replayed{replay.header.tx, ReplayResult::kApplied, replay.header.size, Seq{52}, {}, {}});
+  bench.work_all();
+  const Id128 snapshot{{7}};
+  bench.tell(SnapshotChunk{snapshot, 0, 0, {}});
+  CHECK(bench.work());  // begins
+  bench.tell(SnapshotEnd{snapshot, 0, {}, at(52)});
+  REQUIRE(std::holds_alternative<InstallCopy>(*bench.session.take_job()));
+  bench.session.on_applied(Error{Errc::kDamaged, "the hash is wrong"}, bench.now);
+  bench.forget();
+  for (int i = 0; i < 20 && bench.all<SnapshotGet>().empty(); ++i) {
+    bench.advance_connected(milliseconds{500}, 52);
+  }
+  REQUIRE_FALSE(bench.all<SnapshotGet>().empty());
+  CHECK(bench.last<SnapshotGet>()->at_least == Seq{52});
+}
+
 TEST_CASE("disk_probe: room is told, and nothing stays") {
   const ScratchFolder folder;
   CHECK(disk_has_room(folder.file("node.db"), 100000));
