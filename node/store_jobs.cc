@@ -1,8 +1,12 @@
 #include "node/store_jobs.h"
 
+#include <cerrno>
+#include <filesystem>
 #include <memory>
+#include <system_error>
 #include <utility>
 
+#include "common/sqlite.h"
 #include "node/disk_probe.h"
 
 namespace csa {
@@ -86,7 +90,34 @@ struct Run {
   }
 };
 
+bool says_full(const std::exception& error, const std::string& path) {
+  if (const auto* const sqlite = dynamic_cast<const SqliteError*>(&error)) {
+    return is_disk_full(*sqlite, path);
+  }
+  const auto* const system = dynamic_cast<const std::system_error*>(&error);
+  if (system == nullptr) return false;
+  return system->code().value() == ENOSPC || system->code().value() == EDQUOT;
+}
+
 }  // namespace
+
+StoreFailure store_failure_of(const std::exception& error, const std::string& path) {
+  const auto* const sqlite = dynamic_cast<const SqliteError*>(&error);
+  if (sqlite != nullptr &&
+      (sqlite->primary_code() == SQLITE_CORRUPT || sqlite->primary_code() == SQLITE_NOTADB)) {
+    return {{Errc::kDamaged, "the replica " + path + " is damaged: " + error.what()}};
+  }
+  // A guest that is told of it may stand in another folder.
+  std::error_code unknown;
+  const std::string place = std::filesystem::absolute(path, unknown).string();
+  const std::string begin = "the replica " + (unknown ? path : place) + " cannot be written: ";
+  if (says_full(error, path)) {
+    return {{Errc::kFailed, begin + "its disk is full (" + error.what() +
+                                "). Free space there: this node then goes on by itself"},
+            true};
+  }
+  return {{Errc::kFailed, begin + error.what() + ". Is the disk read-only or broken?"}};
+}
 
 StoreAnswer run_store_job(StoreJob job, Replica& replica) { return std::visit(Run{replica}, job); }
 

@@ -1,7 +1,9 @@
 // What the Session asks of the Replica, carried out: the store thread's work, and the simulator's.
 #pragma once
 
+#include <exception>
 #include <functional>
+#include <string>
 
 #include "node/replica.h"
 #include "node/session.h"
@@ -11,7 +13,13 @@ namespace csa {
 // To be told to the Session, on its thread; empty: the job has no answer.
 using StoreAnswer = std::function<void(Session& session, TimePoint now)>;
 
-// Throws what the disk throws (see Replica); then Session::on_store_failed is the answer.
+// Throws what the disk throws (see Replica); store_failure_of() is then for on_store_failed().
 [[nodiscard]] StoreAnswer run_store_job(StoreJob job, Replica& replica);
+
+struct StoreFailure {
+  Error error;
+  bool disk_full = false;
+};
+[[nodiscard]] StoreFailure store_failure_of(const std::exception& error, const std::string& path);
 
 }  // namespace csa
