@@ -133,6 +133,7 @@ Ledger::Impl::Impl(const std::string& database_path, LedgerOptions ledger_option
   begin_time();
   commits->add();
   transaction.commit();
+  crash_point("ledger: opened");
   wal->committed();
 }
 
@@ -280,6 +281,7 @@ void Ledger::Impl::begin_epoch(GroupState& state) {
   edits->forget();
   merge->forget();
   state.new_epoch = true;
+  crash_point("ledger: epoch begun");
 }
 
 void Ledger::Impl::end(GroupState& state) {

@@ -8,6 +8,7 @@
 #include "broker/ledger_rules.h"
 #include "common/codec.h"
 #include "common/limits.h"
+#include "common/planted.h"
 #include "common/schema.h"
 
 namespace csa {
@@ -96,6 +97,7 @@ std::optional<Answer> Ledger::Impl::known_answer(const TxId& tx, const Id128& ha
 
 void Ledger::Impl::store_outcome(const TxId& tx, const Id128& hash, const Answer& answer) {
   outcomes->add({tx, hash, answer});
+  crash_point("ledger: outcome written");
 }
 
 // Migrations that are there already, or that do not follow the present version.

@@ -5,6 +5,7 @@
 #include "broker/ledger_impl.h"
 #include "common/codec.h"
 #include "common/limits.h"
+#include "common/planted.h"
 
 namespace csa {
 namespace {
@@ -310,6 +311,7 @@ Replayed Ledger::Impl::merge_entry(const ReplayEntry& entry, const ReplayFate& f
       continue;
     }
     release.run();
+    crash_point("ledger: replay merged");
     if (body->size() > 0) {
       EntryHeader header;
       header.tx = fate.name;

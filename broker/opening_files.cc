@@ -9,6 +9,8 @@
 #include <cstring>
 #include <filesystem>
 
+#include "common/planted.h"
+
 namespace csa {
 namespace {
 
@@ -84,6 +86,7 @@ Status move_in(const std::string& from, const std::string& to) {
     if (::link(from.c_str(), to.c_str()) != 0) return failed("name the new database " + to, errno);
     ::unlink(from.c_str());
   }
+  crash_point("opening: named");
   return sync(folder_of(to), O_RDONLY | O_DIRECTORY);
 }
 
@@ -94,12 +97,14 @@ Status swap_in(const std::string& from, const std::string& to, const std::string
   if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, kept.c_str(), RENAME_NOREPLACE) != 0) {
     return failed("use the name " + kept, errno);
   }
+  crash_point("opening: between two names");
   if (::renameat2(AT_FDCWD, kept.c_str(), AT_FDCWD, to.c_str(), RENAME_EXCHANGE) != 0) {
     const std::string aside = kept + ".old";
     if (::rename(to.c_str(), aside.c_str()) != 0) return failed("keep " + to + " aside", errno);
     if (::rename(kept.c_str(), to.c_str()) != 0) return failed("name the new database", errno);
     if (::rename(aside.c_str(), kept.c_str()) != 0) return failed("name " + kept, errno);
   }
+  crash_point("opening: swapped");
   return sync(folder_of(to), O_RDONLY | O_DIRECTORY);
 }
 

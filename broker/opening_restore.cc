@@ -11,6 +11,7 @@
 #include "common/integrity.h"
 #include "common/limits.h"
 #include "common/past_log.h"
+#include "common/planted.h"
 #include "common/wal_base.h"
 
 namespace csa {
@@ -213,12 +214,14 @@ Result<Restoration> build(const DatabaseName& name, const std::string& from_file
   }
   const std::uint64_t last = std::max(highest_generation(db, *meta), generation_in(name.path));
   (void)begin_history(db, *meta, last + 1, !built.as_is || built.as_is->changes == 0, from);
+  crash_point("restore: history begun");
   const Result<OwnJournal> own = merge_own_journal(db, site, from);
   if (!own) return with_way(own.error());
   forget_private(db);
   db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
   meta = read_meta(db);
   if (!meta) return meta.error();
+  crash_point("restore: built");
   built.meta = *meta;
   built.journaled = own->entries;
   built.inbox = own->inbox;

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "common/limits.h"
+#include "common/planted.h"
 #include "common/random.h"
 #include "common/store_meta.h"
 
@@ -99,6 +100,7 @@ Status Spool::fill(const Database& source) {
   {
     const ReadView view(source);
     copy_pages(source, copy);
+    crash_point("spool: pages copied");
   }
   // From here on the file is in WAL mode, as the master is: its header says so.
   {

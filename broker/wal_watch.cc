@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "common/planted.h"
+
 namespace csa {
 namespace {
 
@@ -58,6 +60,7 @@ void WalWatch::committed() {
 }
 
 void WalWatch::checkpoint() {
+  crash_point("ledger: before checkpoint");
   int in_log = 0;
   int done = 0;
   const int code =
@@ -65,6 +68,7 @@ void WalWatch::checkpoint() {
   if ((code & 0xff) == SQLITE_BUSY || (code & 0xff) == SQLITE_FULL) return;
   if (code != SQLITE_OK) throw_sqlite(db_.handle(), code, "checkpoint");
   pages_ = in_log > done ? in_log - done : 0;
+  crash_point("ledger: after checkpoint");
 }
 
 void WalWatch::checkpoint_all() {

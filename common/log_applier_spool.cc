@@ -1,6 +1,7 @@
 // The log's tail while there is a journal: kept beside, applied in one step.
 #include "common/log_applier.h"
 #include "common/log_applier_changed.h"
+#include "common/planted.h"
 
 namespace csa {
 
@@ -30,6 +31,7 @@ Result<LogApplier::Outcome> LogApplier::take_over(const Journal& journal) {
     }
     return applier_.apply(change, tables);
   }));
+  crash_point("take over: journal undone");
   while (true) {
     const Seq seq = next_.meta.position.seq.next();
     const std::optional<LogTable::Entry> entry = log_->entry(seq);

@@ -12,10 +12,76 @@ inline constexpr std::array kPlantedBugs = {
 };
 
 inline constexpr std::array kCrashPoints = {
+    // download: bytes are written and not synced.
+    std::string_view("download: chunk written"),
+    // download: synced and found whole, and its record still there.
+    std::string_view("download: proved"),
+    // install: the copy is in the replica, which has not been looked at.
+    std::string_view("install: copied"),
+    // install: the private rows are in the copy.
+    std::string_view("install: copy prepared"),
+    // install: the copy is in use and its file gone, the -wal not yet written back.
+    std::string_view("install: download dropped"),
+    // install: what the replica held is beside it.
+    std::string_view("install: kept aside"),
+    // install: the old file has no -wal any more, and its name.
+    std::string_view("install: old log gone"),
+    // install: the copy has its second name, which lasts.
+    std::string_view("install: ready"),
+    // install: the copy has the replica's name, perhaps not for long.
+    std::string_view("install: renamed"),
+    // ledger: -wal written back.
+    std::string_view("ledger: after checkpoint"),
     // ledger: the group is committed and nobody has heard of it.
     std::string_view("ledger: after commit"),
+    // ledger: the -wal waits.
+    std::string_view("ledger: before checkpoint"),
     // ledger: the group is written and not committed.
     std::string_view("ledger: before commit"),
+    // ledger: another program has written, the next history is written down.
+    std::string_view("ledger: epoch begun"),
+    // ledger: the first commit of a start is there.
+    std::string_view("ledger: opened"),
+    // ledger: a write has run and its outcome is noted.
+    std::string_view("ledger: outcome written"),
+    // ledger: an offline transaction is merged and not in the log.
+    std::string_view("ledger: replay merged"),
+    // opening: the new file has the old one's name to be.
+    std::string_view("opening: between two names"),
+    // opening: the new file has its name, perhaps not for long.
+    std::string_view("opening: named"),
+    // opening: the new file and the old one have changed names.
+    std::string_view("opening: swapped"),
+    // replica: a batch of the log is committed.
+    std::string_view("replica: after commit"),
+    // replica: a batch of the log is applied and not committed.
+    std::string_view("replica: before commit"),
+    // replica: an offline write has run and is in the journal, not committed.
+    std::string_view("replica: before journaling"),
+    // replica: outcomes are noted and not committed.
+    std::string_view("replica: before marking"),
+    // replica: counters, endpoint, clock or damage are written and not committed.
+    std::string_view("replica: identity written"),
+    // replica: a new identity is in the journal and not committed.
+    std::string_view("replica: journal renamed"),
+    // replica: an offline write is committed and nobody has heard of it.
+    std::string_view("replica: journaled"),
+    // replica: outcomes are committed and the session has not heard of it.
+    std::string_view("replica: marked"),
+    // restore: the next history is there, the replica's own journal not merged.
+    std::string_view("restore: history begun"),
+    // restore: the new master is whole, beside the place where it belongs.
+    std::string_view("restore: built"),
+    // spool: holds all pages, and the private rows too.
+    std::string_view("spool: pages copied"),
+    // take over: committed.
+    std::string_view("take over: after commit"),
+    // take over: journal emptied, not committed.
+    std::string_view("take over: before commit"),
+    // take over: the journal's changes are undone, nothing is applied.
+    std::string_view("take over: journal undone"),
+    // take over: the log's tail is applied.
+    std::string_view("take over: tail applied"),
 };
 
 }  // namespace csa

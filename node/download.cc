@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "common/limits.h"
+#include "common/planted.h"
 #include "common/sqlite.h"
 
 namespace csa {
@@ -125,6 +126,7 @@ void Download::write(std::uint64_t offset, ByteView bytes) {
   if (offset > size_ || end <= size_ || end > total_) return;
   const ByteView fresh = bytes.subspan(static_cast<std::size_t>(size_ - offset));
   write_all(file_, fresh, size_, path_);
+  crash_point("download: chunk written");
   size_ = end;
 }
 
@@ -166,6 +168,7 @@ Status Download::finish(const SnapshotEnd& end) {
   }
   if (::fsync(file_) != 0) throw_disk("sync", path_);
   close_file();
+  crash_point("download: proved");
   // From here on the file is changed; a crash must not take it for a download to go on with.
   ::unlink(record_path_.c_str());
   sync_folder_of(path_);

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "common/planted.h"
 #include "common/schema.h"
 #include "common/system_clock.h"
 #include "common/wal_base.h"
@@ -97,7 +98,9 @@ void swap_in(const std::string& path) {
   if (incomplete && is_there(path)) rename_or_throw(path, old);
   ::unlink((path + "-wal").c_str());
   ::unlink((path + "-shm").c_str());
+  crash_point("install: old log gone");
   rename_or_throw(ready_path(path), path);
+  crash_point("install: renamed");
   sync_folder_of(path);
   ::unlink(old.c_str());
 }
@@ -227,6 +230,7 @@ bool copy_into(const Database& live, const std::string& copy) {
 void replace_file(const std::string& path, const std::string& copy) {
   rename_or_throw(copy, ready_path(path));
   sync_folder_of(path);
+  crash_point("install: ready");
   swap_in(path);
 }
 

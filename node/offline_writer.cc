@@ -7,6 +7,7 @@
 
 #include "common/changed_tables.h"
 #include "common/limits.h"
+#include "common/planted.h"
 #include "common/system_clock.h"
 
 namespace csa {
@@ -139,7 +140,9 @@ OfflineWriter::Outcome OfflineWriter::write(const OfflineWrite& write, const Met
   } else {
     note_unchanged(db_, write, base.position.seq);
   }
+  crash_point("replica: before journaling");
   open.commit();
+  crash_point("replica: journaled");
   state = next;
   return journaled;
 }

@@ -6,6 +6,7 @@
 
 #include "common/counted.h"
 #include "common/limits.h"
+#include "common/planted.h"
 #include "common/random.h"
 #include "common/schema.h"
 #include "common/wal_base.h"
@@ -112,7 +113,9 @@ Result<LogApplier::Outcome> Replica::Impl::apply_in_transaction(const std::vecto
   }
   Result<LogApplier::Outcome> outcome = applier->apply(pieces);
   if (!outcome) return outcome;
+  crash_point("replica: before commit");
   transaction.commit();
+  crash_point("replica: after commit");
   end.committed();
   return outcome;
 }
@@ -135,6 +138,7 @@ void Replica::Impl::save_identity() {
   const SyncedCommits synced(db);
   CountedTransaction transaction(db, *commits);
   write_identity(db, identity);
+  crash_point("replica: identity written");
   transaction.commit();
   refresh_state();
 }
@@ -156,6 +160,7 @@ Result<Applied> Replica::Impl::install(const SnapshotEnd& end) {
     download.drop();
     return meta.error();
   }
+  crash_point("install: copy prepared");
   const bool schema_changed = !applier || applier->meta().fingerprint != meta->fingerprint;
   const bool outside_writer = read_data_version() != data_version;
   Applied done;
@@ -168,6 +173,7 @@ Result<Applied> Replica::Impl::install(const SnapshotEnd& end) {
   }
   if (!done.kept_why.empty()) {
     done.kept_as = keep_aside(db, name.path);
+    crash_point("install: kept aside");
     const bool sound = !outside_writer && identity.damage.empty();
     if (sound && fork && fork->common) done.kept_why += offer({done.kept_as, *fork->common});
     log.warn("replica: what was in " + name.path + " is kept as " + done.kept_as + ": " +
@@ -177,8 +183,10 @@ Result<Applied> Replica::Impl::install(const SnapshotEnd& end) {
     const SyncedCommits synced(db);
     if (!copy_into(db, download.path())) replace_by_copy();
   }
+  crash_point("install: copied");
   reload();
   download.drop();
+  crash_point("install: download dropped");
   // The whole copy went through the WAL; give its space back where no reader is in the way.
   checkpoint_all(db);
   wal_pages = 0;
@@ -347,6 +355,7 @@ void Replica::renew_identity() {
     CountedTransaction transaction(impl_->db, *impl_->commits);
     // What waits here was made under the old name, of which nobody knows whose it is.
     Journal(impl_->db).rename(impl_->identity.node);
+    crash_point("replica: journal renamed");
     // Counters go on: the outcomes of the journal are kept by them alone.
     impl_->identity.counter = std::max(impl_->identity.counter, impl_->journal.last);
     write_identity(impl_->db, impl_->identity);

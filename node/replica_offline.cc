@@ -4,6 +4,7 @@
 
 #include "common/check.h"
 #include "common/limits.h"
+#include "common/planted.h"
 #include "common/schema.h"
 #include "node/replica_impl.h"
 
@@ -143,8 +144,11 @@ Result<Applied> Replica::Impl::take_over() {
     }
     Result<LogApplier::Outcome> applied = applier->take_over(Journal(db));
     if (!applied) return applied;
+    crash_point("take over: tail applied");
     Journal(db).clear();
+    crash_point("take over: before commit");
     transaction.commit();
+    crash_point("take over: after commit");
     end.committed();
     return applied;
   }();
@@ -185,8 +189,10 @@ void Replica::mark_answered(const std::vector<Replayed>& answers) {
       const SyncedCommits synced(impl_->db);
       CountedTransaction transaction(impl_->db, *impl_->commits);
       for (const Replayed& answer : answers) Journal(impl_->db).mark_answered(answer, next);
+      crash_point("replica: before marking");
       transaction.commit();
     }
+    crash_point("replica: marked");
     impl_->journal = next;
     impl_->refresh_state();
   });
