@@ -36,10 +36,11 @@ Cluster::Cluster(std::uint64_t seed, std::string folder, RunOptions options)
     : options_(std::move(options)),
       world_(seed),
       folder_(std::move(folder)),
-      master_(folder_ + "/master.db"),
+      master_(folder_ + "/0/master.db"),
       checkers_(master_) {}
 
 void Cluster::create_master() {
+  std::filesystem::create_directories(folder_ + "/0/spool");
   const Randomness randomness{[this] { return world_.random_id(); },
                               [this] { return LocalTime{world_.wall()}; }};
   const Result<Meta> meta = create({master_, "csa", "sim"},
@@ -53,8 +54,7 @@ void Cluster::create_master() {
 
 void Cluster::prepare() {
   create_master();
-  std::filesystem::create_directories(folder_ + "/spool");
-  broker_ = std::make_unique<SimBroker>(world_, master_, folder_ + "/spool");
+  broker_ = std::make_unique<SimBroker>(world_, master_, folder_ + "/0/spool");
   broker_->on_commit = [this](const CommitResult& result) {
     checkers_.master_at(result.head, result.pieces);
     if (faults_end_ == TimePoint{}) note_arrivals(result);
@@ -72,8 +72,9 @@ void Cluster::prepare() {
   const std::uint64_t drawn = 2 + (world_.chance(0.15) ? world_.random(6) : world_.random(3));
   const std::uint64_t count = std::min<std::uint64_t>(drawn, options_.nodes_max);
   for (std::uint64_t i = 1; i <= count; ++i) {
+    std::filesystem::create_directories(folder_ + "/" + std::to_string(i));
     nodes_.push_back(std::make_unique<SimNode>(world_, *broker_, static_cast<int>(i),
-                                               folder_ + "/node" + std::to_string(i) + ".db"));
+                                               folder_ + "/" + std::to_string(i) + "/replica.db"));
     nodes_.back()->on_replica = [this](SimNode& node, const ReplicaState& state) {
       if (!state.position) return;
       checkers_.replica_at(node.party(), node.path(), *state.position, state.journal.entries > 0);
@@ -106,6 +107,7 @@ void Cluster::begin_faults() {
   if (w.chance(0.7)) w.faults.drop = 0.02 * static_cast<double>(w.random(4));
   if (w.chance(0.5)) w.faults.duplicate = 0.05;
   if (w.chance(0.6)) w.faults.slow = 0.1;
+  if (w.chance(0.3)) w.faults.damage = 0.01;
   if (w.chance(0.5)) broker_->crash_probability = 0.01;
   if (w.chance(0.5)) let_nodes_crash(0.01);
   if (!options_.has("drops")) w.faults.drop = 0;
@@ -131,19 +133,20 @@ void Cluster::schedule_fault() {
 }
 
 const char* Cluster::part_of(std::uint64_t fault) {
-  static constexpr const char* kParts[] = {"crashes",     "crashes",    "partitions",
-                                           "partitions",  "partitions", "slow disk",
-                                           "clock jumps", "sleep",      "clogged links"};
+  static constexpr const char* kParts[] = {
+      "crashes",     "crashes", "partitions",    "partitions",  "partitions", "slow disk",
+      "clock jumps", "sleep",   "clogged links", "disk faults", "disk faults"};
   return kParts[fault];
 }
 
 void Cluster::one_fault() {
   SimNode& node = *nodes_[world_.random(nodes_.size())];
-  const std::uint64_t fault = world_.random(9);
+  const std::uint64_t fault = world_.random(11);
   if (options_.has(part_of(fault))) begin_fault(fault, node);
   // Whatever was broken comes back after a while.
   world_.after(milliseconds{world_.random(12000)}, [this, &node] {
     world_.heal();
+    disk_.mend();
     if (!broker_->running()) broker_->start();
     if (!node.running()) node.start();
   });
@@ -180,8 +183,11 @@ void Cluster::begin_fault(std::uint64_t fault, SimNode& node) {
     case 7:
       if (node.running() && !node.asleep()) node.sleep(milliseconds{1000 + world_.random(40000)});
       break;
-    default:
+    case 8:
       clog_links();
+      break;
+    default:
+      disk_fault(node);
       break;
   }
 }
@@ -215,6 +221,7 @@ bool Cluster::settled() const {
 void Cluster::heal_and_settle() {
   world_.faults = Faults{};
   world_.heal();
+  disk_.heal();
   broker_->crash_probability = 0;
   let_nodes_crash(0);
   broker_->slow_disk = false;

@@ -15,6 +15,7 @@
 #include "tests/sim/run_options.h"
 #include "tests/sim/sim_admin.h"
 #include "tests/sim/sim_broker.h"
+#include "tests/sim/sim_disk.h"
 #include "tests/sim/sim_node.h"
 #include "tests/sim/world.h"
 
@@ -49,6 +50,7 @@ class Cluster {
   [[nodiscard]] static const char* part_of(std::uint64_t fault);
   void begin_fault(std::uint64_t fault, SimNode& node);
   void clog_links();
+  void disk_fault(SimNode& node);  // disk_faults.cc
   void heal_and_settle();
   // workload.cc
   void schedule_writes(SimNode& node);
@@ -87,6 +89,7 @@ class Cluster {
   const RunOptions options_;
   World world_;
   const std::string folder_;
+  SimDisk disk_{world_, folder_};
   const std::string master_;
   std::string backup_;  // empty: there is none
   Checkers checkers_;

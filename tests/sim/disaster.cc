@@ -8,6 +8,11 @@
 #include "tests/sim/cluster.h"
 
 namespace csa::sim {
+namespace {
+
+constexpr double kRestoreCrash = 0.05;  // at each crash point
+
+}  // namespace
 
 void Cluster::back_up() {
   const std::string path = folder_ + "/backup.db";
@@ -44,7 +49,18 @@ void Cluster::restore_from(const std::string& from) {
   }
   const Randomness randomness{[this] { return world_.random_id(); },
                               [this] { return broker_->clocks().read(); }};
-  const Result<Restoration> done = restore({master_, "csa", "sim"}, from, randomness);
+  // The new computer may fail a person as well: begun anew.
+  disk_.heal();
+  Result<Restoration> done = Error{Errc::kFailed, {}};
+  for (int tries = 0; tries == 0 || disk_.dead(kBrokerParty); ++tries) {
+    if (disk_.dead(kBrokerParty)) disk_.bury(kBrokerParty);
+    try {
+      const SimDisk::Work working(kBrokerParty, tries < 3 ? kRestoreCrash : 0);
+      done = restore({master_, "csa", "sim"}, from, randomness);
+    } catch (const SimCrash&) {
+      ++world_.counts["restore cut short"];
+    }
+  }
   if (!done) throw Violation("restore: " + done.error().what);
   checkers_.master_restored(done->meta.position);
   broker_->start();

@@ -4,6 +4,8 @@
 #include "common/limits.h"
 #include "common/sqlite.h"
 #include "common/store_meta.h"
+#include "tests/sim/checkers.h"
+#include "tests/sim/sim_disk.h"
 
 namespace csa::sim {
 namespace {
@@ -14,6 +16,15 @@ Origin origin_of(int party) { return {"10.0.0." + std::to_string(party + 1), par
 Bytes must_encode(const Message& message) { return encode(message); }
 
 }  // namespace
+
+Bytes as_it_arrives(World& world, int party, Bytes frame) {
+  if (!world.chance(world.faults.damage)) return frame;
+  frame[world.random(frame.size())] ^= static_cast<std::uint8_t>(1U << world.random(8));
+  ++world.counts["damaged frame"];
+  world.disturb(party);
+  if (decode(frame)) throw Violation("a frame with a wrong bit is taken for a sound one");
+  return frame;
+}
 
 SimBroker::SimBroker(World& world, std::string database, std::string spool)
     : world_(world),
@@ -26,10 +37,7 @@ SimBroker::SimBroker(World& world, std::string database, std::string spool)
 
 SimBroker::~SimBroker() = default;
 
-void SimBroker::start() {
-  if (on_disturbed) on_disturbed();
-  ++boot_number_;
-  boot_id_ = world_.random_id();
+void SimBroker::open_stores() {
   LedgerOptions options;
   options.spill_directory = spool_;
   options.max_changes = limits::kMaxChangesDefault;
@@ -39,9 +47,50 @@ void SimBroker::start() {
   options.monotonic_now = [this] { return world_.now(); };
   options.local_now = [this] { return clocks_.read(); };
   options.random_id = [this] { return world_.random_id(); };
-  ledger_ = std::make_unique<Ledger>(database_, options, log_);
   Archive::clear_spool(spool_);
+  ledger_ = std::make_unique<Ledger>(database_, options, log_);
   archive_ = std::make_unique<Archive>(database_, spool_, log_);
+}
+
+// What a commit has left that it died in: nobody was told, and it counts from now on.
+void SimBroker::tell_found(const Position& position) {
+  const Position before = std::exchange(told_, position);
+  if (before.epoch != position.epoch || before.seq == position.seq || !on_commit) return;
+  if (before.seq > position.seq) {
+    throw Violation("the master was at " + to_string(before) + " and is at " +
+                    to_string(position) + " after a crash");
+  }
+  CommitResult found;
+  found.head = position;
+  const Database db(database_, Database::Mode::kReadOnly);
+  LogTable log(db);
+  for (Seq seq = before.seq.next(); seq <= position.seq; seq = seq.next()) {
+    const auto entry = log.entry(seq);
+    if (!entry) continue;
+    LogPiece piece;
+    piece.header = entry->header;
+    piece.chain = entry->chain;
+    found.pieces.push_back(std::move(piece));
+    Ack ack;
+    ack.tx = entry->header.tx;
+    found.outcomes.push_back({0, ack});
+  }
+  ++world_.counts["commit found after a crash"];
+  on_commit(found);
+}
+
+void SimBroker::start() {
+  if (on_disturbed) on_disturbed();
+  ++boot_number_;
+  boot_id_ = world_.random_id();
+  SimDisk::present().begin(kBrokerParty);
+  std::map<NodeId, std::uint64_t> counters;
+  const bool opened = on_disk([&] {
+    open_stores();
+    counters = last_counters(Database(database_, Database::Mode::kReadOnly));
+  });
+  if (!opened) return;
+  tell_found(ledger_->meta().position);
   HubConfig config;
   config.app = "csa";
   config.group = "sim";
@@ -60,7 +109,7 @@ void SimBroker::start() {
   master.floor = meta.floor;
   master.schema_version = meta.schema_version;
   master.log_bytes = ledger_->log_bytes();
-  master.counters = last_counters(Database(database_, Database::Mode::kReadOnly));
+  master.counters = std::move(counters);
   master.scale = ledger_->time().scale();
   hub_ = std::make_unique<Hub>(config, master, ledger_->time().at(clocks_.read()), log_);
   world_.note("B: starts at " + to_string(meta.position));
@@ -72,11 +121,48 @@ void SimBroker::crash() {
   world_.note("B: crashes");
   if (on_disturbed) on_disturbed();
   ++world_.counts["broker crash"];
+  SimDisk::present().die(kBrokerParty);
+  drop();
+  SimDisk::present().bury(kBrokerParty);
+}
+
+void SimBroker::drop() {
   hub_.reset();
   archive_.reset();
   ledger_.reset();
   connections_.clear();
   subscriptions_.clear();
+}
+
+void SimBroker::restart_later() {
+  world_.after(milliseconds{500 + world_.random(3000)}, [this] {
+    if (!running()) start();
+  });
+}
+
+bool SimBroker::on_disk(const std::function<void()>& work) {
+  std::string failure;
+  try {
+    const SimDisk::Work working(kBrokerParty, crash_probability);
+    work();
+  } catch (const SimCrash&) {
+  } catch (const std::exception& error) {
+    failure = error.what();
+  }
+  SimDisk& disk = SimDisk::present();
+  if (disk.dead(kBrokerParty)) {
+    crash();
+    restart_later();
+    return false;
+  }
+  if (failure.empty()) return true;
+  if (!disk.failed(kBrokerParty)) throw Violation("the broker ends: " + failure);
+  world_.note("B: ends: " + failure);
+  ++world_.counts["broker ended by its disk"];
+  if (on_disturbed) on_disturbed();
+  drop();
+  restart_later();
+  return false;
 }
 
 bool SimBroker::crash_point(const char* label) {
@@ -143,12 +229,14 @@ void SimBroker::pump() {
 }
 
 void SimBroker::run_commit(const CommitJob& job) {
-  const CommitResult result = ledger_->commit(job.jobs);
+  CommitResult result;
+  if (!on_disk([&] { result = ledger_->commit(job.jobs); })) return;
+  told_ = result.head;
   if (on_commit) on_commit(result);
   if (crash_point("between commit and answer")) return;
   hub_->on_committed(result, world_.now());
   if (!world_.chance(0.1)) return;
-  ledger_->housekeeping();
+  if (!on_disk([&] { ledger_->housekeeping(); })) return;
   // The ledger thread's word is on its way while readers see the file as it is.
   later("after housekeeping", [this, state = StoreState{ledger_->meta().floor, ledger_->log_bytes(),
                                                         0}] { hub_->on_stored(state); });
@@ -161,15 +249,16 @@ void SimBroker::act(HubAction action) {
       hub_->on_unreachable(send->peer, world_.now());
       return;
     }
-    const Bytes frame = must_encode(send->message);
-    world_.send(kBrokerParty, found->second.party, [frame, deliver = found->second.deliver] {
+    const int party = found->second.party;
+    const Bytes frame = as_it_arrives(world_, party, must_encode(send->message));
+    world_.send(kBrokerParty, party, [frame, deliver = found->second.deliver] {
       if (Result<Message> message = decode(frame)) deliver(std::move(*message));
     });
     if (std::holds_alternative<Welcome>(send->message)) crash_point("after WELCOME");
     if (std::holds_alternative<Replayed>(send->message)) crash_point("after REPLAYED");
   } else if (auto* const publish = std::get_if<Publish>(&action)) {
     const std::string topic = topic_of(publish->message);
-    const Bytes frame = must_encode(publish->message);
+    const Bytes sent = must_encode(publish->message);
     for (const auto& [key, subscription] : subscriptions_) {
       const bool wanted =
           std::any_of(subscription.topics.begin(), subscription.topics.end(),
@@ -180,6 +269,7 @@ void SimBroker::act(HubAction action) {
         ++world_.counts["lost UPDATE"];
         continue;
       }
+      const Bytes frame = as_it_arrives(world_, subscription.party, sent);
       world_.send(kBrokerParty, subscription.party, [frame, deliver = subscription.deliver] {
         if (Result<Message> message = decode(frame)) deliver(std::move(*message));
       });
@@ -194,26 +284,33 @@ void SimBroker::act(HubAction action) {
     ledger_->retain(retain->from);
   } else if (const auto* const log = std::get_if<LogJob>(&action)) {
     later("before a piece of the log", [this, j = *log] {
-      hub_->on_log(j.peer, archive_->read_log(j.request, j.through), world_.now());
+      std::variant<LogSlice, LogGone> slice;
+      if (!on_disk([&] { slice = archive_->read_log(j.request, j.through); })) return;
+      hub_->on_log(j.peer, std::move(slice), world_.now());
     });
   } else if (const auto* const layout = std::get_if<LayoutJob>(&action)) {
     later("before a layout", [this, j = *layout] {
-      hub_->on_reply(j.peer, archive_->layout(j.schema_version), world_.now());
+      LayoutReply reply;
+      if (!on_disk([&] { reply = archive_->layout(j.schema_version); })) return;
+      hub_->on_reply(j.peer, reply, world_.now());
     });
   } else if (const auto* const outcome = std::get_if<OutcomeJob>(&action)) {
     later("before an outcome", [this, j = *outcome] {
-      const auto answer = archive_->outcome(j.tx);
+      std::variant<Ack, Nack> answer;
+      if (!on_disk([&] { answer = archive_->outcome(j.tx); })) return;
       hub_->on_reply(j.peer, std::visit([](const auto& a) -> Message { return a; }, answer),
                      world_.now());
     });
   } else if (std::holds_alternative<CutJob>(action)) {
     later("before a cut", [this] {
-      Result<SnapshotInfo> cut = archive_->cut();
+      Result<SnapshotInfo> cut = SnapshotInfo{};
+      if (!on_disk([&] { cut = archive_->cut(); })) return;
       if (!crash_point("after a cut")) hub_->on_cut(std::move(cut), world_.now());
     });
   } else if (const auto* const chunk = std::get_if<ChunkJob>(&action)) {
     later("before a chunk", [this, j = *chunk] {
-      std::optional<Bytes> bytes = archive_->read_chunk(j.snapshot, j.offset, j.length);
+      std::optional<Bytes> bytes;
+      if (!on_disk([&] { bytes = archive_->read_chunk(j.snapshot, j.offset, j.length); })) return;
       SnapshotChunk answer;
       answer.snapshot = j.snapshot;
       answer.offset = j.offset;

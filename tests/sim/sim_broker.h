@@ -17,6 +17,10 @@ namespace csa::sim {
 
 inline constexpr int kBrokerParty = 0;
 
+// The frame as it arrives between the broker and `party`: by chance with a wrong bit, which a
+// checksum must find.
+[[nodiscard]] Bytes as_it_arrives(World& world, int party, Bytes frame);
+
 class SimBroker {
  public:
   // A connection's far end: frames for its DEALER, frames with topics for its SUB.
@@ -45,7 +49,8 @@ class SimBroker {
   void disconnect(const PeerKey& key);
   void receive(const PeerKey& key, const Bytes& frame);
 
-  // Called after each commit, before anybody hears of it.
+  // Called after each commit, before anybody hears of it; and after a start, with what the commit
+  // has left that it died in.
   std::function<void(const CommitResult&)> on_commit;
   std::function<void()> on_disturbed;  // it starts or crashes
   double crash_probability = 0;        // at each labelled point
@@ -66,6 +71,13 @@ class SimBroker {
   void later(const char* label, std::function<void()> work);
   // True: the broker crashed here.
   bool crash_point(const char* label);
+  // Runs what uses its disk. False: it died of that, or ended as Stores' `fatal` ends it, and its
+  // supervisor starts it again after a while.
+  bool on_disk(const std::function<void()>& work);
+  void drop();
+  void restart_later();
+  void open_stores();
+  void tell_found(const Position& position);
 
   World& world_;
   Clocks clocks_;
@@ -74,6 +86,7 @@ class SimBroker {
   Log log_;
   std::uint64_t boot_number_ = 0;
   Id128 boot_id_;
+  Position told_;  // of the last commit that on_commit was told
   std::unique_ptr<Ledger> ledger_;
   std::unique_ptr<Archive> archive_;
   std::unique_ptr<Hub> hub_;

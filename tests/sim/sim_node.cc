@@ -6,6 +6,7 @@
 #include "common/limits.h"
 #include "node/store_jobs.h"
 #include "tests/sim/checkers.h"
+#include "tests/sim/sim_disk.h"
 
 namespace csa::sim {
 namespace {
@@ -43,12 +44,8 @@ SimNode::~SimNode() = default;
 void SimNode::start() {
   ++life_;
   world_.disturb(party_);
-  Result<std::unique_ptr<Replica>> replica = Replica::open(path_, "csa", "sim", log_);
-  if (!replica) {
-    world_.note(name() + ": cannot open: " + replica.error().what);
-    CSA_CHECK(false);
-  }
-  replica_ = std::move(*replica);
+  SimDisk::present().begin(party_);
+  if (!open_replica()) return;
   if (on_replica) on_replica(*this, replica_->state());
   SessionConfig config;
   config.discovery_timeout = milliseconds{2000};
@@ -64,6 +61,40 @@ void SimNode::start() {
   pump();
 }
 
+bool SimNode::open_replica() {
+  Result<std::unique_ptr<Replica>> replica = Error{Errc::kFailed, {}};
+  const bool alive =
+      on_disk([&] { replica = Replica::open(path_, "csa", "sim", log_, Earlier::kUnknown); });
+  if (!alive) return false;
+  if (replica) {
+    replica_ = std::move(*replica);
+    return true;
+  }
+  world_.note(name() + ": cannot open: " + replica.error().what);
+  if (!SimDisk::present().failed(party_)) {
+    throw Violation("node " + name() + " cannot start: " + replica.error().what);
+  }
+  ++world_.counts["node cannot start"];
+  world_.after(milliseconds{1000}, [this] {
+    if (!running()) start();
+  });
+  return false;
+}
+
+bool SimNode::on_disk(const std::function<void()>& work) {
+  try {
+    const SimDisk::Work working(party_, crash_probability);
+    work();
+  } catch (const SimCrash&) {
+  } catch (const std::exception&) {
+    if (!SimDisk::present().dead(party_)) throw;
+  }
+  if (!SimDisk::present().dead(party_)) return true;
+  crash();
+  if (on_crash) on_crash(*this);
+  return false;
+}
+
 void SimNode::crash() {
   world_.note(name() + ": crashes");
   ++world_.counts["node crash"];
@@ -71,9 +102,11 @@ void SimNode::crash() {
   inbox_.clear();
   close_links();
   if (on_end) on_end(*this);
+  SimDisk::present().die(party_);
   session_.reset();
   replica_.reset();
   calls_.clear();
+  SimDisk::present().bury(party_);
 }
 
 void SimNode::arrive(std::function<void()> what) {
@@ -182,7 +215,7 @@ void SimNode::act(const UplinkAction& action) {
     const auto* const get = std::get_if<SnapshotGet>(&send->message);
     if (const auto* const log = std::get_if<LogGet>(&send->message)) asked_after_ = log->after.seq;
     if (get != nullptr && get->snapshot.is_zero() && on_ask_copy) on_ask_copy(*this);
-    const Bytes frame = encode(send->message);
+    const Bytes frame = as_it_arrives(world_, party_, encode(send->message));
     world_.send(party_, kBrokerParty,
                 [this, key = dealer_, frame] { broker_.receive(key, frame); });
   } else if (const auto* const probe = std::get_if<SendProbe>(&action)) {
@@ -228,7 +261,25 @@ void SimNode::carry_out(StoreJob& job) {
     offline->write.may_take = Duration::max();  // a statement runs in real time
   }
   const char* const step = step_of(job);
-  StoreAnswer answer = run_store_job(std::move(job), *replica_);
+  StoreAnswer answer;
+  const bool alive = on_disk([&] {
+    try {
+      if (std::holds_alternative<ProbeDisk>(job) && SimDisk::present().full(party_)) {
+        answer = [](Session& session, TimePoint now) { session.on_probe(false, now); };
+        return;
+      }
+      answer = run_store_job(std::move(job), *replica_);
+    } catch (const std::exception& error) {
+      answer = store_failed(error);
+    }
+    if (!world_.chance(0.1)) return;
+    try {
+      replica_->housekeeping();
+    } catch (const std::exception& error) {
+      static_cast<void>(store_failed(error));  // is only logged
+    }
+  });
+  if (!alive) return;
   if (on_replica) on_replica(*this, replica_->state());
   if (step != nullptr && crash_point(step)) return;
   if (!answer) return;
@@ -240,6 +291,19 @@ void SimNode::carry_out(StoreJob& job) {
                    pump();
                  });
                });
+}
+
+// As the store thread tells it.
+StoreAnswer SimNode::store_failed(const std::exception& error) {
+  SimDisk& disk = SimDisk::present();
+  if (!disk.dead(party_) && !disk.failed(party_)) {
+    throw Violation("the store of node " + name() + " failed: " + error.what());
+  }
+  world_.note(name() + ": its store failed: " + error.what());
+  world_.disturb(party_);
+  return [failure = store_failure_of(error, path_)](Session& session, TimePoint now) {
+    session.on_store_failed(failure.error, failure.disk_full, now);
+  };
 }
 
 bool SimNode::crash_point(const char* label) {

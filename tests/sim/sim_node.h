@@ -9,6 +9,7 @@
 
 #include "node/replica.h"
 #include "node/session.h"
+#include "node/store_jobs.h"
 #include "tests/sim/sim_broker.h"
 #include "tests/sim/world.h"
 
@@ -53,6 +54,10 @@ class SimNode {
   void act(const UplinkAction& action);
   void run_job(StoreJob job);
   void carry_out(StoreJob& job);
+  [[nodiscard]] bool open_replica();
+  // Runs what uses its disk. False: its computer died of that.
+  bool on_disk(const std::function<void()>& work);
+  [[nodiscard]] StoreAnswer store_failed(const std::exception& error);
   // True: the node crashed here.
   bool crash_point(const char* label);
   void deliver(const SessionEvent& event);

@@ -46,6 +46,7 @@ struct Faults {
   double drop_update = 0;  // of an UPDATE, which PUB may lose silently
   double slow = 0;         // takes up to slow_max instead of a few milliseconds
   milliseconds slow_max{400};
+  double damage = 0;  // of a frame: a bit of it arrives wrong
 };
 
 class World {
