@@ -6,7 +6,7 @@ namespace csa::sim {
 void Cluster::disk_fault(SimNode& node) {
   const int party = world_.chance(0.5) ? kBrokerParty : node.party();
   const std::string who = party == kBrokerParty ? "B" : node.name();
-  if (world_.chance(0.5)) {
+  if (world_.chance(0.4)) {
     // Most jobs are a dozen operations, a full copy some hundreds.
     const std::uint64_t after = world_.random(world_.chance(0.7) ? 40 : 600);
     world_.note(who + ": its disk will be the last after " + std::to_string(after));
@@ -14,12 +14,12 @@ void Cluster::disk_fault(SimNode& node) {
     return;
   }
   constexpr unsigned kKinds[] = {SimDisk::kRead, SimDisk::kWrite, SimDisk::kSync,
-                                 SimDisk::kTruncate | SimDisk::kOpen,
+                                 SimDisk::kTruncate, SimDisk::kOpen,
                                  SimDisk::kWrite | SimDisk::kSync};
   SimDisk::Failure failure;
   failure.kinds = kKinds[world_.random(std::size(kKinds))];
-  failure.after = world_.random(30);
-  failure.for_good = world_.chance(0.3);
+  failure.after = world_.random(6);
+  failure.for_good = world_.chance(0.4);
   failure.full = world_.chance(0.4);
   world_.note(who + ": its disk fails, kinds " + std::to_string(failure.kinds) +
               (failure.full ? ", full" : "") + (failure.for_good ? ", for good" : ""));
