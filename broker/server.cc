@@ -10,6 +10,7 @@
 #include "common/host.h"
 #include "common/limits.h"
 #include "common/net_interfaces.h"
+#include "common/planted.h"
 #include "common/random.h"
 #include "common/system_clock.h"
 #include "common/thread_priority.h"
@@ -108,6 +109,7 @@ Status serve(const ServeConfig& config, const Log& log) {
   raise_file_limit();
   if (config.beacon) CSA_TRY(look_for_rival(config, log));
   Stores stores(config.database, ledger_options(config), log);
+  crash_point("server: opened");
   // The front, and the socket threads that it starts, go before the stores' long work: whether the
   // broker lives must not depend on what else keeps this computer busy.
   set_thread_priority(ThreadPriority::kFirst);
@@ -118,6 +120,7 @@ Status serve(const ServeConfig& config, const Log& log) {
             << " pub-port=" << front.pub_port() << " position=" << to_string(stores.master().head)
             << std::endl;
   const Status ended = front.run(signals);
+  crash_point("server: before the end");
   stores.stop();
   if (!ended) return ended.error();
   if (stores.fatal()) return *stores.fatal();

@@ -8,6 +8,7 @@
 #include "common/codec.h"
 #include "common/limits.h"
 #include "common/net_interfaces.h"
+#include "common/planted.h"
 #include "common/system_clock.h"
 #include "common/zmq_options.h"
 
@@ -305,6 +306,7 @@ std::size_t Front::send(std::span<const HubAction> actions, TimePoint now) {
     return try_send(key, frame, now);
   };
   JoinedFrame joined = encode_joined(messages);
+  crash_point("front: before an answer");
   if (held_.send(*peer, std::move(joined.frame), attempt) == HeldFrames::Sent::kFull) {
     // The peer does not read. Whatever it misses it asks for again.
     if (++full_ == 1) log_.warn("broker: a peer does not read its answers; they are dropped");
@@ -318,6 +320,7 @@ void Front::send_held(TimePoint now) {
 }
 
 void Front::publish(const Publish& action) {
+  crash_point("front: before an update");
   const std::string topic = topic_of(action.message);
   const Bytes frame = encode(action.message);
   zmq::message_t message(topic.size() + frame.size());

@@ -12,10 +12,20 @@ inline constexpr std::array kPlantedBugs = {
 };
 
 inline constexpr std::array kCrashPoints = {
+    // backup: the copy is whole and synced, under the name of a part.
+    std::string_view("backup: before its name"),
+    // backup: it has its name, and that of the part too.
+    std::string_view("backup: named"),
+    // door: a guest's write is done, and the guest is not told.
+    std::string_view("door: before an answer"),
     // download: bytes are written and not synced.
     std::string_view("download: chunk written"),
     // download: synced and found whole, and its record still there.
     std::string_view("download: proved"),
+    // front: what a peer is told is ready, and not sent.
+    std::string_view("front: before an answer"),
+    // front: a change is committed, and not published.
+    std::string_view("front: before an update"),
     // install: the copy is in the replica, which has not been looked at.
     std::string_view("install: copied"),
     // install: the private rows are in the copy.
@@ -46,6 +56,10 @@ inline constexpr std::array kCrashPoints = {
     std::string_view("ledger: outcome written"),
     // ledger: an offline transaction is merged and not in the log.
     std::string_view("ledger: replay merged"),
+    // link: the store has done a job, and the session does not know.
+    std::string_view("link: a job is done"),
+    // link: a turn of the node, what it wants to send not sent.
+    std::string_view("link: before it sends"),
     // opening: the new file has the old one's name to be.
     std::string_view("opening: between two names"),
     // opening: the new file has its name, perhaps not for long.
@@ -68,12 +82,18 @@ inline constexpr std::array kCrashPoints = {
     std::string_view("replica: journaled"),
     // replica: outcomes are committed and the session has not heard of it.
     std::string_view("replica: marked"),
-    // restore: the next history is there, the replica's own journal not merged.
-    std::string_view("restore: history begun"),
     // restore: the new master is whole, beside the place where it belongs.
     std::string_view("restore: built"),
+    // restore: the next history is there, the replica's own journal not merged.
+    std::string_view("restore: history begun"),
+    // server: the broker was told to stop, and its stores are open.
+    std::string_view("server: before the end"),
+    // server: the database is open, and no socket.
+    std::string_view("server: opened"),
     // spool: holds all pages, and the private rows too.
     std::string_view("spool: pages copied"),
+    // sub: lines are written out.
+    std::string_view("sub: lines are out"),
     // take over: committed.
     std::string_view("take over: after commit"),
     // take over: journal emptied, not committed.

@@ -4,6 +4,7 @@
 #include <future>
 
 #include "common/limits.h"
+#include "common/planted.h"
 #include "common/system_clock.h"
 #include "node/results.h"
 
@@ -115,6 +116,7 @@ void Link::serve_door(TimePoint now) {
       // Without an outcome at this program's end, the guest goes on with the next owner.
       const bool over = result.status == WriteResult::Status::kCommitted ||
                         (result.status == WriteResult::Status::kRejected && result.code != "busy");
+      crash_point("door: before an answer");
       if (over || !ending_) door_->answer(guest, ticket, std::move(result));
     };
     own.on_tx = [this, guest = call.guest, ticket = call.ticket](const TxId& tx) {
@@ -136,6 +138,7 @@ void Link::run_tasks() {
 
 // Carries out what the session wants, in its order.
 void Link::carry_out() {
+  crash_point("link: before it sends");
   dialer_->carry_out(session_.take_actions());
   if (std::optional<StoreJob> job = session_.take_job()) {
     // One job is out at a time, so there is room.

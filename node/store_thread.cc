@@ -1,6 +1,7 @@
 // The store thread of Link: one job after the other on the Replica, answers posted to the link
 // thread.
 #include "common/limits.h"
+#include "common/planted.h"
 #include "common/system_clock.h"
 #include "node/link.h"
 #include "node/store_jobs.h"
@@ -38,6 +39,7 @@ void Link::store_job(StoreJob job) {
       session.on_store_failed(failure.error, failure.disk_full, now);
     };
   }
+  crash_point("link: a job is done");
   if (!answer) return;
   // The link thread is always draining, so a full mailbox ends.
   Task task = [this, answer = std::move(answer)] { answer(session_, monotonic_now()); };

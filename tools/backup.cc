@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/limits.h"
+#include "common/planted.h"
 #include "common/progress.h"
 #include "common/system_clock.h"
 
@@ -115,8 +116,10 @@ class Download {
       return Error{Errc::kDamaged, "the copy arrived damaged; nothing was kept, try again"};
     }
     if (::fsync(fd_) != 0) return disk("sync");
+    crash_point("backup: before its name");
     // link(2) fails where the name exists: nothing is ever overwritten.
     if (::link(part_.c_str(), file_.c_str()) != 0) return disk("finish");
+    crash_point("backup: named");
     return Ok{};
   }
 

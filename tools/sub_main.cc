@@ -6,6 +6,7 @@
 
 #include "common/host.h"
 #include "common/limits.h"
+#include "common/planted.h"
 #include "common/random.h"
 #include "common/stream.h"
 #include "common/system_clock.h"
@@ -46,6 +47,7 @@ class Sub {
       if (const auto code = go_on()) return *code;
     }
     std::cout.flush();
+    crash_point("sub: lines are out");
     return 0;
   }
 

@@ -23,10 +23,10 @@ std::map<std::int64_t, std::int64_t> times_found(const Database& master, std::in
 
 }  // namespace
 
-Load::Load(const std::vector<Client*>& clients) {
-  for (Client* const client : clients) accounts_.push_back({client, {}});
-  for (std::size_t i = 0; i < accounts_.size(); ++i) {
-    threads_.emplace_back([this, i] { write(accounts_[i], i); });
+Load::Load(const std::vector<Client*>& clients, std::int64_t first) {
+  for (Client* const client : clients) accounts_.push_back({client, first++, {}});
+  for (Account& account : accounts_) {
+    threads_.emplace_back([this, &account] { write(account); });
   }
 }
 
@@ -39,14 +39,15 @@ void Load::stop() {
   }
 }
 
-void Load::write(Account& account, std::size_t writer) {
-  const auto who = static_cast<std::int64_t>(writer);
+void Load::write(Account& account) {
+  const std::int64_t who = account.writer;
   while (!stop_) {
     const auto number = static_cast<std::int64_t>(account.answers.size());
     const std::string body(static_cast<std::size_t>(number % 700), 'b');
     WriteResult answer = account.client->exec(kWrite, {who, number, Text{body}, who});
     if (answer.status == Status::kCommitted) ++committed_;
     if (answer.status == Status::kRejected) ++rejected_;
+    if (answer.status == Status::kJournaled) ++journaled_;
     // Offline it is so fast that the way back would be most of the test.
     if (answer.status == Status::kRejected || answer.status == Status::kJournaled) breathe();
     // Nothing was sent: ask again when there may be a broker.
@@ -76,13 +77,13 @@ std::string Load::summary() const {
          std::to_string(by_status[Status::kUnknown]) + " unknown";
 }
 
-void Load::check_one(const Account& account, std::size_t writer,
+void Load::check_one(const Account& account,
                      const std::map<std::int64_t, std::int64_t>& found) const {
   for (std::size_t number = 0; number < account.answers.size(); ++number) {
     const WriteResult& answer = account.answers[number];
     const auto place = found.find(static_cast<std::int64_t>(number));
     const std::int64_t times = place == found.end() ? 0 : place->second;
-    CAPTURE(writer);
+    CAPTURE(account.writer);
     CAPTURE(number);
     CAPTURE(answer.message);
     switch (answer.status) {
@@ -107,8 +108,8 @@ void Load::check_one(const Account& account, std::size_t writer,
 
 void Load::check_account(const Place& place) {
   const Database master(place.master(), Database::Mode::kReadOnly);
-  for (std::size_t i = 0; i < accounts_.size(); ++i) {
-    check_one(accounts_[i], i, times_found(master, static_cast<std::int64_t>(i)));
+  for (const Account& account : accounts_) {
+    check_one(account, times_found(master, account.writer));
   }
   CHECK(master.query_int("SELECT count(*) FROM total AS t WHERE entries <> (SELECT count(*) FROM "
                          "entry AS e WHERE e.writer = t.writer)") == 0);

@@ -22,8 +22,9 @@ inline constexpr const char* kLoadSchema =
 
 class Load {
  public:
-  // One writer for each client, from now on. The clients must outlive this.
-  explicit Load(const std::vector<Client*>& clients);
+  // One writer for each client, from now on, numbered from `first` on. The clients must outlive
+  // this.
+  explicit Load(const std::vector<Client*>& clients, std::int64_t first = 0);
   ~Load();
   Load(const Load&) = delete;
   Load& operator=(const Load&) = delete;
@@ -31,6 +32,7 @@ class Load {
   // Writes that were answered committed so far.
   [[nodiscard]] std::size_t committed() const { return committed_; }
   [[nodiscard]] std::size_t rejected() const { return rejected_; }
+  [[nodiscard]] std::size_t journaled() const { return journaled_; }
   // Waits for so many more committed ones; false at the deadline.
   [[nodiscard]] bool wait_for_more(std::size_t count) const;
   // Every writer finishes the write it is in.
@@ -43,15 +45,16 @@ class Load {
  private:
   struct Account {
     Client* client = nullptr;
+    std::int64_t writer = 0;
     std::vector<WriteResult> answers;  // by number
   };
-  void write(Account& account, std::size_t writer);
-  void check_one(const Account& account, std::size_t writer,
-                 const std::map<std::int64_t, std::int64_t>& found) const;
+  void write(Account& account);
+  void check_one(const Account& account, const std::map<std::int64_t, std::int64_t>& found) const;
 
   std::atomic<bool> stop_{false};
   std::atomic<std::size_t> committed_{0};
   std::atomic<std::size_t> rejected_{0};
+  std::atomic<std::size_t> journaled_{0};
   std::vector<Account> accounts_;
   std::vector<std::thread> threads_;
 };

@@ -150,6 +150,11 @@ std::optional<int> Program::exit_code(milliseconds timeout) {
     (void)::poll(&ended, 1, static_cast<int>(left(end).count()));
     ::close(watch);
     reap(WNOHANG);
+    // Who traces it is told of its end first.
+    while (!code_ && !is_past(end)) {
+      breathe();
+      reap(WNOHANG);
+    }
   }
   return code_;
 }

@@ -1,0 +1,151 @@
+// The programs end at every labelled place (common/planted_names.h); after a restart nothing that
+// was answered is lost or doubled, and every copy is equal.
+#include <doctest/doctest.h>
+
+#include <filesystem>
+
+#include "common/planted.h"
+#include "common/sqlite.h"
+#include "tests/faults/injected.h"
+#include "tests/system/load.h"
+
+#ifdef CSA_PLANTED
+namespace csa::fault_test::crash_point_test {
+namespace {
+
+using system_test::eventually;
+using system_test::Finished;
+using system_test::kLoadSchema;
+using system_test::kPatience;
+using system_test::Load;
+using system_test::milliseconds;
+
+Launch crashing(Launch launch, const std::string& at) {
+  launch.environment["CSA_CRASH_AT"] = at;
+  return launch;
+}
+
+// A day of a broker, two nodes and the small programs, each of which ends at the label if it comes
+// there.
+class Day {
+ public:
+  explicit Day(std::string at) : at_(std::move(at)) {
+    place_.create(kLoadSchema);
+    const Program broker = place_.serve(ready_);
+    other_ = place_.client("other.db");
+    REQUIRE(other_->wait_for(ClientState::kLive, kPatience));
+    CHECK(place_.exec("till.db", write())["status"] == "committed");
+  }
+
+  // How many programs ended there.
+  int live() {
+    Load load({other_.get()});
+    REQUIRE(eventually([&] { return load.journaled() > 3; }));
+    {
+      Launch launch =
+          place_.broker({"serve", "--port", ready_.port, "--pub-port", ready_.pub_port});
+      Program broker(crashing(launch, at_));
+      if (broker.line_with("csa-broker: ready")) {
+        (void)eventually(
+            [&] { return load.committed() > 20 || broker.exit_code(milliseconds{0}); });
+        broker.signal(SIGTERM);
+      }
+      count(broker.exit_code());
+    }
+    node({"exec", "--json", "--discovery-timeout", "100ms", write()});
+    const Program broker = place_.serve(ready_);
+    {
+      Program owner(crashing(place_.node("till.db", {"run"}), at_));
+      if (owner.line_with("state=live")) {
+        node({"exec", "--json", write()});
+        owner.signal(SIGTERM);
+      }
+      count(owner.exit_code());
+    }
+    small_programs();
+    load.stop();
+    check(load);
+    return ended_;
+  }
+
+ private:
+  [[nodiscard]] std::string write() {
+    return "INSERT INTO entry (writer, number) VALUES (77, " + std::to_string(number_++) + ")";
+  }
+  void count(std::optional<int> code) {
+    CHECK((code == 0 || code == kKilled));
+    if (code == kKilled) ++ended_;
+  }
+  void node(const Words& words) {
+    const Finished done = system_test::run(crashing(place_.node("till.db", words), at_));
+    if (done.code == kKilled) ++ended_;
+    if (done.out.find("\"committed\"") != std::string::npos ||
+        done.out.find("\"journaled\"") != std::string::npos) {
+      answered_.push_back(number_ - 1);
+    }
+  }
+  void small_programs() {
+    const std::string file = place_.file("backup.db");
+    const Finished backup = system_test::run(crashing(place_.admin({"backup", file}), at_));
+    count(backup.code);
+    // A file of this name is a whole copy.
+    if (std::filesystem::exists(file)) {
+      CHECK(Database(file, Database::Mode::kReadOnly).query_text("PRAGMA integrity_check") == "ok");
+    }
+    CHECK(std::filesystem::exists(file) == (backup.code == 0 || at_.find("named") == 8));
+    Launch launch = crashing(place_.admin({"--since", "start"}), at_);
+    launch.command[0] = CSA_SUB_PROGRAM;
+    Program sub(launch);
+    CHECK((sub.line() || sub.exit_code() == kKilled));
+    sub.signal(SIGTERM);
+    count(sub.exit_code());
+  }
+  void check(Load& load) {
+    const Program till = place_.live_node("till.db");
+    REQUIRE(is_calm(*other_));
+    load.check_account(place_);
+    check_copies(place_, {"till.db", "other.db"});
+    for (const int number : answered_) {
+      CHECK(system_test::count_of(place_.master(),
+                                  "SELECT count(*) FROM entry WHERE writer = 77 AND number = " +
+                                      std::to_string(number)) == 1);
+    }
+    CHECK(system_test::count_of(place_.master(),
+                                "SELECT count(*) - count(DISTINCT number) FROM entry WHERE"
+                                " writer = 77") == 0);
+  }
+
+  const std::string at_;
+  Place place_;
+  Ready ready_;
+  std::unique_ptr<Client> other_;
+  int number_ = 0;
+  int ended_ = 0;
+  std::vector<int> answered_;
+};
+
+}  // namespace
+
+TEST_CASE("fault: broker ended between commit and answer, every answered write is there once") {
+  CHECK(Day("ledger: after commit:2").live() > 0);
+}
+
+TEST_CASE("shown: fault: programs ended at every labelled place, nothing answered is lost") {
+  int ended = 0;
+  std::string missed;
+  for (const std::string_view label : kCrashPoints) {
+    int here = 0;
+    for (const char* const n : {":1", ":4", ":15"}) {
+      const std::string at = std::string(label) + n;
+      CAPTURE(at);
+      here += Day(at).live();
+    }
+    ended += here;
+    if (here == 0) missed += "\n  " + std::string(label);
+  }
+  MESSAGE(kCrashPoints.size() << " places, " << ended << " programs ended there"
+                              << (missed.empty() ? "" : "; not reached:") << missed);
+}
+
+}  // namespace csa::fault_test::crash_point_test
+#endif
