@@ -141,10 +141,10 @@ TEST_CASE("shown: fault: programs ended at every labelled place, nothing answere
       here += Day(at).live();
     }
     ended += here;
+    if (here == 0) missed += missed.empty() ? "; not reached:" : "";
     if (here == 0) missed += "\n  " + std::string(label);
   }
-  MESSAGE(kCrashPoints.size() << " places, " << ended << " programs ended there"
-                              << (missed.empty() ? "" : "; not reached:") << missed);
+  MESSAGE(kCrashPoints.size() << " places, " << ended << " programs ended there" << missed);
 }
 
 }  // namespace csa::fault_test::crash_point_test
