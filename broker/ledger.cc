@@ -1,6 +1,7 @@
 #include "broker/ledger.h"
 
 #include <algorithm>
+#include <new>
 #include <system_error>
 #include <utility>
 
@@ -188,9 +189,12 @@ void Ledger::Impl::commit_range(Batch& batch, std::size_t begin, std::size_t end
       undo();
       refuse_group(batch, begin, stop, rejection_of(error, 0));
     } catch (const std::system_error& error) {
-      const Rejection why = rejection_of(error, 0);
       undo();
-      refuse_group(batch, begin, stop, why);
+      refuse_group(batch, begin, stop, rejection_of(error, 0));
+    } catch (const std::bad_alloc&) {
+      if (!db.in_transaction()) throw;  // it is committed, or only a restart can tell
+      undo();
+      refuse_group(batch, begin, stop, rejection_of(SqliteError(SQLITE_NOMEM, "out of memory"), 0));
     }
     if (guilty) {
       undo();

@@ -1,6 +1,7 @@
 #include "broker/server_stores.h"
 
 #include <filesystem>
+#include <new>
 
 #include "common/limits.h"
 #include "common/sqlite.h"
@@ -106,11 +107,13 @@ void Stores::guarded(const char* who, const std::function<void()>& work) {
   try {
     work();
   } catch (const std::exception& error) {
+    const bool memory = dynamic_cast<const std::bad_alloc*>(&error) != nullptr;
     const std::string what =
-        std::string(who) + ": " + error.what() +
+        std::string(who) + ": " + (memory ? "no memory is left" : error.what()) +
         ". The broker ends, because only a restart can tell what the disk holds; nothing that was "
-        "acknowledged is affected. Check the disk of " +
-        database_ + ", then start csa-broker again.";
+        "acknowledged is affected. " +
+        (memory ? "Give it more memory" : "Check the disk of " + database_) +
+        ", then start csa-broker again.";
     post([this, what](Hub&, TimePoint) { fatal_ = Error{Errc::kFailed, what}; });
   }
 }

@@ -1,5 +1,8 @@
 #include <doctest/doctest.h>
 
+#include <new>
+
+#include "common/planted.h"
 #include "tests/support/faulty_disk.h"
 #include "tests/support/ledger_bench.h"
 
@@ -95,6 +98,26 @@ TEST_CASE("ledger: the wall clock is set while the disk is full, that is kept la
   REQUIRE(kept.has_value());
   CHECK(kept->local == local);
 }
+
+#ifdef CSA_PLANTED
+TEST_CASE("ledger: no memory is left for a group, it is refused and the next one is made") {
+  LedgerBench bench(kSchema);
+  bench.write("INSERT INTO note (body) VALUES (0)");
+  const WriteJob job = bench.job("INSERT INTO note (body) VALUES (1)");
+  const auto short_of_memory = [](std::string_view at) {
+    if (at == "ledger: before commit") throw std::bad_alloc();
+  };
+  on_crash_point(short_of_memory);
+  const WriteAnswer answer = bench.run(job);
+  on_crash_point({});
+  REQUIRE(std::holds_alternative<Nack>(answer));
+  CHECK(std::get<Nack>(answer).code == NackCode::kLimit);
+  CHECK(std::get<Nack>(answer).message.find("not enough memory") != std::string::npos);
+  CHECK(!bench.ack(job).repeated);
+  CHECK(bench.count("SELECT count(*) FROM note") == 2);
+  CHECK(bench.replay_difference() == "");
+}
+#endif
 
 TEST_CASE("ledger: a sync fails, it throws and a restart tells what became of the write") {
   FaultyDisk disk;
