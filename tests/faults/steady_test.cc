@@ -161,7 +161,7 @@ TEST_CASE("shown: fault: an hour at half load with faults leaves memory, files a
   CHECK(last.master_wal < 128U * 1024 * 1024);
   CHECK(last.replica_wal < 128U * 1024 * 1024);
   CHECK(last.log <= 16U * 1024 * 1024);
-  CHECK(last.master <= first->master + first->master / 4 + 1024 * 1024);
+  CHECK(last.master <= first->master + 16U * 1024 * 1024);  // the log may still grow to its bound
 }
 
 }  // namespace csa::fault_test::steady_test
