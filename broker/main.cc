@@ -6,9 +6,14 @@
 #include <iostream>
 
 #include "broker/commands.h"
+#include "common/abort_words.h"
 #include "common/sqlite.h"
 
 int main(int argc, char** argv) {
+  csa::say_on_abort(
+      "csa-broker: it ends here, because it cannot tell what else is wrong; the lines above say "
+      "what"
+      " it met. Nothing that was acknowledged is affected: start csa-broker again.\n");
   // Nobody asks SQLite how much memory it has; counting it takes a lock at every allocation.
   sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
   try {

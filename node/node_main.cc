@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <iostream>
 
+#include "common/abort_words.h"
 #include "common/cli.h"
 #include "node/commands.h"
 #include "node/owner_lock.h"
@@ -112,6 +113,9 @@ void add_commands(CLI::App& app, Flags& flags) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  csa::say_on_abort(
+      "csa-node: it ends here, because it cannot tell what else is wrong; the lines above say what"
+      " it met. What was answered is kept: start it again.\n");
   // Nobody asks SQLite how much memory it has; counting it takes a lock at every allocation.
   sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
   Flags flags;

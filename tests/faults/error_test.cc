@@ -142,6 +142,19 @@ TEST_CASE("fault: the broker's disk reports an error at a sync, it ends with wor
   CHECK(ends.ended == 1);
 }
 
+TEST_CASE("fault: what an assertion ends says a sentence") {
+  const Place place;
+  place.create(kLoadSchema);
+  Ready ready;
+  Program broker = place.serve(ready);
+  Program node = place.live_node("till.db");
+  for (Program* const program : {&broker, &node}) {
+    program->signal(SIGABRT);
+    CHECK(program->exit_code() == 128 + SIGABRT);
+    CHECK_MESSAGE(program->errors().find("again.") != std::string::npos, program->errors());
+  }
+}
+
 TEST_CASE(
     "long: fault: disks report EIO and ENOSPC at the N-th sync and write, once and for good") {
   fail_both({"1", "8", "21", "1+", "12+"});
