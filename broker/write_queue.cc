@@ -141,7 +141,8 @@ WriteQueue::Asked WriteQueue::take_back(const Entry& entry) {
 std::vector<WriteQueue::Asked> WriteQueue::take_overdue(TimePoint now,
                                                         std::uint64_t begun) {
   std::vector<Asked> asked;
-  for (auto& [node, line] : lines_) {
+  for (auto& [node, queued] : lines_) {
+    auto& line = queued;  // clang 14 captures no binding
     std::erase_if(line.entries, [&](const Entry& entry) {
       if (entry.job.begin_by > now) return false;
       asked.push_back(take_back(entry));
