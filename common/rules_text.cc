@@ -80,6 +80,9 @@ Result<RuleSetting> parse_rule(std::string_view place, std::string_view rule) {
     return malformed("'" + std::string(place) + "' is left over behind TABLE.COLUMN");
   }
   if (rule.empty() || rule.size() > limits::kRuleNameMax) return malformed("the rule is missing");
+  if (rule.find_first_of("\"#") != std::string_view::npos) {
+    return malformed("'" + std::string(rule) + "' is no rule: it has a quote or '#' in it");
+  }
   setting.rule = rule;
   return setting;
 }

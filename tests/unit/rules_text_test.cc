@@ -52,6 +52,16 @@ TEST_CASE("rules text: what is no rule, the error names file and line") {
   }
 }
 
+TEST_CASE("rules: a rule with a quote or '#' in it is none, or it would be written as another") {
+  for (const char* const text : {"part b\" ris#e", "part newe\"st", "part \"merge"}) {
+    CAPTURE(text);
+    const auto rules = parse_rules(text, "r");
+    REQUIRE(!rules);
+    CHECK(rules.error().what.starts_with("r, line 1: '"));
+    CHECK(rules.error().what.find("quote") != std::string::npos);
+  }
+}
+
 TEST_CASE("rules: two that contradict each other are refused, and both lines are named") {
   constexpr const char* kAgree =
       "part merge\npart atomic\nPART merge\npart.qty sum\nitem.qty max\n\"part\".qty sum";
