@@ -211,6 +211,11 @@ void Hub::on_subscribed(std::string_view topic, TimePoint now) {
   if (impl_->peers.prover(*nonce) != nullptr) impl_->publish(Proof{*nonce, impl_->master.head});
 }
 
+bool Hub::proves(std::string_view topic) const {
+  const std::optional<Id128> nonce = nonce_of(topic);
+  return nonce && impl_->peers.prover(*nonce) != nullptr;
+}
+
 void Hub::on_unreachable(const PeerKey& key, TimePoint now) {
   impl_->note_time(now);
   Peer* const peer = impl_->peers.find(key);

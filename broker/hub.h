@@ -142,6 +142,8 @@ class Hub {
   void on_malformed(const PeerKey& from, const Error& error, const Origin& origin, TimePoint now);
   // XPUB's subscription notice: publishes PROOF if it is a nonce of a greeted peer.
   void on_subscribed(std::string_view topic, TimePoint now);
+  // Whether it is the topic of a greeted peer's nonce.
+  [[nodiscard]] bool proves(std::string_view topic) const;
   // The connection is gone (EHOSTUNREACH): counts as silence, the peer stays listed until its time.
   void on_unreachable(const PeerKey& peer, TimePoint now);
 

@@ -42,7 +42,7 @@ HubConfig hub_config(const ServeConfig& config, const Id128& boot, std::uint16_t
 }  // namespace
 
 Front::Front(const ServeConfig& config, Stores& stores, const Log& log)
-    : config_(config), stores_(stores), log_(log) {
+    : config_(config), stores_(stores), log_(log), door_(context_, config.node_timeout, log) {
   context_.set(zmq::ctxopt::io_threads, 2);
   context_.set(zmq::ctxopt::blocky, false);
   context_.set(zmq::ctxopt::max_sockets, 64);
@@ -58,6 +58,8 @@ Front::Front(const ServeConfig& config, Stores& stores, const Log& log)
   router_.set(zmq::sockopt::rcvhwm, kRouterReceiveQueue);
   xpub_.set(zmq::sockopt::sndhwm, kPublishQueue);
   xpub_.set(zmq::sockopt::xpub_verboser, 1);
+  door_.watch(router_, Connections::Side::kRequests);
+  door_.watch(xpub_, Connections::Side::kChanges);
 }
 
 Front::~Front() = default;
@@ -135,6 +137,7 @@ Status Front::run(const StopSignals& signals) {
       hub_->stop("the broker was told to stop", now);
     }
     send_held(now);
+    door_.turn(now, [this](std::string_view topic) { return hub_->proves(topic); });
     drain_router(now);
     drain_xpub(now);
     hub_->on_ledger_progress(stores_.ledger_progress(), stores_.ledger_begun());
@@ -179,6 +182,7 @@ void Front::wait(int signals) {
                                      {xpub_.handle(), 0, ZMQ_POLLIN, 0},
                                      {nullptr, stores_.wake_fd(), ZMQ_POLLIN, 0},
                                      {nullptr, signals, ZMQ_POLLIN, 0}};
+  door_.add_poll_items(items);
   if (beacon_) {
     for (const int file : beacon_->fds()) items.push_back({nullptr, file, ZMQ_POLLIN, 0});
   }
@@ -212,6 +216,7 @@ std::size_t Front::frames_in(std::vector<zmq::message_t>& frames, TimePoint now)
     hub_->on_malformed(peer, messages.error(), origin, now);
     return 1;
   }
+  door_.heard(frames[1], now);
   for (Message& message : *messages) hub_->on_message(peer, std::move(message), origin, now);
   return messages->size();
 }
@@ -246,7 +251,10 @@ void Front::drain_xpub(TimePoint now) {
   for (std::size_t i = 0; i < limits::kDrainMax; ++i) {
     if (!xpub_.recv(notice, zmq::recv_flags::dontwait)) return;
     const std::string_view text = notice.to_string_view();
-    if (text.size() > 1 && text[0] == '\x01') hub_->on_subscribed(text.substr(1), now);
+    if (text.size() > 1 && text[0] == '\x01') {
+      door_.subscribed(notice, text.substr(1));
+      hub_->on_subscribed(text.substr(1), now);
+    }
     while (notice.more() && xpub_.recv(notice, zmq::recv_flags::dontwait)) {
     }
   }

@@ -12,6 +12,7 @@
 #include "broker/held_frames.h"
 #include "broker/hub.h"
 #include "broker/server.h"
+#include "broker/server_door.h"
 #include "broker/server_rivals.h"
 #include "broker/server_stores.h"
 #include "common/host.h"
@@ -64,8 +65,9 @@ class Front {
   Stores& stores_;
   const Log& log_;  // all must outlive this
   zmq::context_t context_;
-  zmq::socket_t router_;
+  zmq::socket_t router_;  // both before door_, which watches them
   zmq::socket_t xpub_;
+  ServerDoor door_;
   std::uint16_t port_ = 0;
   std::uint16_t pub_port_ = 0;
   std::unique_ptr<Hub> hub_;

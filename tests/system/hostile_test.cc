@@ -1,10 +1,6 @@
 // What strangers, damaged files and wrong flags do: a clear sentence for the one concerned, and
 // everybody else is served on.
-#include <arpa/inet.h>
 #include <doctest/doctest.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -12,56 +8,18 @@
 
 #include "tests/system/load.h"
 #include "tests/system/place.h"
+#include "tests/system/stranger.h"
 
 namespace csa::system_test::hostile_test {
 namespace {
 
 constexpr const char* kInsert = "INSERT INTO entry (writer, number) VALUES (1, 1)";
 
-sockaddr_in local(const std::string& port) {
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(static_cast<std::uint16_t>(std::stoi(port)));
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  return address;
-}
-
-class Stranger {
- public:
-  Stranger(const std::string& port, const std::string& bytes)
-      : file_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    const sockaddr_in address = local(port);
-    const bool connected =
-        ::connect(file_, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0;
-    CHECK(connected);
-    if (connected) (void)::send(file_, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-  }
-  ~Stranger() {
-    if (file_ >= 0) ::close(file_);
-  }
-  Stranger(Stranger&& other) noexcept : file_(std::exchange(other.file_, -1)) {}
-  Stranger& operator=(Stranger&&) = delete;
-  Stranger(const Stranger&) = delete;
-  Stranger& operator=(const Stranger&) = delete;
-
- private:
-  int file_;
-};
-
 std::string noise(std::size_t size) {
   std::mt19937 random(static_cast<std::uint32_t>(size));
   std::string bytes;
   for (std::size_t i = 0; i < size; ++i) bytes.push_back(static_cast<char>(random() & 0xffU));
   return bytes;
-}
-
-// What a ZeroMQ socket without security says first.
-std::string zmtp_greeting(const std::string& socket_type) {
-  std::string bytes = std::string("\xff\0\0\0\0\0\0\0\0\x7f\x03\0", 12) + "NULL";
-  bytes.resize(64, '\0');
-  std::string ready = std::string("\x05READY\x0bSocket-Type", 18);
-  ready += std::string("\0\0\0", 3) + static_cast<char>(socket_type.size()) + socket_type;
-  return bytes + '\x04' + static_cast<char>(ready.size()) + ready;
 }
 
 // A frame that says it is 1 TiB long.
