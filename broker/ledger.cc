@@ -168,7 +168,7 @@ CommitResult Ledger::Impl::commit(const std::vector<WriteJob>& jobs) {
     result.database_bytes = page_size * static_cast<std::uint64_t>(page_count.column_int(0));
   }
   page_count.reset();
-  if (wal->pages() >= kCheckpointPagesMax) wal->checkpoint();
+  if (wal->pages() >= kCheckpointPagesMax) checkpoint();
   return result;
 }
 
@@ -352,7 +352,7 @@ bool Ledger::Impl::housekeeping() {
       log.warn("ledger: housekeeping put off: " + std::string(error.what()));
     }
   }
-  if (wal->pages() >= kCheckpointPages) wal->checkpoint();
+  if (wal->pages() >= kCheckpointPages) checkpoint();
   return more;
 }
 

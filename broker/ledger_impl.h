@@ -99,6 +99,8 @@ struct Ledger::Impl {
   // That transaction is there now, by its own node. REQUIRES: a transaction is open.
   void settle_brought(const TxId& tx, const Id128& hash);
   enum class Held : std::uint8_t { kNo, kYes, kUnknown };
+  // Tells where a reader holds the WAL back, anew each time that it has doubled.
+  void checkpoint();
   // Whether the log has what was made under `tx` after `base`, by the hash of its request.
   [[nodiscard]] Held log_holds(const TxId& tx, const Id128& hash, const Position& base);
   // Whether this history has what `header` says the lost one had.
@@ -115,6 +117,7 @@ struct Ledger::Impl {
   // Made from db, gone before it.
   std::unique_ptr<Sandbox> sandbox;
   std::unique_ptr<WalWatch> wal;
+  int told_pages = 0;  // that waited in the WAL when that was told last
   std::unique_ptr<CommitCount> commits;
   std::unique_ptr<Capture> capture;
   std::unique_ptr<LogTable> entries;

@@ -1,4 +1,5 @@
-// How much of the log the ledger keeps: for nodes that come back, and of earlier epochs for merges.
+// How much of the log the ledger keeps: for nodes that come back, and of earlier epochs for merges;
+// and how much of the WAL, where a reader lets it go.
 #include <algorithm>
 #include <limits>
 
@@ -29,6 +30,19 @@ void Ledger::Impl::prune(Meta& now, std::size_t parts_max) {
   kept = entries->prune(kept, std::min(head, leased), options.log_keep, parts_max);
   kept = entries->prune(kept, head, leased_keep(), parts_max);
   now.floor = std::max(now.floor, kept);
+}
+
+void Ledger::Impl::checkpoint() {
+  constexpr int kHeldBack = 16'000;
+  wal->checkpoint();
+  const int pages = wal->pages();
+  if (pages < kHeldBack) told_pages = 0;
+  if (pages < std::max(kHeldBack, told_pages > 0 ? 2 * told_pages : 0)) return;
+  told_pages = pages;
+  log.warn("ledger: " + std::to_string(pages) +
+           " pages wait in the database's -wal file, which grows: a program on this computer has "
+           "been reading the database in one transaction all the time. Writes go on; end that "
+           "transaction, or the program, before the disk is full");
 }
 
 }  // namespace csa

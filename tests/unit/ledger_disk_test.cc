@@ -146,4 +146,31 @@ TEST_CASE("ledger: the database becomes read-only, writes are refused and it goe
   CHECK(bench.replay_difference() == "");
 }
 
+TEST_CASE("ledger: a reader that stops checkpoints is told of when the WAL is large and doubles") {
+  LedgerBench bench("CREATE TABLE big (id INTEGER PRIMARY KEY, body)");
+  const Database reader(bench.path, Database::Mode::kReadOnly);
+  reader.exec("BEGIN; SELECT count(*) FROM big");
+  const auto told = [&] {
+    std::size_t lines = 0;
+    for (std::size_t at = 0; (at = bench.lines.find("pages wait", at)) != std::string::npos; ++at) {
+      ++lines;
+    }
+    return lines;
+  };
+  const auto grow = [&] { bench.write("INSERT INTO big (body) VALUES (zeroblob(36000000))"); };
+  CHECK(told() == 0);
+  for (int i = 0; i < 5 && told() == 0; ++i) grow();
+  CHECK(told() == 1);
+  bench.write("INSERT INTO big (body) VALUES ('one more')");
+  CHECK(told() == 1);
+  for (int i = 0; i < 5 && told() == 1; ++i) grow();
+  CHECK(told() == 2);
+  reader.exec("COMMIT");
+  while (bench.ledger->housekeeping()) {
+  }
+  bench.lines.clear();
+  bench.write("INSERT INTO big (body) VALUES ('after it')");
+  CHECK(told() == 0);
+}
+
 }  // namespace csa::test::ledger_disk_test
