@@ -1,0 +1,49 @@
+// The digest of a copy that others write to meanwhile: its tables are read in slices, each in a
+// short read transaction of its own, and what the log tells between two slices of rows that were
+// read already is followed. For a reader's connection; one thread. Throws SqliteError.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "common/digest.h"
+#include "common/result.h"
+#include "common/sqlite.h"
+
+namespace csa {
+
+// What one slice may read. Tables WITHOUT ROWID are read whole in one.
+struct SliceBudget {
+  std::uint64_t rows = 20000;
+  std::uint64_t bytes = std::uint64_t{4} << 20U;
+};
+
+class DigestScan {
+ public:
+  explicit DigestScan(const Database& db);  // must outlive this, and is in no transaction
+  ~DigestScan();
+  DigestScan(const DigestScan&) = delete;
+  DigestScan& operator=(const DigestScan&) = delete;
+
+  // True: all is read, digest() is of the moment of this call. After an Error begin anew: the
+  // schema changed (kRejected), the log does not tell what happened meanwhile (kNothing), changes
+  // were made offline (kRefused), the file is damaged (kDamaged).
+  [[nodiscard]] Result<bool> step(const SliceBudget& budget);
+  // Bytes that the last step has read, for who keeps a pace.
+  [[nodiscard]] std::uint64_t step_bytes() const;
+  // REQUIRES: step() has said true.
+  [[nodiscard]] const Digest& digest() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// Leads a whole digest along the log of `db` to entry `to` of the same history, forward or back.
+// Errors as DigestScan::step(); kTimeout: this copy has not got there yet. Inside a read
+// transaction.
+[[nodiscard]] Status lead(const Database& db, Digest& digest, Seq to);
+
+}  // namespace csa
