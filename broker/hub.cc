@@ -62,6 +62,7 @@ void Hub::Impl::announce(PresenceEvent event, const Peer& peer) {
 
 void Hub::Impl::drop(const PeerKey& key, PresenceEvent event, TimePoint now) {
   waiting_for_copy.erase(key);
+  gone_from_verification(key);
   const Peer peer = peers.remove(key);
   // One that was lost may come back and go on where it was.
   if (event == PresenceEvent::kLeave) end_lease(peer);
@@ -119,6 +120,9 @@ void Hub::Impl::dispatch(Peer& peer, Message message, TimePoint now) {
     void operator()(LayoutGet& get) const {
       if (hub.start_job(peer.key)) hub.outbox.emplace_back(LayoutJob{peer.key, get.schema_version});
     }
+    void operator()(DigestGet& get) const { hub.on_digest_get(peer, get); }
+    void operator()(RowsGet& get) const { hub.on_rows_get(peer, std::move(get)); }
+    void operator()(Checked& checked) const { hub.on_checked(peer, std::move(checked)); }
     void operator()(Admin& admin) const { hub.on_admin(peer, admin, now); }
     // HELLO has been taken out before; the rest only a broker sends.
     void illegal(const Message& message) const {
@@ -146,6 +150,8 @@ void Hub::Impl::dispatch(Peer& peer, Message message, TimePoint now) {
     void operator()(Proof& m) const { illegal(m); }
     void operator()(Presence& m) const { illegal(m); }
     void operator()(AdminReply& m) const { illegal(m); }
+    void operator()(DigestReply& m) const { illegal(m); }
+    void operator()(RowsReply& m) const { illegal(m); }
   };
   std::visit(Visitor{*this, peer, now}, message);
 }
@@ -241,6 +247,7 @@ void Hub::on_deadline(TimePoint now) {
     hub.drop(PeerKey(peer->key), PresenceEvent::kLost, now);
   }
   hub.drop_spools_before(now - limits::kSnapshotLife);
+  if (now >= hub.verification_deadline()) hub.end_verification();
   if (now >= hub.overdue_deadline()) hub.turn_away_overdue(now);
 }
 
@@ -248,7 +255,7 @@ TimePoint Hub::deadline() const {
   const Impl& hub = *impl_;
   if (hub.phase == Phase::kStopped) return TimePoint::max();
   return std::min({hub.head_due, hub.burst_due, hub.claim_timers.deadline(), hub.peers.deadline(),
-                   hub.spool_deadline(), hub.overdue_deadline()});
+                   hub.spool_deadline(), hub.overdue_deadline(), hub.verification_deadline()});
 }
 
 std::vector<HubAction> Hub::take_outbox() {

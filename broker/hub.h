@@ -99,6 +99,16 @@ struct ChunkJob {  // archive -> on_chunk
   std::uint64_t offset = 0;
   std::size_t length = 0;
 };
+// Verifier -> on_digest. asked: for csa-admin, of now; else one that others have asked for will do.
+struct DigestJob {
+  PeerKey peer;
+  std::uint64_t request = 0;
+  bool asked = false;
+};
+struct RowsJob {  // verifier -> on_rows
+  PeerKey peer;
+  RowsGet request;
+};
 struct DropJob {  // archive, no answer
   Id128 snapshot;
 };
@@ -110,8 +120,9 @@ struct StopBroker {
 struct SeekNewer {
   std::string at;  // "HOST:PORT"
 };
-using HubAction = std::variant<SendTo, Publish, CommitJob, ConfirmJob, RetainJob, LogJob, LayoutJob,
-                               OutcomeJob, CutJob, ChunkJob, DropJob, StopBroker, SeekNewer>;
+using HubAction =
+    std::variant<SendTo, Publish, CommitJob, ConfirmJob, RetainJob, LogJob, LayoutJob, OutcomeJob,
+                 CutJob, ChunkJob, DigestJob, RowsJob, DropJob, StopBroker, SeekNewer>;
 
 // One line of `csa-admin nodes`.
 struct NodeStatus {
@@ -158,6 +169,9 @@ class Hub {
   void on_cut(const Result<SnapshotInfo>& snapshot, TimePoint now);
   // `chunk` names snapshot and offset of the job also when it was not found.
   void on_chunk(const PeerKey& peer, SnapshotChunk chunk, bool found, TimePoint now);
+
+  void on_digest(const PeerKey& peer, DigestReply digest, bool asked, TimePoint now);
+  void on_rows(const PeerKey& peer, RowsReply rows, TimePoint now);
 
   // Call when now >= deadline().
   void on_deadline(TimePoint now);

@@ -21,6 +21,9 @@ void Hub::Impl::on_admin(const Peer& peer, const Admin& admin, TimePoint now) {
     case AdminVerb::kNodes:
       reply.json = nodes_json(nodes(), master.head, now);
       break;
+    case AdminVerb::kVerify:
+      start_verification(peer, admin, now);
+      return;
     case AdminVerb::kStop:
       if (!peer.origin.local) {
         reply.ok = false;

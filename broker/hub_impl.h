@@ -5,6 +5,7 @@
 // hub_admission.cc  HELLO: WELCOME, REFUSED, who holds a NodeId
 // hub_writes.cc     WRITE to ACK and UPDATE
 // hub_copies.cc     reader jobs: log, layouts, outcomes, full copies
+// hub_verify.cc     whether the nodes equal the master
 // hub_leases.cc     what part of the log those need who catch up
 #pragma once
 
@@ -21,6 +22,7 @@
 #include "broker/status.h"
 #include "broker/strangers.h"
 #include "broker/timer_set.h"
+#include "broker/verify_result.h"
 #include "broker/write_queue.h"
 #include "common/limits.h"
 
@@ -45,6 +47,16 @@ struct ReaderLoad {
   std::size_t jobs = 0;                                           // all, chunks too
   std::map<std::pair<Id128, std::uint64_t>, std::size_t> chunks;  // length by (copy, offset)
   std::size_t chunk_bytes = 0;                                    // sum of the lengths
+};
+
+// csa-admin waits to hear whether the nodes equal the master.
+struct Verification {
+  PeerKey admin;
+  std::uint64_t request = 0;
+  TimePoint until;
+  std::optional<DigestReply> reference;  // nothing: it is being read
+  std::map<PeerKey, NodeVerdict> waiting;
+  std::vector<NodeVerdict> done;
 };
 
 enum class Phase : std::uint8_t { kServing, kStopping, kStopped };
@@ -113,6 +125,16 @@ struct Hub::Impl {
   void drop_spools_before(TimePoint used);
   [[nodiscard]] TimePoint spool_deadline() const;
 
+  // hub_verify.cc
+  void on_digest_get(const Peer& peer, const DigestGet& request);
+  void on_rows_get(const Peer& peer, RowsGet request);
+  void on_checked(const Peer& peer, Checked checked);
+  void start_verification(const Peer& admin, const Admin& request, TimePoint now);
+  void ask_nodes();
+  void gone_from_verification(const PeerKey& key);
+  void end_verification();
+  [[nodiscard]] TimePoint verification_deadline() const;
+
   // hub_leases.cc
   void lease_log(const Peer& peer, const LogGet& request);
   void lease_copy(const PeerKey& peer, const SnapshotInfo& copy, std::uint64_t offset);
@@ -155,6 +177,9 @@ struct Hub::Impl {
   bool cutting = false;                     // a CutJob is out
   std::optional<SnapshotInfo> held;         // cut, but ahead of the told head
   Seq cut_from;                             // the head when the cut began that is out or held
+  std::optional<Verification> verification;
+  std::uint64_t verifications = 0;  // begun so far; numbers the present one
+  std::set<PeerKey> verifying;      // with a job at the verifier
   Leases leases{limits::kPeersMax};
   Seq retained = RetainJob::kNobody;  // as the ledger was told
 };

@@ -30,6 +30,7 @@ Stores::Stores(const std::string& database, const LedgerOptions& options, const 
       ledger_jobs_(kLedgerJobsMax),
       quick_jobs_(limits::kReaderJobsMax),
       cut_jobs_(limits::kSnapshotsMax),
+      check_jobs_(limits::kReaderJobsMax),
       answers_(kAnswersMax) {
   Archive::clear_spool(spool_);
   LedgerOptions own = options;
@@ -49,6 +50,7 @@ Stores::Stores(const std::string& database, const LedgerOptions& options, const 
   master_.counters = last_counters(Database(database_, Database::Mode::kReadOnly));
   ledger_thread_ = std::thread([this] { guarded("ledger", [this] { run_ledger(); }); });
   quick_thread_ = std::thread([this] { guarded("archive", [this] { run_quick(); }); });
+  check_thread_ = std::thread([this] { guarded("verifier", [this] { run_checks(); }); });
   cut_thread_ = std::thread([this] { guarded("archive", [this] { run_cuts(); }); });
 }
 
@@ -57,7 +59,8 @@ Stores::~Stores() { stop(); }
 void Stores::stop() {
   quick_jobs_.close();
   cut_jobs_.close();
-  for (std::thread* const thread : {&quick_thread_, &cut_thread_}) {
+  check_jobs_.close();
+  for (std::thread* const thread : {&quick_thread_, &cut_thread_, &check_thread_}) {
     if (thread->joinable()) thread->join();
   }
   // Last: who only reads cannot write the -wal back, and would leave it beside the file.
@@ -84,6 +87,10 @@ void Stores::give(HubAction job) {
     taken = quick_jobs_.push(std::move(*chunk));
   } else if (const auto* const drop = std::get_if<DropJob>(&job)) {
     taken = quick_jobs_.push(*drop);
+  } else if (const auto* const digest = std::get_if<DigestJob>(&job)) {
+    taken = check_jobs_.push(*digest);
+  } else if (auto* const rows = std::get_if<RowsJob>(&job)) {
+    taken = check_jobs_.push(std::move(*rows));
   } else if (std::holds_alternative<CutJob>(job)) {
     taken = cut_jobs_.push(CutJob{});
   }
@@ -191,6 +198,29 @@ void Stores::quick_job(Archive& archive, QuickJob& job) {
     archive.drop(drop->snapshot);
   } else if (auto* const spool = std::get_if<Spool>(&job)) {
     archive.keep(std::move(*spool));
+  }
+}
+
+void Stores::run_checks() {
+  set_thread_priority(ThreadPriority::kBackground);
+  Verifier verifier(database_, log_);
+  while (true) {
+    const std::optional<CheckJob> job = check_jobs_.wait_pop(limits::kHeadInterval);
+    if (!job && check_jobs_.closed()) return;
+    if (!job) continue;
+    if (const auto* const digest = std::get_if<DigestJob>(&*job)) {
+      auto reply = std::make_shared<DigestReply>(
+          verifier.digest(digest->request, digest->asked, monotonic_now()));
+      post([peer = digest->peer, asked = digest->asked, reply](Hub& hub, TimePoint now) {
+        hub.on_digest(peer, std::move(*reply), asked, now);
+      });
+      continue;
+    }
+    const RowsJob& rows = std::get<RowsJob>(*job);
+    auto reply = std::make_shared<RowsReply>(verifier.rows(rows.request));
+    post([peer = rows.peer, reply](Hub& hub, TimePoint now) {
+      hub.on_rows(peer, std::move(*reply), now);
+    });
   }
 }
 

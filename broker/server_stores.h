@@ -1,5 +1,6 @@
 // The broker's threads beside the front: the ledger with the write connection, an archive for quick
-// answers, an archive for cutting copies. Jobs come in by mailbox; answers go back as closures that
+// answers, an archive for cutting copies,
+// a verifier. Jobs come in by mailbox; answers go back as closures that
 // the front runs on its Hub. A disk error ends the broker: it is told to the front as `fatal`.
 #pragma once
 
@@ -14,6 +15,7 @@
 #include "broker/archive.h"
 #include "broker/hub.h"
 #include "broker/ledger.h"
+#include "broker/verifier.h"
 #include "common/log.h"
 #include "common/mailbox.h"
 
@@ -52,11 +54,13 @@ class Stores {
 
  private:
   using LedgerJob = std::variant<CommitJob, ConfirmJob>;
+  using CheckJob = std::variant<DigestJob, RowsJob>;
   using QuickJob = std::variant<LogJob, LayoutJob, OutcomeJob, ChunkJob, DropJob, Spool>;
 
   void run_ledger();
   void run_quick();
   void run_cuts();
+  void run_checks();
   void ledger_job(LedgerJob& job);
   void quick_job(Archive& archive, QuickJob& job);
   void post(Answer answer);
@@ -73,6 +77,7 @@ class Stores {
   Mailbox<LedgerJob> ledger_jobs_;
   Mailbox<QuickJob> quick_jobs_;
   Mailbox<CutJob> cut_jobs_;
+  Mailbox<CheckJob> check_jobs_;
   Mailbox<Answer> answers_;
   std::atomic<std::uint64_t> retained_{RetainJob::kNobody.value};  // the newest RetainJob
   std::atomic<TimePoint::rep> ledger_progress_{0};
@@ -81,6 +86,7 @@ class Stores {
   std::thread ledger_thread_;
   std::thread quick_thread_;
   std::thread cut_thread_;
+  std::thread check_thread_;
 };
 
 }  // namespace csa

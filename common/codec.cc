@@ -61,6 +61,9 @@ struct SizeGuess {
   std::size_t operator()(const LogSlice& m) const { return pieces(m.pieces); }
   std::size_t operator()(const SnapshotChunk& m) const { return m.bytes.size(); }
   std::size_t operator()(const AdminReply& m) const { return m.json.size(); }
+  std::size_t operator()(const DigestReply& m) const { return 64 * m.tables.size(); }
+  std::size_t operator()(const RowsReply& m) const { return 48 * m.rows.size(); }
+  std::size_t operator()(const Checked& m) const { return 64 * m.tables.size(); }
   std::size_t operator()(const LayoutReply& m) const { return m.json.size(); }
   template <class M>
   std::size_t operator()(const M& /*small*/) const {
@@ -225,8 +228,7 @@ Result<std::vector<Message>> decode_joined(ByteView frame) {
   if (type == codec::kTypes.end()) {
     return Error{Errc::kUnknownType, "Unknown message type " + std::to_string(frame[3]) + "."};
   }
-  const BodyDecoder& decoder =
-      kDecoders.at(static_cast<std::size_t>(type - codec::kTypes.begin()));
+  const BodyDecoder& decoder = kDecoders.at(static_cast<std::size_t>(type - codec::kTypes.begin()));
   const ByteView payload = rest.subspan(body);
   if (!codec::is_packed(rest.first(body))) return decoder(rest.first(body), payload);
   const Result<Bytes> unpacked = codec::unpack_body(rest.first(body), kBodyMax);

@@ -13,111 +13,9 @@
 #include <type_traits>
 #include <variant>
 
-#include "common/message.h"
+#include "common/codec_values.h"
 
 namespace csa::codec {
-
-template <class A, class T>
-using Ref = typename A::template Ref<T>;
-
-// A field that came later than its message: where it is missing it keeps its default.
-template <class A, class T>
-void added(A& a, std::string_view name, T& field) {
-  if constexpr (requires { a.nothing_left(); }) {
-    if (a.nothing_left()) return;
-  }
-  a(name, field);
-}
-
-// Nested values: arrays of exactly these elements.
-
-template <class A>
-void fields(A& a, Ref<A, TxId> m) {
-  a("node", m.node);
-  a("counter", m.counter);
-}
-template <class A>
-void fields(A& a, Ref<A, Epoch> m) {
-  a("generation", m.generation);
-  a("id", m.id);
-}
-template <class A>
-void fields(A& a, Ref<A, Position> m) {
-  a("epoch", m.epoch);
-  a("seq", m.seq);
-  a("chain", m.chain);
-}
-template <class A>
-void fields(A& a, Ref<A, EntryHeader> m) {
-  a("seq", m.seq);
-  a("tx", m.tx);
-  a("time", m.time);
-  a("hostname", m.hostname);
-  a("schema_version", m.schema_version);
-  a("kind", m.kind);
-  a("request_hash", m.request_hash);
-  a("changes", m.changes);
-  a("last_insert_rowid", m.last_insert_rowid);
-  a("size", m.size);
-  a("edited", m.edited);
-  a("edited_error_ms", m.edited_error_ms);
-  a("confirmed", m.confirmed);
-}
-template <class A>
-void fields(A& a, Ref<A, JournalHeader> m) {
-  a("tx", m.tx);
-  a("base", m.base);
-  a("schema_version", m.schema_version);
-  a("edited", m.edited);
-  a("edited_error_ms", m.edited_error_ms);
-  a("boot", m.boot);
-  a("boot_ms", m.boot_ms);
-  a("wall", m.wall);
-  a("scale", m.scale);
-  a("request_hash", m.request_hash);
-  a("changes", m.changes);
-  a("last_insert_rowid", m.last_insert_rowid);
-  a("size", m.size);
-  a("lost", m.lost);
-  a("lost_hostname", m.lost_hostname);
-  a("origin", m.origin);
-}
-template <class A>
-void fields(A& a, Ref<A, TimeScale> m) {
-  a("id", m.id);
-  a("before", m.before);
-  a("since", m.since);
-}
-template <class A>
-void fields(A& a, Ref<A, KeyChange> m) {
-  a("table", m.table);
-  a("before", m.before);
-  a("after", m.after);
-}
-template <class A>
-void fields(A& a, Ref<A, RuleSetting> m) {
-  a("table", m.table);
-  a("column", m.column);
-  a("rule", m.rule);
-}
-template <class A>
-void fields(A& a, Ref<A, LogPiece> m) {
-  a("header", m.header);
-  if constexpr (requires { a.chain_of(m); }) {
-    a.chain_of(m);
-  } else {
-    a("chain", m.chain);
-  }
-  a("offset", m.offset);
-  a("bytes", m.bytes);
-}
-
-template <class T>
-inline constexpr bool kNested =
-    std::is_same_v<T, TxId> || std::is_same_v<T, Epoch> || std::is_same_v<T, Position> ||
-    std::is_same_v<T, EntryHeader> || std::is_same_v<T, JournalHeader> ||
-    std::is_same_v<T, TimeScale> || std::is_same_v<T, KeyChange> ||
-    std::is_same_v<T, RuleSetting> || std::is_same_v<T, LogPiece>;
 
 // Messages.
 
@@ -338,6 +236,7 @@ template <class A>
 void fields(A& a, Ref<A, Admin> m) {
   a("request", m.request);
   a("verb", m.verb);
+  added(a, "wait_ms", m.wait_ms);
 }
 template <class A>
 void fields(A& a, Ref<A, AdminReply> m) {
@@ -345,6 +244,43 @@ void fields(A& a, Ref<A, AdminReply> m) {
   a("ok", m.ok);
   a.sentence("text", m.text);
   a("json", m.json);
+}
+template <class A>
+void fields(A& a, Ref<A, DigestGet> m) {
+  a("request", m.request);
+}
+template <class A>
+void fields(A& a, Ref<A, DigestReply> m) {
+  a("request", m.request);
+  a("asked", m.asked);
+  a("position", m.position);
+  a("fingerprint", m.fingerprint);
+  a("tables", m.tables);
+  a.sentence("text", m.text);
+}
+template <class A>
+void fields(A& a, Ref<A, RowsGet> m) {
+  a("request", m.request);
+  a("position", m.position);
+  a("table", m.table);
+  a("buckets", m.buckets);
+}
+template <class A>
+void fields(A& a, Ref<A, RowsReply> m) {
+  a("request", m.request);
+  a("position", m.position);
+  a("rows", m.rows);
+  a.sentence("text", m.text);
+}
+template <class A>
+void fields(A& a, Ref<A, Checked> m) {
+  a("asked", m.asked);
+  a("position", m.position);
+  a("fingerprint", m.fingerprint);
+  a("tables", m.tables);
+  a("differences", m.differences);
+  a("pending", m.pending);
+  a.sentence("text", m.text);
 }
 
 // How many fields a message or nested value has.
@@ -373,6 +309,7 @@ inline constexpr std::array<std::uint8_t, std::variant_size_v<AnyMessage>> kType
     20, 21, 22, 23, 24, 25, 26, 27, 28,  // LOG_GET .. LAYOUT
     30, 31, 32, 33,                      // UPDATE .. PRESENCE
     40, 41,                              // ADMIN, ADMIN_REPLY
+    45, 46, 47, 48, 49,                  // DIGEST_GET .. CHECKED
 };
 
 }  // namespace csa::codec

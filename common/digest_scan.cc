@@ -1,6 +1,7 @@
 #include "common/digest_scan.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "common/capture_table.h"
@@ -19,8 +20,72 @@ struct ScannedTable {
   Statement rows;  // ?1: from this rowid on; ?2: so many
 };
 
+ScannedTable open_table(const Database& db, const std::string& name) {
+  std::optional<TableInfo> info = table_info(db, name);
+  CSA_CHECK(info.has_value());  // it is of this very schema
+  ScannedTable table;
+  table.roles = column_roles(info->change_table);
+  std::string sql = select_rows(*info);
+  if (!info->change_table.without_rowid) {
+    const std::string rowid = quote(info->rowid_name);
+    sql += " WHERE " + rowid + " >= ?1 ORDER BY " + rowid + " LIMIT ?2";
+  }
+  table.rows = db.prepare(sql);
+  table.info = std::move(*info);
+  return table;
+}
+
+// The row that a table's statement stands at.
+class RowReader {
+ public:
+  explicit RowReader(bool utf16) : utf16_(utf16) {}
+
+  // Its bytes.
+  std::uint64_t add_to(const ScannedTable& table, TableDigest& digest) {
+    std::uint64_t bytes = read_key(table);
+    row_.row(digest, true);
+    for (std::uint32_t i = 0; i < table.roles.size(); ++i) {
+      if (table.roles[i] == ColumnRole::kKey) continue;
+      value_.clear();
+      append(table, i, value_);
+      row_.encoded_cell(digest, i, value_, true);
+      bytes += value_.size();
+    }
+    return bytes;
+  }
+  std::uint64_t read_key(const ScannedTable& table) {
+    key_.clear();
+    if (table.info.change_table.without_rowid) {
+      for (const std::uint32_t column : table.info.change_table.key_columns) {
+        append(table, column, key_);
+      }
+    } else {
+      rowid_ = table.rows.column_int(static_cast<int>(table.roles.size()));
+      append_integer(rowid_, key_);
+    }
+    row_.begin(key_);
+    return key_.size();
+  }
+  [[nodiscard]] std::size_t bucket() const { return row_.bucket(); }
+  [[nodiscard]] const Bytes& key() const { return key_; }
+  [[nodiscard]] std::int64_t rowid() const { return rowid_; }
+
+ private:
+  void append(const ScannedTable& table, std::size_t column, Bytes& out) const {
+    const Column& declared = table.info.columns[table.info.carried[column]];
+    append_stored(sqlite3_column_value(table.rows.handle(), static_cast<int>(column)),
+                  declared.affinity, utf16_, out);
+  }
+
+  const bool utf16_;
+  RowDigest row_;
+  std::int64_t rowid_ = 0;
+  Bytes key_;
+  Bytes value_;
+};
+
 // One read transaction's view.
-Result<Meta> present(const Database& db) {
+Result<Meta> readable_meta(const Database& db) {
   Result<Meta> meta = read_meta(db);
   if (!meta) return meta.error();
   if (db.query_int("SELECT 1 FROM csa_journal LIMIT 1")) {
@@ -37,19 +102,16 @@ std::int64_t rowid_of(const Row& key) {
 }  // namespace
 
 struct DigestScan::Impl {
-  explicit Impl(const Database& database) : db(database), utf16(is_utf16(database)) {}
+  explicit Impl(const Database& database) : db(database), reader(is_utf16(database)) {}
 
   Status begin(const Meta& meta);
   Status follow_log(const Meta& meta);
-  void open_table(const std::string& name);
   void scan_sequence();
   // True: the table is read to its end.
   bool scan_slice(const SliceBudget& budget);
-  void scan_row(TableDigest& digest);
   [[nodiscard]] bool scanned(const std::string& table, const Row& key) const;
 
   const Database& db;
-  const bool utf16;
   bool begun = false;
   bool whole = false;
   Digest result;
@@ -58,9 +120,7 @@ struct DigestScan::Impl {
   std::optional<ScannedTable> open;
   std::optional<std::int64_t> last;  // rowid that was read last in it
   std::uint64_t bytes = 0;
-  RowDigest row;
-  Bytes key;
-  Bytes value;
+  RowReader reader;
 };
 
 Status DigestScan::Impl::begin(const Meta& meta) {
@@ -85,6 +145,7 @@ void DigestScan::Impl::scan_sequence() {
   TableDigest* const table = result.find(kSequenceTable);
   if (table == nullptr) return;
   Statement rows = db.prepare("SELECT name, seq FROM main.sqlite_sequence");
+  RowDigest row;
   while (rows.step()) {
     Bytes name;
     append_value(rows.column_value(0), name);
@@ -116,52 +177,13 @@ Status DigestScan::Impl::follow_log(const Meta& meta) {
   return Ok{};
 }
 
-void DigestScan::Impl::open_table(const std::string& name) {
-  std::optional<TableInfo> info = table_info(db, name);
-  CSA_CHECK(info.has_value());  // it is of this very schema
-  ScannedTable table;
-  table.roles = column_roles(info->change_table);
-  std::string sql = select_rows(*info);
-  if (!info->change_table.without_rowid) {
-    const std::string rowid = quote(info->rowid_name);
-    sql += " WHERE " + rowid + " >= ?1 ORDER BY " + rowid + " LIMIT ?2";
-  }
-  table.rows = db.prepare(sql);
-  table.info = std::move(*info);
-  open = std::move(table);
-  last.reset();
-}
-
-void DigestScan::Impl::scan_row(TableDigest& digest) {
-  sqlite3_stmt* const rows = open->rows.handle();
-  const auto append = [&](std::size_t column, Bytes& out) {
-    const Column& declared = open->info.columns[open->info.carried[column]];
-    append_stored(sqlite3_column_value(rows, static_cast<int>(column)), declared.affinity, utf16,
-                  out);
-  };
-  key.clear();
-  if (open->info.change_table.without_rowid) {
-    for (const std::uint32_t column : open->info.change_table.key_columns) append(column, key);
-  } else {
-    last = open->rows.column_int(static_cast<int>(open->roles.size()));
-    append_integer(*last, key);
-  }
-  row.begin(key);
-  row.row(digest, true);
-  for (std::uint32_t i = 0; i < open->roles.size(); ++i) {
-    if (open->roles[i] == ColumnRole::kKey) continue;
-    value.clear();
-    append(i, value);
-    row.encoded_cell(digest, i, value, true);
-    bytes += value.size();
-  }
-  bytes += key.size();
-}
-
 bool DigestScan::Impl::scan_slice(const SliceBudget& budget) {
   TableDigest* const digest = result.find(names[at]);
   CSA_CHECK(digest != nullptr);
-  if (!open) open_table(names[at]);
+  if (!open) {
+    open = open_table(db, names[at]);
+    last.reset();
+  }
   const bool whole_table = open->info.change_table.without_rowid;
   if (!whole_table) {
     if (last && *last == INT64_MAX) return true;
@@ -170,7 +192,8 @@ bool DigestScan::Impl::scan_slice(const SliceBudget& budget) {
   }
   std::uint64_t rows = 0;
   while (open->rows.step()) {
-    scan_row(*digest);
+    bytes += reader.add_to(*open, *digest);
+    if (!whole_table) last = reader.rowid();
     ++rows;
     if (!whole_table && bytes >= budget.bytes) {
       open->rows.reset();
@@ -187,7 +210,7 @@ Result<bool> DigestScan::step(const SliceBudget& budget) {
   Impl& scan = *impl_;
   scan.bytes = 0;
   const ReadTransaction view(scan.db);
-  const Result<Meta> meta = present(scan.db);
+  const Result<Meta> meta = readable_meta(scan.db);
   if (!meta) return meta.error();
   if (!scan.begun) {
     CSA_TRY(scan.begin(*meta));
@@ -211,16 +234,55 @@ const Digest& DigestScan::digest() const {
   return impl_->result;
 }
 
+std::vector<RowSum> row_sums(const Database& db, const std::string& table,
+                             const std::vector<std::uint32_t>& buckets) {
+  std::vector<RowSum> sums;
+  if (!table_info(db, table)) return sums;
+  ScannedTable open = open_table(db, table);
+  if (!open.info.change_table.without_rowid) open.rows.bind(1, INT64_MIN).bind(2, INT64_MAX);
+  const std::set<std::size_t> wanted(buckets.begin(), buckets.end());
+  RowReader reader(is_utf16(db));
+  TableDigest one;
+  while (open.rows.step()) {
+    reader.read_key(open);
+    if (!wanted.contains(reader.bucket())) continue;
+    one.sum = {};
+    reader.add_to(open, one);
+    RowSum sum{{}, one.sum.low, one.sum.high};
+    for (ByteReader key(reader.key()); !key.at_end() && key.ok();) sum.key.push_back(key.value());
+    sums.push_back(std::move(sum));
+  }
+  return sums;
+}
+
+std::vector<TableSum> table_sums(const Digest& digest) {
+  std::vector<TableSum> sums;
+  for (const TableDigest& table : digest.tables) {
+    sums.push_back({table.name, table.known, table.sum.rows, table.sum.low, table.sum.high});
+  }
+  return sums;
+}
+
+std::vector<RowSum> bucket_sums(const TableDigest& table) {
+  std::vector<RowSum> sums;
+  for (std::size_t i = 0; i < table.buckets.size(); ++i) {
+    const DigestSum& sum = table.buckets[i];
+    if (sum == DigestSum{}) continue;
+    sums.push_back({{Value(static_cast<std::int64_t>(i))}, sum.low, sum.high});
+  }
+  return sums;
+}
+
 Status lead(const Database& db, Digest& digest, Seq to) {
-  const Result<Meta> meta = present(db);
+  const Result<Meta> meta = readable_meta(db);
   if (!meta) return meta.error();
   if (meta->position.epoch != digest.position.epoch) {
     return Error{Errc::kNothing, "another history of the database has begun meanwhile"};
   }
   const Seq from = digest.position.seq;
   if (std::max(from, to) > meta->position.seq) {
-    return Error{Errc::kTimeout, "it has not got to entry " +
-                                     std::to_string(std::max(from, to).value) + " yet"};
+    return Error{Errc::kTimeout,
+                 "it has not got to entry " + std::to_string(std::max(from, to).value) + " yet"};
   }
   const bool forward = from < to;
   CSA_TRY(each_logged_change(db, meta->floor, std::min(from, to), std::max(from, to),

@@ -7,10 +7,12 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "common/digest.h"
 #include "common/result.h"
 #include "common/sqlite.h"
+#include "common/verification.h"
 
 namespace csa {
 
@@ -40,6 +42,14 @@ class DigestScan {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+// The sums of the rows of these buckets, by key, as the file is now: for the few that differ.
+// Inside a read transaction.
+[[nodiscard]] std::vector<RowSum> row_sums(const Database& db, const std::string& table,
+                                           const std::vector<std::uint32_t>& buckets);
+// For messages: the sums of tables, and of the buckets that hold rows, by number.
+[[nodiscard]] std::vector<TableSum> table_sums(const Digest& digest);
+[[nodiscard]] std::vector<RowSum> bucket_sums(const TableDigest& table);
 
 // Leads a whole digest along the log of `db` to entry `to` of the same history, forward or back.
 // Errors as DigestScan::step(); kTimeout: this copy has not got there yet. Inside a read

@@ -1,9 +1,11 @@
 #include "common/message.h"
 
+#include <algorithm>
 #include <array>
 #include <limits>
 
 #include "common/clock_limits.h"
+#include "common/digest.h"
 #include "common/limits.h"
 
 namespace csa {
@@ -12,12 +14,12 @@ namespace {
 using Why = std::optional<std::string>;
 
 constexpr std::array<std::string_view, std::variant_size_v<AnyMessage>> kNames = {
-    "HELLO",      "WELCOME",      "REFUSED",        "REHELLO",      "GOODBYE",       "PING",
-    "PONG",       "WRITE",        "MIGRATE",        "OUTCOME_GET",  "ACK",           "NACK",
-    "REPLAY",     "REPLAYED",     "RULES",          "CONFLICT",     "LOG_GET",       "LOG",
-    "LOG_GONE",   "SNAPSHOT_GET", "SNAPSHOT_CHUNK", "SNAPSHOT_END", "SNAPSHOT_GONE", "LAYOUT_GET",
-    "LAYOUT",     "UPDATE",       "HEAD",           "PROOF",        "PRESENCE",      "ADMIN",
-    "ADMIN_REPLY"};
+    "HELLO",       "WELCOME",      "REFUSED",        "REHELLO",      "GOODBYE",       "PING",
+    "PONG",        "WRITE",        "MIGRATE",        "OUTCOME_GET",  "ACK",           "NACK",
+    "REPLAY",      "REPLAYED",     "RULES",          "CONFLICT",     "LOG_GET",       "LOG",
+    "LOG_GONE",    "SNAPSHOT_GET", "SNAPSHOT_CHUNK", "SNAPSHOT_END", "SNAPSHOT_GONE", "LAYOUT_GET",
+    "LAYOUT",      "UPDATE",       "HEAD",           "PROOF",        "PRESENCE",      "ADMIN",
+    "ADMIN_REPLY", "DIGEST_GET",   "DIGEST",         "ROWS_GET",     "ROWS",          "CHECKED"};
 
 // Enumerations count from 1 without gaps.
 template <class E>
@@ -187,9 +189,19 @@ struct Validity {
     return possible ? Why() : "no clock shows such a time";
   }
   Why operator()(const Admin& m) const {
-    return known(m.verb, AdminVerb::kStop) ? Why() : "unknown verb";
+    return known(m.verb, AdminVerb::kVerify) ? Why() : "unknown verb";
+  }
+  Why operator()(const RowsGet& m) const {
+    if (m.buckets.size() > kDigestBuckets) return "too many buckets";
+    const auto other = [](std::uint32_t bucket) { return bucket >= kDigestBuckets; };
+    return std::any_of(m.buckets.begin(), m.buckets.end(), other) ? "there is no such bucket"
+                                                                  : Why();
   }
   // Every value can be.
+  Why operator()(const DigestGet&) const { return {}; }
+  Why operator()(const DigestReply&) const { return {}; }
+  Why operator()(const RowsReply&) const { return {}; }
+  Why operator()(const Checked&) const { return {}; }
   Why operator()(const Rehello&) const { return {}; }
   Why operator()(const Goodbye&) const { return {}; }
   Why operator()(const OutcomeGet&) const { return {}; }

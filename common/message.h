@@ -10,9 +10,11 @@
 #include <vector>
 
 #include "common/bytes.h"
+#include "common/log_entry.h"
 #include "common/replay.h"
 #include "common/types.h"
 #include "common/value.h"
+#include "common/verification.h"
 
 namespace csa {
 
@@ -58,44 +60,6 @@ enum class NackCode : std::uint8_t {
   kUnknown = 10,  // OUTCOME_GET: the master holds no outcome of this TxId
 };
 [[nodiscard]] std::string_view to_string(NackCode code);
-
-enum class EntryKind : std::uint8_t {
-  kChanges = 1,  // row changes
-  kSchema = 2,   // holds schema statements; schema_version goes up by one after it
-  kCopy = 3,     // cannot be repeated exactly: whoever meets it takes a full copy
-};
-
-// What the log says of one transaction beside its changes.
-struct EntryHeader {
-  Seq seq;
-  TxId tx;
-  WallTime time;                     // broker's time at commit
-  std::string hostname;              // of the origin
-  std::uint64_t schema_version = 0;  // in force before this entry
-  EntryKind kind = EntryKind::kChanges;
-  Id128 request_hash;        // of the write's body, for TxId's outcome
-  std::int64_t changes = 0;  // rows changed by the call's own statements
-  std::optional<std::int64_t> last_insert_rowid;
-  std::uint64_t size = 0;  // bytes of the changeset
-  // When it was journaled on a node, in broker's time, right to edited_error_ms; else `time`.
-  WallTime edited;
-  std::uint32_t edited_error_ms = 0;
-  // Counters of tx.node up to this one have outcomes that nobody will ask for again.
-  std::uint64_t confirmed = 0;
-  bool operator==(const EntryHeader&) const = default;
-};
-
-// Bytes `offset`.. of the changeset of one log entry. Whole when offset is 0 and bytes has
-// header.size bytes; a stub when bytes is empty though header.size is not 0.
-struct LogPiece {
-  EntryHeader header;
-  Chain chain;  // after this entry
-  std::uint64_t offset = 0;
-  Bytes bytes;
-  [[nodiscard]] bool is_stub() const { return bytes.empty() && offset < header.size; }
-  [[nodiscard]] bool completes() const { return offset + bytes.size() == header.size; }
-  bool operator==(const LogPiece&) const = default;
-};
 
 struct Hello {
   std::uint8_t protocol_min = kProtocolVersion;
@@ -358,11 +322,13 @@ struct Presence {
   bool operator==(const Presence&) const = default;
 };
 
-enum class AdminVerb : std::uint8_t { kStatus = 1, kNodes = 2, kStop = 3 };
+// kVerify: all nodes compare themselves with the master. Wire values, never reused.
+enum class AdminVerb : std::uint8_t { kStatus = 1, kNodes = 2, kStop = 3, kVerify = 4 };
 
 struct Admin {
   std::uint64_t request = 0;  // echoed
   AdminVerb verb = AdminVerb::kStatus;
+  std::uint32_t wait_ms = 0;  // kVerify: it is answered by then
   bool operator==(const Admin&) const = default;
 };
 
@@ -374,13 +340,14 @@ struct AdminReply {
   bool operator==(const AdminReply&) const = default;
 };
 
-// Any message. Derived, so that copying, moving and destroying thirty-one structs is compiled once,
+// Any message. Derived, so that copying, moving and destroying its structs is compiled once,
 // in message.cc, and not in every file that touches a message.
 using AnyMessage =
     std::variant<Hello, Welcome, Refused, Rehello, Goodbye, Ping, Pong, Write, Migrate, OutcomeGet,
                  Ack, Nack, Replay, Replayed, Rules, Conflict, LogGet, LogSlice, LogGone,
                  SnapshotGet, SnapshotChunk, SnapshotEnd, SnapshotGone, LayoutGet, LayoutReply,
-                 Update, Head, Proof, Presence, Admin, AdminReply>;
+                 Update, Head, Proof, Presence, Admin, AdminReply, DigestGet, DigestReply, RowsGet,
+                 RowsReply, Checked>;
 struct Message : AnyMessage {
   using AnyMessage::AnyMessage;
   Message();
@@ -395,6 +362,5 @@ struct Message : AnyMessage {
 [[nodiscard]] std::string_view name_of(const Message& message);
 // Why a decoded message's values cannot be (limits, contradictions of fields); nothing: they can.
 [[nodiscard]] std::optional<std::string> invalid(const Message& message);
-[[nodiscard]] std::optional<std::string> invalid(const EntryHeader& header);
 
 }  // namespace csa

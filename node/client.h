@@ -83,7 +83,8 @@ struct ClientEvent {
                 // ClientOptions asked to stop; another: as in ClientFailure, the owner of the
                 // replica has ended, and this client could not become the next
     kKept,      // path, text: what this replica held and the master's history does not have; it is
-                // in the file `path` now, and a full copy in its place
+                // in the file `path` now, and a full copy in its place. A file "-differing-" holds
+                // rows in which it differed from the master, as SQL
   };
   Kind kind = Kind::kState;
   ClientState state = ClientState::kSearching;
@@ -113,6 +114,9 @@ struct ClientOptions {
   std::uint16_t beacon_port = 5775;
   std::vector<std::string> beacon_interfaces;         // by name, as in "eth0"; empty: all
   std::chrono::milliseconds discovery_timeout{2000};  // then standalone, while the search goes on
+  // Compares itself with the master so often; 0: never. And how fast it may read for that.
+  std::chrono::milliseconds verify_every{24 * 3600 * 1000};
+  std::uint64_t verify_bytes_per_s = std::uint64_t{32} << 20U;
   bool stop_on_disconnect = false;  // a lost link ends the client (kStopped, exit code 8)
   // Other programs of this user may work through this one while it owns the replica. False for one
   // that soon ends: they wait for their turn, and none loses the owner under its write.

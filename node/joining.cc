@@ -24,6 +24,8 @@ LinkConfig link_config(const ClientOptions& options, const Replica& replica) {
   config.hostname = host_name();
   config.replica_path = options.replica;
   config.session.discovery_timeout = options.discovery_timeout;
+  config.session.verify_every = options.verify_every;
+  config.verify_bytes_per_s = options.verify_bytes_per_s;
   config.session.stop_on_disconnect = options.stop_on_disconnect;
   UplinkConfig& uplink = config.session.uplink;
   uplink.hello.role = Role::kNode;

@@ -21,8 +21,10 @@ Link::Link(LinkConfig config, std::unique_ptr<Replica> replica, const Log& log)
       replica_(std::move(replica)),
       tasks_(limits::kNodeTasksMax),
       jobs_(kJobsMax),
+      checks_(kJobsMax),
       session_(config_.session, replica_->state(), log_) {
   store_thread_ = std::thread([this] { run_store(); });
+  check_thread_ = std::thread([this] { run_checks(); });
   link_thread_ = std::thread([this] { run_link(); });
 }
 
@@ -75,6 +77,7 @@ void Link::leave() {
   if (link_thread_.joinable() && link_thread_.get_id() != std::this_thread::get_id()) {
     link_thread_.join();
   }
+  if (check_thread_.joinable()) check_thread_.join();
   if (store_thread_.joinable()) store_thread_.join();
 }
 
@@ -144,6 +147,9 @@ void Link::carry_out() {
     // One job is out at a time, so there is room.
     if (!jobs_.push(std::move(*job))) log_.error("link: the store has ended");
   }
+  for (CheckJob& job : session_.take_checks()) {
+    if (!checks_.push(std::move(job))) log_.debug("link: too many checks at once");
+  }
   const std::vector<SessionEvent> events = session_.take_events();
   for (const SessionEvent& event : events) {
     if (std::holds_alternative<Stopped>(event)) ending_ = true;
@@ -199,6 +205,7 @@ void Link::finish() {
         failed_result(WriteResult::Status::kUnknown, "the client left before the answer came"));
   }
   calls_.clear();
+  checks_.close();
   jobs_.close();
   if (door_) door_->close();
   door_.reset();

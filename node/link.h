@@ -1,5 +1,6 @@
 // The owner of a replica at work: a link thread (sockets, clock, Session, the door for guests; it
-// always drains and never touches SQLite) and a store thread (the Replica). What callers post is
+// always drains and never touches SQLite) a store thread (the Replica),
+// and a check thread, which compares it with the master. What callers post is
 // run on the link thread in order.
 #pragma once
 
@@ -29,7 +30,8 @@ struct LinkConfig {
   std::string group;
   std::string hostname;
   std::string replica_path;
-  std::string door;  // where guests come in; empty: nowhere
+  std::string door;                      // where guests come in; empty: nowhere
+  std::uint64_t verify_bytes_per_s = 0;  // how fast it may read to compare itself; 0: no bound
   std::function<void(const ClientEvent&)> on_event;
 };
 
@@ -57,6 +59,7 @@ class Link final : public Backend {
   void turn();
   void run_tasks();
   void run_store();
+  void run_checks();
   void store_job(StoreJob job);
   void carry_out();
   void deliver(const SessionEvent& event);
@@ -71,6 +74,7 @@ class Link final : public Backend {
   std::unique_ptr<Replica> replica_;  // the store thread's
   Mailbox<Task> tasks_;               // to the link thread
   Mailbox<StoreJob> jobs_;            // to the store thread
+  Mailbox<CheckJob> checks_;          // to the check thread
   // The link thread's own:
   Session session_;
   std::unique_ptr<Dialer> dialer_;
@@ -85,6 +89,7 @@ class Link final : public Backend {
   bool stopped_ = false;
   std::thread link_thread_;
   std::thread store_thread_;
+  std::thread check_thread_;
 };
 
 }  // namespace csa

@@ -134,6 +134,11 @@ int main(int argc, char** argv) {
                     "how long to look for a broker before going standalone");
   app.require_subcommand(1);
   add_commands(app, flags);
+  CLI::App* const run = app.get_subcommand("run");
+  csa::add_duration(*run, "--verify-every", client.verify_every,
+                    "how often to compare the replica with the master; 0: never");
+  csa::add_size(*run, "--verify-rate", client.verify_bytes_per_s,
+                "how much of it to read in a second for that; 0: any");
   if (const auto code = csa::parse_cli(app, argc, argv)) return *code;
 
   for (const CLI::App* const command : app.get_subcommands()) {

@@ -99,6 +99,7 @@ void Session::Impl::settle(TimePoint now) {
   if (uplink.ready() && identified) send_requests(now);
   last_now = now;
   if (behind_at && *behind_at <= now) behind_at.reset();
+  if (uplink.ready()) check_when_due(now);
   tell_uplink();
   tell_position(now);
   deliver_writes();
@@ -337,6 +338,7 @@ TimePoint Session::deadline() const {
   sooner(next, s.probe_at);
   sooner(next, s.tell_at);
   sooner(next, s.handover.deadline());
+  if (s.state == NodeState::kLive) sooner(next, s.verify_at);
   if (s.journaling()) sooner(next, s.behind_at);
   const bool identified = !s.want_identity && s.out != Impl::Out::kIdentity;
   const bool sending = s.uplink.ready() && identified;

@@ -16,6 +16,7 @@
 #include "common/uplink.h"
 #include "node/broker_clock.h"
 #include "node/jobs.h"
+#include "node/self_check.h"
 
 namespace csa {
 
@@ -23,6 +24,7 @@ struct SessionConfig {
   UplinkConfig uplink;
   Duration discovery_timeout{};     // without a broker for so long: standalone
   bool stop_on_disconnect = false;  // --on-disconnect shutdown
+  Duration verify_every{};          // compares itself with the master so often; 0: never
 };
 
 // For the store thread; one is answered before the next is given, by the on_... call beside it.
@@ -171,6 +173,8 @@ class Session {
   // The job that is out met the disk's error (kFailed): it is tried again after a while, and while
   // the disk is full, new writes are refused. For a job without an answer: nothing.
   void on_store_failed(Error error, bool disk_full, TimePoint now);
+  // From the one who compares; kept_as: the file that holds the rows that differ.
+  void on_check(CheckAnswer answer, const std::string& kept_as, TimePoint now);
   // From the application. Every call gets one WriteDone.
   void write(WriteCall call, TimePoint now);
   // The caller knows this TxId now. One that does not wait: nothing.
@@ -182,6 +186,8 @@ class Session {
   [[nodiscard]] std::vector<UplinkAction> take_actions();
   // At most one job is out at a time; nullopt: nothing to do, or one is out.
   [[nodiscard]] std::optional<StoreJob> take_job();
+  // For the thread that compares, in order; each may be answered by an on_check().
+  [[nodiscard]] std::vector<CheckJob> take_checks();
   [[nodiscard]] std::vector<SessionEvent> take_events();
 
   // What `status --json` shows.

@@ -317,7 +317,7 @@ void Session::Impl::on_answer(Message message, TimePoint now) {
     handover.on_replayed(*replayed, now);
     if (handover.take_doubt()) want_unmark = HandOverAnew{};
     if (is_outcome(replayed->result)) events.emplace_back(OutcomeTold{*replayed});
-  } else {
+  } else if (!on_check_message(message)) {
     on_content(std::move(message), now);
   }
 }

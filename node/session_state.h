@@ -99,6 +99,11 @@ struct Session::Impl {
   Seq told_seq;                      // the position that the broker knows of
   std::optional<TimePoint> tell_at;  // when it is told the next one
 
+  std::optional<TimePoint> verify_at;  // when it compares itself next
+  std::uint64_t check_requests = 0;
+  std::vector<CheckJob> check_jobs;
+  int heals = 0;  // full copies for a difference, since it was equal
+
   std::optional<TimePoint> progress_told;
   std::vector<SessionEvent> events;
 
@@ -147,6 +152,10 @@ struct Session::Impl {
   void send_replays(TimePoint now);
   void on_pong(const Pong& pong, TimePoint now);
   [[nodiscard]] std::optional<StoreJob> next_offline_job(TimePoint now);
+
+  // Comparing with the master (session_check.cc).
+  void check_when_due(TimePoint now);
+  [[nodiscard]] bool on_check_message(Message& message);
 
   // Writes.
   [[nodiscard]] bool ledger_stuck() const;

@@ -1,4 +1,5 @@
-// csa-admin: looks after a broker: status, nodes, rule, conflicts, recover, migrate, backup, stop.
+// csa-admin: looks after a broker: status, nodes, verify, rule, conflicts, recover, migrate,
+// backup, stop.
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -16,6 +17,7 @@
 #include "tools/backup.h"
 #include "tools/caller.h"
 #include "tools/settle.h"
+#include "tools/verify.h"
 
 namespace csa {
 namespace {
@@ -27,7 +29,7 @@ struct AdminFlags {
   Duration discovery_timeout = std::chrono::seconds{2};
   Duration timeout = std::chrono::seconds{60};
   std::string file;
-  std::string place, rule;
+  std::string place, rule, table;
   bool row_alone = false;
   std::int64_t conflict = 0;
   std::vector<std::string> lost;
@@ -333,6 +335,13 @@ int main(int argc, char** argv) {
       [](Caller& p, const AdminFlags& f) { return csa::ask(p, f, AdminVerb::kStatus); });
   add("nodes", "who is connected\nExample: csa-admin nodes",
       [](Caller& p, const AdminFlags& f) { return csa::ask(p, f, AdminVerb::kNodes); });
+  add("verify",
+      "whether every node equals the master (0: all do, 1: one differs, 6: one was not compared)\n"
+      "Example: csa-admin verify --json",
+      [](Caller& p, const AdminFlags& f) {
+        return csa::verify(p, {f.common.json, f.timeout, f.table});
+      })
+      ->add_option("--table", flags.table, "tell of this table alone");
   add("stop", "end the broker (from its own computer)\nExample: csa-admin stop",
       [](Caller& p, const AdminFlags& f) { return csa::ask(p, f, AdminVerb::kStop); });
   add("migrate",

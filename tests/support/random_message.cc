@@ -6,6 +6,7 @@
 #include "common/clock_limits.h"
 #include "common/codec.h"
 #include "common/codec_fields.h"
+#include "common/digest.h"
 #include "tests/support/sample_messages.h"
 
 namespace csa::testing {
@@ -200,6 +201,9 @@ void repair(Update& m, std::mt19937_64& random) {
     stub.bytes.clear();
     stub.header.size = 100000;
   }
+}
+void repair(RowsGet& m, std::mt19937_64& /*random*/) {
+  for (std::uint32_t& bucket : m.buckets) bucket %= kDigestBuckets;
 }
 template <class M>
 void repair(M& /*any values are valid*/, std::mt19937_64& /*random*/) {}

@@ -131,6 +131,17 @@ std::vector<Sample> sample_messages() {
       {"presence", Presence{PresenceEvent::kLost, kTx.node, "till-2", "192.168.1.7", kTime}},
       {"admin", Admin{1, AdminVerb::kNodes}},
       {"admin_reply", AdminReply{1, true, "", R"({"nodes":[]})"}},
+      {"digest_get", DigestGet{3}},
+      {"digest", DigestReply{3, 0, position(122), id(0x11), {{"item", true, 2, 7, 9}}, ""}},
+      {"rows_get", RowsGet{4, position(122), "item", {0, 1023}}},
+      {"rows", RowsReply{4, position(123), {{{Value(std::int64_t{7})}, 5, 6}}, ""}},
+      {"checked", Checked{5,
+                          position(122),
+                          id(0x11),
+                          {{"item", true, 2, 7, 8}},
+                          {{"item", 1, {Value(std::int64_t{7})}, {Value(std::int64_t{7})}}},
+                          0,
+                          ""}},
   };
 }
 

@@ -154,11 +154,11 @@ TEST_CASE("codec: wrong bits, cuts and noise behind a true checksum, do no harm"
 }
 
 TEST_CASE("codec: fields of a later program behind the known ones, are skipped") {
-  Bytes body = {0x92, 5, 1};  // ADMIN: request, verb
+  Bytes body = {0x93, 5, 1, 0};  // ADMIN: request, verb, wait_ms
   REQUIRE(decode(frame_of(40, body)));
   // An array of a map with a string, an ext, a float, nested arrays, and nil.
   const Bytes tail = {0x81, 0xA1, 'k', 0x92, 0x90, 0xCA, 0, 0, 0, 0, 0xD4, 9, 1, 0xC0};
-  body[0] = 0x95;
+  body[0] = 0x96;
   body.insert(body.end(), tail.begin(), tail.end());
   const Result<Message> message = decode(frame_of(40, body));
   REQUIRE_MESSAGE(message.has_value(), message.error().what);
@@ -213,7 +213,7 @@ TEST_CASE("codec: huge declared lengths and deep nesting, fail without memory or
       CHECK(!decode(frame_of(13, body)));
     }
   }
-  Bytes deep = {0x93, 5, 1};
+  Bytes deep = {0x94, 5, 1, 0};
   deep.insert(deep.end(), 1000000, 0x91);
   CHECK(!decode(frame_of(40, deep)));
   deep.push_back(0xC0);

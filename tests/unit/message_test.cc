@@ -94,7 +94,9 @@ TEST_CASE("message: a write or answer beyond its limits, is invalid") {
   CHECK(catches<Ack>([](Ack& m) { m.rows.at(1).pop_back(); }));
   CHECK(catches<Ack>([](Ack& m) { m.rows.at(1).at(1) = Bytes(limits::kRowsMax); }));
   CHECK(catches<Nack>([](Nack& m) { m.code = static_cast<NackCode>(11); }));
-  CHECK(catches<Admin>([](Admin& m) { m.verb = static_cast<AdminVerb>(4); }));
+  CHECK(catches<RowsGet>([](RowsGet& m) { m.buckets = {1024}; }));
+  CHECK(catches<RowsGet>([](RowsGet& m) { m.buckets.assign(1025, 1); }));
+  CHECK(catches<Admin>([](Admin& m) { m.verb = static_cast<AdminVerb>(5); }));
   CHECK(catches<Presence>([](Presence& m) { m.event = static_cast<PresenceEvent>(0); }));
   CHECK(catches<Presence>([](Presence& m) { m.address = kLong; }));
 }

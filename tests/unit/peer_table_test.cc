@@ -103,7 +103,8 @@ std::vector<Message> requests() {
           LogGet{1, at(10), 0, 1000},
           SnapshotGet{},
           LayoutGet{1},
-          Admin{1, AdminVerb::kStatus}};
+          Admin{1, AdminVerb::kStatus},
+          DigestGet{1}};
 }
 
 std::vector<Message> brokers_own() {
@@ -111,8 +112,9 @@ std::vector<Message> brokers_own() {
   for (const auto& sample : testing::sample_messages()) {
     const std::string name(name_of(sample.message));
     static const std::set<std::string> kFromPeers{
-        "HELLO",    "GOODBYE", "PING",        "PONG",    "WRITE",        "MIGRATE",    "RULES",
-        "CONFLICT", "REPLAY",  "OUTCOME_GET", "LOG_GET", "SNAPSHOT_GET", "LAYOUT_GET", "ADMIN"};
+        "HELLO",      "GOODBYE",  "PING",       "PONG",        "WRITE",   "MIGRATE",
+        "RULES",      "CONFLICT", "REPLAY",     "OUTCOME_GET", "LOG_GET", "SNAPSHOT_GET",
+        "LAYOUT_GET", "ADMIN",    "DIGEST_GET", "ROWS_GET",    "CHECKED"};
     if (!kFromPeers.contains(name)) found.push_back(sample.message);
   }
   CHECK(found.size() >= 15);
@@ -133,6 +135,8 @@ void answer_jobs(Bench& bench) {
       bench.hub.on_log(log->peer, LogSlice{log->request.request, at(10), Seq{3}, {}}, bench.now);
     } else if (const auto* const layout = std::get_if<LayoutJob>(&action)) {
       bench.hub.on_reply(layout->peer, LayoutReply{layout->schema_version, "{}"}, bench.now);
+    } else if (const auto* const digest = std::get_if<DigestJob>(&action)) {
+      bench.hub.on_digest(digest->peer, DigestReply{}, digest->asked, bench.now);
     } else if (std::holds_alternative<CutJob>(action)) {
       bench.hub.on_cut(SnapshotInfo{id(0xC1), 100, id(0xC2), at(10)}, bench.now);
     } else {
@@ -148,7 +152,8 @@ Outcome request_outcome() {
       {"MIGRATE", "ACK"},       {"RULES", "ACK"},
       {"CONFLICT", "ACK"},      {"LOG_GET", "LOG"},
       {"ADMIN", "ADMIN_REPLY"}, {"SNAPSHOT_GET", "SNAPSHOT_CHUNK"},
-      {"OUTCOME_GET", "ACK"},   {"LAYOUT_GET", "LAYOUT"}};
+      {"DIGEST_GET", "DIGEST"}, {"OUTCOME_GET", "ACK"},
+      {"LAYOUT_GET", "LAYOUT"}};
   for (const Message& request : requests()) {
     const Outcome found = outcome("greeted", [&](Bench& bench) {
       bench.say(kPeer, request);
