@@ -9,19 +9,25 @@ using test::MergeBench;
 struct Bench : MergeBench {
   Bench() : MergeBench("CREATE TABLE note (text TEXT);", 1) {
     edit(nodes[0], "INSERT INTO note VALUES ('first')", 1);
-    edit(nodes[0], "INSERT INTO note VALUES ('second')", 2);
+    Write write;
+    write.tx = {nodes[0].replica->state().node, ++nodes[0].counter};
+    write.sql = "INSERT INTO note VALUES ('second')";
+    OfflineWrite offline;
+    offline.write = write;
+    offline.request_hash = request_hash(write);
+    (void)nodes[0].replica->write_offline(offline).value();
     edit(nodes[0], "INSERT INTO note VALUES ('third')", 3);
     entries = nodes[0].replica->read_journal(0, 0, limits::kMiB).value();
     REQUIRE(entries.size() == 3);
-    Write write;
-    write.tx = entries[1].header.tx;
-    write.sql = "INSERT INTO note VALUES ('second')";
-    (void)master.ack({std::move(write), "node", ++ticket});
+    (void)master.ack({std::move(write), "node", ++ticket_});
   }
   ReplayResult give(std::size_t which) {
-    return std::get<Replayed>(master.run({entries.at(which), "node", ++ticket})).result;
+    return std::get<Replayed>(master.run({entries.at(which), "node", ++ticket_})).result;
   }
   std::vector<Replay> entries;
+
+ private:
+  std::uint64_t ticket_ = 1000;
 };
 
 }  // namespace
