@@ -37,10 +37,8 @@ void configure(const Database& db, const std::string& path) {
                                            "; keep the database on a local disk");
   }
   db.exec(planted("answer before sync") ? "PRAGMA synchronous=OFF" : "PRAGMA synchronous=FULL");
-  db.exec(
-      "PRAGMA foreign_keys=ON; PRAGMA wal_autocheckpoint=0;"
-      "PRAGMA cache_size=-" +
-      std::to_string(kCacheKib));
+  db.exec("PRAGMA foreign_keys=ON; PRAGMA wal_autocheckpoint=0");
+  db.exec("PRAGMA cache_size=-" + std::to_string(kCacheKib));
   set(db, SQLITE_DBCONFIG_DEFENSIVE, 1);
   set(db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0);
   set(db, SQLITE_DBCONFIG_ENABLE_FTS3_TOKENIZER, 0);
