@@ -104,7 +104,7 @@ Ledger::Impl::ReplayFate Ledger::Impl::fate_of(const Replay& replay) {
                         !replay.header.is_lost();
   if (found && was_sent && fate.name == tx && std::holds_alternative<Ack>(found->answer)) {
     fate.stood = std::get<Ack>(std::move(found->answer));
-  } else if (found) {
+  } else if (found && (std::holds_alternative<Replayed>(found->answer) || follows(replay))) {
     if (auto standing = standing_of(*found, replay)) return answer(std::move(*standing));
     fate.park = std::get<Nack>(found->answer).message;
   }

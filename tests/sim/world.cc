@@ -132,8 +132,13 @@ void World::send(int from, int to, std::function<void()> deliver) {
     if (chance(faults.slow)) {
       delay += microseconds{random(static_cast<std::uint64_t>(faults.slow_max.count()) * 1000)};
       ++counts["delay"];
+      after(delay, deliver);
+      continue;
     }
-    after(delay, deliver);
+    // What is not held up arrives in the order in which it was sent.
+    TimePoint& last = arrived_[{from, to}];
+    last = std::max(last, now_ + delay);
+    after(last - now_, deliver);
   }
 }
 

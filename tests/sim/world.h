@@ -44,7 +44,7 @@ struct Faults {
   double drop = 0;  // of a message
   double duplicate = 0;
   double drop_update = 0;  // of an UPDATE, which PUB may lose silently
-  double slow = 0;         // takes up to slow_max instead of a few milliseconds
+  double slow = 0;         // takes up to slow_max, and later ones come before it
   milliseconds slow_max{400};
   double damage = 0;  // of a frame: a bit of it arrives wrong
 };
@@ -100,7 +100,8 @@ class World {
   std::uint64_t order_ = 0;
   std::priority_queue<Event> events_;
   std::set<std::pair<int, int>> cuts_;
-  std::map<std::pair<int, int>, TimePoint> clogs_;  // until when
+  std::map<std::pair<int, int>, TimePoint> clogs_;    // until when
+  std::map<std::pair<int, int>, TimePoint> arrived_;  // the last that goes this way
   std::map<int, TimePoint> disturbed_;
   std::vector<std::string> transcript_;
 };
