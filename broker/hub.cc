@@ -6,6 +6,7 @@
 #include "broker/hub_impl.h"
 #include "common/check.h"
 #include "common/limits.h"
+#include "common/planted.h"
 
 namespace csa {
 
@@ -49,7 +50,8 @@ std::uint32_t Hub::Impl::ledger_age_ms(TimePoint now) const {
 }
 
 void Hub::Impl::publish_head(TimePoint now) {
-  publish(Head{master.head, master.floor, config.boot, time, ledger_age_ms(now)});
+  if (!planted("drop HEAD"))
+    publish(Head{master.head, master.floor, config.boot, time, ledger_age_ms(now)});
   head_due = now + limits::kHeadInterval;
   burst_due = TimePoint::max();
 }

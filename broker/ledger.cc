@@ -303,17 +303,6 @@ void Ledger::Impl::end(GroupState& state) {
   confirmed.clear();
 }
 
-// Back to the last commit, whoever ended the transaction.
-void Ledger::Impl::undo() {
-  if (db.in_transaction()) db.exec("ROLLBACK");
-  CSA_CHECK(!db.in_transaction());
-  capture->discard();
-  entries->forget_sum();
-  outcomes->rolled_back();
-  edits->forget();
-  merge->forget();
-}
-
 void Ledger::Impl::refuse_group(Batch& batch, std::size_t first, std::size_t last,
                                 const Rejection& why) {
   log.error("ledger: " + counted(last - first, "write", "writes") + " refused: " + why.message);

@@ -70,6 +70,7 @@ std::optional<Answer> Ledger::Impl::known_answer(const TxId& tx, const Id128& ha
                         " again"});
   }
   std::optional<Outcome> known = outcomes->find(tx);
+  if (planted("run a repeated write")) known.reset();
   if (!known && was_recovered(tx, hash)) {
     Ack ack;
     ack.tx = tx;
@@ -96,7 +97,7 @@ std::optional<Answer> Ledger::Impl::known_answer(const TxId& tx, const Id128& ha
 }
 
 void Ledger::Impl::store_outcome(const TxId& tx, const Id128& hash, const Answer& answer) {
-  outcomes->add({tx, hash, answer});
+  if (!planted("keep no outcome")) outcomes->add({tx, hash, answer});
   crash_point("ledger: outcome written");
 }
 
@@ -154,9 +155,10 @@ bool Ledger::Impl::run_job(const WriteJob& job, GroupState& state, Answer& answe
     answer = nack_of(tx, *rejection);
     guilt_lasts = rejection->lasting;
     if (!db.in_transaction()) return false;
-    rollback_to.run();
+    if (!planted("keep half of a failed write")) rollback_to.run();
     release.run();
     capture->discard();
+    if (planted("acknowledge a failed write")) answer = ack_of(tx, CallEffect{}, state.meta);
     if (std::holds_alternative<Conflict>(job.request)) merge->forget();  // it may have been at work
     if (rejection->lasting) store_outcome(tx, hash, answer);
     return true;
@@ -181,6 +183,18 @@ bool Ledger::Impl::run_job(const WriteJob& job, GroupState& state, Answer& answe
   answer = ack_of(tx, std::move(effect), state.meta);
   store_outcome(tx, hash, answer);
   return true;
+}
+
+// Back to the last commit, whoever ended the transaction.
+void Ledger::Impl::undo() {
+  if (db.in_transaction()) db.exec("ROLLBACK");
+  if (planted("reuse a sequence number") && meta.position.seq.value > 0) --meta.position.seq.value;
+  CSA_CHECK(!db.in_transaction());
+  capture->discard();
+  entries->forget_sum();
+  outcomes->rolled_back();
+  edits->forget();
+  merge->forget();
 }
 
 std::variant<CallEffect, Rejection> Ledger::Impl::run_conflict(const Conflict& request,

@@ -7,6 +7,7 @@
 #include "broker/merge_values.h"
 #include "common/check.h"
 #include "common/clock_limits.h"
+#include "common/planted.h"
 
 namespace csa {
 namespace {
@@ -38,6 +39,7 @@ enum class Side : std::uint8_t { kBroker, kNode };
 
 // The later edit; ties by NodeId, so that every order of arrival ends alike.
 Side newer(const Edit& broker, const Edit& node) {
+  if (planted("newest wins by arrival")) return Side::kNode;
   if (broker.time != node.time) return broker.time < node.time ? Side::kNode : Side::kBroker;
   // Of one node, the edit that comes later in its journal is the later one.
   return node.node < broker.node ? Side::kBroker : Side::kNode;

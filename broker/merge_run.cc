@@ -4,6 +4,7 @@
 #include "broker/merge_shapes.h"
 #include "broker/merge_step.h"
 #include "common/limits.h"
+#include "common/planted.h"
 #include "common/value_json.h"
 
 namespace csa {
@@ -68,7 +69,7 @@ MergeOutcome MergeRun::apply() {
       }
     }
   });
-  if (atomic_) win_whole();
+  if (atomic_ && !planted("tear an atomic transaction")) win_whole();
   schema_.indexes().finish(
       [this](const std::string& table, std::int64_t rowid) { return keys_.follow(table, rowid); });
   (void)keys_.take_lost();
@@ -316,7 +317,7 @@ void MergeRun::judge(const Step& step, const RowVerdict& verdict,
                   wall_text(edits.last.time, origin_) + " at the latest)";
   }
   row.close = verdict.close;
-  inbox_.add(row, origin_);
+  if (!planted("forget what lost")) inbox_.add(row, origin_);
 }
 
 void MergeRun::write(const Step& step, const RowVerdict& verdict) {

@@ -5,6 +5,7 @@
 
 #include "common/apply_table.h"
 #include "common/check.h"
+#include "common/planted.h"
 
 namespace csa {
 namespace {
@@ -25,8 +26,11 @@ Error schema_differs(const std::string& table) {
 
 struct Applier::Impl {
   explicit Impl(const Database& database) : db(database) {
-    db.exec("PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON");
-    sqlite3_db_config(db.handle(), SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, nullptr);
+    db.exec("PRAGMA ignore_check_constraints = ON");
+    db.exec(planted("foreign keys on at apply") ? "PRAGMA foreign_keys = ON"
+                                                : "PRAGMA foreign_keys = OFF");
+    const int triggers = planted("triggers on at apply") ? 1 : 0;
+    sqlite3_db_config(db.handle(), SQLITE_DBCONFIG_ENABLE_TRIGGER, triggers, nullptr);
     sqlite3_db_config(db.handle(), SQLITE_DBCONFIG_DEFENSIVE, 0, nullptr);
     utf16 = is_utf16(db);
   }
@@ -122,6 +126,7 @@ SequenceWish& Applier::Impl::wish(const std::string& name) {
 }
 
 Status Applier::Impl::sequence(const SequenceChange& change) {
+  if (planted("carry no sequence")) return Ok{};
   if (!has_sequences()) return schema_differs("sqlite_sequence");
   SequenceWish& kept = wish(change.table);
   if (kept.wanted != change.before) {

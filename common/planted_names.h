@@ -7,8 +7,56 @@
 namespace csa {
 
 inline constexpr std::array kPlantedBugs = {
-    // broker: an ACK may leave before its commit is synced.
+    // ledger: a write that broke a rule is answered ok.
+    std::string_view("acknowledge a failed write"),
+    // ledger: an ACK may leave before its commit is synced.
     std::string_view("answer before sync"),
+    // replica: *journaled* may be answered before it is on the disk.
+    std::string_view("answer before the journal is synced"),
+    // download: a copy is not proved by its hash.
+    std::string_view("believe a damaged copy"),
+    // session: a write is called visible before the replica has it.
+    std::string_view("call a write visible early"),
+    // apply: sqlite_sequence is not followed.
+    std::string_view("carry no sequence"),
+    // apply: the schema's version stays after a change of it.
+    std::string_view("count no schema change"),
+    // hub: nobody is told where the broker is.
+    std::string_view("drop HEAD"),
+    // apply: cascades run again at the replica.
+    std::string_view("foreign keys on at apply"),
+    // merge: what loses is not in the inbox.
+    std::string_view("forget what lost"),
+    // replica: after a crash a TxId is given twice.
+    std::string_view("hand out counters that are not stored"),
+    // apply: a change that does not fit is left out.
+    std::string_view("ignore an apply error"),
+    // ledger: statements before the one that failed stay.
+    std::string_view("keep half of a failed write"),
+    // ledger: what became of a write is not stored with it.
+    std::string_view("keep no outcome"),
+    // ledger: an entry is merged though those before it were not handed over.
+    std::string_view("merge a journal out of order"),
+    // ledger: a replayed entry is not known by its TxId.
+    std::string_view("merge an entry again"),
+    // merge: who comes last wins.
+    std::string_view("newest wins by arrival"),
+    // ledger: a commit that failed gives back the number of the one before.
+    std::string_view("reuse a sequence number"),
+    // ledger: a write is not known by its TxId.
+    std::string_view("run a repeated write"),
+    // archive: what was pruned is taken for empty.
+    std::string_view("serve the log from below its floor"),
+    // stream: an entry after a missing one is taken.
+    std::string_view("skip a gap"),
+    // apply: changes are committed without the Position.
+    std::string_view("store no position"),
+    // merge: rows of an atomic table win and lose one by one.
+    std::string_view("tear an atomic transaction"),
+    // apply: triggers run again at the replica.
+    std::string_view("triggers on at apply"),
+    // take over: the master's log is applied onto offline changes.
+    std::string_view("undo nothing of the journal"),
 };
 
 inline constexpr std::array kCrashPoints = {

@@ -27,7 +27,9 @@ std::string folder_of(const std::string& path) {
 
 void configure(const Database& db) {
   // Somebody was told that it is kept: it is on the disk before that.
-  db.exec("PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA wal_autocheckpoint=0");
+  db.exec(planted("answer before the journal is synced") ? "PRAGMA synchronous=OFF"
+                                                         : "PRAGMA synchronous=FULL");
+  db.exec("PRAGMA foreign_keys=ON; PRAGMA wal_autocheckpoint=0");
   set(db, SQLITE_DBCONFIG_DEFENSIVE, 1);
   set(db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0);
   set(db, SQLITE_DBCONFIG_ENABLE_FTS3_TOKENIZER, 0);

@@ -6,6 +6,7 @@
 #include "common/check.h"
 #include "common/counted.h"
 #include "common/limits.h"
+#include "common/planted.h"
 
 namespace csa {
 
@@ -193,6 +194,7 @@ void Writes::link_down() {
 }
 
 bool Writes::visible(const Pending& pending) const {
+  if (pending.ack && planted("call a write visible early")) return true;
   return pending.ack && shown_ && shown_->epoch.id == pending.ack_epoch &&
          shown_->seq >= pending.ack->seq;
 }
