@@ -109,13 +109,13 @@ void Hub::Impl::end_verification() {
     return;
   }
   for (auto& [key, verdict] : over.waiting) over.done.push_back(std::move(verdict));
-  std::string json = verdicts_json(over.reference->position, over.done);
+  std::string json = verdicts_json(*over.reference, over.done);
   if (json.size() > limits::kFrameMax / 2) {
     for (NodeVerdict& node : over.done) {
       node.tables.clear();
       node.text = "What differs is too long to be told for all nodes.";
     }
-    json = verdicts_json(over.reference->position, over.done);
+    json = verdicts_json(*over.reference, over.done);
   }
   send(over.admin, AdminReply{over.request, true, "", std::move(json)});
 }

@@ -85,7 +85,8 @@ void judge(const DigestReply& reference, const Checked& checked, NodeVerdict& ve
   judge_tables(reference, checked, verdict);
 }
 
-std::string verdicts_json(const Position& position, const std::vector<NodeVerdict>& nodes) {
+std::string verdicts_json(const DigestReply& reference, const std::vector<NodeVerdict>& nodes) {
+  const Position& position = reference.position;
   Json list = Json::array();
   std::map<Id128, std::size_t> alike;
   std::size_t judged = 0;
@@ -108,6 +109,7 @@ std::string verdicts_json(const Position& position, const std::vector<NodeVerdic
   }
   Json all{{"position", {{"epoch", to_string(position.epoch)}, {"seq", position.seq.value}}},
            {"nodes", std::move(list)}};
+  for (const TableSum& table : reference.tables) all["compared"].push_back(table.name);
   for (const auto& [content, count] : alike) {
     if (count < 2 || 2 * count <= judged) continue;
     all["text"] =

@@ -21,8 +21,9 @@ struct NodeVerdict {
 // Compares what the node has found of itself with the master's, by the digests, not by its word.
 void judge(const DigestReply& reference, const Checked& checked, NodeVerdict& verdict);
 
-// As cli.md shows it. Says so where most nodes equal each other, but not the master.
-[[nodiscard]] std::string verdicts_json(const Position& position,
+// As cli.md shows it, with the names of the tables that were compared. Says so where most nodes
+// equal each other, but not the master.
+[[nodiscard]] std::string verdicts_json(const DigestReply& reference,
                                         const std::vector<NodeVerdict>& nodes);
 
 }  // namespace csa

@@ -88,7 +88,15 @@ int verify(Caller& caller, const VerifyFlags& flags) {
     std::cerr << "csa-admin: " << printable(reply->text) << std::endl;
     return 6;
   }
-  if (!flags.table.empty()) keep_table(json["nodes"], flags.table);
+  if (!flags.table.empty()) {
+    const Json names = json.value("compared", Json::array());
+    if (std::find(names.begin(), names.end(), Json(flags.table)) == names.end()) {
+      return report_error("csa-admin",
+                          {Errc::kFailed, "there is no table " + flags.table +
+                                              " among those that are compared: " + names.dump()});
+    }
+    keep_table(json["nodes"], flags.table);
+  }
   bool differs = false;
   bool unknown = false;
   for (const Json& node : json["nodes"]) {

@@ -65,6 +65,9 @@ TEST_CASE("verify: rows changed behind csa's back are named by key, kept aside a
     Program till = place.live_node("till.db", {"--verify-every", "0s"});
     (void)place.exec("till.db", "UPDATE part SET stock = 5 WHERE id < 100");
     const Verdict equal = verify(place);
+    const Finished nowhere = run(place.admin({"verify", "--table", "nowhere"}));
+    CHECK(nowhere.code == 1);
+    CHECK(nowhere.err.find("there is no table nowhere") != std::string::npos);
     CHECK_MESSAGE(equal.code == 0, equal.json.dump(1));
     REQUIRE(equal.json["nodes"].size() == 2);
     CHECK(equal.json["nodes"][0]["equal"] == true);

@@ -69,7 +69,7 @@ TEST_CASE("verify result: most nodes equal each other and not the master: that i
   Checked other = answer();
   other.tables[0].low = 12;
   const auto json = [](const std::vector<NodeVerdict>& nodes) {
-    return nlohmann::json::parse(verdicts_json(reference().position, nodes));
+    return nlohmann::json::parse(verdicts_json(reference(), nodes));
   };
   CHECK(!json({judged(answer()), judged(other)}).contains("text"));
   const nlohmann::json most = json({judged(answer()), judged(other), judged(other)});
