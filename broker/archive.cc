@@ -210,11 +210,11 @@ Result<SnapshotInfo> Archive::cut() {
   return info;
 }
 
-std::optional<Bytes> Archive::read_chunk(const Id128& snapshot, std::uint64_t offset,
+std::optional<Bytes> Archive::read_chunk(const Id128& snapshot, bool map, std::uint64_t offset,
                                          std::size_t length) {
   const auto found = impl_->spools.find(snapshot);
   if (found == impl_->spools.end()) return std::nullopt;
-  return found->second.read(offset, std::min(length, limits::kChunkMax));
+  return found->second.read(map, offset, std::min(length, limits::kChunkMax));
 }
 
 Spool Archive::release(const Id128& snapshot) {

@@ -48,9 +48,9 @@ class Archive {
   // Cuts a copy of the present state into the spool; csa_private is empty in it. Takes as long as
   // copying the database; writers go on.
   [[nodiscard]] Result<SnapshotInfo> cut();
-  // nullopt: no such copy. Fewer bytes only at the end.
-  [[nodiscard]] std::optional<Bytes> read_chunk(const Id128& snapshot, std::uint64_t offset,
-                                                std::size_t length);
+  // Of the copy, or of its page map. nullopt: no such copy. Fewer bytes only at the end.
+  [[nodiscard]] std::optional<Bytes> read_chunk(const Id128& snapshot, bool map,
+                                                std::uint64_t offset, std::size_t length);
   void drop(const Id128& snapshot);
   // A copy moves from the archive that cut it to the one that hands it out, in another thread.
   // REQUIRES: this archive holds it.

@@ -96,6 +96,7 @@ struct CutJob {};  // archive -> on_cut; never two at a time, may take long
 struct ChunkJob {  // archive -> on_chunk
   PeerKey peer;
   Id128 snapshot;
+  bool map = false;  // of its page map
   std::uint64_t offset = 0;
   std::size_t length = 0;
 };

@@ -4,6 +4,7 @@
 #include "broker/hub_impl.h"
 #include "common/check.h"
 #include "common/limits.h"
+#include "common/page_map.h"
 
 namespace csa {
 
@@ -100,7 +101,7 @@ HeldCopy* Hub::Impl::usable_spool(Seq at_least, TimePoint now) {
 
 void Hub::Impl::offer(const PeerKey& peer, const SnapshotInfo& copy) {
   lease_copy(peer, copy, 0);
-  send(peer, SnapshotChunk{copy.id, copy.total, 0, {}});
+  send(peer, SnapshotChunk{copy.id, copy.total, 0, {}, copy.page_size});
 }
 
 void Hub::Impl::on_snapshot_get(const PeerKey& peer, const SnapshotGet& request, TimePoint now) {
@@ -124,40 +125,44 @@ void Hub::Impl::on_snapshot_get(const PeerKey& peer, const SnapshotGet& request,
 
 void Hub::Impl::read_spool(const PeerKey& peer, const SnapshotGet& request, HeldCopy& spool) {
   const SnapshotInfo& copy = spool.copy;
-  if (request.offset == copy.total) {
+  const std::uint64_t total = request.map ? copy.map_total() : copy.total;
+  if (request.offset == total && !request.map) {
     lease_copy(peer, copy, copy.total);
     send(peer, SnapshotEnd{copy.id, copy.total, copy.hash, copy.position});
     return;
   }
-  if (request.offset > copy.total) {
+  if (request.offset >= total) {
     send(peer, SnapshotGone{copy.id, "There is nothing behind the end of a copy: begin anew."});
     return;
   }
   const std::size_t length = std::min({static_cast<std::size_t>(request.length), limits::kChunkMax,
-                                       static_cast<std::size_t>(copy.total - request.offset)});
+                                       static_cast<std::size_t>(total - request.offset)});
   if (length == 0) {
     offer(peer, copy);
     return;
   }
   // More than the window, or asked again before the answer: that answer comes, or it asks anew.
   const auto load = loads.find(peer);
-  if (load != loads.end() && (load->second.chunk_bytes + length > limits::kSnapshotWindow ||
-                              load->second.chunks.contains({copy.id, request.offset}))) {
+  if (load != loads.end() &&
+      (load->second.chunk_bytes + length > limits::kSnapshotWindow ||
+       load->second.chunks.contains({copy.id, request.map, request.offset}))) {
     return;
   }
   if (!start_job(peer)) return;
   ReaderLoad& counted = loads.at(peer);
-  counted.chunks.emplace(std::pair{copy.id, request.offset}, length);
+  counted.chunks.emplace(std::tuple{copy.id, request.map, request.offset}, length);
   counted.chunk_bytes += length;
-  lease_copy(peer, copy, request.offset);
-  outbox.emplace_back(ChunkJob{peer, copy.id, request.offset, length});
+  // A part of the map is asked for when what comes before it is nearly here.
+  lease_copy(peer, copy,
+             request.map ? request.offset / kPageHash * copy.page_size : request.offset);
+  outbox.emplace_back(ChunkJob{peer, copy.id, request.map, request.offset, length});
 }
 
 void Hub::on_chunk(const PeerKey& peer, SnapshotChunk chunk, bool found, TimePoint now) {
   Impl& hub = *impl_;
   hub.note_time(now);
   ReaderLoad& load = hub.loads.at(peer);
-  const auto asked = load.chunks.extract({chunk.snapshot, chunk.offset});
+  const auto asked = load.chunks.extract({chunk.snapshot, chunk.map, chunk.offset});
   CSA_CHECK(!asked.empty());
   load.chunk_bytes -= asked.mapped();
   hub.end_job(peer);
@@ -175,7 +180,7 @@ void Hub::on_chunk(const PeerKey& peer, SnapshotChunk chunk, bool found, TimePoi
     return;
   }
   spool->used = now;
-  chunk.total = spool->copy.total;
+  chunk.total = chunk.map ? spool->copy.map_total() : spool->copy.total;
   hub.send(peer, std::move(chunk));
 }
 

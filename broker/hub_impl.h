@@ -14,6 +14,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -44,9 +45,10 @@ struct HeldCopy {
 
 // Reader jobs of one routing id in flight. Outlives the peer: answers come after it has gone.
 struct ReaderLoad {
-  std::size_t jobs = 0;                                           // all, chunks too
-  std::map<std::pair<Id128, std::uint64_t>, std::size_t> chunks;  // length by (copy, offset)
-  std::size_t chunk_bytes = 0;                                    // sum of the lengths
+  std::size_t jobs = 0;  // all, chunks too
+  // Length by (copy, of its map, offset).
+  std::map<std::tuple<Id128, bool, std::uint64_t>, std::size_t> chunks;
+  std::size_t chunk_bytes = 0;  // sum of the lengths
 };
 
 // csa-admin waits to hear whether the nodes equal the master.

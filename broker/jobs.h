@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common/message.h"
+#include "common/page_map.h"
 
 namespace csa {
 
@@ -19,8 +20,8 @@ using WriteAnswer = std::variant<Ack, Nack, Replayed>;
 
 struct WriteJob {
   WriteRequest request;
-  std::string hostname;      // of the origin
-  std::uint64_t ticket = 0;  // the caller's own number, given back
+  std::string hostname;                   // of the origin
+  std::uint64_t ticket = 0;               // the caller's own number, given back
   TimePoint begin_by = TimePoint::max();  // from then on it is not begun, but answered busy
 };
 
@@ -47,6 +48,11 @@ struct SnapshotInfo {
   std::uint64_t total = 0;
   Id128 hash;
   Position position;
+  std::uint32_t page_size = 0;
+  // Bytes of its page map: 8 a page (see spool.h).
+  [[nodiscard]] std::uint64_t map_total() const {
+    return page_size == 0 ? 0 : total / page_size * kPageHash;
+  }
 };
 
 }  // namespace csa

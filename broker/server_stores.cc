@@ -185,9 +185,11 @@ void Stores::quick_job(Archive& archive, QuickJob& job) {
     post(
         [peer = outcome->peer, reply](Hub& hub, TimePoint now) { hub.on_reply(peer, reply, now); });
   } else if (const auto* const chunk = std::get_if<ChunkJob>(&job)) {
-    std::optional<Bytes> bytes = archive.read_chunk(chunk->snapshot, chunk->offset, chunk->length);
+    std::optional<Bytes> bytes =
+        archive.read_chunk(chunk->snapshot, chunk->map, chunk->offset, chunk->length);
     auto answer = std::make_shared<SnapshotChunk>();
     answer->snapshot = chunk->snapshot;
+    answer->map = chunk->map;
     answer->offset = chunk->offset;
     const bool found = bytes.has_value();
     if (found) answer->bytes = std::move(*bytes);

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "common/limits.h"
+#include "common/page_map.h"
 #include "common/planted.h"
 #include "common/random.h"
 #include "common/store_meta.h"
@@ -120,30 +121,52 @@ Status Spool::fill(const Database& source) {
   return Ok{};
 }
 
+// Blocks hold whole pages: both are powers of two.
 Status Spool::measure() {
-  file_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
+  file_ = ::open(path_.c_str(), O_RDWR | O_CLOEXEC);
   if (file_ < 0) return no_copy(path_, std::strerror(errno));
   Hasher hasher;
+  Bytes map;
   Bytes block(limits::kMiB);
   while (true) {
     const ssize_t got = ::pread(file_, block.data(), block.size(), static_cast<off_t>(info_.total));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return no_copy(path_, std::strerror(errno));
     if (got == 0) break;
-    hasher.update(ByteView(block).first(static_cast<std::size_t>(got)));
-    info_.total += static_cast<std::uint64_t>(got);
+    const ByteView bytes = ByteView(block).first(static_cast<std::size_t>(got));
+    if (info_.total == 0) info_.page_size = page_size_of(bytes);
+    if (info_.page_size == 0 || bytes.size() % info_.page_size != 0) {
+      return no_copy(path_, "it does not consist of whole pages");
+    }
+    hasher.update(bytes);
+    append_page_hashes(bytes, info_.page_size, map);
+    info_.total += bytes.size();
   }
   info_.hash = hasher.digest();
+  return add_map(map);
+}
+
+Status Spool::add_map(ByteView map) const {
+  std::size_t written = 0;
+  while (written < map.size()) {
+    const ssize_t put = ::pwrite(file_, map.data() + written, map.size() - written,
+                                 static_cast<off_t>(info_.total + written));
+    if (put < 0 && errno == EINTR) continue;
+    if (put <= 0) return no_copy(path_, std::strerror(errno));
+    written += static_cast<std::size_t>(put);
+  }
   return Ok{};
 }
 
-Bytes Spool::read(std::uint64_t offset, std::size_t length) const {
-  if (offset >= info_.total) return {};
-  Bytes bytes(static_cast<std::size_t>(std::min<std::uint64_t>(length, info_.total - offset)));
+Bytes Spool::read(bool map, std::uint64_t offset, std::size_t length) const {
+  const std::uint64_t end = map ? info_.map_total() : info_.total;
+  if (offset >= end) return {};
+  const std::uint64_t start = map ? info_.total + offset : offset;
+  Bytes bytes(static_cast<std::size_t>(std::min<std::uint64_t>(length, end - offset)));
   std::size_t filled = 0;
   while (filled < bytes.size()) {
     const ssize_t got = ::pread(file_, bytes.data() + filled, bytes.size() - filled,
-                                static_cast<off_t>(offset + filled));
+                                static_cast<off_t>(start + filled));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) throw std::system_error(errno, std::generic_category(), "read " + path_);
     if (got == 0) throw std::system_error(EIO, std::generic_category(), path_ + " became shorter");

@@ -1,5 +1,7 @@
 // A full copy of the database at one state, as a file of its own that is handed out by ranges and
-// removed with its owner. One thread at a time: it may move to another together with its file.
+// removed with its owner. Behind it in that file lies its page map: hash64 of every page in order,
+// 8 bytes each, little-endian, by which a node finds out what of the copy it has already. One
+// thread at a time: it may move to another together with its file.
 #pragma once
 
 #include <string>
@@ -24,8 +26,8 @@ class Spool {
   ~Spool();  // closes and unlinks the file
 
   [[nodiscard]] const SnapshotInfo& info() const { return info_; }
-  // Fewer bytes only at the end. Throws std::system_error.
-  [[nodiscard]] Bytes read(std::uint64_t offset, std::size_t length) const;
+  // Of the copy, or of its map. Fewer bytes only at the end. Throws std::system_error.
+  [[nodiscard]] Bytes read(bool map, std::uint64_t offset, std::size_t length) const;
 
   // Removes what a broker that died has left in the directory.
   static void clear(const std::string& directory);
@@ -34,6 +36,7 @@ class Spool {
   explicit Spool(std::string path) : path_(std::move(path)) {}
   [[nodiscard]] Status fill(const Database& source);
   [[nodiscard]] Status measure();
+  [[nodiscard]] Status add_map(ByteView map) const;
 
   std::string path_;
   int file_ = -1;

@@ -178,12 +178,15 @@ void fields(A& a, Ref<A, SnapshotGet> m) {
   a("offset", m.offset);
   a("length", m.length);
   a("at_least", m.at_least);
+  added(a, "map", m.map);
 }
 template <class A>
 void fields(A& a, Ref<A, SnapshotChunk> m) {  // its bytes are the payload
   a("snapshot", m.snapshot);
   a("total", m.total);
   a("offset", m.offset);
+  added(a, "page_size", m.page_size);
+  added(a, "map", m.map);
 }
 template <class A>
 void fields(A& a, Ref<A, SnapshotEnd> m) {

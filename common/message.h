@@ -248,6 +248,7 @@ struct SnapshotGet {
   std::uint64_t offset = 0;
   std::uint32_t length = 0;
   Seq at_least = {};  // begin: a copy that was cut before this Seq will not do
+  bool map = false;   // bytes of the copy's page map, not of the copy
   bool operator==(const SnapshotGet&) const = default;
 };
 
@@ -256,6 +257,8 @@ struct SnapshotChunk {
   std::uint64_t total = 0;
   std::uint64_t offset = 0;
   Bytes bytes;
+  std::uint32_t page_size = 0;  // in the answer to "begin": of the page map; 0: there is none
+  bool map = false;             // total, offset and bytes are the map's
   bool operator==(const SnapshotChunk&) const = default;
 };
 

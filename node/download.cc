@@ -37,20 +37,6 @@ void write_all(int file, ByteView bytes, std::uint64_t offset, const std::string
   }
 }
 
-// Nothing where there is no such file, or more in it than a record ever has.
-std::string read_small(const std::string& path) {
-  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (file < 0) return {};
-  char buffer[128];
-  const ssize_t length = ::read(file, buffer, sizeof buffer);
-  ::close(file);
-  return length > 0 ? std::string(buffer, static_cast<std::size_t>(length)) : std::string();
-}
-
-std::string record_text(const Id128& snapshot, std::uint64_t total) {
-  return to_string(snapshot) + " " + std::to_string(total) + "\n";
-}
-
 }  // namespace
 
 void sync_folder_of(const std::string& path) {
@@ -67,8 +53,7 @@ void sync_folder_of(const std::string& path) {
   if (code != 0 && error != EINVAL && error != ENOTSUP) throw_disk("sync", folder);
 }
 
-Download::Download(const std::string& replica_path)
-    : path_(replica_path + "-csa-copy"), record_path_(path_ + ".id") {}
+Download::Download(const std::string& replica_path) : path_(replica_path + "-csa-copy") {}
 
 Download::~Download() { close_file(); }
 
@@ -78,56 +63,44 @@ void Download::close_file() {
 }
 
 std::uint64_t Download::begin(const Id128& snapshot, std::uint64_t total) {
-  const bool same = file_ >= 0 && snapshot == snapshot_ && total == total_;
-  if (same) return size_;
-  const std::string record = record_text(snapshot, total);
-  const bool resume = read_small(record_path_) == record;
-  if (!resume) drop();
-  open_file(resume);
-  if (!resume) write_record(record);
+  open_file();
   snapshot_ = snapshot;
   total_ = total;
   if (size_ > total_) {
-    if (::ftruncate(file_, 0) != 0) throw_disk("cut", path_);
-    size_ = 0;
+    if (::ftruncate(file_, static_cast<off_t>(total_)) != 0) throw_disk("cut", path_);
+    size_ = total_;
   }
   return size_;
 }
 
-void Download::open_file(bool resume) {
+void Download::open_file() {
   close_file();
   // What SQLite may have left beside an older copy must never be taken for this one's.
   ::unlink((path_ + "-wal").c_str());
   ::unlink((path_ + "-shm").c_str());
-  const int flags = O_RDWR | O_CREAT | O_CLOEXEC | (resume ? 0 : O_TRUNC);
-  file_ = ::open(path_.c_str(), flags, kFileMode);
+  file_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, kFileMode);
   if (file_ < 0) throw_disk("create", path_);
   struct stat status {};
   if (::fstat(file_, &status) != 0) throw_disk("look at", path_);
   size_ = static_cast<std::uint64_t>(status.st_size);
 }
 
-void Download::write_record(const std::string& text) const {
-  const int file =
-      ::open(record_path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, kFileMode);
-  if (file < 0) throw_disk("create", record_path_);
-  const ssize_t written = ::write(file, text.data(), text.size());
-  const int error = written < 0 ? errno : ENOSPC;
-  ::close(file);
-  if (written != static_cast<ssize_t>(text.size())) {
-    errno = error;
-    throw_disk("write", record_path_);
-  }
+bool Download::holds(std::uint64_t offset, std::size_t length, std::uint64_t hash) {
+  CSA_CHECK(active());
+  if (offset + length > size_) return false;
+  page_.resize(length);
+  // A part that cannot be read is fetched, and written anew.
+  const ssize_t got = ::pread(file_, page_.data(), length, static_cast<off_t>(offset));
+  return got == static_cast<ssize_t>(length) && hash64(page_) == hash;
 }
 
 void Download::write(std::uint64_t offset, ByteView bytes) {
   CSA_CHECK(active());
   const std::uint64_t end = offset + bytes.size();
-  if (offset > size_ || end <= size_ || end > total_) return;
-  const ByteView fresh = bytes.subspan(static_cast<std::size_t>(size_ - offset));
-  write_all(file_, fresh, size_, path_);
+  if (end < offset || end > total_) return;
+  write_all(file_, bytes, offset, path_);
   crash_point("download: chunk written");
-  size_ = end;
+  size_ = std::max(size_, end);
 }
 
 std::string Download::hash_mismatch(const SnapshotEnd& end) const {
@@ -162,22 +135,19 @@ Status Download::finish(const SnapshotEnd& end) {
     wrong = hash_mismatch(end);
   }
   if (!wrong.empty()) {
-    drop();
+    close_file();
     return Error{Errc::kDamaged, "the full copy did not arrive whole (" + wrong +
-                                     "); it is thrown away and must be fetched anew"};
+                                     "); what is wrong of it is fetched again"};
   }
   if (::fsync(file_) != 0) throw_disk("sync", path_);
   close_file();
   crash_point("download: proved");
-  // From here on the file is changed; a crash must not take it for a download to go on with.
-  ::unlink(record_path_.c_str());
   sync_folder_of(path_);
   return Ok{};
 }
 
 void Download::drop() {
   close_file();
-  ::unlink(record_path_.c_str());
   ::unlink(path_.c_str());
   ::unlink((path_ + "-wal").c_str());
   ::unlink((path_ + "-shm").c_str());

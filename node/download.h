@@ -1,6 +1,7 @@
-// A full copy on its way: chunks into a side file "PATH-csa-copy", resumable after a restart,
-// proved by its hash at the end. Owns the file; one thread. The disk's failures are thrown as
-// SqliteError (SQLITE_FULL, SQLITE_IOERR) with a sentence; the live replica is never touched.
+// A full copy on its way: a side file "PATH-csa-copy", filled in any order, proved by its hash at
+// the end. What an earlier try has left in it stays: pages that the copy's map may know again. Owns
+// the file; one thread. The disk's failures are thrown as SqliteError (SQLITE_FULL, SQLITE_IOERR)
+// with a sentence; the live replica is never touched.
 #pragma once
 
 #include <cstdint>
@@ -19,16 +20,16 @@ class Download {
   Download(const Download&) = delete;
   Download& operator=(const Download&) = delete;
 
-  // Goes on with the same snapshot where its file ends, or starts anew; the byte to ask for next.
+  // Makes room for this copy; bytes of the file that are left from an earlier one, or from this.
   [[nodiscard]] std::uint64_t begin(const Id128& snapshot, std::uint64_t total);
-  // Chunks in order. Bytes that are here already are ignored, and so is a chunk that leaves a gap
-  // or goes beyond the total: finish() then finds the copy too short.
+  // Whether these bytes are here: left from an earlier try, or written.
+  [[nodiscard]] bool holds(std::uint64_t offset, std::size_t length, std::uint64_t hash);
+  // What goes beyond the total is ignored: finish() then finds the copy too short.
   void write(std::uint64_t offset, ByteView bytes);
   [[nodiscard]] bool active() const { return file_ >= 0; }
-  [[nodiscard]] std::uint64_t size() const { return size_; }
 
-  // Syncs, proves size and hash, and closes the file, which stays at path() and is no longer
-  // resumable. kDamaged: not what END says; the file is gone.
+  // Syncs, proves size and hash, and closes the file, which stays at path(). kDamaged: not what END
+  // says; what is there stays for the next try.
   [[nodiscard]] Status finish(const SnapshotEnd& end);
   // Removes every trace.
   void drop();
@@ -36,15 +37,14 @@ class Download {
 
  private:
   [[nodiscard]] std::string hash_mismatch(const SnapshotEnd& end) const;
-  void open_file(bool resume);
-  void write_record(const std::string& text) const;
+  void open_file();
   void close_file();
 
   std::string path_;
-  std::string record_path_;  // names snapshot and total, so that a restart can go on
   Id128 snapshot_;
   std::uint64_t total_ = 0;
-  std::uint64_t size_ = 0;
+  std::uint64_t size_ = 0;  // of the file
+  Bytes page_;              // last read by holds()
   int file_ = -1;
 };
 

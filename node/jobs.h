@@ -35,6 +35,18 @@ struct Applied {
   std::string kept_why = {};
 };
 
+// Bytes of a full copy.
+struct CopyRange {
+  std::uint64_t offset = 0;
+  std::uint64_t length = 0;
+  bool operator==(const CopyRange&) const = default;
+};
+// What of a part of a full copy is here, and what must be fetched.
+struct CopyPlan {
+  std::uint64_t here = 0;  // bytes
+  std::vector<CopyRange> missing;
+};
+
 // A write without a broker.
 struct OfflineWrite {
   Write write;                        // with its TxId

@@ -149,108 +149,6 @@ void Replica::Impl::skip_used_counters() {
   identity.counter = std::max(identity.counter, OutcomeTable(db).last_counter(identity.node));
 }
 
-Result<Applied> Replica::Impl::install(const SnapshotEnd& end) {
-  CSA_TRY(download.finish(end));
-  CSA_CHECK(journal.waiting == 0);  // what was made here would be lost
-  writer.reset();
-  const Result<Meta> meta = prepare_copy(
-      download.path(), {end.position, state.db, identity, outcomes_to_keep(), commits_of(db)});
-  if (!meta) {
-    log.warn("replica: " + meta.error().what);
-    download.drop();
-    return meta.error();
-  }
-  crash_point("install: copy prepared");
-  const bool schema_changed = !applier || applier->meta().fingerprint != meta->fingerprint;
-  const bool outside_writer = read_data_version() != data_version;
-  Applied done;
-  std::optional<Fork> fork;
-  if (applier) {
-    if (outside_writer) done.kept_why = "another program has written to it";
-    if (!identity.damage.empty()) done.kept_why = identity.damage;
-    fork = fork_of(db, applier->meta().position, download.path());
-    if (fork) done.kept_why = fork->why;
-  }
-  if (!done.kept_why.empty()) {
-    done.kept_as = keep_aside(db, name.path);
-    crash_point("install: kept aside");
-    const bool sound = !outside_writer && identity.damage.empty();
-    if (sound && fork && fork->common) done.kept_why += offer({done.kept_as, *fork->common});
-    log.warn("replica: what was in " + name.path + " is kept as " + done.kept_as + ": " +
-             done.kept_why);
-  }
-  {
-    const SyncedCommits synced(db);
-    if (!copy_into(db, download.path())) replace_by_copy();
-  }
-  crash_point("install: copied");
-  reload();
-  download.drop();
-  crash_point("install: download dropped");
-  // The whole copy went through the WAL; give its space back where no reader is in the way.
-  checkpoint_all(db);
-  wal_pages = 0;
-  log.info("replica: full copy installed (" + to_string(*state.position) + ")");
-  done.state = state;
-  done.tables = shared_tables(db);
-  done.schema_changed = schema_changed;
-  return done;
-}
-
-std::vector<JournalOutcome> Replica::Impl::outcomes_to_keep() const {
-  try {
-    return Journal(db).read_outcomes();
-  } catch (const SqliteError& error) {
-    if (!is_damage(error)) throw;
-    log.warn("replica: what became of earlier offline changes cannot be read: " +
-             std::string(error.what()));
-    return {};
-  }
-}
-
-// What the master has lost goes into the journal of the copy. What became of that, for people.
-std::string Replica::Impl::offer(const LostHistory& lost) {
-  try {
-    const Result<LostOffer> offered = offer_lost(lost, download.path());
-    if (!offered) return "; what it has lost cannot be offered to it: " + offered.error().what;
-    std::string text;
-    if (offered->entries != 0) {
-      text = "; " +
-             counted(offered->entries, "transaction that it has lost is",
-                     "transactions that it has lost are") +
-             " offered to it: csa-admin recover";
-    }
-    if (offered->left != 0) {
-      text += "; " + counted(offered->left, "more is", "more are") +
-              " in the kept file only: " + offered->why_left;
-    }
-    if (offered->inbox != 0) {
-      text += "; " +
-              counted(offered->inbox, "open row of its conflict inbox is",
-                      "open rows of its conflict inbox are") +
-              " in the kept file only: SELECT * FROM"
-              " csa_conflicts WHERE state = 'open' AND seq > " +
-              std::to_string(lost.common.value);
-    }
-    return text;
-  } catch (const std::exception& error) {
-    // The disk: a full copy may still find room, and the kept file has it all.
-    return "; what it has lost cannot be offered to it: " + std::string(error.what());
-  }
-}
-
-void Replica::Impl::replace_by_copy() {
-  log.info("replica: the full copy has another page size or text encoding: " + name.path +
-           " is replaced by a new file; programs that have it open must open it again");
-  checkpoint_all(db);
-  writer.reset();
-  applier.reset();
-  commits.reset();
-  db.close();
-  replace_file(name.path, download.path());
-  db = open_replica_database(name.path);
-}
-
 void Replica::Impl::reload() {
   Result<ReplicaFile> file = [this]() -> Result<ReplicaFile> {
     ReplicaFile installed;
@@ -316,26 +214,6 @@ void Replica::trim(Seq floor) {
   impl_->trim_to = std::max(impl_->trim_to, floor);
   impl_->guarded([&] { return impl_->applier->trim(impl_->trim_to); });
 }
-
-std::uint64_t Replica::begin_download(const Id128& snapshot, std::uint64_t total) {
-  return impl_->download.begin(snapshot, total);
-}
-
-void Replica::write_chunk(std::uint64_t offset, ByteView bytes) {
-  impl_->download.write(offset, bytes);
-}
-
-Result<Applied> Replica::install(const SnapshotEnd& end) {
-  try {
-    return impl_->guarded([&] { return impl_->install(end); });
-  } catch (const SqliteError&) {
-    // Its space may be what the disk lacks; the next try fetches it anew.
-    impl_->download.drop();
-    throw;
-  }
-}
-
-void Replica::drop_download() { impl_->download.drop(); }
 
 std::uint64_t Replica::reserve_counters() {
   impl_->guarded([&] {

@@ -64,9 +64,12 @@ class Replica {
   // journal is kept as a table of outcomes only once a full copy is installed.
   [[nodiscard]] Result<Applied> take_over();
 
-  // A download, in the order of its chunks; begin() resumes when the same snapshot was begun, and
-  // says from which byte.
-  [[nodiscard]] std::uint64_t begin_download(const Id128& snapshot, std::uint64_t total);
+  // A download. True: pages of it may be here, in the replica or from an earlier download; then
+  // plan_copy() takes its page map, piece by piece in order, puts these pages where they belong,
+  // and says what is missing. False: all of it is. page_size 0: there is no map, so all is missing.
+  [[nodiscard]] bool begin_download(const Id128& snapshot, std::uint64_t total,
+                                    std::uint32_t page_size);
+  [[nodiscard]] CopyPlan plan_copy(std::uint64_t first_page, ByteView hashes);
   void write_chunk(std::uint64_t offset, ByteView bytes);
   // Proves the hash, writes the private values into the copy, swaps it in: readers see the old
   // state or the new one. What that history does not have is kept aside first. kDamaged: hash or

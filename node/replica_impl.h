@@ -12,6 +12,7 @@
 #include "common/log_applier.h"
 #include "common/wal_base.h"
 #include "node/download.h"
+#include "node/local_pages.h"
 #include "node/lost_history.h"
 #include "node/offline_writer.h"
 #include "node/replica.h"
@@ -74,7 +75,11 @@ struct Replica::Impl {
   Identity identity;
   std::unique_ptr<LogApplier> applier;  // null: no copy yet
   Download download;
-  std::int64_t data_version = 0;  // as it is unless somebody else writes
+  std::uint32_t copy_page_size = 0;         // of the download
+  std::unique_ptr<LocalPages> local_pages;  // of the replica, while a copy is planned
+  bool planned = false;                     // by a map: pages of the download were here
+  bool distrusts_map = false;               // a planned copy was not whole
+  std::int64_t data_version = 0;            // as it is unless somebody else writes
   int wal_pages = 0;
   Seq trim_to;
   ReplicaState state;
@@ -92,6 +97,9 @@ struct Replica::Impl {
   void mark_damaged(const std::string& why);
   Error doubt(const std::string& what, const SqliteError& error);
   [[nodiscard]] Result<Applied> install(const SnapshotEnd& end);
+  [[nodiscard]] bool begin_download(const Id128& snapshot, std::uint64_t total,
+                                    std::uint32_t page_size);
+  [[nodiscard]] CopyPlan plan_copy(std::uint64_t first_page, ByteView hashes);
   [[nodiscard]] std::vector<JournalOutcome> outcomes_to_keep() const;
   [[nodiscard]] std::string offer(const LostHistory& lost);
   void replace_by_copy();

@@ -81,6 +81,12 @@ void Session::Impl::tell_progress(TimePoint now) {
   events.emplace_back(progress);
 }
 
+void Session::Impl::tell_copied() const {
+  const CopyProgress progress = copy.progress();
+  log.info("session: of the " + std::to_string(progress.total) + " bytes of the copy " +
+           std::to_string(progress.fetched) + " came from the broker, the others were here");
+}
+
 void Session::Impl::settle(TimePoint now) {
   on_links(now);
   if (stopped) return;
@@ -152,9 +158,11 @@ std::optional<StoreJob> Session::Impl::next_job(TimePoint now) {
   if (std::optional<StoreJob> job = next_offline_job(now)) return job;
   // For a later start: what was done offline does not wait for it.
   if (remember) return RememberEndpoint{*std::exchange(remember, std::nullopt)};
+  if (std::exchange(want_drop, false) && !copy.wanted()) return DropDownload{};
   if (remember_clock) return RememberClock{*std::exchange(remember_clock, std::nullopt)};
   if (std::optional<StoreJob> job = copy.take_job()) {
     out = std::holds_alternative<BeginDownload>(*job) ? Out::kBegin
+          : std::holds_alternative<PlanCopy>(*job)    ? Out::kPlan
           : std::holds_alternative<WriteChunk>(*job)  ? Out::kChunk
                                                       : Out::kInstall;
     return job;
@@ -231,6 +239,7 @@ void Session::on_applied(Result<Applied> result, TimePoint now) {
     s.disk_was_full = false;
     s.store_works(now);
     if (installing) {
+      s.tell_copied();
       s.copy.cancel();
       s.feed = Impl::Feed::kNone;
       s.fresh_copy = true;
@@ -257,20 +266,29 @@ void Session::on_applied(Result<Applied> result, TimePoint now) {
   s.settle(now);
 }
 
-void Session::on_download(std::uint64_t from_offset, TimePoint now) {
+void Session::on_download(bool pages_here, TimePoint now) {
   Impl& s = *impl_;
   s.out = Impl::Out::kNothing;
   if (s.stopped) return;
-  s.copy.on_download(from_offset, now);
+  s.copy.on_download(pages_here);
   s.settle(now);
 }
 
-void Session::on_chunk_written(std::uint64_t offset, std::size_t bytes, TimePoint now) {
+void Session::on_planned(const CopyPlan& plan, TimePoint now) {
   Impl& s = *impl_;
   s.out = Impl::Out::kNothing;
   if (s.stopped) return;
   s.store_works(now);
-  if (s.copy.on_written(offset, bytes)) s.tell_progress(now);
+  if (s.copy.on_planned(plan)) s.tell_progress(now);
+  s.settle(now);
+}
+
+void Session::on_chunk_written(std::size_t bytes, TimePoint now) {
+  Impl& s = *impl_;
+  s.out = Impl::Out::kNothing;
+  if (s.stopped) return;
+  s.store_works(now);
+  if (s.copy.on_written(bytes)) s.tell_progress(now);
   s.settle(now);
 }
 

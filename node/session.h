@@ -35,7 +35,12 @@ struct ApplyPieces {
 struct BeginDownload {
   Id128 snapshot;
   std::uint64_t total = 0;
-};  // on_download
+  std::uint32_t page_size = 0;  // 0: it has no page map
+};                              // on_download
+struct PlanCopy {
+  std::uint64_t first_page = 0;
+  Bytes hashes;  // of it and those behind it: a piece of a page map (page_map.h)
+};               // on_planned
 struct WriteChunk {
   std::uint64_t offset = 0;
   Bytes bytes;
@@ -74,9 +79,9 @@ struct SpoolPieces {
 };                   // on_spooled
 struct TakeOver {};  // on_applied
 using StoreJob =
-    std::variant<ApplyPieces, BeginDownload, WriteChunk, InstallCopy, DropDownload, ReserveCounters,
-                 RenewIdentity, ProbeDisk, RememberEndpoint, RememberClock, JournalWrite,
-                 ReadJournal, MarkAnswered, HandOverAnew, SpoolPieces, TakeOver>;
+    std::variant<ApplyPieces, BeginDownload, PlanCopy, WriteChunk, InstallCopy, DropDownload,
+                 ReserveCounters, RenewIdentity, ProbeDisk, RememberEndpoint, RememberClock,
+                 JournalWrite, ReadJournal, MarkAnswered, HandOverAnew, SpoolPieces, TakeOver>;
 
 // For the application.
 struct StateChanged {
@@ -101,8 +106,9 @@ struct OutcomeTold {
   Replayed outcome;
 };
 struct CopyProgress {
-  std::uint64_t bytes = 0;
+  std::uint64_t bytes = 0;  // that are here
   std::uint64_t total = 0;
+  std::uint64_t fetched = 0;  // of them, from the broker
 };
 struct TablesChanged {
   std::vector<std::string> tables;
@@ -160,8 +166,10 @@ class Session {
   void on_disconnected(const std::string& why, TimePoint now);
   // From the store.
   void on_applied(Result<Applied> result, TimePoint now);
-  void on_download(std::uint64_t from_offset, TimePoint now);
-  void on_chunk_written(std::uint64_t offset, std::size_t bytes, TimePoint now);
+  // pages_here: some of the copy's pages may be here, which its map tells.
+  void on_download(bool pages_here, TimePoint now);
+  void on_planned(const CopyPlan& plan, TimePoint now);
+  void on_chunk_written(std::size_t bytes, TimePoint now);
   void on_counters(std::uint64_t reserved_up_to, TimePoint now);
   void on_identity(const ReplicaState& replica, TimePoint now);
   void on_journaled(Result<OfflineDone> result, TimePoint now);

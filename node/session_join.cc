@@ -29,6 +29,7 @@ void Session::Impl::become(NodeState next, std::string reason, TimePoint now) {
   if (next != NodeState::kSearching && next != NodeState::kGreeting) standalone_at.reset();
   if (next == NodeState::kLive) {
     was_live = true;
+    want_drop = true;
     fresh_copy = false;
     disk_full = false;
   }
@@ -153,7 +154,7 @@ void Session::Impl::on_ready(const LinkReady& ready, TimePoint now) {
   const std::string place = to_string(ready.endpoint);
   if (place != remembered) remember = remembered = place;
   offline = false;
-  copy.link_up(now);
+  copy.link_up();
   copy.set_at_least(replica.journal.answered_to);
   feed = copy.wanted() ? Feed::kCopy : Feed::kNone;
   if (has_journal()) {

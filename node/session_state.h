@@ -29,6 +29,7 @@ struct Session::Impl {
     kNothing,
     kApply,
     kBegin,
+    kPlan,
     kChunk,
     kInstall,
     kCounters,
@@ -95,6 +96,7 @@ struct Session::Impl {
   std::optional<ClockAnchor> remember_clock;
   TimePoint last_now{};
   std::string remembered;
+  bool want_drop = false;  // of what is left of a download: nobody needs it
 
   Seq told_seq;                      // the position that the broker knows of
   std::optional<TimePoint> tell_at;  // when it is told the next one
@@ -167,6 +169,7 @@ struct Session::Impl {
   void tell_uplink();
   void tell_position(TimePoint now);
   void tell_progress(TimePoint now);
+  void tell_copied() const;
   void deliver_writes();
   [[nodiscard]] std::optional<StoreJob> next_job(TimePoint now);
 };

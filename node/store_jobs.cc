@@ -27,14 +27,16 @@ struct Run {
     return [result](Session& s, TimePoint now) { s.on_applied(std::move(*result), now); };
   }
   StoreAnswer operator()(BeginDownload& job) const {
-    const std::uint64_t from = replica.begin_download(job.snapshot, job.total);
-    return [from](Session& s, TimePoint now) { s.on_download(from, now); };
+    const bool pages_here = replica.begin_download(job.snapshot, job.total, job.page_size);
+    return [pages_here](Session& s, TimePoint now) { s.on_download(pages_here, now); };
+  }
+  StoreAnswer operator()(PlanCopy& job) const {
+    const auto plan = shared(replica.plan_copy(job.first_page, job.hashes));
+    return [plan](Session& s, TimePoint now) { s.on_planned(*plan, now); };
   }
   StoreAnswer operator()(WriteChunk& job) const {
     replica.write_chunk(job.offset, job.bytes);
-    return [offset = job.offset, size = job.bytes.size()](Session& s, TimePoint now) {
-      s.on_chunk_written(offset, size, now);
-    };
+    return [size = job.bytes.size()](Session& s, TimePoint now) { s.on_chunk_written(size, now); };
   }
   StoreAnswer operator()(InstallCopy& job) const {
     const auto result = shared(replica.install(job.end));

@@ -4,46 +4,29 @@
 
 #include "common/system_clock.h"
 #include "tests/shown/measure.h"
-#include "tests/system/lan.h"
+#include "tests/shown/office.h"
 
 namespace csa::shown_test::laptop_test {
 namespace {
 
 using std::chrono::seconds;
 using system_test::eventually;
-using system_test::Place;
 using system_test::Program;
 
-// A broker's computer and a laptop on one LAN. The laptop takes its replica, and leaves; what is
-// typed at the office and then, without a broker, at the laptop is what it returns to.
+// The laptop leaves; what is typed at the office and then, without a broker, at the laptop is what
+// it returns to.
 class Lan {
  public:
-  explicit Lan(const std::string& schema) : place_("default") {
-    lans_.add_lan("lan");
-    int number = 1;
-    for (const char* const computer : {"office", "laptop"}) {
-      lans_.add_computer(computer);
-      lans_.plug(computer, "lan", "10.77.0." + std::to_string(number++) + "/24");
-    }
-    place_.create(schema);
-    serve();
-    Program laptop(lans_.on("laptop", place_.node("laptop.db", {"run"})));
-    REQUIRE(laptop.line_with("state=live", seconds{120}));
-    laptop.signal(SIGTERM);
-    CHECK(laptop.exit_code() == 0);
-    logged_ = log_bytes();
-  }
+  explicit Lan(const std::string& schema) : office_(schema), logged_(office_.log_bytes()) {}
 
   void change(const std::string& elsewhere, const std::string& own) {
-    type("office", "office.db", elsewhere);
-    broker_->signal(SIGTERM);
-    CHECK(broker_->exit_code() == 0);
-    broker_.reset();
-    made_ = log_bytes() - logged_;
-    type("laptop", "laptop.db", own);
-    made_ += system_test::count_of(place_.file("laptop.db"),
+    office_.type_at_office(elsewhere);
+    office_.stop_broker();
+    made_ = office_.log_bytes() - logged_;
+    office_.type_at_laptop(own);
+    made_ += system_test::count_of(replica(),
                                    "SELECT coalesce(sum(length(body)), 0) FROM csa_journal_part");
-    serve();
+    office_.serve();
   }
 
   // Until `query` gives `count` at the laptop. No full copy is taken, and the bytes on its network
@@ -51,14 +34,13 @@ class Lan {
   // and journaled here before it came back.
   void returns(const std::string& what, const std::string& query, std::int64_t count,
                std::uint64_t most = 2) {
-    const std::uint64_t start = carried();
+    const std::uint64_t start = office_.carried();
     const TimePoint at = monotonic_now();
-    Program laptop(lans_.on("laptop", place_.node("laptop.db", {"run"})));
+    Program laptop(office_.laptop({"run"}));
     REQUIRE(laptop.line_with("state=live", seconds{60}));
-    REQUIRE(eventually(
-        [&] { return system_test::count_of(place_.file("laptop.db"), query) == count; }));
+    REQUIRE(eventually([&] { return system_test::count_of(replica(), query) == count; }));
     const double took = std::chrono::duration<double>(monotonic_now() - at).count();
-    const std::uint64_t bytes = carried() - start;
+    const std::uint64_t bytes = office_.carried() - start;
     show("laptop: back after " + what + ": " + std::to_string(bytes / 1024) +
          " KiB on the wire in " + decimal(took) + " s; the changes are " +
          std::to_string(made_ / 1024) + " KiB, so " +
@@ -67,42 +49,13 @@ class Lan {
     laptop.signal(SIGTERM);
     CHECK(laptop.exit_code() == 0);
     CHECK(laptop.errors().find("full copy") == std::string::npos);
-    CHECK(place_.difference_of("laptop.db") == "");
+    CHECK(office_.place().difference_of("laptop.db") == "");
   }
 
  private:
-  void serve() {
-    broker_.emplace(lans_.on("office", place_.broker({"serve"})));
-    REQUIRE(broker_->line_with("csa-broker: ready"));
-  }
+  [[nodiscard]] std::string replica() const { return office_.place().file("laptop.db"); }
 
-  void type(const std::string& computer, const std::string& replica, const std::string& sql) {
-    const char* const discovery = computer == "laptop" ? "100ms" : "5s";
-    system_test::Launch launch =
-        place_.node(replica, {"shell", "--discovery-timeout", discovery});
-    launch.input = sql;
-    const system_test::Finished done = system_test::run(lans_.on(computer, launch), seconds{120});
-    REQUIRE_MESSAGE(done.code == 0, done.err);
-  }
-
-  [[nodiscard]] std::int64_t log_bytes() const {
-    return system_test::count_of(place_.master(),
-                                 "SELECT coalesce(sum(length(body)), 0) FROM csa_log");
-  }
-
-  std::uint64_t carried() {
-    std::uint64_t bytes = 0;
-    for (const char* const way : {"rx", "tx"}) {
-      system_test::Launch cat;
-      cat.command = {"cat", std::string("/sys/class/net/lan0/statistics/") + way + "_bytes"};
-      bytes += std::stoull(system_test::run(lans_.on("laptop", cat)).out);
-    }
-    return bytes;
-  }
-
-  Place place_;
-  system_test::Lans lans_;
-  std::optional<Program> broker_;
+  Office office_;
   std::int64_t logged_ = 0;  // bytes in the log when the laptop left
   std::int64_t made_ = 0;    // bytes of the changes since then
 };

@@ -57,8 +57,8 @@ void SimBroker::tell_found(const Position& position) {
   const Position before = std::exchange(told_, position);
   if (before.epoch != position.epoch || before.seq == position.seq || !on_commit) return;
   if (before.seq > position.seq) {
-    throw Violation("the master was at " + to_string(before) + " and is at " +
-                    to_string(position) + " after a crash");
+    throw Violation("the master was at " + to_string(before) + " and is at " + to_string(position) +
+                    " after a crash");
   }
   CommitResult found;
   found.head = position;
@@ -310,10 +310,12 @@ void SimBroker::act(HubAction action) {
   } else if (const auto* const chunk = std::get_if<ChunkJob>(&action)) {
     later("before a chunk", [this, j = *chunk] {
       std::optional<Bytes> bytes;
-      if (!on_disk([&] { bytes = archive_->read_chunk(j.snapshot, j.offset, j.length); })) return;
+      if (!on_disk([&] { bytes = archive_->read_chunk(j.snapshot, j.map, j.offset, j.length); }))
+        return;
       SnapshotChunk answer;
       answer.snapshot = j.snapshot;
       answer.offset = j.offset;
+      answer.map = j.map;
       if (bytes) answer.bytes = std::move(*bytes);
       hub_->on_chunk(j.peer, std::move(answer), bytes.has_value(), world_.now());
     });

@@ -131,10 +131,7 @@ struct SimDisk::Methods {
 };
 
 SimDisk::SimDisk(World& world, std::string folder)
-    : world_(world),
-      folder_(std::move(folder)),
-      real_(sqlite3_vfs_find("unix")),
-      vfs_(*real_) {
+    : world_(world), folder_(std::move(folder)), real_(sqlite3_vfs_find("unix")), vfs_(*real_) {
   CSA_CHECK(living() == nullptr && real_ != nullptr);
   living() = this;
   vfs_.zName = "csa-sim";
@@ -258,7 +255,8 @@ void SimDisk::die(int party) {
   std::ranges::sort(files);
   for (const std::string& file : files) {
     const std::string left = grave(party) + file.substr(folder(party).size());
-    const bool download = file.ends_with("-csa-copy") && fs::exists(file + ".id");
+    // Nothing relies on what a crash leaves of it.
+    const bool download = file.ends_with("-csa-copy");
     if (download && world_.chance(0.3)) flip_bit(left);
     auto history = unsynced_.extract(inode_of(file));
     if (!cut) {

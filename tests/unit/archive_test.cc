@@ -119,7 +119,17 @@ struct Master {
 Bytes whole(Archive& archive, const SnapshotInfo& info, std::size_t chunk) {
   Bytes bytes;
   while (true) {
-    const auto part = archive.read_chunk(info.id, bytes.size(), chunk);
+    const auto part = archive.read_chunk(info.id, false, bytes.size(), chunk);
+    REQUIRE(part.has_value());
+    if (part->empty()) return bytes;
+    bytes.insert(bytes.end(), part->begin(), part->end());
+  }
+}
+
+Bytes whole_map(Archive& archive, const SnapshotInfo& info) {
+  Bytes bytes;
+  while (true) {
+    const auto part = archive.read_chunk(info.id, true, bytes.size(), 1000);
     REQUIRE(part.has_value());
     if (part->empty()) return bytes;
     bytes.insert(bytes.end(), part->begin(), part->end());
@@ -300,6 +310,11 @@ TEST_CASE("archive: a copy is whole, at its position, without private rows, and 
   for (int i = 0; i < 3; ++i) master.append(10);  // later commits are not in it
   const Bytes bytes = whole(archive, *info, 70'000);
   CHECK(bytes.size() == info->total);
+  CHECK(info->page_size == page_size_of(bytes));
+  Bytes map;
+  append_page_hashes(bytes, info->page_size, map);
+  CHECK(whole_map(archive, *info) == map);
+  CHECK(info->map_total() == map.size());
   CHECK(hash128(bytes) == info->hash);
   CHECK(bytes[18] == 2);
   CHECK(bytes[19] == 2);
@@ -316,7 +331,7 @@ TEST_CASE("archive: a copy is whole, at its position, without private rows, and 
   CHECK(read_meta(copy)->position == info->position);
 
   archive.drop(info->id);
-  CHECK(!archive.read_chunk(info->id, 0, 10).has_value());
+  CHECK(!archive.read_chunk(info->id, false, 0, 10).has_value());
   CHECK(files_in(master.folder.file("spool")) == 0);
 }
 
@@ -348,7 +363,7 @@ TEST_CASE("archive: a writer between the pages of a copy does not reach it") {
   REQUIRE(spool.has_value());
   CHECK(writer.steps > 0);
   const std::string path = master.folder.file("copy.db");
-  write_file(path, spool->read(0, spool->info().total));
+  write_file(path, spool->read(false, 0, spool->info().total));
   const Database copy(path, Database::Mode::kReadWrite);
   CHECK(copy.query_text("PRAGMA integrity_check") == "ok");
   CHECK(read_meta(copy)->position == spool->info().position);

@@ -186,11 +186,11 @@ TEST_CASE("install: nothing of the download or of the replica is lost by a resta
   {
     const auto replica = open_replica(path);
     node = replica->state().node;
-    CHECK(replica->begin_download(copy.end.snapshot, copy.end.total) == 0);
+    CHECK(!replica->begin_download(copy.end.snapshot, copy.end.total, 4096));
     replica->write_chunk(0, ByteView(copy.bytes).first(5000));
   }
   const auto replica = open_replica(path);
-  CHECK(replica->begin_download(copy.end.snapshot, copy.end.total) == 5000);
+  CHECK(replica->begin_download(copy.end.snapshot, copy.end.total, 4096));
   REQUIRE(take_copy(*replica, copy).has_value());
   CHECK(replica->state().node == node);
   CHECK(content_of(path) == content_of(master.db()));

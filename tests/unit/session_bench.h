@@ -164,11 +164,13 @@ struct Bench {
       }
       session.on_applied(Applied{replica, {"part"}, false}, now);
     } else if (std::holds_alternative<BeginDownload>(*job)) {
-      session.on_download(resume_at, now);
+      session.on_download(pages_here, now);
     } else if (const auto* chunk = std::get_if<WriteChunk>(&*job)) {
-      REQUIRE(chunk->offset == written);
       written += chunk->bytes.size();
-      session.on_chunk_written(chunk->offset, chunk->bytes.size(), now);
+      session.on_chunk_written(chunk->bytes.size(), now);
+    } else if (const auto* piece = std::get_if<PlanCopy>(&*job)) {
+      planned.push_back(*piece);
+      session.on_planned(plan, now);
     } else if (const auto* install = std::get_if<InstallCopy>(&*job)) {
       replica.db = kDb;
       REQUIRE(replica.journal.waiting == 0);
@@ -321,7 +323,9 @@ struct Bench {
   std::set<std::uint64_t> answered;        // counters of it
   std::uint64_t spooled = 0;
   std::uint64_t disk_room = 0;
-  std::uint64_t resume_at = 0;  // what the store has of the copy
+  bool pages_here = false;  // what the store says of a copy, and of a piece of its map
+  CopyPlan plan;
+  std::vector<PlanCopy> planned;
   std::uint64_t written = 0;
   ReplicaState replica;
   Session session;

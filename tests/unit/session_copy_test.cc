@@ -103,16 +103,105 @@ TEST_CASE("session: a copy goes on where it stopped when the link is back") {
   CHECK(bench.state() == NodeState::kLive);
 }
 
-TEST_CASE("session: the store's offset decides where a resumed copy begins") {
+// What lies in the map, and where it begins, by request.
+SnapshotChunk map_for(const SnapshotGet& get, std::uint64_t map_total) {
+  return {kSnapshot, map_total, get.offset, Bytes(get.length, 7), 0, true};
+}
+
+TEST_CASE("session: where pages of a copy are here, its map is asked for, then what is missing") {
+  constexpr std::uint64_t kPages = 100000;  // their map comes in four pieces
+  constexpr std::uint64_t kMap = kPages * 8;
+  std::string lines;
   Bench bench(std::nullopt);
-  bench.resume_at = bench.written = 5 * limits::kMiB;
+  bench.log =
+      Log(LogLevel::kInfo, [&](LogLevel, std::string_view line) { lines += std::string(line); });
+  bench.pages_here = true;
   bench.start();
   bench.connect(bench.welcome(50));
   bench.messages.clear();
-  bench.tell(offer());
+  bench.tell(SnapshotChunk{kSnapshot, kPages * 4096, 0, {}, 4096});
   bench.work_all();
-  REQUIRE_FALSE(bench.all<SnapshotGet>().empty());
-  CHECK(bench.all<SnapshotGet>()[0].offset == 5 * limits::kMiB);
+  bench.plan.here = 4096;
+  bench.plan.missing = {{4096, 8192}, {1 << 20, 4096}};
+  std::uint64_t fetched = 0;
+  std::vector<std::uint64_t> maps;
+  for (int round = 0; round < 100; ++round) {
+    const auto gets = bench.all<SnapshotGet>();
+    bench.messages.clear();
+    if (gets.size() == 1 && !gets[0].map && gets[0].offset == kPages * 4096) break;
+    REQUIRE_FALSE(gets.empty());
+    for (const SnapshotGet& get : gets) {
+      CHECK(get.snapshot == kSnapshot);
+      if (get.map) {
+        maps.push_back(get.offset);
+        bench.tell(map_for(get, kMap));
+      } else {
+        fetched += get.length;
+        bench.tell({SnapshotChunk{kSnapshot, kPages * 4096, get.offset, Bytes(get.length, 1)}});
+      }
+    }
+    bench.work_all();
+  }
+  CHECK(maps == std::vector<std::uint64_t>{0, 262144, 524288, 786432});
+  REQUIRE(bench.planned.size() == 4);
+  CHECK(bench.planned[3].first_page == 98304);
+  CHECK(bench.planned[3].hashes.size() == (kPages - 98304) * 8);
+  CHECK(fetched == 4 * 12288);
+  CHECK(bench.written == fetched);
+  bench.tell(SnapshotEnd{kSnapshot, kPages * 4096, {}, at(50)});
+  bench.work_all();
+  CHECK(bench.jobs_of<InstallCopy>() == 1);
+  CHECK(has(lines, "of the 409600000 bytes of the copy 49152 came from the broker"));
+}
+
+TEST_CASE("session: a broker that names no pages, all of the copy is fetched") {
+  Bench bench(std::nullopt);
+  bench.pages_here = true;
+  bench.start();
+  bench.connect(bench.welcome(50));
+  bench.messages.clear();
+  SUBCASE("none") { bench.tell(SnapshotChunk{kSnapshot, 8192, 0, {}}); }
+  SUBCASE("of a size that cannot be") { bench.tell(SnapshotChunk{kSnapshot, 8192, 0, {}, 4095}); }
+  SUBCASE("that the copy does not consist of") {
+    bench.tell(SnapshotChunk{kSnapshot, 8192, 0, {}, 65536});
+  }
+  bench.work_all();
+  REQUIRE(bench.all<SnapshotGet>().size() == 1);
+  CHECK_FALSE(bench.last<SnapshotGet>()->map);
+  CHECK(bench.last<SnapshotGet>()->length == 8192);
+}
+
+TEST_CASE("session: pieces of the map that were not asked for, or are none, are ignored") {
+  Bench bench(std::nullopt);
+  bench.pages_here = true;
+  bench.start();
+  bench.connect(bench.welcome(50));
+  bench.messages.clear();
+  bench.tell(SnapshotChunk{kSnapshot, 1000 * 4096, 0, {}, 4096});
+  bench.work_all();
+  REQUIRE(bench.last<SnapshotGet>()->map);
+  bench.tell(SnapshotChunk{kSnapshot, 8000, 8, Bytes(80, 1), 0, true});
+  bench.tell(SnapshotChunk{kSnapshot, 8000, 0, Bytes(81, 1), 0, true});
+  bench.tell(SnapshotChunk{kSnapshot, 9000, 0, Bytes(9000, 1), 0, true});
+  bench.tell(SnapshotChunk{Id128{{9}}, 8000, 0, Bytes(80, 1), 0, true});
+  bench.work_all();
+  CHECK(bench.planned.empty());
+  // A part of it: the rest is asked for. A link that is lost: the same piece again.
+  bench.tell(SnapshotChunk{kSnapshot, 8000, 0, Bytes(80, 1), 0, true});
+  bench.messages.clear();
+  bench.work_all();
+  REQUIRE(bench.last<SnapshotGet>() != nullptr);
+  CHECK(bench.last<SnapshotGet>()->map);
+  CHECK(bench.last<SnapshotGet>()->offset == 80);
+  bench.session.on_disconnected("reset", bench.now);
+  bench.collect();
+  REQUIRE(bench.next_hello(seconds{5}));
+  bench.messages.clear();
+  bench.connect(bench.welcome(50));
+  REQUIRE(bench.last<SnapshotGet>() != nullptr);
+  CHECK(bench.last<SnapshotGet>()->map);
+  CHECK(bench.last<SnapshotGet>()->offset == 80);
+  CHECK(bench.planned.size() == 1);
 }
 
 TEST_CASE("session: an unanswered request is asked again, a copy that is gone begins anew later") {
@@ -300,6 +389,10 @@ struct Hostile {
       case 14:
         return LogGone{request, position(), Seq{}, "gone"};
       case 15:
+        if (below(2) == 0) {
+          return SnapshotChunk{snapshot(),    220 * 4096, below(3) * 880,
+                               Bytes(880, 1), 4096,       below(2) == 0};
+        }
         return SnapshotChunk{snapshot(), below(900000), below(3) * limits::kChunkMax,
                              Bytes(below(3) * 100000, 1)};
       case 16:
@@ -329,9 +422,13 @@ void answer_job(Bench& bench, Hostile& hostile) {
       bench.session.on_applied(Applied{bench.replica, {}, false}, bench.now);
     }
   } else if (std::holds_alternative<BeginDownload>(*job)) {
-    bench.session.on_download(hostile.below(1000000), bench.now);
+    bench.session.on_download(hostile.below(2) == 0, bench.now);
+  } else if (std::holds_alternative<PlanCopy>(*job)) {
+    CopyPlan plan;
+    if (hostile.below(2) == 0) plan.missing = {{hostile.below(200) * 4096, 4096}};
+    bench.session.on_planned(plan, bench.now);
   } else if (const auto* chunk = std::get_if<WriteChunk>(&*job)) {
-    bench.session.on_chunk_written(chunk->offset, chunk->bytes.size(), bench.now);
+    bench.session.on_chunk_written(chunk->bytes.size(), bench.now);
   } else if (std::holds_alternative<ReserveCounters>(*job)) {
     bench.replica.counter += 1000;
     bench.session.on_counters(bench.replica.counter, bench.now);
