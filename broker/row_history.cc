@@ -85,10 +85,18 @@ void RowHistory::add(const Touch& touch) {
     edits_.by_others_last[i] = is_others(touch.edit);
   }
   if (own && touch.journaled) return;
+  if (changes && touch.op == TouchOp::kBack && gone_ == touch.seq) was_changed(touch);
   if (edits_.touches.size() < RowEdits::kTouchesMax) {
     edits_.touches.push_back({touch.seq, touch.mask, !changes});
   } else {
     edits_.all_known = false;
+  }
+}
+
+// The deletion before it, in the same entry, took no more than it has changed.
+void RowHistory::was_changed(const Touch& back) {
+  for (RowEdits::Touched& touched : edits_.touches) {
+    if (touched.seq == back.seq && touched.whole) touched = {back.seq, back.mask, false};
   }
 }
 

@@ -84,6 +84,7 @@ class RowHistory {
 
  private:
   void begin_anew();
+  void was_changed(const Touch& back);
   [[nodiscard]] bool is_others(const Edit& edit) const;
 
   Edit older_;

@@ -136,6 +136,24 @@ void set_pair_rules(MergeBench& b) {
 
 }  // namespace
 
+TEST_CASE("merge: atomic, a row that others deleted and inserted again is changed, not gone") {
+  constexpr const char* kSeats =
+      "CREATE TABLE seat (id INTEGER PRIMARY KEY, who TEXT, note TEXT);"
+      "INSERT INTO seat VALUES (1, '-', 'window'), (2, '-', 'aisle')";
+  const std::string anew = "DELETE FROM seat WHERE id = 1;INSERT INTO seat VALUES (1, ";
+  for (const bool all : {true, false}) {
+    CAPTURE(all);
+    Away away(kSeats);
+    set_rules(away.b, {{"seat", "", "atomic"}, {"seat", "", "merge"}, {"seat", "who", "node"}});
+    // What of theirs is overwritten is all that they gave the row, or half of it.
+    const std::string theirs = all ? "'theirs', 'window')" : "'theirs', 'door')";
+    const Fate fate = away.run({"UPDATE seat SET who = 'mine' WHERE id = 1"}, {anew + theirs});
+    CHECK(fate == Fate{all ? kApplied : ReplayResult::kSuperseded});
+    CHECK(away.b.text("SELECT who || ' ' || note FROM seat WHERE id = 1") ==
+          (all ? "mine window" : "theirs door"));
+  }
+}
+
 TEST_CASE("merge: atomic by column, half of the master's transaction in a row is not overwritten") {
   Away away(kPair);
   set_pair_rules(away.b);
