@@ -149,7 +149,25 @@ void Replica::Impl::skip_used_counters() {
   identity.counter = std::max(identity.counter, OutcomeTable(db).last_counter(identity.node));
 }
 
+void Replica::Impl::let_go() {
+  writer.reset();
+  applier.reset();
+  commits.reset();
+  db.close();
+  wal_pages = 0;
+}
+
+// Of an error, nothing is open: what is known here may be of what the file held before.
 void Replica::Impl::reload() {
+  try {
+    start(read_again());
+  } catch (const SqliteError&) {
+    let_go();
+    throw;
+  }
+}
+
+ReplicaFile Replica::Impl::read_again() {
   Result<ReplicaFile> file = [this]() -> Result<ReplicaFile> {
     ReplicaFile installed;
     Result<std::optional<Identity>> own = identify(db, name.path);
@@ -165,7 +183,7 @@ void Replica::Impl::reload() {
   ReplicaFile installed = std::move(file).value();
   applier.reset();
   installed.db = std::move(db);
-  start(std::move(installed));
+  return installed;
 }
 
 void Replica::Impl::checkpoint() {
@@ -265,11 +283,6 @@ void Replica::housekeeping() {
   if (impl_->wal_pages >= kCheckpointPages) impl_->checkpoint();
 }
 
-void Replica::close() {
-  impl_->writer.reset();
-  impl_->applier.reset();
-  impl_->commits.reset();
-  impl_->db.close();
-}
+void Replica::close() { impl_->let_go(); }
 
 }  // namespace csa

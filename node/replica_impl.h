@@ -1,4 +1,4 @@
-// Replica's inside, shared by replica.cc and replica_offline.cc.
+// Replica's inside, shared by replica.cc, replica_install.cc and replica_offline.cc.
 #pragma once
 
 #include <cstdint>
@@ -89,6 +89,8 @@ struct Replica::Impl {
 
   void start(ReplicaFile file);
   void reload();
+  [[nodiscard]] ReplicaFile read_again();
+  void let_go();
   void doubt_answers();
   void refresh_state();
   [[nodiscard]] Result<Applied> apply(const std::vector<LogPiece>& pieces);
@@ -103,6 +105,7 @@ struct Replica::Impl {
   [[nodiscard]] std::vector<JournalOutcome> outcomes_to_keep() const;
   [[nodiscard]] std::string offer(const LostHistory& lost);
   void replace_by_copy();
+  void give_back_wal();
   void save_identity();
   void skip_used_counters();
   // Offline work (replica_offline.cc).

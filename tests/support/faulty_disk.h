@@ -32,7 +32,10 @@ class FaultyDisk {
   void fail_writes(int code, int after = 0) {
     write_code_ = code;
     writes_left_ = after;
+    failed_ = false;
   }
+  // A write, since fail_writes().
+  [[nodiscard]] bool has_failed() const { return failed_; }
   void fail_syncs(int code) { sync_code_ = code; }
   void mend() { write_code_ = sync_code_ = SQLITE_OK; }
 
@@ -66,6 +69,7 @@ class FaultyDisk {
   static int write(sqlite3_file* file, const void* bytes, int size, sqlite3_int64 offset) {
     FaultyDisk* const disk = present();
     if (disk != nullptr && disk->write_code_ != SQLITE_OK && disk->writes_left_-- <= 0) {
+      disk->failed_ = true;
       return disk->write_code_;
     }
     return originals().at(file->pMethods)->xWrite(file, bytes, size, offset);
@@ -80,6 +84,7 @@ class FaultyDisk {
   sqlite3_vfs vfs_;
   int write_code_ = SQLITE_OK;
   int writes_left_ = 0;
+  bool failed_ = false;
   int sync_code_ = SQLITE_OK;
 };
 

@@ -1,0 +1,133 @@
+// A full copy takes the place of what the replica held.
+#include <utility>
+
+#include "common/counted.h"
+#include "common/planted.h"
+#include "common/schema.h"
+#include "node/install.h"
+#include "node/replica_impl.h"
+
+namespace csa {
+
+Result<Applied> Replica::Impl::install(const SnapshotEnd& end) {
+  local_pages.reset();
+  if (journal.waiting != 0) {
+    // It would be lost. Who asks does not know of it: the disk failed behind the last copy.
+    download.drop();
+    return Applied{state, {}, false};
+  }
+  if (const Status whole = download.finish(end); !whole) {
+    // By the map it was whole: the map may be wrong, or a page here have the hash of another.
+    distrusts_map = planned;
+    if (planned) download.drop();
+    return whole.error();
+  }
+  writer.reset();
+  const Result<Meta> meta = prepare_copy(
+      download.path(), {end.position, state.db, identity, outcomes_to_keep(), commits_of(db)});
+  if (!meta) {
+    log.warn("replica: " + meta.error().what);
+    download.drop();
+    return meta.error();
+  }
+  crash_point("install: copy prepared");
+  const bool schema_changed = !applier || applier->meta().fingerprint != meta->fingerprint;
+  const bool outside_writer = read_data_version() != data_version;
+  Applied done;
+  std::optional<Fork> fork;
+  if (applier) {
+    if (outside_writer) done.kept_why = "another program has written to it";
+    if (!identity.damage.empty()) done.kept_why = identity.damage;
+    fork = fork_of(db, applier->meta().position, download.path());
+    if (fork) done.kept_why = fork->why;
+  }
+  if (!done.kept_why.empty()) {
+    done.kept_as = keep_aside(db, name.path);
+    crash_point("install: kept aside");
+    const bool sound = !outside_writer && identity.damage.empty();
+    if (sound && fork && fork->common) done.kept_why += offer({done.kept_as, *fork->common});
+    log.warn("replica: what was in " + name.path + " is kept as " + done.kept_as + ": " +
+             done.kept_why);
+  }
+  {
+    const SyncedCommits synced(db);
+    if (!copy_into(db, download.path())) replace_by_copy();
+  }
+  crash_point("install: copied");
+  reload();
+  download.drop();
+  distrusts_map = false;
+  crash_point("install: download dropped");
+  give_back_wal();
+  log.info("replica: full copy installed (" + to_string(*state.position) + ")");
+  done.state = state;
+  done.tables = shared_tables(db);
+  done.schema_changed = schema_changed;
+  return done;
+}
+
+// The whole copy went through the WAL; its space is given back where no reader is in the way. The
+// copy is there whatever the disk says to that.
+void Replica::Impl::give_back_wal() {
+  try {
+    checkpoint_all(db);
+    wal_pages = 0;
+  } catch (const SqliteError& error) {
+    if (is_damage(error)) throw;
+    log.warn("replica: " + std::string(error.what()) + "; " + name.path +
+             "-wal keeps its size until there is room");
+  }
+}
+
+std::vector<JournalOutcome> Replica::Impl::outcomes_to_keep() const {
+  try {
+    return Journal(db).read_outcomes();
+  } catch (const SqliteError& error) {
+    if (!is_damage(error)) throw;
+    log.warn("replica: what became of earlier offline changes cannot be read: " +
+             std::string(error.what()));
+    return {};
+  }
+}
+
+// What the master has lost goes into the journal of the copy. What became of that, for people.
+std::string Replica::Impl::offer(const LostHistory& lost) {
+  try {
+    const Result<LostOffer> offered = offer_lost(lost, download.path());
+    if (!offered) return "; what it has lost cannot be offered to it: " + offered.error().what;
+    std::string text;
+    if (offered->entries != 0) {
+      text = "; " +
+             counted(offered->entries, "transaction that it has lost is",
+                     "transactions that it has lost are") +
+             " offered to it: csa-admin recover";
+    }
+    if (offered->left != 0) {
+      text += "; " + counted(offered->left, "more is", "more are") +
+              " in the kept file only: " + offered->why_left;
+    }
+    if (offered->inbox != 0) {
+      text += "; " +
+              counted(offered->inbox, "open row of its conflict inbox is",
+                      "open rows of its conflict inbox are") +
+              " in the kept file only: SELECT * FROM"
+              " csa_conflicts WHERE state = 'open' AND seq > " +
+              std::to_string(lost.common.value);
+    }
+    return text;
+  } catch (const std::exception& error) {
+    // The disk: a full copy may still find room, and the kept file has it all.
+    return "; what it has lost cannot be offered to it: " + std::string(error.what());
+  }
+}
+
+void Replica::Impl::replace_by_copy() {
+  log.info("replica: the full copy has another page size or text encoding: " + name.path +
+           " is replaced by a new file; programs that have it open must open it again");
+  checkpoint_all(db);
+  let_go();
+  replace_file(name.path, download.path());
+  db = open_replica_database(name.path);
+}
+
+}  // namespace csa
