@@ -29,7 +29,8 @@ void Replica::Impl::start(ReplicaFile file) {
         return SQLITE_OK;
       },
       this);
-  data_version = read_data_version();
+  data_version.reset();
+  (void)is_disturbed();
   trim_to = Seq{};
   if (file.meta) applier = std::make_unique<LogApplier>(db, *file.meta);
   skip_used_counters();
@@ -79,10 +80,17 @@ void Replica::Impl::ensure_open() {
 
 void Replica::Impl::note_data_version() noexcept {
   const auto read = [](void* to, int, char** values, char**) {
-    *static_cast<std::int64_t*>(to) = std::strtoll(values[0], nullptr, 10);
+    *static_cast<std::optional<std::int64_t>*>(to) = std::strtoll(values[0], nullptr, 10);
     return 0;
   };
+  data_version.reset();
   if (db) sqlite3_exec(db.handle(), "PRAGMA data_version", read, &data_version, nullptr);
+}
+
+bool Replica::Impl::is_disturbed() {
+  const std::int64_t now = db.query_int("PRAGMA data_version").value_or(0);
+  if (!data_version) data_version = now;
+  return now != *data_version;
 }
 
 Result<Applied> Replica::Impl::apply(const std::vector<LogPiece>& pieces) {
@@ -106,7 +114,7 @@ Result<LogApplier::Outcome> Replica::Impl::apply_in_transaction(const std::vecto
   ApplyEnd end(*applier);
   CountedTransaction transaction(db, *commits);
   // Inside the transaction: nobody can write between this look and the commit.
-  if (read_data_version() != data_version) {
+  if (is_disturbed()) {
     outside_writer = true;
     return Error{Errc::kDamaged, "another program has written to the replica " + name.path +
                                      "; it needs a full copy, and what is in it now is kept aside"};

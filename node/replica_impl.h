@@ -79,7 +79,8 @@ struct Replica::Impl {
   std::unique_ptr<LocalPages> local_pages;  // of the replica, while a copy is planned
   bool planned = false;                     // by a map: pages of the download were here
   bool distrusts_map = false;               // a planned copy was not whole
-  std::int64_t data_version = 0;            // as it is unless somebody else writes
+  // As it is unless somebody else writes; nothing: the disk failed the look, the next one counts.
+  std::optional<std::int64_t> data_version;
   int wal_pages = 0;
   Seq trim_to;
   ReplicaState state;
@@ -118,26 +119,25 @@ struct Replica::Impl {
   [[nodiscard]] bool was_journaled(const TxId& tx);
   [[nodiscard]] Result<Applied> take_over();
   void checkpoint();
-  // Runs a step. After one that the disk failed, a rollback of our own has moved data_version,
-  // which must not look like an outside writer. Damage of the file is noted.
+  // Runs a step. One that the disk failed, be it the look at data_version itself, has moved that by
+  // our own doing, which must not look like an outside writer. Damage of the file is noted.
   template <class Step>
   auto guarded(Step step) {
     ensure_open();
-    bool undisturbed = false;
+    bool disturbed = false;
     try {
-      undisturbed = read_data_version() == data_version;
+      disturbed = is_disturbed();
       return step();
     } catch (const SqliteError& error) {
-      if (undisturbed) note_data_version();
+      if (!disturbed) note_data_version();
       if (is_damage(error)) (void)doubt("the replica's file is damaged", error);
       throw;
     }
   }
   void ensure_open();
   void note_data_version() noexcept;
-  [[nodiscard]] std::int64_t read_data_version() const {
-    return db.query_int("PRAGMA data_version").value_or(0);
-  }
+  // Another program has written.
+  [[nodiscard]] bool is_disturbed();
 };
 
 }  // namespace csa

@@ -32,7 +32,7 @@ Result<Applied> Replica::Impl::install(const SnapshotEnd& end) {
   }
   crash_point("install: copy prepared");
   const bool schema_changed = !applier || applier->meta().fingerprint != meta->fingerprint;
-  const bool outside_writer = read_data_version() != data_version;
+  const bool outside_writer = is_disturbed();
   Applied done;
   std::optional<Fork> fork;
   if (applier) {

@@ -71,7 +71,7 @@ Result<OfflineDone> Replica::Impl::write_and_journal(const OfflineWrite& write) 
   }
   OfflineDone done;
   OfflineWriter::Outcome outcome = writer->write(
-      write, applier->meta(), journal, [this] { return read_data_version() == data_version; },
+      write, applier->meta(), journal, [this] { return !is_disturbed(); },
       done.tables);
   if (std::holds_alternative<OfflineWriter::Unsound>(outcome)) {
     const std::string why = "another program has written to the replica " + name.path +
@@ -139,7 +139,7 @@ Result<Applied> Replica::Impl::take_over() {
   Result<LogApplier::Outcome> outcome = [this]() -> Result<LogApplier::Outcome> {
     ApplyEnd end(*applier);
     CountedTransaction transaction(db, *commits);
-    if (read_data_version() != data_version) {
+    if (is_disturbed()) {
       return Error{Errc::kDamaged, "another program has written to the replica " + name.path};
     }
     Result<LogApplier::Outcome> applied = applier->take_over(Journal(db));

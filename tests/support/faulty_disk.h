@@ -1,4 +1,4 @@
-// A disk that fails when the test says so: SQLite's default VFS with writes and syncs that answer
+// A disk that fails when the test says so: SQLite's default VFS with reads, writes and syncs that answer
 // an error. While one lives, every database opened anew goes through it. One at a time.
 #pragma once
 
@@ -37,7 +37,8 @@ class FaultyDisk {
   // A write, since fail_writes().
   [[nodiscard]] bool has_failed() const { return failed_; }
   void fail_syncs(int code) { sync_code_ = code; }
-  void mend() { write_code_ = sync_code_ = SQLITE_OK; }
+  void fail_reads(int code) { read_code_ = code; }
+  void mend() { write_code_ = sync_code_ = read_code_ = SQLITE_OK; }
 
  private:
   static FaultyDisk*& present() {
@@ -49,6 +50,7 @@ class FaultyDisk {
     static std::map<const sqlite3_io_methods*, sqlite3_io_methods> tables;
     const auto [entry, added] = tables.try_emplace(real, *real);
     if (added) {
+      entry->second.xRead = read;
       entry->second.xWrite = write;
       entry->second.xSync = sync;
       originals()[&entry->second] = real;
@@ -65,6 +67,11 @@ class FaultyDisk {
     constexpr int kKept = SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_WAL;
     if (code == SQLITE_OK && (flags & kKept) != 0) file->pMethods = patched(file->pMethods);
     return code;
+  }
+  static int read(sqlite3_file* file, void* bytes, int size, sqlite3_int64 offset) {
+    FaultyDisk* const disk = present();
+    if (disk != nullptr && disk->read_code_ != SQLITE_OK) return disk->read_code_;
+    return originals().at(file->pMethods)->xRead(file, bytes, size, offset);
   }
   static int write(sqlite3_file* file, const void* bytes, int size, sqlite3_int64 offset) {
     FaultyDisk* const disk = present();
@@ -86,6 +93,7 @@ class FaultyDisk {
   int writes_left_ = 0;
   bool failed_ = false;
   int sync_code_ = SQLITE_OK;
+  int read_code_ = SQLITE_OK;
 };
 
 }  // namespace csa::test

@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "node/replica.h"
+#include "tests/support/faulty_disk.h"
 #include "tests/support/replica_steps.h"
 #include "tests/support/scratch_folder.h"
 
@@ -108,6 +109,29 @@ TEST_CASE("replica: no space to install a copy, the old state stays and entries 
   const Database db(path, Database::Mode::kReadOnly);
   CHECK(db.query_text("SELECT v FROM t") == "two");
   CHECK(db.query_text("PRAGMA integrity_check") == "ok");
+}
+
+TEST_CASE("replica: its disk fails to be read, that is not taken for another program's writing") {
+  for (const bool others_write : {false, true}) {
+    CAPTURE(others_write);
+    const ScratchFolder folder;
+    HandMaster master(folder.path(), kSchema);
+    test::FaultyDisk disk;
+    const std::string path = folder.file("r.db");
+    const auto replica = open_replica(path);
+    REQUIRE(take_copy(*replica, master.copy()));
+    master.exec("UPDATE t SET v = 'two'");
+    REQUIRE(follow(*replica, master));
+    master.exec("UPDATE t SET v = 'three'");
+    // A checkpoint, after which the pages are read anew; nothing is written.
+    Database(path, Database::Mode::kReadWrite).exec("PRAGMA wal_checkpoint(TRUNCATE)");
+    if (others_write) run_sql(path, "UPDATE t SET v = 'by others'");
+    disk.fail_reads(SQLITE_IOERR_READ);
+    CHECK(throws([&] { return follow(*replica, master).has_value(); }));
+    disk.mend();
+    // Whoever wrote: what does not fit is found all the same.
+    CHECK(follow(*replica, master).has_value() == !others_write);
+  }
 }
 
 TEST_CASE("replica: no space for a new identity's counters, none is given twice") {
