@@ -13,7 +13,7 @@ std::string Cluster::random_sql(const std::string& tag) {
   const std::string n = std::to_string(world_.random(12) + 1);
   const std::string m = std::to_string(world_.random(3) + 1);
   const std::string sql = "INSERT INTO tag (name) VALUES ('" + tag + "');";
-  switch (world_.random(9)) {
+  switch (world_.random(10)) {
     case 0:
       return sql + "INSERT INTO item (qty, note) VALUES (" + n + ", randomblob(" + n + "00));";
     case 1:
@@ -35,7 +35,9 @@ std::string Cluster::random_sql(const std::string& tag) {
       return sql + "DELETE FROM item WHERE length(note) > 9999; INSERT INTO item (qty, note) " +
              "VALUES (1, zeroblob(" + size + "))";
     }
-    case 7:
+    case 7:  // takes the whole commit with it: what others wrote in it comes back without this
+      return sql + "INSERT OR ROLLBACK INTO account VALUES (" + m + ", 0)";
+    case 8:
       return sql + "INSERT INTO twin (tag, side) VALUES ('" + tag + "', 'left'), ('" + tag +
              "', 'right')";
     default:
