@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "broker/merge_values.h"
+
 namespace csa::test {
 namespace {
 
@@ -81,7 +83,8 @@ bool ArrivalModel::merge(Table& rows, const StoryEdit& part, const std::set<Stor
   const bool lost = verdict.decision == RowDecision::kBrokerWon ||
                     verdict.decision == RowDecision::kManual || verdict.node_loses;
   const bool won = verdict.decision == RowDecision::kNodeWon;
-  const bool partly = won && atomic_ && overwrites_a_part(at, part, all);
+  const bool partly = won && atomic_ &&
+                      (overwrites_a_part(at, part, all) || overwrites_a_half(at, part, verdict));
   put(at, part, verdict);
   return !lost && !partly;
 }
@@ -116,6 +119,35 @@ bool ArrivalModel::overwrites_a_part(const Kept& at, const StoryEdit& part,
     return std::ranges::any_of(parts_of(*taken_.at(other->at)),
                                [&](const StoryEdit* its) { return !all.contains(key_of(*its)); });
   });
+}
+
+// So it does for the columns that an edit of the row gave.
+bool ArrivalModel::overwrites_a_half(const Kept& at, const StoryEdit& part,
+                                     const Expected& verdict) const {
+  if (!at.row || !verdict.result) return false;
+  return std::ranges::any_of(at.edits, [&](const StoryEdit* other) {
+    if (knows_(part, *other)) return false;
+    bool some = false;
+    bool all = true;
+    for (std::size_t i = 0; i < kColumnCount; ++i) {
+      const ColumnRule rule = i < rules_.columns.size() ? rules_.columns[i] : ColumnRule::kTable;
+      if (!gives(*other, i) || adds_up(rule)) continue;
+      const bool lost = takes(at, part, verdict, i);
+      some = some || lost;
+      all = all && lost;
+    }
+    return some && !all;
+  });
+}
+
+// Of a row that it wins: this column is its own then.
+bool ArrivalModel::takes(const Kept& at, const StoryEdit& part, const Expected& verdict,
+                         std::size_t i) const {
+  const bool by_row = rules_.table == TableRule::kNewest || rules_.table == TableRule::kNode;
+  const bool of_row = i >= rules_.columns.size() || rules_.columns[i] == ColumnRule::kTable;
+  if (by_row && of_row) return true;
+  const Value& result = (*verdict.result)[i];
+  return (*at.row)[i] != result || (gives(part, i) && result == (*row_of(part.image))[i]);
 }
 
 void ArrivalModel::put(Kept& at, const StoryEdit& part, const Expected& verdict) const {

@@ -36,6 +36,10 @@ class ArrivalModel {
   [[nodiscard]] RowMeeting meeting_of(const Kept& at, const StoryEdit& part) const;
   [[nodiscard]] bool overwrites_a_part(const Kept& at, const StoryEdit& part,
                                        const std::set<StoryKey>& all) const;
+  [[nodiscard]] bool overwrites_a_half(const Kept& at, const StoryEdit& part,
+                                       const Expected& verdict) const;
+  [[nodiscard]] bool takes(const Kept& at, const StoryEdit& part, const Expected& verdict,
+                           std::size_t i) const;
   void put(Kept& at, const StoryEdit& part, const Expected& verdict) const;
 
   RowRules rules_;
