@@ -2,10 +2,13 @@
 // there once, and every copy is equal.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <array>
+#include <fstream>
 
 #include "common/sqlite.h"
 #include "tests/faults/injected.h"
+#include "tests/faults/kill_table.h"
 #include "tests/system/load.h"
 
 namespace csa::fault_test::kill_test {
@@ -27,6 +30,17 @@ struct Plan {
   [[nodiscard]] std::size_t each() const { return froms.size() * numbers.size(); }
 };
 
+constexpr const char* kFromStart = "from its start";
+constexpr const char* kFromLoad = "from the midst of the load";
+const std::string kOnline = "online";
+const std::string kOffline = "offline";
+const std::string kBack = "on its way back";
+
+std::size_t rows_of(const Place& place, const std::string& writers) {
+  return static_cast<std::size_t>(system_test::count_of(
+      place.master(), "SELECT count(*) FROM entry WHERE " + writers));
+}
+
 // Two writing nodes, whose broker is killed again and again.
 class Writers {
  public:
@@ -38,10 +52,10 @@ class Writers {
       REQUIRE(clients_.back()->wait_for(ClientState::kLive, kPatience));
     }
   }
-  // False: the broker has never come so far. Online writes up to the kill, offline ones after it
-  // and before the next start, which the way back meets. kStart: calls of the start and of the way
-  // back are counted too.
-  bool kill_broker(const std::string& rule, From from) {
+  // Online writes up to the kill, offline ones after it and before the next start, which the way
+  // back meets. kStart: calls of the start and of the way back are counted too.
+  void kill_broker(const std::string& call, int n, From from, KillTable& table) {
+    const std::string rule = kill_at(call, n);
     CAPTURE(rule);
     Load load({clients_[0].get(), clients_[1].get()}, first_);
     first_ += 2;
@@ -56,20 +70,18 @@ class Writers {
       const Program tracer = attach(broker, rule);
       killed = broker.exit_code(milliseconds{10000}) == kKilled;
     }
-    const std::size_t before = load.journaled();
-    REQUIRE(eventually([&] { return load.journaled() > before + 5; }));
+    const std::size_t before = load.committed() + load.journaled();
+    const std::size_t journaled = load.journaled();
+    REQUIRE(eventually([&] { return load.journaled() > journaled + 5; }));
     const Program back = place_.serve(ready_);
     load.stop();
     for (const auto& client : clients_) REQUIRE(is_calm(*client));
     load.check_account(place_);
     check_copies(place_, {"one.db", "two.db"});
-    committed_ += load.committed();
-    journaled_ += load.journaled();
-    return killed;
-  }
-  [[nodiscard]] std::string summary() const {
-    return std::to_string(committed_) + " writes committed, " + std::to_string(journaled_) +
-           " journaled";
+    const std::size_t found = rows_of(place_, "writer >= " + std::to_string(first_ - 2));
+    CHECK(found >= load.committed() + load.journaled());
+    table.add({call, n, from == From::kStart ? kFromStart : kFromLoad, killed, before,
+               load.committed() + load.journaled(), found});
   }
 
  private:
@@ -77,22 +89,18 @@ class Writers {
   Ready ready_;
   std::vector<std::unique_ptr<Client>> clients_;
   std::int64_t first_ = 0;
-  std::size_t committed_ = 0;
-  std::size_t journaled_ = 0;
 };
 
 void kill_broker_at_calls(const Plan& plan) {
   if (!can_inject()) return;
   for (const std::string& call : plan.calls) {
     Writers writers;
-    std::size_t kills = 0;
+    KillTable table;
     for (const int n : plan.numbers) {
-      for (const From from : plan.froms) {
-        if (writers.kill_broker(kill_at(call, n), from)) ++kills;
-      }
+      for (const From from : plan.froms) writers.kill_broker(call, n, from, table);
     }
-    CHECK_MESSAGE(kills == plan.each(), call);
-    MESSAGE("broker killed " << kills << " times at " << call << ", " << writers.summary());
+    CHECK_MESSAGE(table.reached() == plan.each(), call);
+    MESSAGE("broker killed\n" << table.text());
   }
 }
 
@@ -122,7 +130,8 @@ class Typed {
   }
   [[nodiscard]] bool killed() const { return killed_; }
   [[nodiscard]] std::size_t answered() const { return answers_.size(); }
-  void check(const Database& master) const {
+  [[nodiscard]] std::size_t check(const Place& place) const {
+    const Database master(place.master(), Database::Mode::kReadOnly);
     Statement rows =
         master.prepare("SELECT number, count(*) FROM entry WHERE writer = ? GROUP BY number");
     rows.bind(1, std::int64_t{writer_});
@@ -138,12 +147,62 @@ class Typed {
       CHECK_MESSAGE(kept, answer);
       CHECK_MESSAGE(times.contains(static_cast<std::int64_t>(i)), answer);
     }
+    return times.size();
   }
 
  private:
   static constexpr int kTyped = 150;
   int writer_;
   std::vector<std::string> answers_;
+  bool killed_ = false;
+};
+
+// A node that syncs online, which it does for checkpoints alone, when it has been idle for a second;
+// what its guests were told, who write until it is killed.
+class Checkpoints {
+ public:
+  Checkpoints(const Place& place, int writer, const std::string& rule, From from)
+      : writer_(writer) {
+    const Launch run = place.node("till.db", {"run"});
+    Program owner(from == From::kStart ? injected(run, rule) : run);
+    const bool live = owner.line_with("state=live").has_value();
+    std::optional<Program> tracer;
+    if (live && from == From::kLoad) tracer.emplace(attach(owner, rule));
+    while (answered_ < kRounds && !owner.exit_code(milliseconds{0})) {
+      const nlohmann::json answer =
+          place.exec("till.db", "INSERT INTO entry (writer, number, body) VALUES (" +
+                                    std::to_string(writer) + ", " + std::to_string(answered_) +
+                                    ", randomblob(2100000))");
+      CHECK_MESSAGE(answer["status"] == "committed", answer.dump());
+      ++answered_;
+      CHECK(eventually([&] {
+        return owner.exit_code(milliseconds{0}) || written_back(place.file("till.db"));
+      }));
+    }
+    killed_ = owner.exit_code(milliseconds{0}) == kKilled;
+  }
+  [[nodiscard]] bool killed() const { return killed_; }
+  [[nodiscard]] std::size_t answered() const { return answered_; }
+  [[nodiscard]] std::size_t check(const Place& place) const {
+    const std::string mine = "writer = " + std::to_string(writer_);
+    CHECK(rows_of(place, mine) == answered_);
+    CHECK(system_test::count_of(place.master(), "SELECT count(DISTINCT number) FROM entry WHERE " +
+                                                    mine) == static_cast<std::int64_t>(answered_));
+    return rows_of(place, mine);
+  }
+
+ private:
+  static constexpr std::size_t kRounds = 25;
+  // All that the -wal holds is in the file: the -shm says how much of it (SQLite's nBackfill, and
+  // mxFrame before it).
+  static bool written_back(const std::string& replica) {
+    std::ifstream index(replica + "-shm", std::ios::binary);
+    std::array<char, 100> head{};
+    if (!index.read(head.data(), head.size())) return false;
+    return std::equal(head.begin() + 16, head.begin() + 20, head.begin() + 96);
+  }
+  int writer_;
+  std::size_t answered_ = 0;
   bool killed_ = false;
 };
 
@@ -156,9 +215,17 @@ class Till {
     other_ = place_.client("other.db");
     REQUIRE(other_->wait_for(ClientState::kLive, kPatience));
   }
-  std::array<bool, 3> kill(const std::string& rule, From from) {
+  void kill(const std::string& call, int n, From from, KillTable& table) {
+    const std::string rule = kill_at(call, n);
     CAPTURE(rule);
-    const Typed online(place_, writer_++, {}, rule, from);
+    const int writer = writer_++;
+    std::optional<Checkpoints> checkpoints;
+    std::optional<Typed> typed;
+    if (call == "fdatasync") {
+      checkpoints.emplace(place_, writer, rule, from);
+    } else {
+      typed.emplace(place_, writer, Words{}, rule, from);
+    }
     broker_->kill();
     broker_.reset();
     const Typed offline(place_, writer_++, {"--discovery-timeout", "100ms"}, rule, from);
@@ -176,13 +243,18 @@ class Till {
       calm.signal(SIGTERM);
       CHECK(calm.exit_code() == 0);
     }
-    const Database master(place_.master(), Database::Mode::kReadOnly);
-    online.check(master);
-    offline.check(master);
-    answered_ += online.answered() + offline.answered();
-    return {online.killed(), offline.killed(), killed};
+    const std::size_t told = checkpoints ? checkpoints->answered() : typed->answered();
+    const std::size_t all = told + offline.answered();
+    const std::string since = from == From::kStart ? "" : ", under way";
+    table.add({call, n, kOnline + since, checkpoints ? checkpoints->killed() : typed->killed(),
+               told, told, checkpoints ? checkpoints->check(place_) : typed->check(place_)});
+    table.add({call, n, kOffline + since, offline.killed(), offline.answered(), offline.answered(),
+               offline.check(place_)});
+    table.add({call, n, kBack, killed, all, all,
+               rows_of(place_, "writer >= " + std::to_string(writer))});
+    // Every round takes as long as the first.
+    CHECK(other_->exec("DELETE FROM entry").status == WriteResult::Status::kCommitted);
   }
-  [[nodiscard]] std::size_t answered() const { return answered_; }
 
  private:
   Place place_;
@@ -190,26 +262,23 @@ class Till {
   std::optional<Program> broker_;
   std::unique_ptr<Client> other_;
   int writer_ = 1;
-  std::size_t answered_ = 0;
 };
 
 void kill_node_at_calls(const Plan& plan) {
   if (!can_inject()) return;
   for (const std::string& call : plan.calls) {
     Till till;
-    std::array<std::size_t, 3> kills{};
+    KillTable table;
     for (const int n : plan.numbers) {
-      for (const From from : plan.froms) {
-        const std::array<bool, 3> killed = till.kill(kill_at(call, n), from);
-        for (std::size_t i = 0; i < 3; ++i) kills.at(i) += std::size_t{killed.at(i)};
-      }
+      for (const From from : plan.froms) till.kill(call, n, from, table);
     }
-    // Online a node syncs for checkpoints alone, and offline it sends to nobody but those whom it
-    // looks for.
-    CHECK_MESSAGE(kills[call == "fdatasync" ? 1 : 0] == plan.each(), call);
-    MESSAGE("node killed at " << call << ": " << kills[0] << " times online, " << kills[1]
-                              << " offline, " << kills[2] << " on its way back; " << till.answered()
-                              << " writes answered");
+    const auto reached = [&](const std::string& when) {
+      return table.reached(when) + table.reached(when + ", under way");
+    };
+    CHECK_MESSAGE(reached(kOnline) == plan.each(), call);
+    // Offline it sends to nobody but those whom it looks for.
+    if (call != "sendto") CHECK_MESSAGE(reached(kOffline) == plan.each(), call);
+    MESSAGE("node killed\n" << table.text());
   }
 }
 
@@ -225,8 +294,8 @@ TEST_CASE("fault: broker killed at a sync, a write and a send, nothing answered 
   kill_broker_at_calls({.froms = {From::kLoad}, .numbers = {7}});
 }
 
-TEST_CASE("fault: node killed at a write, nothing answered is lost") {
-  kill_node_at_calls({.calls = {"pwrite64"}, .froms = {From::kLoad}, .numbers = {5}});
+TEST_CASE("fault: node killed at a write and a sync, nothing answered is lost") {
+  kill_node_at_calls({.calls = {"pwrite64", "fdatasync"}, .froms = {From::kLoad}, .numbers = {5}});
 }
 
 TEST_CASE("shown: fault: broker killed at the N-th fdatasync, pwrite64, sendto, N = 1..20") {

@@ -1,0 +1,32 @@
+// What became of programs that were killed at chosen places: a row for each, to be printed.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+namespace csa::fault_test {
+
+struct Killed {
+  std::string place;
+  int n = 0;
+  std::string when;
+  bool reached = false;
+  std::size_t before = 0;        // acknowledged before the kill
+  std::size_t acknowledged = 0;  // in all, also after it
+  std::size_t found = 0;         // of the same writers, in the master, once all had come back
+};
+
+class KillTable {
+ public:
+  void add(Killed row) { rows_.push_back(std::move(row)); }
+  [[nodiscard]] std::size_t reached() const;
+  // How many were reached of those that `when` says.
+  [[nodiscard]] std::size_t reached(const std::string& when) const;
+  [[nodiscard]] std::string text() const;
+
+ private:
+  std::vector<Killed> rows_;
+};
+
+}  // namespace csa::fault_test
