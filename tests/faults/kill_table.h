@@ -20,6 +20,7 @@ struct Killed {
 class KillTable {
  public:
   void add(Killed row) { rows_.push_back(std::move(row)); }
+  [[nodiscard]] const std::vector<Killed>& rows() const { return rows_; }
   [[nodiscard]] std::size_t reached() const;
   // How many were reached of those that `when` says.
   [[nodiscard]] std::size_t reached(const std::string& when) const;
