@@ -312,10 +312,14 @@ bool offer_ways_out(const Report& report, BrokerFlags& flags, const Terminal& te
   return false;
 }
 
-int serve_command(BrokerFlags flags, const Terminal& terminal, const Serve& serve) {
+int serve_command(BrokerFlags flags, const Terminal& terminal, const Service& service) {
+  service.look(flags.serve);
+  std::optional<Database> held;
   while (true) {
+    held = keep_open(flags.name());
     const Report report = inspect(flags.name(), false);
     if (report.finding == Finding::kSound) break;
+    held.reset();
     const Error error = to_error(report);
     const int code = fail(terminal, error);
     if (offer_ways_out(report, flags, terminal)) continue;
@@ -329,16 +333,16 @@ int serve_command(BrokerFlags flags, const Terminal& terminal, const Serve& serv
                   " can read and write the database"
                << std::endl;
   const Log log = stderr_log(kName, flags.common.log_level);
-  const Status ended = serve(flags.serve, log);
+  const Status ended = service.serve(flags.serve, std::move(held), log);
   return ended ? 0 : fail(terminal, ended.error());
 }
 
 }  // namespace
 
-int run(const BrokerFlags& flags, const Terminal& terminal, const Serve& serve) {
+int run(const BrokerFlags& flags, const Terminal& terminal, const Service& service) {
   switch (flags.verb) {
     case BrokerVerb::kServe:
-      return serve_command(flags, terminal, serve);
+      return serve_command(flags, terminal, service);
     case BrokerVerb::kCreate:
       return create_command(flags, terminal);
     case BrokerVerb::kAdopt:

@@ -4,8 +4,10 @@
 
 #include <functional>
 #include <iosfwd>
+#include <optional>
 
 #include "broker/config.h"
+#include "common/sqlite.h"
 
 namespace csa {
 
@@ -16,9 +18,14 @@ struct Terminal {
   std::ostream& err;         // words
   bool interactive = false;  // in and err are a terminal: offer a menu
 };
-using Serve = std::function<Status(const ServeConfig&, const Log&)>;
+// What needs sockets and threads, given from outside.
+struct Service {
+  // Begins to look for other brokers; the database is looked at meanwhile.
+  std::function<void(const ServeConfig&)> look;
+  std::function<Status(const ServeConfig&, std::optional<Database> held, const Log&)> serve;
+};
 
 // Runs flags.verb. REQUIRES: settle(flags) was fine.
-[[nodiscard]] int run(const BrokerFlags& flags, const Terminal& terminal, const Serve& serve);
+[[nodiscard]] int run(const BrokerFlags& flags, const Terminal& terminal, const Service& service);
 
 }  // namespace csa

@@ -6,6 +6,7 @@
 #include <iostream>
 
 #include "broker/commands.h"
+#include "broker/server_rivals.h"
 #include "common/abort_words.h"
 #include "common/sqlite.h"
 
@@ -25,7 +26,13 @@ int main(int argc, char** argv) {
     }
     const bool interactive = csa::is_terminal(STDIN_FILENO) && csa::is_terminal(STDERR_FILENO);
     const csa::Terminal terminal{std::cin, std::cout, std::cerr, interactive};
-    return csa::run(flags, terminal, csa::serve);
+    csa::RivalSearch search;
+    const auto serve = [&](const csa::ServeConfig& config, std::optional<csa::Database> held,
+                           const csa::Log& log) {
+      return csa::serve(config, search, std::move(held), log);
+    };
+    const auto look = [&](const csa::ServeConfig& config) { search.begin(config); };
+    return csa::run(flags, terminal, {look, serve});
   } catch (const csa::SqliteError& error) {
     const bool damaged =
         error.primary_code() == SQLITE_CORRUPT || error.primary_code() == SQLITE_NOTADB;

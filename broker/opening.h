@@ -12,6 +12,7 @@
 #include "common/result.h"
 #include "common/rules_text.h"
 #include "common/schema.h"
+#include "common/sqlite.h"
 #include "common/store_meta.h"
 
 namespace csa {
@@ -55,6 +56,11 @@ struct DatabaseName {
 // Reads only. `thorough` runs integrity_check (csa-broker check, adopt, restore), else a quick
 // look.
 [[nodiscard]] Report inspect(const DatabaseName& name, bool thorough);
+
+// The database open for reading, with nothing read: while anybody has it open, SQLite reads a large
+// -wal once, else anew for each who opens it. Nothing where it cannot be opened; inspect() says
+// why.
+[[nodiscard]] std::optional<Database> keep_open(const DatabaseName& name);
 
 // The finding as a failure: its kind gives the exit code, its text is the sentence. REQUIRES:
 // finding is not kSound.

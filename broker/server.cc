@@ -18,12 +18,6 @@
 namespace csa {
 namespace {
 
-using std::chrono::milliseconds;
-
-constexpr milliseconds kRivalSearch{700};
-constexpr milliseconds kRivalProbeEach{250};
-constexpr milliseconds kRivalGreetings{3000};  // where some were heard
-
 // Every peer takes two connections.
 void raise_file_limit() {
   rlimit files{};
@@ -65,25 +59,6 @@ Status stand_beside(const ServeConfig& config, const RivalGreeter::Answer& answe
   return Ok{};
 }
 
-// Looks whether another broker serves the group. Only an answer to HELLO proves it, never a beacon.
-Status look_for_rival(const ServeConfig& config, const Log& log) {
-  const Log silent;  // how it searches is nobody's business
-  RivalGreeter greeter(config, true, silent);
-  const TimePoint start = monotonic_now();
-  TimePoint probe_due = start;
-  for (TimePoint now = start;
-       now < start + kRivalSearch || (greeter.busy() && now < start + kRivalGreetings);
-       now = monotonic_now()) {
-    if (now >= probe_due) {
-      greeter.probe();
-      probe_due = now + kRivalProbeEach;
-    }
-    const std::optional<RivalGreeter::Answer> answer = greeter.turn(milliseconds{20});
-    if (answer) CSA_TRY(stand_beside(config, *answer, log));
-  }
-  return Ok{};
-}
-
 LedgerOptions ledger_options(const ServeConfig& config) {
   LedgerOptions options;
   options.max_changes = config.max_changes;
@@ -98,7 +73,8 @@ LedgerOptions ledger_options(const ServeConfig& config) {
 
 }  // namespace
 
-Status serve(const ServeConfig& config, const Log& log) {
+Status serve(const ServeConfig& config, RivalSearch& search, std::optional<Database> held,
+             const Log& log) {
   for (const std::string& text : config.announce_to) {
     const std::optional<Endpoint> endpoint = parse_endpoint(text, config.beacon_port);
     if (!endpoint || parse_ip(endpoint->host) == 0) {
@@ -107,8 +83,11 @@ Status serve(const ServeConfig& config, const Log& log) {
   }
   const StopSignals signals;
   raise_file_limit();
-  if (config.beacon) CSA_TRY(look_for_rival(config, log));
+  for (const RivalGreeter::Answer& answer : search.end()) {
+    CSA_TRY(stand_beside(config, answer, log));
+  }
   Stores stores(config.database, ledger_options(config), log);
+  held.reset();
   crash_point("server: opened");
   // The front, and the socket threads that it starts, go before the stores' long work: whether the
   // broker lives must not depend on what else keeps this computer busy.

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "common/log.h"
 #include "common/result.h"
+#include "common/sqlite.h"
 #include "common/types.h"
 
 namespace csa {
@@ -30,9 +32,13 @@ struct ServeConfig {
   std::uint64_t max_changes = 0;
 };
 
+class RivalSearch;
+
 // Serves until SIGTERM, SIGINT or an ADMIN stop; prints the ready line on stdout. REQUIRES: the
-// database was found sound and its BrokerLock is held. Error: ports taken, another broker serves
-// the group (kRefused, names it), the disk failed.
-[[nodiscard]] Status serve(const ServeConfig& config, const Log& log);
+// database was found sound and its BrokerLock is held, and `search` was begun, if there is to be
+// one. `held` is kept until the broker has the database open itself (see keep_open()). Error: ports
+// taken, another broker serves the group (kRefused, names it), the disk failed.
+[[nodiscard]] Status serve(const ServeConfig& config, RivalSearch& search,
+                           std::optional<Database> held, const Log& log);
 
 }  // namespace csa

@@ -1,5 +1,9 @@
 #include "broker/server_rivals.h"
 
+#include <algorithm>
+#include <map>
+
+#include "common/blocked_signals.h"
 #include "common/host.h"
 #include "common/random.h"
 #include "common/system_clock.h"
@@ -7,7 +11,13 @@
 namespace csa {
 namespace {
 
+using std::chrono::milliseconds;
+
 constexpr std::chrono::seconds kRivalAnswer{1};
+constexpr milliseconds kSearch{700};
+constexpr milliseconds kProbeEach{250};
+constexpr milliseconds kGreetings{2300};  // more, where some were heard
+constexpr milliseconds kTurn{20};
 
 DialerConfig rival_dialer(const ServeConfig& config, bool listen) {
   DialerConfig dialer;
@@ -70,6 +80,47 @@ std::optional<RivalGreeter::Answer> RivalGreeter::turn(std::chrono::milliseconds
   }
   if (answer || received.disconnected || now >= until_) hang_up();
   return answer;
+}
+
+RivalSearch::~RivalSearch() {
+  given_up_ = true;
+  if (found_.valid()) found_.wait();
+}
+
+void RivalSearch::begin(const ServeConfig& config) {
+  if (!config.beacon || found_.valid()) return;
+  const BlockedSignals blocked;  // they are for the thread that serves
+  found_ = std::async(std::launch::async, [this, config] { return look(config); });
+}
+
+std::vector<RivalGreeter::Answer> RivalSearch::end() {
+  wanted_ = true;
+  return found_.valid() ? found_.get() : std::vector<RivalGreeter::Answer>{};
+}
+
+std::vector<RivalGreeter::Answer> RivalSearch::look(const ServeConfig& config) const {
+  const Log silent;  // how it searches is nobody's business
+  RivalGreeter greeter(config, true, silent);
+  std::map<Endpoint, RivalGreeter::Answer> answers;
+  TimePoint now = monotonic_now();
+  TimePoint probe_due = now;
+  TimePoint enough = now + kSearch;
+  for (bool wanted = false; !given_up_; now = monotonic_now()) {
+    if (wanted && now >= enough && (!greeter.busy() || now >= enough + kGreetings)) break;
+    if (!wanted && wanted_) {
+      wanted = true;
+      enough = std::max(enough, now);
+    }
+    if (now >= probe_due) {
+      greeter.probe();
+      probe_due = now + kProbeEach;
+    }
+    std::optional<RivalGreeter::Answer> answer = greeter.turn(kTurn);
+    if (answer) answers.insert_or_assign(answer->at, std::move(*answer));
+  }
+  std::vector<RivalGreeter::Answer> all;
+  for (auto& [at, answer] : answers) all.push_back(std::move(answer));
+  return all;
 }
 
 }  // namespace csa

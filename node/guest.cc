@@ -5,11 +5,11 @@
 #include <algorithm>
 #include <future>
 
+#include "common/blocked_signals.h"
 #include "common/limits.h"
 #include "common/schema.h"
 #include "common/sqlite.h"
 #include "common/system_clock.h"
-#include "node/blocked_signals.h"
 #include "node/results.h"
 
 namespace csa {

@@ -1,9 +1,9 @@
 #include "node/joining.h"
 
+#include "common/blocked_signals.h"
 #include "common/exit_code.h"
 #include "common/host.h"
 #include "common/random.h"
-#include "node/blocked_signals.h"
 #include "node/link.h"
 #include "node/owner_lock.h"
 

@@ -153,9 +153,8 @@ int killed_or_done(const Launch& launch, const std::string& at, Killed& row) {
 void create(const std::string& at, Killed& row) {
   const Place place;
   const std::string schema = place.file("schema.sql");
-  (void)run({{"sh", "-c", "echo 'CREATE TABLE entry (id INTEGER PRIMARY KEY)' >\"$0\"", schema},
-             {},
-             {}});
+  (void)run(
+      {{"sh", "-c", "echo 'CREATE TABLE entry (id INTEGER PRIMARY KEY)' >\"$0\"", schema}, {}, {}});
   const Launch launch = place.broker({"create", "--schema", schema});
   (void)killed_or_done(launch, at, row);
   if (!std::filesystem::exists(place.master())) CHECK(run(launch).code == 0);
@@ -175,10 +174,9 @@ std::size_t journal_three(const Place& place, Ready& ready) {
           "committed");
   }
   for (int i = 1; i < 4; ++i) {
-    const Finished done = run(
-        place.node(kNode, {"exec", "--json", "--discovery-timeout", "100ms",
-                           "INSERT INTO entry (writer, number) VALUES (60, " + std::to_string(i) +
-                               ")"}));
+    const Finished done = run(place.node(
+        kNode, {"exec", "--json", "--discovery-timeout", "100ms",
+                "INSERT INTO entry (writer, number) VALUES (60, " + std::to_string(i) + ")"}));
     CHECK_MESSAGE(done.out.find("journaled") != std::string::npos, done.out << done.err);
   }
   return 4;

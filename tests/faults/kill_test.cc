@@ -37,8 +37,8 @@ const std::string kOffline = "offline";
 const std::string kBack = "on its way back";
 
 std::size_t rows_of(const Place& place, const std::string& writers) {
-  return static_cast<std::size_t>(system_test::count_of(
-      place.master(), "SELECT count(*) FROM entry WHERE " + writers));
+  return static_cast<std::size_t>(
+      system_test::count_of(place.master(), "SELECT count(*) FROM entry WHERE " + writers));
 }
 
 // Two writing nodes, whose broker is killed again and again.
@@ -157,8 +157,8 @@ class Typed {
   bool killed_ = false;
 };
 
-// A node that syncs online, which it does for checkpoints alone, when it has been idle for a second;
-// what its guests were told, who write until it is killed.
+// A node that syncs online, which it does for checkpoints alone, when it has been idle for a
+// second; what its guests were told, who write until it is killed.
 class Checkpoints {
  public:
   Checkpoints(const Place& place, int writer, const std::string& rule, From from)
@@ -169,15 +169,13 @@ class Checkpoints {
     std::optional<Program> tracer;
     if (live && from == From::kLoad) tracer.emplace(attach(owner, rule));
     while (answered_ < kRounds && !owner.exit_code(milliseconds{0})) {
-      const nlohmann::json answer =
-          place.exec("till.db", "INSERT INTO entry (writer, number, body) VALUES (" +
-                                    std::to_string(writer) + ", " + std::to_string(answered_) +
-                                    ", randomblob(2100000))");
+      const nlohmann::json answer = place.exec(
+          "till.db", "INSERT INTO entry (writer, number, body) VALUES (" + std::to_string(writer) +
+                         ", " + std::to_string(answered_) + ", randomblob(2100000))");
       CHECK_MESSAGE(answer["status"] == "committed", answer.dump());
       ++answered_;
-      CHECK(eventually([&] {
-        return owner.exit_code(milliseconds{0}) || written_back(place.file("till.db"));
-      }));
+      CHECK(eventually(
+          [&] { return owner.exit_code(milliseconds{0}) || written_back(place.file("till.db")); }));
     }
     killed_ = owner.exit_code(milliseconds{0}) == kKilled;
   }
@@ -250,8 +248,8 @@ class Till {
                told, told, checkpoints ? checkpoints->check(place_) : typed->check(place_)});
     table.add({call, n, kOffline + since, offline.killed(), offline.answered(), offline.answered(),
                offline.check(place_)});
-    table.add({call, n, kBack, killed, all, all,
-               rows_of(place_, "writer >= " + std::to_string(writer))});
+    table.add(
+        {call, n, kBack, killed, all, all, rows_of(place_, "writer >= " + std::to_string(writer))});
     // Every round takes as long as the first.
     CHECK(other_->exec("DELETE FROM entry").status == WriteResult::Status::kCommitted);
   }

@@ -160,8 +160,8 @@ void Proxy::pass(Link& link, Way way) {
 
 void Proxy::run() {
   while (true) {
-    std::vector<pollfd> files{{wake_, POLLIN, 0}, {listeners_[0], POLLIN, 0},
-                              {listeners_[1], POLLIN, 0}};
+    std::vector<pollfd> files{
+        {wake_, POLLIN, 0}, {listeners_[0], POLLIN, 0}, {listeners_[1], POLLIN, 0}};
     bool waits = false;
     {
       const std::lock_guard lock(mutex_);

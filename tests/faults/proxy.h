@@ -73,7 +73,7 @@ class Proxy {
   std::array<std::uint16_t, 2> ports_{};
   int wake_ = -1;
   mutable std::mutex mutex_;
-  bool stop_ = false;              // all from here on guarded by mutex_
+  bool stop_ = false;  // all from here on guarded by mutex_
   std::array<Manner, 2> manners_;
   std::list<Link> links_;
   std::size_t accepted_ = 0;

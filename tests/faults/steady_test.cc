@@ -201,8 +201,8 @@ TEST_CASE("shown: fault: an hour at half load with faults leaves memory, files a
   for (const char* const replica : {"steady.db", "shaken.db", "cut.db", "writer.db"}) {
     CHECK(place.difference_of(replica, 3 * kPatience) == "");
   }
-  const auto passed = std::chrono::duration_cast<milliseconds>(
-      system_test::after(milliseconds{0}) - first_at);
+  const auto passed =
+      std::chrono::duration_cast<milliseconds>(system_test::after(milliseconds{0}) - first_at);
   MESSAGE(std::to_string(duration.count() / 1000)
           << " s, " << shaking.faults() << " faults\nafter a while: " << words_of(*first)
           << "\nat the end:    " << words_of(*last) << "\nbroker grows by "

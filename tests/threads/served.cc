@@ -10,7 +10,7 @@
 #include <cstdlib>
 #include <future>
 
-#include "broker/server.h"
+#include "broker/server_rivals.h"
 #include "common/host.h"
 #include "common/limits.h"
 #include "common/random.h"
@@ -69,7 +69,9 @@ void Served::start() {
     const Result<BrokerLock> lock = BrokerLock::take(config.database);
     CHECK(lock);
     const Log log;
-    const Status ended = serve(config, log);
+    RivalSearch search;
+    search.begin(config);
+    const Status ended = serve(config, search, std::nullopt, log);
     CHECK_MESSAGE(ended, ended.error().what);
   });
 }

@@ -113,11 +113,14 @@ Run run_with(BrokerFlags flags, const std::string& typed, bool interactive) {
   std::ostringstream err;
   Run result;
   REQUIRE(settle(flags).has_value());
-  result.code = run(flags, {in, out, err, interactive}, [&](const ServeConfig& config, const Log&) {
+  const auto serve = [&](const ServeConfig& config, const std::optional<Database>& held,
+                         const Log&) {
     ++result.served;
     CHECK(BrokerLock::is_taken(config.database));
+    CHECK(held);
     return Status(Ok{});
-  });
+  };
+  result.code = run(flags, {in, out, err, interactive}, {[](const ServeConfig&) {}, serve});
   result.out = out.str();
   result.err = err.str();
   return result;
