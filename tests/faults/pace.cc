@@ -1,10 +1,13 @@
 #include "tests/faults/pace.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 
 #include "common/system_clock.h"
 
@@ -20,6 +23,8 @@ Pace::~Pace() {
     ended_.notify_all();
   }
   thread_.join();
+  std::unique_lock lock(mutex_);
+  ended_.wait(lock, [this] { return under_way_ == 0; });
 }
 
 void Pace::run() {
@@ -30,13 +35,18 @@ void Pace::run() {
     {
       std::unique_lock lock(mutex_);
       if (ended_.wait_until(lock, due, [this] { return stop_; })) return;
+      ended_.wait(lock, [this] { return under_way_ < kUnderWayMax; });
+      ++under_way_;
     }
-    const auto sent = monotonic_now();
-    const WriteResult result = client_.exec(sql_, {number});
-    const std::chrono::duration<double, std::milli> took = monotonic_now() - sent;
-    if (result.status != WriteResult::Status::kCommitted) ++refused_;
-    const std::lock_guard lock(mutex_);
-    took_.push_back(took.count());
+    client_.exec_async(
+        sql_, {number}, {}, [this, sent = monotonic_now()](const WriteResult& result) {
+          const std::chrono::duration<double, std::milli> took = monotonic_now() - sent;
+          const std::lock_guard lock(mutex_);
+          if (result.status != WriteResult::Status::kCommitted) ++refused_;
+          took_.push_back(took.count());
+          --under_way_;
+          ended_.notify_all();
+        });
   }
 }
 
@@ -58,6 +68,20 @@ void Pace::go_on(std::chrono::milliseconds duration) {
 double percentile(const std::vector<double>& ascending, double share) {
   const double last = static_cast<double>(ascending.size() - 1);
   return ascending.at(static_cast<std::size_t>(std::lround(share * last)));
+}
+
+double processor_ms(pid_t program) {
+  // After the name, which may hold spaces: state is field 3, user and system ticks 14 and 15.
+  std::ifstream stat("/proc/" + std::to_string(program) + "/stat");
+  std::string text;
+  std::getline(stat, text);
+  std::istringstream fields(text.substr(text.rfind(')') + 2));
+  double user = 0;
+  double system = 0;
+  std::string skipped;
+  for (int i = 3; i < 14; ++i) fields >> skipped;
+  fields >> user >> system;
+  return (user + system) * 1000 / static_cast<double>(::sysconf(_SC_CLK_TCK));
 }
 
 Held held_by(pid_t program) {

@@ -1,5 +1,5 @@
-// A writer that keeps to a rate and notes how long each answer takes; and what a running program
-// holds.
+// A writer that keeps to a rate, whether answers are late or not, and notes how long each takes; and
+// what a running program holds.
 #pragma once
 
 #include <atomic>
@@ -27,6 +27,7 @@ class Pace {
   void go_on(std::chrono::milliseconds duration);
 
  private:
+  static constexpr int kUnderWayMax = 1000;  // then it waits for answers
   void run();
 
   Client& client_;
@@ -35,6 +36,7 @@ class Pace {
   std::mutex mutex_;
   std::condition_variable ended_;
   bool stop_ = false;         // guarded by mutex_
+  int under_way_ = 0;         // guarded by mutex_
   std::vector<double> took_;  // guarded by mutex_
   std::atomic<std::size_t> refused_{0};
   std::thread thread_;
@@ -47,6 +49,8 @@ struct Held {
   std::size_t memory_kib = 0;  // resident
   std::size_t files = 0;       // open
 };
+// The processor's time that it has used.
+[[nodiscard]] double processor_ms(pid_t program);
 [[nodiscard]] Held held_by(pid_t program);
 [[nodiscard]] std::size_t bytes_of(const std::string& file);
 // Of the environment, for runs that are shorter than what is promised.
