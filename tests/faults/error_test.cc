@@ -142,6 +142,16 @@ TEST_CASE("fault: the broker's disk reports an error at a sync, it ends with wor
   CHECK(ends.ended == 1);
 }
 
+TEST_CASE(
+    "fault: the file system of broker, and of a node, turns read-only, all is there after it") {
+  if (!can_inject()) return;
+  Ends broker;
+  Ends node;
+  fail_broker("pwrite64:error=EROFS:when=2+", broker);
+  fail_node("pwrite64:error=EROFS:when=2+", node);
+  MESSAGE("read-only: the broker ended " << broker.ended << " times, the node " << node.ended);
+}
+
 TEST_CASE("fault: what an assertion ends says a sentence") {
   const Place place;
   place.create(kLoadSchema);

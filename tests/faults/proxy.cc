@@ -98,6 +98,11 @@ system_test::Launch Proxy::through(system_test::Launch launch) const {
   return launch;
 }
 
+ClientOptions Proxy::through(ClientOptions options) const {
+  options.brokers = {kHost + (":" + port_)};
+  return options;
+}
+
 void Proxy::accept_at(int listener, std::uint16_t port) {
   const int node = ::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
   if (node < 0) return;

@@ -45,6 +45,7 @@ class Proxy {
 
   // A launch of csa-node that knows no other way to the broker.
   [[nodiscard]] system_test::Launch through(system_test::Launch launch) const;
+  [[nodiscard]] ClientOptions through(ClientOptions options) const;
   static constexpr const char* kHost = "127.0.0.2";
 
  private:
