@@ -1,5 +1,5 @@
-// A writer that keeps to a rate, whether answers are late or not, and notes how long each takes; and
-// what a running program holds.
+// A writer that keeps to a rate, whether answers are late or not, and notes how long each takes;
+// and what a running program holds.
 #pragma once
 
 #include <atomic>

@@ -82,6 +82,23 @@ TEST_CASE(
   restart(64);
 }
 
+TEST_CASE("fault: a broker whose database opens slowly finds another that has started meanwhile") {
+  if (!can_inject()) return;
+  const Place place;
+  place.create("CREATE TABLE pad (id INTEGER PRIMARY KEY)");
+  const Place elsewhere(place.group());
+  elsewhere.create("CREATE TABLE pad (id INTEGER PRIMARY KEY)");
+  Launch launch = place.broker({"serve", "--port", "0"});
+  launch.environment["CSA_DB"] = elsewhere.master();
+  // It takes five seconds; the other begins when a search alone would have ended.
+  Program slow(injected(launch, "pread64:delay_exit=500000:when=1..10"));
+  Ready ready;
+  CHECK(!slow.exit_code(std::chrono::milliseconds{1500}));
+  const Program quick = place.serve(ready);
+  CHECK(slow.exit_code() == 4);
+  CHECK_MESSAGE(slow.errors().find("is already served") != std::string::npos, slow.errors());
+}
+
 TEST_CASE("shown: fault: a killed broker that left 852 MiB of -wal comes back soon") {
   restart(static_cast<std::size_t>(setting("CSA_WAL_MIB", 852)));
 }
