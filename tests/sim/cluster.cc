@@ -13,6 +13,7 @@ namespace csa::sim {
 namespace {
 
 constexpr std::chrono::seconds kHealTime{400};
+constexpr double kCrashInCopy = 0.2;  // rare in a run, and short
 
 constexpr const char* kSchema = R"sql(
 CREATE TABLE tag (name TEXT NOT NULL, at REAL DEFAULT (julianday('now')));
@@ -71,20 +72,31 @@ void Cluster::prepare() {
   // Large ones are rarer: they take longer and show little more.
   const std::uint64_t drawn = 2 + (world_.chance(0.15) ? world_.random(6) : world_.random(3));
   const std::uint64_t count = std::min<std::uint64_t>(drawn, options_.nodes_max);
+  const bool compare_often = world_.chance(0.3);
   for (std::uint64_t i = 1; i <= count; ++i) {
     std::filesystem::create_directories(folder_ + "/" + std::to_string(i));
     nodes_.push_back(std::make_unique<SimNode>(world_, *broker_, static_cast<int>(i),
                                                folder_ + "/" + std::to_string(i) + "/replica.db"));
     nodes_.back()->on_replica = [this](SimNode& node, const ReplicaState& state) {
-      if (!state.position) return;
+      if (!state.position || rotten_.contains(node.party())) return;
       checkers_.replica_at(node.party(), node.path(), *state.position, state.journal.entries > 0);
       liveness_->reaches(node, state.position->seq);
     };
     nodes_.back()->on_heard = [this](SimNode& node, const Message& message) {
       liveness_->hears(node, message);
     };
-    nodes_.back()->on_open = [this](SimNode& node) { liveness_->opens(node); };
-    nodes_.back()->on_ask_copy = [this](SimNode& node) { liveness_->asks_copy(node); };
+    nodes_.back()->on_open = [this](SimNode& node) {
+      if (!rotten_.contains(node.party())) liveness_->opens(node);
+    };
+    nodes_.back()->on_ask_copy = [this](SimNode& node) {
+      if (!rotten_.contains(node.party())) liveness_->asks_copy(node);
+    };
+    nodes_.back()->on_checked = [this](SimNode& node, const Checked& checked) {
+      ++world_.counts[checked.tables.empty() ? "not compared" : "compared"];
+      if (checked.differences.empty() || rotten_.contains(node.party())) return;
+      throw Violation("node " + node.name() + " finds that it differs in " +
+                      checked.differences.front().table);
+    };
     nodes_.back()->on_end = [this](SimNode& node) { checkers_.closes(node.path()); };
     nodes_.back()->on_crash = [this](SimNode& node) {
       checkers_.replica_restarted(node.party());
@@ -92,12 +104,16 @@ void Cluster::prepare() {
         if (!node.running()) node.start();
       });
     };
+    if (compare_often) nodes_.back()->verify_every = std::chrono::seconds{10};
     nodes_.back()->start();
   }
 }
 
 void Cluster::let_nodes_crash(double probability) {
-  for (const auto& node : nodes_) node->crash_probability = probability;
+  for (const auto& node : nodes_) {
+    node->crash_probability = probability;
+    node->crash_in_copy = probability > 0 ? kCrashInCopy : 0;
+  }
 }
 
 void Cluster::begin_faults() {
@@ -245,7 +261,8 @@ void Cluster::compare_all() {
   checkers_.tags();
   for (const auto& node : nodes_) {
     checkers_.equal(node->path());
-    checkers_.sound(node->path());
+    // Indexes are not compared.
+    if (!rotten_.contains(node->party())) checkers_.sound(node->path());
   }
   checkers_.sound(master_);
 }
@@ -264,6 +281,7 @@ RunReport Cluster::run() {
     recover_lost();
     heal_and_settle();
     if (world_.chance(0.3) && options_.has("calm")) stay_calm();
+    if (world_.chance(0.3) && options_.has("rot")) keep_wrongly();
     compare_all();
     report.ok = true;
   } catch (const std::exception& error) {

@@ -34,6 +34,8 @@ struct RunReport {
   std::size_t committed = 0;
 };
 
+inline constexpr int kAdminParty = 100;
+
 class Cluster {
  public:
   // `folder` is empty and the run's own.
@@ -75,6 +77,12 @@ class Cluster {
   void lose_master();
   void restore_from(const std::string& file);
   void recover_lost();
+  // rot.cc
+  void keep_wrongly();
+  void stop_to_rot(SimNode& node);
+  void keep_row_wrongly(SimNode& node);
+  void keep_bit_wrongly(SimNode& node);
+  void verify_all();
   // calm.cc: after everything is healed, phases in which nothing may go wrong.
   void stay_calm();
   void be_silent();
@@ -104,6 +112,7 @@ class Cluster {
   TimePoint faults_end_;
   std::error_code ignored_;
   std::uint64_t next_tag_ = 1;
+  std::set<int> rotten_;  // what their files hold is not what was written
 };
 
 // Runs one seed in a folder of its own below the system's temporary folder, removed afterwards.

@@ -26,6 +26,7 @@ inline constexpr const char* kRunParts[] = {
     "duplicates",
     "delays",
     "calm",
+    "rot",
     "large rows",
 };
 

@@ -6,6 +6,7 @@ namespace csa::sim {
 namespace {
 
 constexpr milliseconds kPatience{3000};
+constexpr std::uint32_t kVerifyMs = 2000;
 
 }  // namespace
 
@@ -15,8 +16,16 @@ SimAdmin::SimAdmin(World& world, SimBroker& broker, int party)
 void SimAdmin::migrate(const std::string& sql, std::function<void(const std::string&)> answered) {
   if (busy_) return;
   busy_ = true;
-  request_ = {TxId{NodeId{identity_}, next_++}, sql, std::nullopt};
+  request_ = Migrate{TxId{NodeId{identity_}, next_++}, sql, std::nullopt};
   answered_ = std::move(answered);
+  greet();
+}
+
+void SimAdmin::verify(std::function<void(const AdminReply&)> told) {
+  if (busy_) return;
+  busy_ = true;
+  request_ = Admin{next_++, AdminVerb::kVerify, kVerifyMs};
+  told_ = std::move(told);
   greet();
 }
 
@@ -51,10 +60,18 @@ void SimAdmin::send(const Message& message) {
 
 void SimAdmin::hear(const Message& message) {
   if (std::holds_alternative<Welcome>(message)) return send(request_);
+  if (const auto* const reply = std::get_if<AdminReply>(&message)) {
+    const auto* const asked = std::get_if<Admin>(&request_);
+    if (asked == nullptr || asked->request != reply->request || !reply->ok) return;
+    busy_ = false;
+    return told_(*reply);
+  }
+  const auto* const migration = std::get_if<Migrate>(&request_);
+  if (migration == nullptr) return;
   const auto* const ack = std::get_if<Ack>(&message);
   const auto* const nack = std::get_if<Nack>(&message);
   if (ack == nullptr && (nack == nullptr || nack->code == NackCode::kBusy)) return;
-  if ((ack != nullptr ? ack->tx : nack->tx) != request_.tx) return;
+  if ((ack != nullptr ? ack->tx : nack->tx) != migration->tx) return;
   busy_ = false;
   answered_(ack != nullptr ? std::string() : nack->message);
 }

@@ -1,5 +1,5 @@
-// csa-admin's migrations in a simulated cluster: greets, asks, asks again under the same TxId until
-// there is an answer.
+// csa-admin in a simulated cluster, its migrations and its `verify`: greets, asks, asks again until
+// there is an answer, a migration under the same TxId.
 #pragma once
 
 #include <functional>
@@ -17,6 +17,8 @@ class SimAdmin {
   // `answered` hears what was answered: empty where the schema was changed, else why not. One at a
   // time; ignored while the last is under way.
   void migrate(const std::string& sql, std::function<void(const std::string&)> answered);
+  // All nodes compare themselves with the master; what is told of them.
+  void verify(std::function<void(const AdminReply&)> told);
 
  private:
   void greet();
@@ -30,8 +32,9 @@ class SimAdmin {
   std::uint64_t next_ = 1;
   Id128 identity_;
   bool busy_ = false;
-  Migrate request_;
+  Message request_ = Admin{};
   std::function<void(const std::string&)> answered_;
+  std::function<void(const AdminReply&)> told_;
 };
 
 }  // namespace csa::sim

@@ -50,6 +50,7 @@ void SimBroker::open_stores() {
   Archive::clear_spool(spool_);
   ledger_ = std::make_unique<Ledger>(database_, options, log_);
   archive_ = std::make_unique<Archive>(database_, spool_, log_);
+  verifier_ = std::make_unique<Verifier>(database_, log_);
 }
 
 // What a commit has left that it died in: nobody was told, and it counts from now on.
@@ -128,6 +129,7 @@ void SimBroker::crash() {
 
 void SimBroker::drop() {
   hub_.reset();
+  verifier_.reset();
   archive_.reset();
   ledger_.reset();
   connections_.clear();
@@ -242,7 +244,28 @@ void SimBroker::run_commit(const CommitJob& job) {
                                                         0}] { hub_->on_stored(state); });
 }
 
+bool SimBroker::compare(const HubAction& action) {
+  if (const auto* const digest = std::get_if<DigestJob>(&action)) {
+    later("before a digest", [this, j = *digest] {
+      DigestReply reply;
+      if (!on_disk([&] { reply = verifier_->digest(j.request, j.asked, world_.now()); })) return;
+      hub_->on_digest(j.peer, std::move(reply), j.asked, world_.now());
+    });
+    return true;
+  }
+  if (const auto* const rows = std::get_if<RowsJob>(&action)) {
+    later("before sums of rows", [this, j = *rows] {
+      RowsReply reply;
+      if (!on_disk([&] { reply = verifier_->rows(j.request); })) return;
+      hub_->on_rows(j.peer, std::move(reply), world_.now());
+    });
+    return true;
+  }
+  return false;
+}
+
 void SimBroker::act(HubAction action) {
+  if (compare(action)) return;
   if (auto* const send = std::get_if<SendTo>(&action)) {
     const auto found = connections_.find(send->peer);
     if (found == connections_.end()) {

@@ -11,6 +11,7 @@
 #include "broker/archive.h"
 #include "broker/hub.h"
 #include "broker/ledger.h"
+#include "broker/verifier.h"
 #include "tests/sim/world.h"
 
 namespace csa::sim {
@@ -65,6 +66,7 @@ class SimBroker {
   };
   void pump();
   void act(HubAction action);
+  [[nodiscard]] bool compare(const HubAction& action);  // false: it is none of verification
   void run_commit(const CommitJob& job);
   void schedule_deadline();
   // `label`: of the point at which it may crash instead.
@@ -89,6 +91,7 @@ class SimBroker {
   Position told_;  // of the last commit that on_commit was told
   std::unique_ptr<Ledger> ledger_;
   std::unique_ptr<Archive> archive_;
+  std::unique_ptr<Verifier> verifier_;
   std::unique_ptr<Hub> hub_;
   std::map<PeerKey, Connection> connections_;
   std::map<PeerKey, Subscription> subscriptions_;

@@ -257,7 +257,7 @@ void SimDisk::die(int party) {
     const std::string left = grave(party) + file.substr(folder(party).size());
     // Nothing relies on what a crash leaves of it.
     const bool download = file.ends_with("-csa-copy");
-    if (download && world_.chance(0.3)) flip_bit(left);
+    if (download && world_.chance(0.5)) flip_bits(left);
     auto history = unsynced_.extract(inode_of(file));
     if (!cut) {
       if (history.empty()) continue;
@@ -313,14 +313,19 @@ void SimDisk::forget_tail(const std::string& path) {
   if (world_.chance(0.5)) fs::resize_file(path, size);
 }
 
-// At rest, of a file that has a hash.
-void SimDisk::flip_bit(const std::string& path) {
+std::uint64_t SimDisk::flip_bit(const std::string& path) {
   std::string bytes = content_of_file(path);
-  if (bytes.empty()) return;
-  char& one = bytes[static_cast<std::size_t>(world_.random(bytes.size()))];
-  one = static_cast<char>(one ^ static_cast<char>(1U << world_.random(7)));
+  if (bytes.empty()) return 0;
+  const auto at = static_cast<std::size_t>(world_.random(bytes.size()));
+  bytes[at] = static_cast<char>(bytes[at] ^ static_cast<char>(1U << world_.random(8)));
   std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
-  ++world_.counts["bit flipped in a download"];
+  return at;
+}
+
+// Of a file that has a hash.
+void SimDisk::flip_bits(const std::string& path) {
+  for (std::uint64_t n = 1 + world_.random(8); n > 0; --n) (void)flip_bit(path);
+  ++world_.counts["bits flipped in a download"];
 }
 
 void SimDisk::bury(int party) {

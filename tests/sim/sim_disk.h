@@ -62,7 +62,12 @@ class SimDisk {
   void mend();  // all of them
   void heal();  // and nobody dies
   // Whether an operation has failed since the program's start: what excuses its errors.
-  [[nodiscard]] bool failed(int party) { return computers_[party].failed; }
+  [[nodiscard]] bool failed(int party) { return computers_[party].failed || rotten(party); }
+  // From now on it holds what nobody has written.
+  void rot(int party) { computers_[party].rotten = true; }
+  [[nodiscard]] bool rotten(int party) { return computers_[party].rotten; }
+  // One, of a file at rest; its byte.
+  std::uint64_t flip_bit(const std::string& path);
   void begin(int party) { computers_[party].failed = false; }
   [[nodiscard]] bool full(int party) { return computers_[party].failure.full; }
 
@@ -70,6 +75,7 @@ class SimDisk {
   struct Computer {
     bool dead = false;
     bool failed = false;
+    bool rotten = false;
     std::uint64_t dies_after = UINT64_MAX;
     Failure failure;
   };
@@ -95,7 +101,7 @@ class SimDisk {
   void remember(sqlite3_file* file, sqlite3_int64 offset, sqlite3_int64 length);
   void forget(const std::string& path, History history) const;
   void forget_tail(const std::string& path);
-  void flip_bit(const std::string& path);
+  void flip_bits(const std::string& path);
   void cross(std::string_view label);
   [[nodiscard]] std::string folder(int party) const;
   [[nodiscard]] std::string grave(int party) const { return folder(party) + "-grave"; }

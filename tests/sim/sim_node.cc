@@ -1,5 +1,7 @@
 #include "tests/sim/sim_node.h"
 
+#include <filesystem>
+
 #include "common/beacon.h"
 #include "common/check.h"
 #include "common/codec.h"
@@ -49,6 +51,7 @@ void SimNode::start() {
   if (on_replica) on_replica(*this, replica_->state());
   SessionConfig config;
   config.discovery_timeout = milliseconds{2000};
+  config.verify_every = verify_every;
   config.uplink.seed = world_.random(~std::uint64_t{0});
   config.uplink.hello.app = "csa";
   config.uplink.hello.group = "sim";
@@ -56,6 +59,11 @@ void SimNode::start() {
   config.uplink.hello.hostname = "node-" + name();
   config.uplink.hello.incarnation = world_.random_id();
   session_ = std::make_unique<Session>(config, replica_->state(), log_);
+  SelfCheckOptions check;
+  check.replica = path_;
+  check.pause = [](Duration) { return false; };  // it is not waited for
+  check.wall_now = [this] { return clocks_.read().wall; };
+  check_ = std::make_unique<SelfCheck>(std::move(check));
   session().start(world_.now());
   deadline_scheduled_ = TimePoint{};
   pump();
@@ -75,10 +83,23 @@ bool SimNode::open_replica() {
     throw Violation("node " + name() + " cannot start: " + replica.error().what);
   }
   ++world_.counts["node cannot start"];
+  if (SimDisk::present().rotten(party_)) {
+    if (replica.error().what.find("mv ") == std::string::npos) {
+      throw Violation("node " + name() + " is not told how to go on: " + replica.error().what);
+    }
+    move_away();
+  }
   world_.after(milliseconds{1000}, [this] {
     if (!running()) start();
   });
   return false;
+}
+
+void SimNode::move_away() {
+  for (const char* const ending : {"", "-wal", "-shm"}) {
+    std::error_code ignored;
+    std::filesystem::rename(path_ + ending, path_ + "-away" + ending, ignored);
+  }
 }
 
 bool SimNode::on_disk(const std::function<void()>& work) {
@@ -104,6 +125,7 @@ void SimNode::crash() {
   if (on_end) on_end(*this);
   SimDisk::present().die(party_);
   session_.reset();
+  check_.reset();
   replica_.reset();
   calls_.clear();
   SimDisk::present().bury(party_);
@@ -179,6 +201,7 @@ void SimNode::pump() {
     for (const UplinkAction& action : actions) act(action);
     std::optional<StoreJob> job = session_->take_job();
     if (job) run_job(std::move(*job));
+    for (CheckJob& check : session_->take_checks()) run_check(std::move(check));
     const std::vector<SessionEvent> events = session_->take_events();
     for (const SessionEvent& event : events) deliver(event);
     if (actions.empty() && !job && events.empty()) break;
@@ -255,12 +278,13 @@ void SimNode::run_job(StoreJob job) {
 }
 
 void SimNode::carry_out(StoreJob& job) {
-  if (std::holds_alternative<InstallCopy>(job)) ++world_.counts["full copy"];
   if (auto* const offline = std::get_if<JournalWrite>(&job)) {
     ++world_.counts["offline write"];
     offline->write.may_take = Duration::max();  // a statement runs in real time
   }
   const char* const step = step_of(job);
+  const bool copying = std::holds_alternative<WriteChunk>(job);
+  const bool installing = std::holds_alternative<InstallCopy>(job);
   StoreAnswer answer;
   const bool alive = on_disk([&] {
     try {
@@ -279,9 +303,10 @@ void SimNode::carry_out(StoreJob& job) {
       static_cast<void>(store_failed(error));  // is only logged
     }
   });
+  if (installing) ++world_.counts["full copy"];
   if (!alive) return;
   if (on_replica) on_replica(*this, replica_->state());
-  if (step != nullptr && crash_point(step)) return;
+  if (step != nullptr && crash_point(step, copying ? crash_in_copy : 0)) return;
   if (!answer) return;
   world_.after(microseconds{50 + world_.random(500)},
                [this, life = life_, answer = std::move(answer)] {
@@ -291,6 +316,21 @@ void SimNode::carry_out(StoreJob& job) {
                    pump();
                  });
                });
+}
+
+void SimNode::run_check(CheckJob job) {
+  const microseconds delay{500 + world_.random(5000)};
+  world_.after(delay, [this, life = life_, shared = std::make_shared<CheckJob>(std::move(job))] {
+    arrive([this, life, shared] {
+      if (!running() || life != life_) return;
+      std::optional<CheckAnswer> answer;
+      if (!on_disk([&] { answer = check_->take(std::move(*shared)); }) || !answer) return;
+      const auto* const checked = std::get_if<Checked>(&*answer);
+      if (checked != nullptr && on_checked) on_checked(*this, *checked);
+      session().on_check(std::move(*answer), check_->kept_as(), world_.now());
+      pump();
+    });
+  });
 }
 
 // As the store thread tells it.
@@ -306,8 +346,8 @@ StoreAnswer SimNode::store_failed(const std::exception& error) {
   };
 }
 
-bool SimNode::crash_point(const char* label) {
-  if (!world_.chance(crash_probability)) return false;
+bool SimNode::crash_point(const char* label, double too) {
+  if (!world_.chance(crash_probability + too)) return false;
   world_.note(name() + ": crash point after " + label);
   ++world_.counts[std::string("node crash after ") + label];
   crash();

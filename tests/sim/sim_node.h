@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "node/replica.h"
+#include "node/self_check.h"
 #include "node/session.h"
 #include "node/store_jobs.h"
 #include "tests/sim/sim_broker.h"
@@ -23,6 +24,8 @@ class SimNode {
   void start();
   void crash();
   void leave();
+  // What a person does with a replica that is refused. REQUIRES: it does not run.
+  void move_away();
   [[nodiscard]] Clocks& clocks() { return clocks_; }
   // Its computer sleeps: nothing happens on it, and what arrives waits.
   void sleep(milliseconds time);
@@ -45,7 +48,10 @@ class SimNode {
   std::function<void(SimNode&)> on_ask_copy;  // it asks for a new full copy
   std::function<void(SimNode&)> on_end;       // before its objects go
   std::function<void(SimNode&)> on_crash;     // at a labelled point
+  std::function<void(SimNode&, const Checked&)> on_checked;  // it has compared itself
   double crash_probability = 0;               // at each of them
+  double crash_in_copy = 0;                   // behind each chunk
+  Duration verify_every{};                    // 0: only when it is asked
 
  private:
   // With the node's clocks as they are now.
@@ -54,12 +60,13 @@ class SimNode {
   void act(const UplinkAction& action);
   void run_job(StoreJob job);
   void carry_out(StoreJob& job);
+  void run_check(CheckJob job);
   [[nodiscard]] bool open_replica();
   // Runs what uses its disk. False: its computer died of that.
   bool on_disk(const std::function<void()>& work);
   [[nodiscard]] StoreAnswer store_failed(const std::exception& error);
-  // True: the node crashed here.
-  bool crash_point(const char* label);
+  // True: the node crashed here; `too`: likelier than elsewhere.
+  bool crash_point(const char* label, double too);
   void deliver(const SessionEvent& event);
   void schedule_deadline();
   void close_links();
@@ -85,6 +92,7 @@ class SimNode {
   PeerKey sub_;
   std::unique_ptr<Replica> replica_;
   std::unique_ptr<Session> session_;
+  std::unique_ptr<SelfCheck> check_;
   std::map<std::uint64_t, std::function<void(const WriteDone&)>> calls_;
   std::uint64_t next_call_ = 1;
   TimePoint deadline_scheduled_{};

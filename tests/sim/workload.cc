@@ -3,12 +3,6 @@
 #include "tests/sim/cluster.h"
 
 namespace csa::sim {
-namespace {
-
-constexpr int kAdminParty = 100;
-
-}  // namespace
-
 std::string Cluster::random_sql(const std::string& tag) {
   const std::string n = std::to_string(world_.random(12) + 1);
   const std::string m = std::to_string(world_.random(3) + 1);

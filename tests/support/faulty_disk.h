@@ -1,5 +1,5 @@
-// A disk that fails when the test says so: SQLite's default VFS with reads, writes and syncs that answer
-// an error. While one lives, every database opened anew goes through it. One at a time.
+// A disk that fails when the test says so: SQLite's default VFS with reads, writes and syncs that
+// answer an error. While one lives, every database opened anew goes through it. One at a time.
 #pragma once
 
 #include <sqlite3.h>
