@@ -158,6 +158,7 @@ void Replica::Impl::skip_used_counters() {
 }
 
 void Replica::Impl::let_go() {
+  local_pages.reset();
   writer.reset();
   applier.reset();
   commits.reset();

@@ -1,14 +1,9 @@
 // What of a full copy is here already.
-#include <algorithm>
-#include <utility>
 
-#include "common/check.h"
-#include "common/counted.h"
+#include <memory>
+#include <optional>
+
 #include "common/page_map.h"
-#include "common/planted.h"
-#include "common/schema.h"
-#include "common/store_meta.h"
-#include "node/install.h"
 #include "node/replica_impl.h"
 
 namespace csa {
