@@ -49,18 +49,19 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   end.total = bytes.size();
   end.hash = hash128(bytes);
   Download download(bench->path);
-  std::uint64_t at = download.begin(end.snapshot, end.total);
-  while (at < bytes.size()) {
+  (void)download.begin(end.snapshot, end.total);
+  for (std::size_t at = 0; at < bytes.size();) {
     if (input.below(4) == 3) download.write(input.byte() * 1000, input.take(input.below(64)));
-    const auto from = static_cast<std::size_t>(at);
-    const std::size_t length = std::min(bytes.size() - from, 5000 + input.byte() * std::size_t{99});
-    download.write(at, ByteView(bytes).subspan(from, length));
-    fuzz::prove(download.size() >= at + length, "snapshot: a chunk in order was not taken");
-    at = download.size();
+    const std::size_t length = std::min(bytes.size() - at, 5000 + input.byte() * std::size_t{99});
+    const ByteView chunk = ByteView(bytes).subspan(at, length);
+    download.write(at, chunk);
+    fuzz::prove(download.holds(at, length, hash64(chunk)), "snapshot: a chunk was not taken");
+    at += length;
   }
   if (!download.finish(end)) {
     // What was put out of order was taken for a chunk.
     fuzz::prove(!download.active(), "snapshot: refused, and still open");
+    download.drop();
     return 0;
   }
   try {

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "tests/system/lan.h"
+#include "tests/system/place.h"
 
 namespace csa::shown_test {
 

@@ -207,6 +207,37 @@ TEST_CASE("hub: chunks are read on credit, the end only when asked for") {
   CHECK(bench.sent<SnapshotGone>("a").size() == 2);
 }
 
+TEST_CASE("hub: the page map of a copy is handed out beside it, by ranges of its own") {
+  Bench bench;
+  bench.join("a", 1);
+  bench.say("a", SnapshotGet{});
+  SnapshotInfo info = copy(0xC1, 10);
+  info.page_size = 4096;
+  info.total = 1000 * 4096;
+  bench.hub.on_cut(info, bench.now);
+  bench.take();
+  REQUIRE(bench.sent<SnapshotChunk>("a").size() == 1);
+  CHECK(bench.sent<SnapshotChunk>("a")[0].page_size == 4096);
+  bench.out.clear();
+  bench.say("a", SnapshotGet{info.id, 0, UINT32_MAX, {}, true});
+  bench.say("a", SnapshotGet{info.id, 0, 4096});  // the same place of the copy itself
+  const auto jobs = bench.jobs<ChunkJob>();
+  REQUIRE(jobs.size() == 2);
+  CHECK(jobs[0].map);
+  CHECK(jobs[0].length == 8000);
+  CHECK_FALSE(jobs[1].map);
+  bench.hub.on_chunk("a", SnapshotChunk{info.id, 0, 0, Bytes(8000), 0, true}, true, bench.now);
+  bench.take();
+  REQUIRE(bench.sent<SnapshotChunk>("a").size() == 1);
+  CHECK(bench.sent<SnapshotChunk>("a")[0].total == 8000);
+  CHECK(bench.sent<SnapshotChunk>("a")[0].map);
+  // Its end is no end of the copy, and nothing lies behind it.
+  bench.say("a", SnapshotGet{info.id, 8000, 1, {}, true});
+  bench.say("a", SnapshotGet{info.id, ~std::uint64_t{0}, 1, {}, true});
+  CHECK(bench.sent<SnapshotEnd>("a").empty());
+  CHECK(bench.sent<SnapshotGone>("a").size() == 2);
+}
+
 TEST_CASE("hub: more than the window is not read") {
   Bench bench;
   bench.join("a", 1);
