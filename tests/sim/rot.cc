@@ -71,8 +71,10 @@ void Cluster::keep_row_wrongly(SimNode& node) {
 void Cluster::keep_bit_wrongly(SimNode& node) {
   stop_to_rot(node);
   const std::string file = world_.chance(0.3) ? node.path() + "-wal" : node.path();
-  const std::uint64_t at = disk_.flip_bit(file);
-  world_.note(node.name() + ": byte " + std::to_string(at) + " of " + file + " is another one");
+  for (std::uint64_t n = 1 + world_.random(4); n > 0; --n) {
+    const std::uint64_t at = disk_.flip_bit(file);
+    world_.note(node.name() + ": byte " + std::to_string(at) + " of " + file + " is another one");
+  }
   ++world_.counts["bit kept wrongly"];
   node.start();
   const TimePoint end = world_.now() + kNoticed;

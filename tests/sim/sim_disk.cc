@@ -316,7 +316,10 @@ void SimDisk::forget_tail(const std::string& path) {
 std::uint64_t SimDisk::flip_bit(const std::string& path) {
   std::string bytes = content_of_file(path);
   if (bytes.empty()) return 0;
-  const auto at = static_cast<std::size_t>(world_.random(bytes.size()));
+  auto at = static_cast<std::size_t>(world_.random(bytes.size()));
+  // Most of a small file is zeros that nobody reads.
+  const std::size_t used = bytes.find_first_not_of('\0', at);
+  if (used != std::string::npos) at = used;
   bytes[at] = static_cast<char>(bytes[at] ^ static_cast<char>(1U << world_.random(8)));
   std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
   return at;
