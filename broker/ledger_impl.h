@@ -15,6 +15,7 @@
 #include "broker/wal_watch.h"
 #include "common/call_runner.h"
 #include "common/capture.h"
+#include "common/held_back.h"
 #include "common/past_log.h"
 #include "common/sandbox.h"
 #include "common/wal_base.h"
@@ -117,7 +118,7 @@ struct Ledger::Impl {
   // Made from db, gone before it.
   std::unique_ptr<Sandbox> sandbox;
   std::unique_ptr<WalWatch> wal;
-  int told_pages = 0;  // that waited in the WAL when that was told last
+  HeldBack held_back;
   std::unique_ptr<CommitCount> commits;
   std::unique_ptr<Capture> capture;
   std::unique_ptr<LogTable> entries;

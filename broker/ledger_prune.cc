@@ -33,13 +33,9 @@ void Ledger::Impl::prune(Meta& now, std::size_t parts_max) {
 }
 
 void Ledger::Impl::checkpoint() {
-  constexpr int kHeldBack = 16'000;
   wal->checkpoint();
-  const int pages = wal->pages();
-  if (pages < kHeldBack) told_pages = 0;
-  if (pages < std::max(kHeldBack, told_pages > 0 ? 2 * told_pages : 0)) return;
-  told_pages = pages;
-  log.warn("ledger: " + std::to_string(pages) +
+  if (!held_back.is_news(wal->pages())) return;
+  log.warn("ledger: " + std::to_string(wal->pages()) +
            " pages wait in the database's -wal file, which grows: a program on this computer has "
            "been reading the database in one transaction all the time. Writes go on; end that "
            "transaction, or the program, before the disk is full");

@@ -203,6 +203,9 @@ void Replica::Impl::checkpoint() {
   if ((code & 0xff) == SQLITE_BUSY) return;  // a reader is in the way; the next call goes on
   if (code != SQLITE_OK) throw_sqlite(db.handle(), code, "checkpoint the replica");
   wal_pages = in_log == done ? 0 : in_log - done;
+  if (!held_back.is_news(wal_pages)) return;
+  log.warn("replica: " + std::to_string(wal_pages) + " pages wait in " + name.path +
+           "-wal, which grows: a program reads in one transaction all the time; end that one");
 }
 
 Replica::Replica(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "common/call_runner.h"
+#include "common/held_back.h"
 #include "common/journal.h"
 #include "common/log_applier.h"
 #include "common/wal_base.h"
@@ -82,6 +83,7 @@ struct Replica::Impl {
   // As it is unless somebody else writes; nothing: the disk failed the look, the next one counts.
   std::optional<std::int64_t> data_version;
   int wal_pages = 0;
+  HeldBack held_back;
   Seq trim_to;
   ReplicaState state;
   JournalState journal;                   // as committed

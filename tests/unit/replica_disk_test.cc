@@ -149,4 +149,39 @@ TEST_CASE("replica: no space for a new identity's counters, none is given twice"
   CHECK(failed == 0);
 }
 
+TEST_CASE("replica: a reader that stops checkpoints is told of when the WAL is large and doubles") {
+  const ScratchFolder folder;
+  HandMaster master(folder.path(), "CREATE TABLE big (id INTEGER PRIMARY KEY, body)");
+  const std::string path = folder.file("r.db");
+  std::string lines;
+  const Log log(LogLevel::kInfo, [&](LogLevel, std::string_view line) { lines += line; });
+  const auto replica = Replica::open(path, "csa", "default", log).value();
+  REQUIRE(take_copy(*replica, master.copy()).has_value());
+  const Database reader(path, Database::Mode::kReadOnly);
+  reader.exec("BEGIN; SELECT count(*) FROM big");
+  const auto told = [&] {
+    std::size_t count = 0;
+    for (std::size_t at = 0; (at = lines.find("pages wait", at)) != std::string::npos; ++at)
+      ++count;
+    return count;
+  };
+  const auto grow = [&](int bytes) {
+    master.exec("INSERT INTO big (body) VALUES (zeroblob(" + std::to_string(bytes) + "))");
+    REQUIRE(replica->apply(master.after(replica->state().position->seq)).has_value());
+    replica->housekeeping();
+  };
+  CHECK(told() == 0);
+  for (int i = 0; i < 5 && told() == 0; ++i) grow(36'000'000);
+  CHECK(told() == 1);
+  grow(10);
+  CHECK(told() == 1);
+  for (int i = 0; i < 5 && told() == 1; ++i) grow(36'000'000);
+  CHECK(told() == 2);
+  reader.exec("COMMIT");
+  replica->housekeeping();
+  lines.clear();
+  grow(10);
+  CHECK(told() == 0);
+}
+
 }  // namespace csa::replica_disk_test
