@@ -9,8 +9,10 @@
 #include <cstdlib>
 #include <iostream>
 #include <sstream>
+#include <utility>
 
 #include "common/cli.h"
+#include "common/limits.h"
 #include "common/sqlite.h"
 #include "node/commands.h"
 #include "node/statement_split.h"
@@ -33,22 +35,28 @@ class Shell {
   int run() {
     if (terminal_) using_history();
     std::string line;
-    while (read_line(line)) {
-      if (splitter_.empty() && !line.empty() && line[0] == '.') {
+    bool whole_before = true;
+    while (!splitter_.too_long() && read_line(line)) {
+      const bool begins = std::exchange(whole_before, line_is_whole_);
+      if (begins && splitter_.empty() && !line.empty() && line[0] == '.') {
         if (!command(line)) break;
         continue;
       }
-      splitter_.feed(line + "\n");
+      splitter_.feed(line_is_whole_ ? line + "\n" : line);
       while (const auto call = splitter_.next()) answer(*call);
     }
-    if (const auto rest = splitter_.rest()) answer(*rest);
+    if (splitter_.too_long()) {
+      print(too_long());
+    } else if (const auto rest = splitter_.rest()) {
+      answer(*rest);
+    }
     client_->leave();
     return code_;
   }
 
  private:
   bool read_line(std::string& line) {
-    if (!terminal_) return static_cast<bool>(std::getline(std::cin, line));
+    if (!terminal_) return read_piped(line);
     const ClientStatus status = client_->status();
     std::string prompt = "csa " + std::string(to_string(status.state));
     if (status.pending > 0) prompt += " (" + std::to_string(status.pending) + " waiting)";
@@ -57,6 +65,20 @@ class Shell {
     if (!typed) return false;
     line = typed.get();
     if (!line.empty()) add_history(line.c_str());
+    return true;
+  }
+
+  // A line, or the next part of one that is very long.
+  bool read_piped(std::string& line) {
+    constexpr std::streamsize kLineMax = 64 * 1024;
+    line.resize(kLineMax);
+    std::cin.getline(line.data(), kLineMax);
+    if (std::cin.gcount() == 0) return false;
+    line_is_whole_ = std::cin.good() || std::cin.eof();
+    // At the end of a line getline() counts the character that ends it.
+    const bool ended = std::cin.good();
+    line.resize(static_cast<std::size_t>(std::cin.gcount()) - (ended ? 1 : 0));
+    if (!line_is_whole_) std::cin.clear();
     return true;
   }
 
@@ -113,6 +135,15 @@ class Shell {
     result.status = WriteResult::Status::kRejected;
     result.code = "sql";
     result.message = std::move(why);
+    return result;
+  }
+
+  static WriteResult too_long() {
+    WriteResult result = rejected("a statement, or a block from BEGIN on, has more than " +
+                                  std::to_string(limits::kWriteMax) +
+                                  " bytes: nothing of it was done, and nothing behind it was "
+                                  "read; use several");
+    result.code = "limit";
     return result;
   }
 
@@ -179,6 +210,7 @@ class Shell {
   const NodeOptions& options_;
   std::unique_ptr<Client> client_;  // never null
   bool terminal_;
+  bool line_is_whole_ = true;
   StatementSplitter splitter_;
   int code_ = 0;
 };

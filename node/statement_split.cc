@@ -6,6 +6,8 @@
 #include <cctype>
 #include <utility>
 
+#include "common/limits.h"
+
 namespace csa {
 namespace {
 
@@ -40,11 +42,45 @@ std::string keyword(std::string_view sql) {
 
 }  // namespace
 
+// Every character is looked at once, however the text comes and however long it is.
+std::optional<std::size_t> StatementSplitter::next_semicolon() {
+  const auto follows = [this](char c) { return text_[looked_ + 1] == c; };
+  for (; looked_ < text_.size(); ++looked_) {
+    const char c = text_[looked_];
+    const bool two = c == '-' || c == '/' || c == '*';  // what it means the next one tells
+    if (two && looked_ + 1 == text_.size()) return std::nullopt;
+    if (inside_ == '*') {
+      if (c != '*' || !follows('/')) continue;
+      ++looked_;
+      inside_ = 0;
+    } else if (inside_ != 0) {
+      if (c == inside_) inside_ = 0;
+    } else if (c == ';') {
+      return looked_++;
+    } else if (c == '\'' || c == '"' || c == '`') {
+      inside_ = c;
+    } else if (c == '[') {
+      inside_ = ']';
+    } else if (c == '-' && follows('-')) {
+      inside_ = '\n';
+    } else if (c == '/' && follows('*')) {
+      ++looked_;
+      inside_ = '*';
+    }
+  }
+  return std::nullopt;
+}
+
+// Behind such a semicolon a statement ends, but in a trigger's body.
 std::optional<std::string> StatementSplitter::next_statement() {
-  for (std::size_t at = text_.find(';'); at != std::string::npos; at = text_.find(';', at + 1)) {
-    std::string candidate = text_.substr(0, at + 1);
+  while (const std::optional<std::size_t> at = next_semicolon()) {
+    std::string candidate = text_.substr(begin_, *at + 1 - begin_);
     if (sqlite3_complete(candidate.c_str()) == 0) continue;
-    text_.erase(0, at + 1);
+    begin_ = *at + 1;
+    if (begin_ > text_.size() / 2) {
+      text_.erase(0, begin_);
+      looked_ -= std::exchange(begin_, 0);
+    }
     return candidate;
   }
   return std::nullopt;
@@ -73,12 +109,22 @@ std::optional<SqlCall> StatementSplitter::next() {
 }
 
 std::optional<SqlCall> StatementSplitter::rest() {
-  std::string left = std::exchange(text_, {});
+  std::string left = text_.substr(begin_);
+  text_.clear();
+  begin_ = looked_ = 0;
+  inside_ = 0;
   if (std::exchange(in_block_, false)) return SqlCall{SqlCall::Kind::kUnfinished, {}};
   if (first_word(left) == left.size()) return std::nullopt;
   return SqlCall{SqlCall::Kind::kRun, std::move(left)};
 }
 
-bool StatementSplitter::empty() const { return !in_block_ && first_word(text_) == text_.size(); }
+bool StatementSplitter::empty() const {
+  const std::string_view left = std::string_view(text_).substr(begin_);
+  return !in_block_ && first_word(left) == left.size();
+}
+
+bool StatementSplitter::too_long() const {
+  return text_.size() - begin_ + block_.size() > limits::kWriteMax;
+}
 
 }  // namespace csa

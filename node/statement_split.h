@@ -30,10 +30,17 @@ class StatementSplitter {
   // SQL.
   [[nodiscard]] std::optional<SqlCall> rest();
   [[nodiscard]] bool empty() const;
+  // What has begun and not ended is longer than any write may be: no use to read on.
+  [[nodiscard]] bool too_long() const;
 
  private:
   [[nodiscard]] std::optional<std::string> next_statement();
+  // The next semicolon that is in no string, name or comment; nothing: more text is needed.
+  [[nodiscard]] std::optional<std::size_t> next_semicolon();
   std::string text_;
+  std::size_t begin_ = 0;   // of what was not taken yet
+  std::size_t looked_ = 0;  // up to here next_semicolon() has been
+  char inside_ = 0;         // there: what ends the string or name; '\n' and '*': a comment's end
   std::string block_;
   bool in_block_ = false;
 };
