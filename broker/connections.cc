@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "common/limits.h"
+
 namespace csa {
 
 bool Connections::accepted(int file, Side side, TimePoint now) {
@@ -25,7 +27,7 @@ std::vector<int> Connections::strangers(TimePoint now, const Known& known) const
   std::vector<std::pair<TimePoint, int>> found;
   if (!scarce()) return {};
   for (const auto& [file, one] : all_) {
-    if (now - one.since < kGrace) continue;
+    if (now - one.since < limits::kStrangerGrace) continue;
     const bool of_peer = one.side == Side::kChanges
                              ? !one.proof.empty() && known(one.proof)
                              : one.heard.has_value() && now - *one.heard < silence_;

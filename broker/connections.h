@@ -20,8 +20,6 @@ class Connections {
   // At most `most` of them are wanted.
   Connections(std::size_t most, Duration silence) : most_(most), silence_(silence) {}
 
-  static constexpr std::chrono::milliseconds kGrace{3500};
-
   enum class Side : std::uint8_t { kRequests, kChanges };
   // Files are the kernel's numbers: a connection with a number that is known replaces that one.
   // False: there are `most` already, and it is to be cut at once.
@@ -35,7 +33,7 @@ class Connections {
   // True while more than three quarters are taken.
   [[nodiscard]] bool scarce() const { return all_.size() > most_ - most_ / 4; }
   // To be cut, the oldest first; none where they are not scarce. A connection for requests is a
-  // stranger's that was silent for `silence`, or has said nothing within kGrace of
+  // stranger's that was silent for `silence`, or has said nothing within kStrangerGrace of
   // its beginning; one for changes that within this time was of no peer whose nonce is `known`.
   using Known = std::function<bool(std::string_view topic)>;
   [[nodiscard]] std::vector<int> strangers(TimePoint now, const Known& known) const;

@@ -22,7 +22,8 @@ namespace {
 void raise_file_limit() {
   rlimit files{};
   if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return;
-  const rlim_t wanted = std::min<rlim_t>(files.rlim_max, 4 * limits::kPeersMax + 256);
+  const rlim_t wanted =
+      std::min<rlim_t>(files.rlim_max, limits::kConnectionsMax + 2 * limits::kFilesReserved);
   if (files.rlim_cur >= wanted) return;
   files.rlim_cur = wanted;
   if (::setrlimit(RLIMIT_NOFILE, &files) != 0) return;  // then fewer peers fit

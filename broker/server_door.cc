@@ -12,14 +12,13 @@ namespace csa {
 namespace {
 
 constexpr std::chrono::milliseconds kCutInterval{250};
-constexpr std::size_t kFilesReserved = 128;  // open files that are no connections
-constexpr std::size_t kFewest = 16;
 
 std::size_t most_connections() {
   rlimit files{};
-  if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return kFewest;
-  const std::size_t room = std::max<rlim_t>(files.rlim_cur, kFilesReserved) - kFilesReserved;
-  return std::clamp<std::size_t>(room, kFewest, 4 * limits::kPeersMax);
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return limits::kConnectionsMin;
+  const std::size_t room =
+      std::max<rlim_t>(files.rlim_cur, limits::kFilesReserved) - limits::kFilesReserved;
+  return std::clamp<std::size_t>(room, limits::kConnectionsMin, limits::kConnectionsMax);
 }
 
 // The connection that brought it; -1: libzmq does not say.

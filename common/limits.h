@@ -56,6 +56,10 @@ inline constexpr std::size_t kStrangersMax = 4096;        // peers remembered wi
 inline constexpr std::size_t kShownTextMax = 64;          // a peer's words inside our own sentences
 static_assert(kGroupMax <= kWaitingWritesMax);
 static_assert(kWriteMax <= kGroupBytesMax && kGroupBytesMax <= kWaitingBytesMax);
+inline constexpr std::size_t kConnectionsMax = 4 * kPeersMax;  // TCP, of both ports
+inline constexpr std::size_t kConnectionsMin = 16;             // however few files may be open
+inline constexpr std::size_t kFilesReserved = 128;             // open files that are no connections
+static_assert(kConnectionsMax >= 2 * kPeersMax);               // a peer has two
 static_assert(kSnapshotWindow / kChunkMax <= kPeerJobsMax && kPeerJobsMax <= kReaderJobsMax);
 // One line of `csa-admin nodes`, every byte escaped, times all peers fits one frame.
 static_assert(kPeersMax * (std::size_t{3} * 6 * kShownTextMax + 512) < kFrameMax);
@@ -94,6 +98,7 @@ inline constexpr milliseconds kComplaintInterval = seconds{60};  // between two 
 inline constexpr milliseconds kBeaconInterval = seconds{1};
 static_assert(kNodeTimeout >= 2 * kHeartbeat);
 static_assert(kLeaseLife >= kSnapshotLife && kLeaseLife > 2 * kLogRetry);
+inline constexpr milliseconds kStrangerGrace{3500};  // for a new connection to say who it is
 static_assert(kSubSilence > 2 * kHeadInterval);
 
 }  // namespace csa::limits

@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include "common/limits.h"
+
 namespace csa::connections_test {
 namespace {
 
@@ -23,7 +25,7 @@ TEST_CASE("connections: when they are scarce, those of no peer are cut, the olde
   all.subscribed(2, topic('a'));
   all.subscribed(4, topic('b'));
   all.subscribed(6, "c");
-  now += Connections::kGrace + 1s;
+  now += limits::kStrangerGrace + 1s;
   CHECK(all.strangers(now, known).empty());  // there are files enough
   CHECK(all.accepted(20, Side::kRequests, now));
   CHECK(all.strangers(now, known) == std::vector<int>{3, 4, 5, 6, 7, 8, 9});
