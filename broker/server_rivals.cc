@@ -16,6 +16,7 @@ using std::chrono::milliseconds;
 constexpr std::chrono::seconds kRivalAnswer{1};
 constexpr milliseconds kSearch{700};
 constexpr milliseconds kProbeEach{250};
+constexpr milliseconds kLastProbe{200};   // for its answers
 constexpr milliseconds kGreetings{2300};  // more, where some were heard
 constexpr milliseconds kTurn{20};
 
@@ -109,7 +110,8 @@ std::vector<RivalGreeter::Answer> RivalSearch::look(const ServeConfig& config) c
     if (wanted && now >= enough && (!greeter.busy() || now >= enough + kGreetings)) break;
     if (!wanted && wanted_) {
       wanted = true;
-      enough = std::max(enough, now);
+      enough = std::max(enough, now + kLastProbe);
+      probe_due = now;
     }
     if (now >= probe_due) {
       greeter.probe();
