@@ -74,6 +74,9 @@ TEST_CASE("session: without a replica it takes a copy on credit, then the log be
   REQUIRE_FALSE(bench.told<CopyProgress>().empty());
   CHECK(bench.told<CopyProgress>().size() <= 3);  // no time has passed
   CHECK(bench.told<CopyProgress>().back().bytes == kTotal);
+  // What may be left of other downloads takes room that nobody needs.
+  bench.work_all();
+  CHECK(bench.jobs_of<DropDownload>() == 1);
 }
 
 TEST_CASE("session: a copy goes on where it stopped when the link is back") {
