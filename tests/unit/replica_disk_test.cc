@@ -155,7 +155,7 @@ TEST_CASE("replica: a reader that stops checkpoints is told of when the WAL is l
   const std::string path = folder.file("r.db");
   std::string lines;
   const Log log(LogLevel::kInfo, [&](LogLevel, std::string_view line) { lines += line; });
-  const auto replica = Replica::open(path, "csa", "default", log).value();
+  const auto replica = Replica::open(path, "csa", "shop", log).value();
   REQUIRE(take_copy(*replica, master.copy()).has_value());
   const Database reader(path, Database::Mode::kReadOnly);
   reader.exec("BEGIN; SELECT count(*) FROM big");
