@@ -26,6 +26,7 @@ std::optional<Id128> nonce_of(std::string_view topic) {
 Hub::Impl::Impl(HubConfig configuration, const MasterState& opened, WallTime at, const Log& logger)
     : config(std::move(configuration)),
       master(opened),
+      writers(std::exchange(master.counters, {}), config.writers_max),
       time(at),
       log(logger),
       peers(config.node_timeout) {}
@@ -80,10 +81,10 @@ void Hub::Impl::complain(const PeerKey& key, const std::string& line, TimePoint 
 }
 
 void Hub::Impl::confirm(Peer& peer, std::uint64_t confirmed) {
-  const auto used = master.counters.find(peer.node);
-  if (used == master.counters.end()) return;
+  const std::optional<std::uint64_t> used = writers.last(peer.node);
+  if (!used) return;
   // What the master has not seen cannot be confirmed, and would expire writes to come.
-  const std::uint64_t counter = std::min(confirmed, used->second);
+  const std::uint64_t counter = std::min(confirmed, *used);
   if (counter <= peer.confirmed) return;
   peer.confirmed = counter;
   outbox.emplace_back(ConfirmJob{peer.node, counter});

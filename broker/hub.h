@@ -17,6 +17,7 @@
 
 #include "broker/jobs.h"
 #include "broker/peer.h"
+#include "common/limits.h"
 #include "common/log.h"
 #include "common/message.h"
 #include "common/result.h"
@@ -35,6 +36,7 @@ struct HubConfig {
   Duration heartbeat{};
   Duration node_timeout{};
   Duration statement_timeout{};
+  std::size_t writers_max = limits::kWritersMax;
 };
 
 // The master as the ledger opened it.
@@ -45,9 +47,10 @@ struct MasterState {
   std::uint64_t schema_version = 0;
   std::uint64_t log_bytes = 0;
   std::uint64_t database_bytes = 0;
-  // Highest TxId counter of every node that the master has an outcome of. Kept by the Hub from
-  // here on, so that WELCOME waits for no reader.
+  // Highest TxId counter of every node that the master has an outcome of, and of those that it has
+  // forgotten. Kept by the Hub from here on, so that WELCOME waits for no reader.
   std::map<NodeId, std::uint64_t> counters;
+  std::uint64_t forgotten_counter = 0;
   TimeScale scale;  // of broker's time
 };
 
@@ -68,6 +71,7 @@ struct Publish {
 };
 struct CommitJob {  // ledger -> on_committed; never two at a time
   std::vector<WriteJob> jobs;
+  std::vector<NodeId> forget;  // before the jobs: see OutcomeTable
 };
 struct ConfirmJob {  // ledger, no answer
   NodeId node;

@@ -145,8 +145,7 @@ void Hub::Impl::welcome(const Peer& peer) {
   welcome.heartbeat_ms = to_ms(config.heartbeat);
   welcome.node_timeout_ms = to_ms(config.node_timeout);
   welcome.statement_timeout_ms = to_ms(config.statement_timeout);
-  const auto counter = master.counters.find(peer.node);
-  welcome.last_counter = counter == master.counters.end() ? 0 : counter->second;
+  welcome.last_counter = writers.last(peer.node).value_or(master.forgotten_counter);
   welcome.hostname = config.hostname;
   welcome.program = config.program;
   send(peer.key, std::move(welcome));

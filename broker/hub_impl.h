@@ -26,6 +26,7 @@
 #include "broker/verify_result.h"
 #include "broker/write_queue.h"
 #include "common/limits.h"
+#include "common/writers.h"
 
 namespace csa {
 
@@ -104,6 +105,8 @@ struct Hub::Impl {
   void publish_updates(const CommitResult& result);
   void answer(const WriteOutcome& outcome, TimePoint now);
   void give_to_ledger();
+  // Of NodeIds that are too many, those that are not here go.
+  [[nodiscard]] std::vector<NodeId> forget_writers();
   // Writes that cannot begin in their time are told so, while they have not begun.
   void turn_away_overdue(TimePoint now);
   [[nodiscard]] TimePoint overdue_deadline() const;
@@ -147,7 +150,8 @@ struct Hub::Impl {
   void give_leases();
 
   HubConfig config;
-  MasterState master;  // its head is the one that was told
+  MasterState master;  // its head is the one that was told; its counters are in `writers`
+  Writers writers;
   WallTime time;
   const Log& log;
   std::vector<HubAction> outbox;

@@ -25,7 +25,8 @@ bool is_outcome(const WriteAnswer& answer) {
     return is_outcome(replayed->result);
   }
   const auto* const nack = std::get_if<Nack>(&answer);
-  return nack == nullptr || (nack->code != NackCode::kBusy && nack->code != NackCode::kUnknown);
+  return nack == nullptr || (nack->code != NackCode::kBusy && nack->code != NackCode::kUnknown &&
+                             nack->code != NackCode::kExpired);
 }
 
 // What csa-admin may do from the broker's own computer only.
@@ -93,7 +94,17 @@ void Hub::Impl::on_write(const Peer& peer, WriteRequest request, TimePoint now) 
 void Hub::Impl::give_to_ledger() {
   if (commit_since || phase != Phase::kServing || writes.waiting() == 0) return;
   commit_since = last_now;
-  outbox.emplace_back(CommitJob{writes.take_group()});
+  outbox.emplace_back(CommitJob{writes.take_group(), forget_writers()});
+}
+
+std::vector<NodeId> Hub::Impl::forget_writers() {
+  std::vector<NodeId> nodes;
+  const auto is_here = [this](const NodeId& node) { return peers.holder(node) != nullptr; };
+  for (const Writers::Forgotten& gone : writers.take_excess(is_here)) {
+    nodes.push_back(gone.node);
+    master.forgotten_counter = std::max(master.forgotten_counter, gone.counter);
+  }
+  return nodes;
 }
 
 TimePoint Hub::Impl::overdue_deadline() const {
@@ -137,10 +148,7 @@ void Hub::Impl::publish_updates(const CommitResult& result) {
 
 void Hub::Impl::answer(const WriteOutcome& outcome, TimePoint now) {
   const WriteQueue::Asked asked = writes.settle(outcome.ticket);
-  if (is_outcome(outcome.answer)) {
-    std::uint64_t& counter = master.counters[asked.tx.node];
-    counter = std::max(counter, asked.tx.counter);
-  }
+  if (is_outcome(outcome.answer)) writers.used(asked.tx.node, asked.tx.counter);
   const auto* const ack = std::get_if<Ack>(&outcome.answer);
   if (ack != nullptr && !ack->repeated) commits.add(1, now);
   // Whoever asked may be gone; it will ask for the outcome when it is back.
@@ -170,6 +178,7 @@ void Hub::on_committed(const CommitResult& result, TimePoint now) {
     hub.burst_due = now + limits::kHeadAfterBurst;
   }
   for (const WriteOutcome& outcome : result.outcomes) hub.answer(outcome, now);
+  for (const TxId& tx : result.named) hub.writers.used(tx.node, tx.counter);
   if (result.new_epoch) {
     hub.drop_spools_before(TimePoint::min());
     hub.leases.clear();

@@ -33,6 +33,7 @@ struct WriteOutcome {
 // What one group made durable. An ACK or UPDATE can be built only from this.
 struct CommitResult {
   std::vector<WriteOutcome> outcomes;  // one a job, in the order of the jobs
+  std::vector<TxId> named;             // outcomes kept under other TxIds than those of the jobs
   std::vector<LogPiece> pieces;        // what the group added to the log; large bodies as stubs
   Position head;
   Seq floor;

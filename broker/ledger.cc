@@ -126,6 +126,7 @@ Ledger::Impl::Impl(const std::string& database_path, LedgerOptions ledger_option
   past = std::make_unique<PastLog>(db);
   edits = std::make_unique<EditIndex>(db, *entries);
   merge = std::make_unique<Merge>(db, *capture, *edits);
+  outcomes->know_all();
   static_cast<void>(wal->written_by_others());
   entries->save_sum();
   write_meta(db, meta);
@@ -232,6 +233,7 @@ std::optional<std::size_t> Ledger::Impl::attempt(Batch& batch, std::size_t first
     result.new_epoch = true;
     result.pieces.clear();
   }
+  result.named.insert(result.named.end(), state.named.begin(), state.named.end());
   std::size_t inline_bytes = 0;
   for (const LogPiece& piece : result.pieces) inline_bytes += piece.bytes.size();
   for (LogPiece& piece : state.pieces) {
@@ -248,6 +250,7 @@ void Ledger::Impl::begin(GroupState& state) {
   tell_time(state);
   if (wal->written_by_others()) begin_epoch(state);
   for (const auto& [node, counter] : confirmed) outcomes->raise_floor(node, counter);
+  for (const NodeId& node : to_forget) outcomes->forget_node(node);
 }
 
 // What the other program did is in no log entry: nobody can follow, everybody takes a copy.
@@ -301,6 +304,7 @@ void Ledger::Impl::end(GroupState& state) {
   wal->committed();
   meta = now;
   confirmed.clear();
+  to_forget.clear();
 }
 
 void Ledger::Impl::refuse_group(Batch& batch, std::size_t first, std::size_t last,
@@ -357,6 +361,11 @@ void Ledger::retain(Seq from) { impl_->leased = from; }
 void Ledger::confirm(const NodeId& node, std::uint64_t counter) {
   std::uint64_t& known = impl_->confirmed[node];
   if (counter > known) known = counter;
+}
+
+void Ledger::forget(const NodeId& node) {
+  impl_->confirmed.erase(node);
+  impl_->to_forget.push_back(node);
 }
 
 const Meta& Ledger::meta() const { return impl_->meta; }

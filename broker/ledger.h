@@ -51,6 +51,8 @@ class Ledger {
   void retain(Seq from);
   // Outcomes of `node` up to `counter` will not be asked for again.
   void confirm(const NodeId& node, std::uint64_t counter);
+  // With the next group, before its jobs: OutcomeTable::forget_node().
+  void forget(const NodeId& node);
 
   [[nodiscard]] const Meta& meta() const;
   [[nodiscard]] std::uint64_t log_bytes() const;

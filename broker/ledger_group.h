@@ -23,6 +23,7 @@ struct GroupState {
   std::size_t inline_bytes = 0;
   std::size_t parts = 0;  // rows added to the log
   bool new_epoch = false;
+  std::vector<TxId> named;  // see CommitResult
 };
 
 // Jobs [begin, end) of the call, and their answers; `forced` are those of jobs that destroyed an

@@ -104,6 +104,7 @@ struct Ledger::Impl {
   void checkpoint();
   // Whether the log has what was made under `tx` after `base`, by the hash of its request.
   [[nodiscard]] Held log_holds(const TxId& tx, const Id128& hash, const Position& base);
+  void forget_logged();
   // Whether this history has what `header` says the lost one had.
   [[nodiscard]] Held holds_lost(const JournalHeader& header);
   // The log tells of everything since `base`, which may be of an earlier history.
@@ -144,6 +145,7 @@ struct Ledger::Impl {
   Renames renames;           // of the migration that ran last
   bool guilt_lasts = false;  // of the job that run_job returned false for
   std::map<NodeId, std::uint64_t> confirmed;
+  std::vector<NodeId> to_forget;
   Seq leased{UINT64_MAX};  // see Ledger::retain
 };
 

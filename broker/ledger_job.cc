@@ -66,7 +66,7 @@ Nack nack_of(const TxId& tx, const Rejection& rejection) {
 std::optional<Answer> Ledger::Impl::known_answer(const TxId& tx, const Id128& hash) {
   if (tx.counter <= outcomes->floor(tx.node)) {
     return nack_of(tx, {NackCode::kExpired,
-                        "the outcome of this write was confirmed and is forgotten; it is not run"
+                        "the outcome of this write, if it had one, is forgotten; it is not run"
                         " again"});
   }
   std::optional<Outcome> known = outcomes->find(tx);

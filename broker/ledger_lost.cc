@@ -82,9 +82,19 @@ Ledger::Impl::Held Ledger::Impl::log_holds(const TxId& tx, const Id128& hash,
     }
   }
   logged_to = meta.position.seq;
+  forget_logged();
   const auto found = logged.find({tx.node, tx.counter});
   if (found != logged.end() && (hash.is_zero() || found->second.hash == hash)) return Held::kYes;
   return log_tells_since(base) ? Held::kNo : Held::kUnknown;
+}
+
+// What the log has no more goes, a half at a time: it would be every transaction there ever was.
+void Ledger::Impl::forget_logged() {
+  constexpr std::size_t kSlack = 1000;
+  const Seq floor = past->floor(meta);
+  const std::uint64_t there = meta.position.seq.next().value - floor.value;
+  if (logged.size() <= 2 * there + kSlack) return;
+  std::erase_if(logged, [floor](const auto& one) { return one.second.seq < floor; });
 }
 
 bool Ledger::Impl::log_tells_since(const Position& base) const {

@@ -123,21 +123,26 @@ Ledger::Impl::ReplayFate Ledger::Impl::fate_of(const Replay& replay) {
                    " the broker"));
   }
   if (found || replay.header.is_lost()) return fate;
-  if (forgotten) look_at_forgotten(replay, fate);
+  if (forgotten || fate.name != tx) look_at_forgotten(replay, fate);
   look_at_recovered(replay, fate);
   if (replay.header.is_renamed() && !fate.standing) look_at_origin(replay, fate);
   return fate;
 }
 
 // Its TxId was confirmed: by the entry's own outcome, or by that of another which had it before.
+// Or the node is forgotten, or the name is that the entry goes by.
 void Ledger::Impl::look_at_forgotten(const Replay& replay, ReplayFate& fate) {
-  const TxId& tx = replay.header.tx;
-  const Held held = log_holds(tx, request_hash(replay), replay.header.base);
-  if (held == Held::kUnknown) fate.park = to_string(tx) + kOutcomeForgotten;
-  if (held != Held::kYes) return;
-  fate.stood = Ack{};
-  fate.stood->tx = tx;
-  fate.stood->seq = logged.at({tx.node, tx.counter}).seq;
+  for (const TxId& tx : {replay.header.tx, fate.name}) {
+    if (tx.counter > outcomes->floor(tx.node)) continue;
+    const Held held = log_holds(tx, request_hash(replay), replay.header.base);
+    if (held == Held::kUnknown) fate.park = to_string(replay.header.tx) + kOutcomeForgotten;
+    if (held != Held::kYes) continue;
+    fate.park.reset();
+    fate.stood = Ack{};
+    fate.stood->tx = replay.header.tx;
+    fate.stood->seq = logged.at({tx.node, tx.counter}).seq;
+    return;
+  }
 }
 
 // The same entry may have come from another copy of the replica.
@@ -154,14 +159,19 @@ void Ledger::Impl::look_at_origin(const Replay& replay, ReplayFate& fate) {
   if (fate.name != replay.header.tx) return;
   const bool forgotten = !found && origin.counter <= outcomes->floor(origin.node);
   const TxId name = found || forgotten ? name_of_stray(origin, hash) : origin;
-  const Held held = forgotten ? log_holds(origin, hash, replay.header.base) : Held::kNo;
+  TxId had = origin;
+  Held held = forgotten ? log_holds(origin, hash, replay.header.base) : Held::kNo;
+  if (held != Held::kYes && name != origin && name.counter <= outcomes->floor(name.node)) {
+    had = name;
+    held = log_holds(name, hash, replay.header.base);
+  }
   fate.keys_of = origin;
   if (const std::optional<Outcome> stray = outcomes->find(name)) {
     fate.standing = standing_of(*stray, replay);
     return;
   }
   if (held == Held::kYes) {
-    const Seq seq = logged.at({origin.node, origin.counter}).seq;
+    const Seq seq = logged.at({had.node, had.counter}).seq;
     const std::uint64_t size = replay.header.size;
     fate.standing = Replayed{replay.header.tx, ReplayResult::kStood, size, seq, {}, {}};
     return;
@@ -241,6 +251,7 @@ Replayed Ledger::Impl::run_replay(const Replay& replay, const std::string& hostn
   parts.drop(tx.node);
   if (!is_outcome(answer.result)) return answer;
   outcomes->add({fate.name, request_hash(replay), answer});
+  if (fate.name != tx) state.named.push_back(fate.name);
   // The node's next entry asks for it, and so does a copy of the node for its own.
   if (fate.named_twice) outcomes->add({tx, request_hash(replay), answer});
   return answer;

@@ -47,7 +47,9 @@ Stores::Stores(const std::string& database, const LedgerOptions& options, const 
   master_.schema_version = meta.schema_version;
   master_.log_bytes = ledger_->log_bytes();
   master_.database_bytes = database_bytes();
-  master_.counters = last_counters(Database(database_, Database::Mode::kReadOnly));
+  const Database reader(database_, Database::Mode::kReadOnly);
+  master_.counters = last_counters(reader);
+  master_.forgotten_counter = OutcomeTable(reader).forgotten_counter();
   ledger_thread_ = std::thread([this] { guarded("ledger", [this] { run_ledger(); }); });
   quick_thread_ = std::thread([this] { guarded("archive", [this] { run_quick(); }); });
   check_thread_ = std::thread([this] { guarded("verifier", [this] { run_checks(); }); });
@@ -153,7 +155,9 @@ void Stores::ledger_job(LedgerJob& job) {
     ledger_->confirm(confirm->node, confirm->counter);
     return;
   }
-  auto result = std::make_shared<CommitResult>(ledger_->commit(std::get_if<CommitJob>(&job)->jobs));
+  const CommitJob& commit = std::get<CommitJob>(job);
+  for (const NodeId& node : commit.forget) ledger_->forget(node);
+  auto result = std::make_shared<CommitResult>(ledger_->commit(commit.jobs));
   post([result](Hub& hub, TimePoint now) { hub.on_committed(*result, now); });
 }
 

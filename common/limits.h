@@ -53,13 +53,16 @@ inline constexpr std::size_t kSnapshotsMax = 2;       // spools kept at once
 inline constexpr std::size_t kGroupBytesMax = 16 * kMiB;  // size of the writes in one commit
 inline constexpr std::size_t kReaderJobsMax = 8192;       // reader jobs of all peers in flight
 inline constexpr std::size_t kStrangersMax = 4096;        // peers remembered without a WELCOME
+inline constexpr std::size_t kWritersMax = 10000;         // NodeIds with outcomes
+inline constexpr std::uint64_t kOutcomesMax = 1U << 20U;  // of one NodeId: counters that they span
 inline constexpr std::size_t kShownTextMax = 64;          // a peer's words inside our own sentences
-static_assert(kGroupMax <= kWaitingWritesMax);
-static_assert(kWriteMax <= kGroupBytesMax && kGroupBytesMax <= kWaitingBytesMax);
 inline constexpr std::size_t kConnectionsMax = 4 * kPeersMax;  // TCP, of both ports
 inline constexpr std::size_t kConnectionsMin = 16;             // however few files may be open
 inline constexpr std::size_t kFilesReserved = 128;             // open files that are no connections
 static_assert(kConnectionsMax >= 2 * kPeersMax);               // a peer has two
+static_assert(kGroupMax <= kWaitingWritesMax);
+static_assert(kPeersMax < kWritersMax);  // who is connected is never forgotten
+static_assert(kWriteMax <= kGroupBytesMax && kGroupBytesMax <= kWaitingBytesMax);
 static_assert(kSnapshotWindow / kChunkMax <= kPeerJobsMax && kPeerJobsMax <= kReaderJobsMax);
 // One line of `csa-admin nodes`, every byte escaped, times all peers fits one frame.
 static_assert(kPeersMax * (std::size_t{3} * 6 * kShownTextMax + 512) < kFrameMax);
@@ -95,10 +98,10 @@ inline constexpr milliseconds kLeaseMemory = seconds{600};   // of one who stand
 inline constexpr milliseconds kClaimTimeout{1000};     // for a sign of life of a NodeId's holder
 inline constexpr milliseconds kRehelloInterval{1000};  // between two REHELLO to one peer
 inline constexpr milliseconds kComplaintInterval = seconds{60};  // between two log lines about one
+inline constexpr milliseconds kStrangerGrace{3500};  // for a new connection to say who it is
 inline constexpr milliseconds kBeaconInterval = seconds{1};
 static_assert(kNodeTimeout >= 2 * kHeartbeat);
 static_assert(kLeaseLife >= kSnapshotLife && kLeaseLife > 2 * kLogRetry);
-inline constexpr milliseconds kStrangerGrace{3500};  // for a new connection to say who it is
 static_assert(kSubSilence > 2 * kHeadInterval);
 
 }  // namespace csa::limits

@@ -81,6 +81,7 @@ void LogApplier::find_partial() {
     fits = fits && entry && entry->header.seq == next && end < entry->header.size;
   }
   CountedTransaction transaction(db_, *commits_);
+  outcomes_->know_all();
   log_->erase_from(fits ? next.next() : next);
   log_->save_sum();
   transaction.commit();
@@ -116,6 +117,7 @@ void LogApplier::rolled_back() {
   next_ = now_;
   log_->forget_sum();
   outcomes_->rolled_back();
+  writers_.reset();
   applier_.discard();
 }
 
@@ -259,10 +261,22 @@ Status LogApplier::advance(const EntryHeader& header, const Chain& chain, Change
   ack.last_insert_rowid = header.last_insert_rowid;
   ack.schema_version = meta.schema_version;
   outcomes_->add({header.tx, header.request_hash, std::move(ack)});
+  bound_writers(header.tx);
   // As at the master, or outcomes would stay here for ever.
   outcomes_->raise_floor(header.tx.node, header.confirmed);
   outcomes_->forget(kForgottenPerEntry);
   return Ok{};
+}
+
+// Who is connected to the master is not known here, and not asked: where this replica becomes the
+// master, whoever was forgotten is told a higher counter, and goes on above it.
+void LogApplier::bound_writers(const TxId& tx) {
+  if (!writers_) writers_.emplace(outcome_floors(db_), limits::kWritersMax);
+  writers_->used(tx.node, tx.counter);
+  const auto is_this = [&tx](const NodeId& node) { return node == tx.node; };
+  for (const Writers::Forgotten& gone : writers_->take_excess(is_this)) {
+    outcomes_->forget_node(gone.node);
+  }
 }
 
 Error LogApplier::doubt(const std::string& why) {

@@ -18,6 +18,7 @@
 #include "common/sqlite.h"
 #include "common/store_meta.h"
 #include "common/wal_base.h"
+#include "common/writers.h"
 
 namespace csa {
 
@@ -78,6 +79,7 @@ class LogApplier {
   [[nodiscard]] Status take_part(const LogPiece& piece, Changed& changed);
   [[nodiscard]] Status apply_stored(const LogTable::Entry& entry, Changed& changed);
   [[nodiscard]] Status drain(ChangeReader& reader, Seq seq, Changed& changed);
+  void bound_writers(const TxId& tx);
   [[nodiscard]] Status advance(const EntryHeader& header, const Chain& chain, Changed& changed);
   [[nodiscard]] Status prove_schema(const std::string& remark, Seq seq);
   [[nodiscard]] Error doubt(const std::string& why);
@@ -86,6 +88,7 @@ class LogApplier {
   Applier applier_;
   std::optional<LogTable> log_;
   std::optional<OutcomeTable> outcomes_;
+  std::optional<Writers> writers_;  // nothing: not looked yet
   std::optional<PastLog> past_;
   std::optional<CommitCount> commits_;  // of its own transactions
   Place now_;                           // as committed

@@ -111,6 +111,13 @@ class LogTable {
 };
 
 // csa_outcome: what became of each TxId.
+//
+// Whoever has written has a row in csa_outcome_floor, at most limits::kWritersMax of them: a NodeId
+// costs nothing to make up. Beyond it NodeIds are forgotten, and one number is kept for all of
+// them: the highest counter that any of them had. It is the floor of every NodeId that is not
+// known, so nothing of a forgotten one ever takes effect twice: a write at or below it is refused
+// as EXPIRED, a journal's entry is looked for in the log, and parked where that does not tell.
+// Likewise of one NodeId only the outcomes of the last limits::kOutcomesMax counters are kept.
 struct Outcome {
   TxId tx;
   Id128 request_hash;
@@ -128,25 +135,35 @@ class OutcomeTable {
   // The one rule for master and replicas: what `node` has confirmed is below its floor at once, and
   // deleted by forget(). Never lowers a floor.
   void raise_floor(const NodeId& node, std::uint64_t counter);
+  // From here on it is as if `node` were not known; its outcomes are deleted by forget().
+  void forget_node(const NodeId& node);
+  // Whoever has an outcome here is known. Call it when a file is opened: an older csa made no such
+  // rows, and forget() may not have come to its end.
+  void know_all();
+  // Of all nodes that were ever forgotten: see above.
+  [[nodiscard]] std::uint64_t forgotten_counter();
   // Deletes at most `rows_max` outcomes below their floors; goes on where an earlier process ended.
   void forget(std::size_t rows_max);
   [[nodiscard]] bool has_forgotten();  // forget() has something to do
   // Call after a rollback.
-  void rolled_back() { behind_.reset(); }
+  void rolled_back();
+  // Not below floor(): the highest counter that `node` may have used.
   [[nodiscard]] std::uint64_t last_counter(const NodeId& node);
 
  private:
   std::set<NodeId>& behind();
+  [[nodiscard]] std::optional<std::uint64_t> own_floor(const NodeId& node);
 
   const Database& db_;
-  Statement insert_, find_, floor_, last_, raise_, forget_;
+  Statement insert_, find_, floor_, last_, raise_, forget_, forget_node_, keep_forgotten_;
   std::optional<std::set<NodeId>> behind_;  // with rows below their floor; nothing: not looked yet
+  std::optional<std::uint64_t> forgotten_;  // as csa_meta has it; nothing: not read yet
 };
 
 // What nodes have confirmed: the floors of all that have one.
 [[nodiscard]] std::map<NodeId, std::uint64_t> outcome_floors(const Database& db);
 
-// The highest counter of every node that csa_outcome or its floor knows.
+// The highest counter of every node that is known.
 [[nodiscard]] std::map<NodeId, std::uint64_t> last_counters(const Database& db);
 
 }  // namespace csa

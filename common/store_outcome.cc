@@ -85,9 +85,18 @@ OutcomeTable::OutcomeTable(const Database& db)
       raise_(db, "INSERT OR REPLACE INTO csa_outcome_floor VALUES (?1, ?2)"),
       forget_(db,
               "DELETE FROM csa_outcome WHERE node = ?1 AND counter IN (SELECT counter"
-              " FROM csa_outcome WHERE node = ?1 AND counter <= ?2 ORDER BY counter LIMIT ?3)") {}
+              " FROM csa_outcome WHERE node = ?1 AND counter <= ?2 ORDER BY counter LIMIT ?3)"),
+      forget_node_(db, "DELETE FROM csa_outcome_floor WHERE node = ?1"),
+      keep_forgotten_(db, "INSERT OR REPLACE INTO csa_meta VALUES ('forgotten_counter', ?1)") {}
 
 void OutcomeTable::add(const Outcome& outcome) {
+  const NodeId& node = outcome.tx.node;
+  if (!own_floor(node)) {
+    raise_.bind_blob(1, node.value.bytes).bind(2, signed_of(forgotten_counter()));
+    raise_.run();
+  }
+  const std::uint64_t counter = outcome.tx.counter;
+  if (counter > limits::kOutcomesMax) raise_floor(node, counter - limits::kOutcomesMax);
   insert_.bind_blob(1, outcome.tx.node.value.bytes)
       .bind(2, signed_of(outcome.tx.counter))
       .bind_blob(3, outcome.request_hash.bytes);
@@ -149,11 +158,25 @@ std::optional<Outcome> OutcomeTable::find(const TxId& tx) {
   return outcome;
 }
 
-std::uint64_t OutcomeTable::floor(const NodeId& node) {
+std::optional<std::uint64_t> OutcomeTable::own_floor(const NodeId& node) {
   floor_.bind_blob(1, node.value.bytes);
-  const std::uint64_t counter = floor_.step() ? unsigned_of(floor_.column_int(0)) : 0;
+  std::optional<std::uint64_t> counter;
+  if (floor_.step()) counter = unsigned_of(floor_.column_int(0));
   floor_.reset();
   return counter;
+}
+
+std::uint64_t OutcomeTable::floor(const NodeId& node) {
+  const std::optional<std::uint64_t> own = own_floor(node);
+  return own ? *own : forgotten_counter();
+}
+
+std::uint64_t OutcomeTable::forgotten_counter() {
+  if (!forgotten_) {
+    forgotten_ = unsigned_of(
+        db_.query_int("SELECT value FROM csa_meta WHERE key = 'forgotten_counter'").value_or(0));
+  }
+  return *forgotten_;
 }
 
 void OutcomeTable::raise_floor(const NodeId& node, std::uint64_t counter) {
@@ -161,6 +184,32 @@ void OutcomeTable::raise_floor(const NodeId& node, std::uint64_t counter) {
   raise_.bind_blob(1, node.value.bytes).bind(2, signed_of(counter));
   raise_.run();
   if (behind_) behind_->insert(node);
+}
+
+void OutcomeTable::forget_node(const NodeId& node) {
+  const std::uint64_t last = last_counter(node);
+  forget_node_.bind_blob(1, node.value.bytes);
+  forget_node_.run();
+  if (last > forgotten_counter()) {
+    keep_forgotten_.bind(1, signed_of(last));
+    keep_forgotten_.run();
+    forgotten_ = last;
+  }
+  if (behind_) behind_->insert(node);
+}
+
+void OutcomeTable::know_all() {
+  db_.prepare(
+         "WITH RECURSIVE n(node) AS (SELECT min(node) FROM csa_outcome UNION ALL SELECT"
+         " (SELECT min(node) FROM csa_outcome WHERE node > n.node) FROM n WHERE node NOT NULL)"
+         " INSERT OR IGNORE INTO csa_outcome_floor SELECT node, ?1 FROM n WHERE node NOT NULL")
+      .bind(1, signed_of(forgotten_counter()))
+      .run();
+}
+
+void OutcomeTable::rolled_back() {
+  behind_.reset();
+  forgotten_.reset();
 }
 
 std::set<NodeId>& OutcomeTable::behind() {

@@ -255,7 +255,7 @@ std::uint64_t Replica::reserve_counters() {
   return impl_->identity.counter;
 }
 
-void Replica::renew_identity() {
+void Replica::renew_identity(std::uint64_t above) {
   const NodeId old = impl_->identity.node;
   impl_->identity.node = NodeId{random_id()};
   impl_->guarded([&] {
@@ -264,8 +264,8 @@ void Replica::renew_identity() {
     // What waits here was made under the old name, of which nobody knows whose it is.
     Journal(impl_->db).rename(impl_->identity.node);
     crash_point("replica: journal renamed");
-    // Counters go on: the outcomes of the journal are kept by them alone.
-    impl_->identity.counter = std::max(impl_->identity.counter, impl_->journal.last);
+    // They go on: the outcomes of the journal are kept by them alone.
+    impl_->identity.counter = std::max({impl_->identity.counter, impl_->journal.last, above});
     write_identity(impl_->db, impl_->identity);
     transaction.commit();
     impl_->journal = Journal(impl_->db).read_state();

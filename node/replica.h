@@ -80,7 +80,7 @@ class Replica {
   // Counters up to the result are reserved, synced.
   [[nodiscard]] std::uint64_t reserve_counters();
   // The identity is in use elsewhere or its counters were lost: a new one.
-  void renew_identity();
+  void renew_identity(std::uint64_t above = 0);
   // An endpoint where a WELCOME came from, for the next start.
   void remember_endpoint(const std::string& endpoint);
   [[nodiscard]] std::optional<std::string> last_endpoint() const;

@@ -149,7 +149,7 @@ std::optional<StoreJob> Session::Impl::next_job(TimePoint now) {
   if (want_identity) {
     want_identity = false;
     out = Out::kIdentity;
-    return RenewIdentity{};
+    return RenewIdentity{identity_above};
   }
   if ((uplink.ready() || journaling()) && writes.needs_counters()) {
     out = Out::kCounters;

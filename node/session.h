@@ -50,7 +50,9 @@ struct InstallCopy {
 };                          // on_applied
 struct DropDownload {};     // no answer
 struct ReserveCounters {};  // on_counters
-struct RenewIdentity {};    // on_identity
+struct RenewIdentity {      // on_identity
+  std::uint64_t above = 0;  // what the broker calls the last counter: the next ones are above it
+};
 struct ProbeDisk {
   std::uint64_t bytes = 0;
 };  // on_probe

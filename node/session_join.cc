@@ -125,6 +125,7 @@ bool Session::Impl::refuse_broker(const Welcome& welcome, const Endpoint& endpoi
     return true;
   }
   if (welcome.last_counter > replica.counter) {
+    identity_above = welcome.last_counter;
     const std::string reason = "the broker knows write " + std::to_string(welcome.last_counter) +
                                " of this replica, which itself knows only " +
                                std::to_string(replica.counter) +

@@ -91,6 +91,7 @@ struct Session::Impl {
 
   Out out = Out::kNothing;
   bool want_identity = false;
+  std::uint64_t identity_above = 0;  // see RenewIdentity
   std::optional<TimePoint> renewed_at;
   std::optional<std::string> remember;  // an endpoint to be written down
   std::optional<ClockAnchor> remember_clock;

@@ -50,8 +50,8 @@ struct Run {
     const std::uint64_t up_to = replica.reserve_counters();
     return [up_to](Session& s, TimePoint now) { s.on_counters(up_to, now); };
   }
-  StoreAnswer operator()(RenewIdentity& /*job*/) const {
-    replica.renew_identity();
+  StoreAnswer operator()(const RenewIdentity& job) const {
+    replica.renew_identity(job.above);
     return [state = replica.state()](Session& s, TimePoint now) { s.on_identity(state, now); };
   }
   StoreAnswer operator()(ProbeDisk& job) const {

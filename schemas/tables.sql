@@ -53,7 +53,8 @@ CREATE TABLE csa_outcome (
   PRIMARY KEY (node, counter)
 ) STRICT, WITHOUT ROWID;
 
--- Derived: outcomes at or below it are forgotten; repeats of them are refused, never run.
+-- Derived: whoever has written; outcomes at or below its counter are forgotten, repeats of them are
+-- refused, never run. For a node that is not here csa_meta has the counter (forgotten_counter).
 CREATE TABLE csa_outcome_floor (
   node BLOB PRIMARY KEY,
   counter INTEGER NOT NULL

@@ -126,7 +126,7 @@ int migrate(Caller& caller, const AdminFlags& flags) {
     return 2;
   }
   Migrate request;
-  request.tx = TxId{caller.node(), 1};
+  request.tx = caller.next_tx();
   request.sql = std::move(text).value();
   if (request.sql.size() > limits::kWriteMax) {
     std::cerr << "csa-admin: " << flags.file << " is larger than a write may be ("

@@ -94,6 +94,11 @@ Status Caller::connect(Duration timeout) {
   return Ok{};
 }
 
+TxId Caller::next_tx() {
+  if (uplink_.ready()) counter_ = std::max(counter_, uplink_.welcome().last_counter);
+  return {node_, ++counter_};
+}
+
 void Caller::leave() {
   uplink_.leave("done", monotonic_now());
   dialer_.carry_out(uplink_.take_actions());

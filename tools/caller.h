@@ -36,14 +36,16 @@ class Caller {
   // Turns until the link stands: kNothing after `timeout` without a broker, kRefused in its words.
   [[nodiscard]] Status connect(Duration timeout);
   [[nodiscard]] Uplink& uplink() { return uplink_; }
-  // A person's own id for the writes of this run.
-  [[nodiscard]] NodeId node() const { return node_; }
+  // The name of the next write of this run: a person's own id, and a counter above all that the
+  // broker may have forgotten. REQUIRES: the link stands, or stood.
+  [[nodiscard]] TxId next_tx();
   void leave();
 
  private:
   Caller(UplinkConfig config, DialerConfig dialer, const Log& log);
   const Log& log_;
   NodeId node_;
+  std::uint64_t counter_ = 0;
   Uplink uplink_;
   Dialer dialer_;
 };

@@ -162,7 +162,7 @@ void print_one(const Json& conflict) {
 
 int set_rules(Caller& caller, const SettleFlags& flags, const std::vector<RuleLine>& rules,
               const std::string& file) {
-  Rules request{TxId{caller.node(), 1}, {}, false};
+  Rules request{caller.next_tx(), {}, false};
   for (const RuleLine& line : rules) request.rules.push_back(line.setting);
   const auto where = [&](const Nack& nack) {
     const bool one = nack.code == NackCode::kSql && nack.statement < rules.size();
@@ -190,9 +190,9 @@ int set_rules(Caller& caller, const SettleFlags& flags, const std::vector<RuleLi
 int show_conflicts(Caller& caller, const SettleFlags& flags, std::optional<std::int64_t> id) {
   Json found = Json::array();
   std::int64_t next = id.value_or(1);
-  for (std::uint64_t counter = 1;; ++counter) {
-    const Asked asked = ask(
-        caller, Conflict{TxId{caller.node(), counter}, next, ConflictVerb::kShow}, flags.timeout);
+  while (true) {
+    const Asked asked =
+        ask(caller, Conflict{caller.next_tx(), next, ConflictVerb::kShow}, flags.timeout);
     if (asked.code != 0) return asked.code;
     for (const Row& row : asked.ack.rows) found.push_back(conflict_json(asked.ack, row));
     if (asked.ack.rows.empty() || id) break;
@@ -241,7 +241,7 @@ Json restored_by(const Ack& ack, std::int64_t id) {
 }  // namespace
 
 int settle_conflict(Caller& caller, const SettleFlags& flags, std::int64_t id, ConflictVerb verb) {
-  const Asked asked = ask(caller, Conflict{TxId{caller.node(), 1}, id, verb}, flags.timeout);
+  const Asked asked = ask(caller, Conflict{caller.next_tx(), id, verb}, flags.timeout);
   if (asked.code != 0) return asked.code;
   const char* const state = verb == ConflictVerb::kDismiss ? "dismissed" : "restored";
   Json told{{"id", id}, {"seq", asked.ack.seq.value}, {"state", state}};
@@ -265,11 +265,11 @@ namespace {
 
 // Every page of a list, as `json_of` makes it of a row.
 template <class JsonOf>
-Asked all_of(Caller& caller, const SettleFlags& flags, ConflictVerb verb, std::uint64_t& counter,
-             const JsonOf& json_of, Json& found) {
+Asked all_of(Caller& caller, const SettleFlags& flags, ConflictVerb verb, const JsonOf& json_of,
+             Json& found) {
   found = Json::array();
   for (std::int64_t next = 1;; next = found.back().value("id", next) + 1) {
-    Asked asked = ask(caller, Conflict{TxId{caller.node(), ++counter}, next, verb}, flags.timeout);
+    Asked asked = ask(caller, Conflict{caller.next_tx(), next, verb}, flags.timeout);
     if (asked.code != 0 || asked.ack.rows.empty()) return asked;
     for (const Row& row : asked.ack.rows) found.push_back(json_of(asked.ack, row));
   }
@@ -341,8 +341,7 @@ void order_lost(std::vector<std::int64_t>& ids, const Json& list) {
 
 int list_lost(Caller& caller, const SettleFlags& flags) {
   Json found;
-  std::uint64_t counter = 0;
-  const Asked asked = all_of(caller, flags, ConflictVerb::kShowLost, counter, lost_json, found);
+  const Asked asked = all_of(caller, flags, ConflictVerb::kShowLost, lost_json, found);
   if (asked.code != 0) return asked.code;
   if (flags.json) {
     std::cout << to_line(found) << std::endl;
@@ -356,9 +355,8 @@ int list_lost(Caller& caller, const SettleFlags& flags) {
 
 int settle_lost(Caller& caller, const SettleFlags& flags, std::vector<std::int64_t> ids,
                 ConflictVerb verb) {
-  std::uint64_t counter = 0;
   Json found;
-  const Asked listed = all_of(caller, flags, ConflictVerb::kShowLost, counter, lost_json, found);
+  const Asked listed = all_of(caller, flags, ConflictVerb::kShowLost, lost_json, found);
   if (listed.code != 0) return listed.code;
   if (ids.empty()) {
     for (const Json& one : found) {
@@ -371,8 +369,7 @@ int settle_lost(Caller& caller, const SettleFlags& flags, std::vector<std::int64
   order_lost(ids, found);
   int worst = 0;
   for (const std::int64_t id : ids) {
-    const Asked asked =
-        ask(caller, Conflict{TxId{caller.node(), ++counter}, id, verb}, flags.timeout);
+    const Asked asked = ask(caller, Conflict{caller.next_tx(), id, verb}, flags.timeout);
     worst = std::max(worst, asked.code);
     if (asked.code == 6) return 6;
     if (asked.code != 0) continue;

@@ -86,9 +86,12 @@ void SimBroker::start() {
   boot_id_ = world_.random_id();
   SimDisk::present().begin(kBrokerParty);
   std::map<NodeId, std::uint64_t> counters;
+  std::uint64_t forgotten = 0;
   const bool opened = on_disk([&] {
     open_stores();
-    counters = last_counters(Database(database_, Database::Mode::kReadOnly));
+    const Database reader(database_, Database::Mode::kReadOnly);
+    counters = last_counters(reader);
+    forgotten = OutcomeTable(reader).forgotten_counter();
   });
   if (!opened) return;
   tell_found(ledger_->meta().position);
@@ -111,6 +114,7 @@ void SimBroker::start() {
   master.schema_version = meta.schema_version;
   master.log_bytes = ledger_->log_bytes();
   master.counters = std::move(counters);
+  master.forgotten_counter = forgotten;
   master.scale = ledger_->time().scale();
   hub_ = std::make_unique<Hub>(config, master, ledger_->time().at(clocks_.read()), log_);
   world_.note("B: starts at " + to_string(meta.position));
@@ -232,6 +236,7 @@ void SimBroker::pump() {
 
 void SimBroker::run_commit(const CommitJob& job) {
   CommitResult result;
+  for (const NodeId& node : job.forget) ledger_->forget(node);
   if (!on_disk([&] { result = ledger_->commit(job.jobs); })) return;
   told_ = result.head;
   if (on_commit) on_commit(result);

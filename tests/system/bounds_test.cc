@@ -46,4 +46,18 @@ TEST_CASE("bounds: strangers that take all connections; nodes are served, and fi
   CHECK(broker.errors().find("connections were cut") != std::string::npos);
 }
 
+TEST_CASE("bounds: NodeIds were forgotten; a new node and csa-admin begin above their counters") {
+  const Place place;
+  place.create(kLoadSchema);
+  run_sql(place.master(), "INSERT INTO csa_meta VALUES ('forgotten_counter', 70000)");
+  Ready ready;
+  const Program broker = place.serve(ready);
+  const Program node = place.live_node("new.db");
+  CHECK(place.exec("new.db", kInsert)["status"] == "committed");
+  const Finished ruled = run(place.admin({"rule", "set", "entry", "merge"}));
+  CHECK_MESSAGE(ruled.code == 0, ruled.err);
+  CHECK(count_of(place.master(), "SELECT min(counter) FROM csa_outcome") > 70000);
+  CHECK(place.difference_of("new.db") == "");
+}
+
 }  // namespace csa::system_test::bounds_test

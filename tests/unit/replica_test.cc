@@ -99,6 +99,8 @@ TEST_CASE("replica: identity renewed, another NodeId, counters go on, kept by a 
   pair.restart();
   CHECK(pair.replica->state().node == now);
   CHECK(pair.replica->state().counter == limits::kCounterBlock);
+  pair.replica->renew_identity(5 * limits::kCounterBlock);
+  CHECK(pair.replica->state().counter == 5 * limits::kCounterBlock);
   CHECK(pair.replica->state().position == pair.master.meta().position);
 }
 

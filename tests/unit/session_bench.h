@@ -235,9 +235,9 @@ struct Bench {
     } else if (std::holds_alternative<ReserveCounters>(*job)) {
       replica.counter += 1000;
       session.on_counters(replica.counter, now);
-    } else if (std::holds_alternative<RenewIdentity>(*job)) {
+    } else if (const auto* const renew = std::get_if<RenewIdentity>(&*job)) {
       replica.node.value.bytes[15]++;
-      replica.counter = 0;
+      replica.counter = renew->above;
       session.on_identity(replica, now);
     } else if (const auto* const probe = std::get_if<ProbeDisk>(&*job)) {
       session.on_probe(probe->bytes <= disk_room, now);
