@@ -104,4 +104,43 @@ TEST_CASE("shown: million: a transaction of a million rows leaves memory and hea
   check_stayed("the node that followed", second);
 }
 
+TEST_CASE("shown: journal-million: a million offline rows in one transaction, handed over") {
+  const Place place;
+  place.create("CREATE TABLE item (id INTEGER PRIMARY KEY, qty INTEGER NOT NULL, name TEXT);");
+  Ready ready;
+  Program before = place.serve(ready);
+  Program node = place.live_node("away.db");
+  before.signal(SIGTERM);
+  REQUIRE(before.exit_code() == 0);
+  TimePoint start = monotonic_now();
+  const auto took = [&] {
+    return decimal(std::chrono::duration<double>(monotonic_now() - start).count()) + " s";
+  };
+  const system_test::Finished done = system_test::run(
+      place.node("away.db", {"exec", "--json", "--timeout", "120s", kInsert}), seconds{150});
+  REQUIRE_MESSAGE(done.code == 0, done.err << done.out);
+  CHECK(nlohmann::json::parse(done.out)["status"] == "journaled");
+  show("journal-million: journaled after " + took());
+  check_memory("csa-node that wrote offline", node);
+
+  Program broker = place.serve(ready);
+  const Program other = place.live_node("other.db");
+  Asker asker(place, ready);
+  start = monotonic_now();
+  REQUIRE(system_test::eventually(
+      [&] { return system_test::count_of(place.master(), "SELECT count(*) FROM item") == kRows; },
+      seconds{120}));
+  show("journal-million: merged after " + took());
+  CHECK(place.difference_of("away.db", seconds{120}) == "");
+  CHECK(place.difference_of("other.db", seconds{120}) == "");
+  show("journal-million: all equal after " + took());
+  check_memory("csa-broker that merged it", broker);
+  check_memory("csa-node that handed it over", node);
+  check_memory("csa-node that followed the merge", other);
+  const Asker::Samples samples = asker.take();
+  show("journal-million: heartbeat answered after " + to_string(figures_of(samples.ping_ms)));
+  CHECK(samples.unanswered == 0);
+  CHECK(samples.lost == 0);
+}
+
 }  // namespace csa::shown_test::million_test
