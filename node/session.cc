@@ -116,7 +116,9 @@ void Session::Impl::send_requests(TimePoint now) {
   if (feed == Feed::kLog) {
     if (const std::optional<LogGet> get = stream.take_request(now)) uplink.send(*get);
   }
-  if (feed == Feed::kCopy) {
+  // What is being applied decides how old a copy may be.
+  if (feed == Feed::kCopy && out != Out::kApply && out != Out::kTakeOver) {
+    copy.set_at_least(copy_at_least());
     for (const SnapshotGet& get : copy.take_requests(now)) uplink.send(get);
   }
   if (state == NodeState::kCatchingUp && applied_all()) become(NodeState::kLive, {}, now);

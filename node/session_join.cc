@@ -156,7 +156,6 @@ void Session::Impl::on_ready(const LinkReady& ready, TimePoint now) {
   if (place != remembered) remember = remembered = place;
   offline = false;
   copy.link_up();
-  copy.set_at_least(replica.journal.answered_to);
   feed = copy.wanted() ? Feed::kCopy : Feed::kNone;
   if (has_journal()) {
     if (copy.wanted()) {
@@ -244,9 +243,17 @@ void Session::Impl::start_copy(const std::string& reason, bool after_trouble, Ti
   }
   copy_reason.reset();
   feed = Feed::kCopy;
-  copy.set_at_least(replica.journal.answered_to);
   copy.want(now, after_trouble);
   become(NodeState::kCatchingUp, reason, now);
+}
+
+// A copy that others have asked for may be older than what is here, or than an outcome: nobody goes
+// back in time. Beyond the head there is none.
+Seq Session::Impl::copy_at_least() const {
+  Seq least = replica.journal.answered_to;
+  const bool here = replica.position && replica.position->epoch == head.epoch;
+  if (here) least = std::max(least, std::min(replica.position->seq, head.seq));
+  return least;
 }
 
 void Session::Impl::on_damage(const Error& error, bool installing, TimePoint now) {
@@ -273,7 +280,6 @@ void Session::Impl::on_damage(const Error& error, bool installing, TimePoint now
     feed = Feed::kNone;
     return;
   }
-  copy.set_at_least(replica.journal.answered_to);
   copy.want(now, again);
   feed = uplink.ready() ? Feed::kCopy : Feed::kNone;
   if (uplink.ready())

@@ -125,6 +125,7 @@ struct Session::Impl {
   // Content.
   void join(TimePoint now);
   void start_copy(const std::string& reason, bool after_trouble, TimePoint now);
+  [[nodiscard]] Seq copy_at_least() const;
   void on_damage(const Error& error, bool installing, TimePoint now);
   void newest(const Position& told);
   void on_head(const Position& told, std::uint32_t age_ms, TimePoint now);

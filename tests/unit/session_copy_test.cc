@@ -241,6 +241,25 @@ TEST_CASE("session: LOG_GONE leads to a full copy, and its text is told") {
   CHECK(bench.state() == NodeState::kCatchingUp);
 }
 
+TEST_CASE("session: a full copy is never older than what is here, nor than what is being applied") {
+  Bench bench(5);
+  bench.make_live(5);
+  bench.tell(Update{at(8), {piece(8)}});  // 6 and 7 are missing
+  bench.advance(limits::kGapJitterMax);
+  REQUIRE(bench.last<LogGet>() != nullptr);
+  const std::uint64_t request = bench.last<LogGet>()->request;
+  bench.tell(Update{at(6), {piece(6)}});
+  REQUIRE(bench.session.take_job().has_value());
+  bench.tell(LogGone{request, at(90), Seq{60}, "the log begins at 60"});
+  CHECK(bench.last<SnapshotGet>() == nullptr);
+  ReplicaState state = bench.replica;
+  state.position = at(6);
+  bench.session.on_applied(Applied{state, {}, false}, bench.now);
+  bench.collect();
+  REQUIRE(bench.last<SnapshotGet>() != nullptr);
+  CHECK(bench.last<SnapshotGet>()->at_least == Seq{6});
+}
+
 TEST_CASE("session: pieces that do not fit lead to a full copy at once, loudly") {
   std::string lines;
   Bench bench(5);
