@@ -54,7 +54,8 @@ class Checkers {
   void equal(const std::string& replica) const;
   void sound(const std::string& path) const;
 
-  [[nodiscard]] std::size_t committed() const { return committed_.size(); }
+  // Writes whose fate is checked: answered *ok*, or *journaled* and then merged.
+  [[nodiscard]] std::size_t acknowledged() const { return committed_.size() + journaled_.size(); }
 
  private:
   void whole();

@@ -31,7 +31,7 @@ struct RunReport {
   std::string violation;
   std::vector<std::string> transcript;
   std::map<std::string, std::uint64_t> counts;
-  std::size_t committed = 0;
+  std::size_t acknowledged = 0;
 };
 
 inline constexpr int kAdminParty = 100;

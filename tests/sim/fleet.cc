@@ -48,7 +48,7 @@ Json to_json(const RunReport& report) {
           {"violation", report.violation},
           {"transcript", report.ok ? std::vector<std::string>{} : report.transcript},
           {"counts", report.counts},
-          {"committed", report.committed}};
+          {"acknowledged", report.acknowledged}};
 }
 
 RunReport from_json(const Json& json) {
@@ -57,7 +57,7 @@ RunReport from_json(const Json& json) {
   report.violation = json.at("violation").get<std::string>();
   report.transcript = json.at("transcript").get<std::vector<std::string>>();
   report.counts = json.at("counts").get<std::map<std::string, std::uint64_t>>();
-  report.committed = json.at("committed").get<std::size_t>();
+  report.acknowledged = json.at("acknowledged").get<std::size_t>();
   return report;
 }
 

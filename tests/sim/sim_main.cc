@@ -17,7 +17,7 @@ namespace csa::sim {
 namespace {
 
 // A run in which next to nothing was written proves nothing: another seed takes its place.
-constexpr std::size_t kCommittedMin = 15;
+constexpr std::size_t kAcknowledgedMin = 15;
 constexpr std::size_t kFailedMax = 5;
 constexpr std::size_t kShrinkRuns = 40;
 constexpr std::size_t kTranscriptEnd = 80;  // lines of a shrunk run that are printed
@@ -43,7 +43,7 @@ struct Total {
   std::uint64_t good = 0;
   std::uint64_t failed = 0;
   std::uint64_t idle = 0;
-  std::size_t committed = 0;
+  std::size_t acknowledged = 0;
   std::size_t least = SIZE_MAX;
   TimePoint start = monotonic_now();
 };
@@ -70,7 +70,7 @@ int run_one(const Flags& flags) {
     for (const std::string& line : run.transcript) std::cout << line << "\n";
   }
   if (run.ok) {
-    std::cout << "csa-sim: seed " << *flags.seed << ": nothing violated, " << run.committed
+    std::cout << "csa-sim: seed " << *flags.seed << ": nothing violated, " << run.acknowledged
               << " acknowledged writes" << std::endl;
     return 0;
   }
@@ -85,8 +85,8 @@ int run_one(const Flags& flags) {
 void print_total(const Total& total, std::size_t jobs) {
   const std::chrono::duration<double> took = monotonic_now() - total.start;
   std::cout << "csa-sim: " << total.good << " runs without a violation, " << total.failed
-            << " with one; " << total.idle << " more with fewer than " << kCommittedMin
-            << " acknowledged writes do not count; " << total.committed
+            << " with one; " << total.idle << " more with fewer than " << kAcknowledgedMin
+            << " acknowledged writes do not count; " << total.acknowledged
             << " acknowledged writes, at least " << (total.good == 0 ? 0 : total.least)
             << " a run; " << std::fixed << std::setprecision(1) << took.count() << " s in " << jobs
             << " processes\n";
@@ -121,14 +121,14 @@ int run_many(const Flags& flags) {
       print_failed(task.seed, flags, std::move(run));
       return;
     }
-    if (run.committed < kCommittedMin) {
+    if (run.acknowledged < kAcknowledgedMin) {
       ++total.idle;
       return;
     }
     ++total.good;
     for (const auto& [kind, count] : run.counts) total.counts[kind] += count;
-    total.committed += run.committed;
-    total.least = std::min(total.least, run.committed);
+    total.acknowledged += run.acknowledged;
+    total.least = std::min(total.least, run.acknowledged);
   };
   run_tasks(flags.jobs, flags.options, next, done);
   print_total(total, flags.jobs);
