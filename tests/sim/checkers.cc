@@ -98,18 +98,6 @@ std::set<std::string> tags_in(const Database& db) {
   return tags;
 }
 
-// In its log; 0: there is none.
-std::int64_t last_schema_change(const Database& db) {
-  LogTable log(db);
-  const auto head = db.query_int("SELECT max(part_id) >> 20 FROM csa_log").value_or(0);
-  for (std::int64_t seq = head; seq > 0; --seq) {
-    const auto entry = log.entry(Seq{static_cast<std::uint64_t>(seq)});
-    if (!entry) return 0;
-    if (entry->header.kind == EntryKind::kSchema) return seq;
-  }
-  return 0;
-}
-
 }  // namespace
 
 void Checkers::master_lost(const std::vector<std::string>& replicas) {
@@ -118,11 +106,8 @@ void Checkers::master_lost(const std::vector<std::string>& replicas) {
   {
     const Database db(master_, Database::Mode::kReadOnly);
     floor = db.query_int("SELECT value FROM csa_meta WHERE key = 'floor'").value_or(0);
-    // What was before a change of the schema is in a kept file only, and nobody offers it.
-    floor = std::max(floor, last_schema_change(db) + 1);
     had_ = tags_in(db);
-    Statement inbox = db.prepare(
-        "SELECT 1 FROM csa_conflicts WHERE instr(node_row, ?1) > 0 OR instr(broker, ?1) > 0");
+    Statement inbox = db.prepare("SELECT 1 FROM csa_conflicts WHERE instr(node_row, ?1) > 0");
     for (const std::string& tag : journaled_) {
       inbox.bind(1, "\"" + tag + "\"");
       if (inbox.step()) had_.insert(tag);

@@ -132,12 +132,13 @@ void Cluster::begin_faults() {
   if (!options_.has("broker crash points")) broker_->crash_probability = 0;
   if (!options_.has("node crash points")) let_nodes_crash(0);
   faults_end_ = w.now() + options_.fault_time;
+  // What was lost before a change of the schema is in a kept file only, and nobody offers it.
   const bool loses_master = w.chance(0.25);
   if (loses_master && options_.has("lost master")) {
     w.after(milliseconds{1000 + w.random(20000)}, [this] { back_up(); });
     w.after(milliseconds{10000 + w.random(25000)}, [this] { lose_master(); });
   }
-  if (w.chance(0.5)) schedule_migrations();
+  if (!loses_master && w.chance(0.5)) schedule_migrations();
   schedule_fault();
 }
 
