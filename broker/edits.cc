@@ -117,16 +117,20 @@ EditIndex::RowEdits EditIndex::edits(Asked asked, Seq after, const Meta& head, c
   const bool all_known = after.next() >= head.floor;
   const HistoryAsker asker{node, after, head.schema_version, all_known,
                            all_known ? Edit{} : impl.index.floor()};
+  bool renamed = false;
   for (int i = 0; i < kRenamedMax; ++i) {
     RowHistory history(asker);
     std::optional<RowIdentity> moved;
     std::optional<RowIdentity> before = impl.read_row(asked, asker, history, moved);
     if (!before) {
       RowEdits edits = history.take(impl.index.floor());
+      // Back under the name that it had before who asks has changed it.
+      if (!moved && renamed) moved = std::move(asked.row);
       edits.moved = std::move(moved);
       return edits;
     }
     asked = {std::move(*before), true};
+    renamed = true;
   }
   return RowHistory({node, after, head.schema_version, false, impl.index.floor()})
       .take(impl.index.floor());

@@ -147,6 +147,35 @@ TEST_CASE("merge: who has changed the key edits on, others' later edit of before
                kParts, "Ksecondlast10", "Z");
 }
 
+TEST_CASE("merge: a change of key was undone by others, replacing the row under it finds it") {
+  for (const bool restarted : {false, true}) {
+    for (const char* const theirs :
+         {"UPDATE part SET a = 'theirs' WHERE code = 'K'",
+          "DELETE FROM part WHERE code = 'K'; INSERT INTO part VALUES ('K', 'theirs', 'b', 10)",
+          "INSERT OR REPLACE INTO part VALUES ('K', 'theirs', 'b', 10)"}) {
+      for (const char* const own : {"UPDATE part SET n = n - 7 WHERE code = 'Z'",
+                                    "INSERT OR REPLACE INTO part VALUES ('Z', 'a', 'b', 3)"}) {
+        CAPTURE(std::string(theirs));
+        CAPTURE(std::string(own));
+        CAPTURE(restarted);
+        MergeBench b(kSchema, 0);
+        set_rules(b, {{"part", "", "newest"}, {"part", "n", "sum"}});
+        for (int node = 0; node < 3; ++node) b.add_node();
+        b.edit(b.nodes[0], "UPDATE part SET code = 'Z' WHERE code = 'K'", 1);
+        (void)b.hand_over(b.nodes[0]);
+        b.edit(b.nodes[1], theirs, 2);
+        b.edit(b.nodes[0], own, 3);
+        b.edit(b.nodes[2], "INSERT OR REPLACE INTO part VALUES ('K', 'a', 'b', 4)", 4);
+        (void)b.hand_over(b.nodes[1]);
+        (void)b.hand_over(b.nodes[2]);
+        if (restarted) b.master.open();
+        (void)b.hand_over(b.nodes[0]);
+        CHECK(b.text(kParts) == "Ktheirsb-3");
+      }
+    }
+  }
+}
+
 TEST_CASE("merge: a row got another key and was deleted under it, others' edit is told so") {
   check_orders("newest",
                {{1, "UPDATE part SET a = 'second' WHERE code = 'K'"},
