@@ -1,4 +1,4 @@
-// What a node's disk keeps wrongly while its computer is down, at the end of a run: whoever meets it
+// What a node's disk keeps wrongly while its computer is down, at the end of a run: who meets it
 // notices, `verify` tells it, a full copy heals it, or the replica is refused with words that say
 // how to go on; and nobody else is touched by it.
 #include <nlohmann/json.hpp>

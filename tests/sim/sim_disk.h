@@ -3,7 +3,8 @@
 // is opened in it goes through it. Each computer has a folder of its own, named by its party.
 //
 // Not simulated: creation, renaming and removal of files that a power cut forgets; of the files
-// that csa writes without SQLite downloads alone lose their end, or have a bit flipped.
+// that csa writes without SQLite downloads alone lose their end, or have bits flipped; the broker's
+// files keep what was written.
 #pragma once
 
 #include <sqlite3.h>
