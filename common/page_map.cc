@@ -10,7 +10,7 @@ namespace {
 
 using namespace std::string_view_literals;
 
-constexpr std::string_view kMagic = "SQLite format 3\0"sv;
+constexpr std::string_view kFileMagic = "SQLite format 3\0"sv;
 constexpr std::uint64_t kPageMin = 512;
 constexpr std::uint64_t kPageMax = 65536;
 
@@ -21,8 +21,8 @@ bool is_page_size(std::uint64_t bytes) {
 }
 
 std::uint32_t page_size_of(ByteView start_of_file) {
-  if (start_of_file.size() < kMagic.size() + 2) return 0;
-  if (as_text(start_of_file.first(kMagic.size())) != kMagic) return 0;
+  if (start_of_file.size() < kFileMagic.size() + 2) return 0;
+  if (as_text(start_of_file.first(kFileMagic.size())) != kFileMagic) return 0;
   const std::uint32_t told = start_of_file[16] * 256U + start_of_file[17];
   const std::uint32_t size = told == 1 ? static_cast<std::uint32_t>(kPageMax) : told;
   return is_page_size(size) ? size : 0;

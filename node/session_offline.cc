@@ -16,7 +16,7 @@ using std::chrono::minutes;
 
 // So few entries are handed over in a moment: writes wait for it rather than go behind them.
 constexpr std::uint64_t kLastRound = 64;
-constexpr milliseconds kProgressEach{100};
+constexpr milliseconds kReplayToldEach{100};
 // Writes that go behind a journal on its way are few, so that it comes to an end.
 constexpr milliseconds kBehindEach{100};
 constexpr minutes kClockSavedEach{10};
@@ -106,7 +106,7 @@ bool Session::Impl::can_take_over() const {
 void Session::Impl::tell_replay(TimePoint now) {
   if (state != NodeState::kReplaying) return;
   const std::uint64_t waiting = replica.journal.waiting;
-  if (waiting != 0 && replay_told && now - *replay_told < kProgressEach) return;
+  if (waiting != 0 && replay_told && now - *replay_told < kReplayToldEach) return;
   replay_told = now;
   handover_total = std::max(handover_total, waiting);
   events.emplace_back(ReplayProgress{waiting, handover_total});
