@@ -314,7 +314,7 @@ bool offer_ways_out(const Report& report, BrokerFlags& flags, const Terminal& te
 
 int serve_command(BrokerFlags flags, const Terminal& terminal, const Service& service) {
   service.look(flags.serve);
-  std::optional<Database> held;
+  std::unique_ptr<Database> held;
   while (true) {
     held = keep_open(flags.name());
     const Report report = inspect(flags.name(), false);

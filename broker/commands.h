@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <iosfwd>
+#include <memory>
 #include <optional>
 
 #include "broker/config.h"
@@ -22,7 +23,7 @@ struct Terminal {
 struct Service {
   // Begins to look for other brokers; the database is looked at meanwhile.
   std::function<void(const ServeConfig&)> look;
-  std::function<Status(const ServeConfig&, std::optional<Database> held, const Log&)> serve;
+  std::function<Status(const ServeConfig&, std::unique_ptr<Database> held, const Log&)> serve;
 };
 
 // Runs flags.verb. REQUIRES: settle(flags) was fine.

@@ -27,7 +27,7 @@ int main(int argc, char** argv) {
     const bool interactive = csa::is_terminal(STDIN_FILENO) && csa::is_terminal(STDERR_FILENO);
     const csa::Terminal terminal{std::cin, std::cout, std::cerr, interactive};
     csa::RivalSearch search;
-    const auto serve = [&](const csa::ServeConfig& config, std::optional<csa::Database> held,
+    const auto serve = [&](const csa::ServeConfig& config, std::unique_ptr<csa::Database> held,
                            const csa::Log& log) {
       return csa::serve(config, search, std::move(held), log);
     };

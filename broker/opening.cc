@@ -253,15 +253,15 @@ Report look_at(const DatabaseName& name, const Look& look) {
   return report;
 }
 
-std::optional<Database> keep_open(const DatabaseName& name) {
-  if (look_from_outside(name.path, false).finding != Finding::kSound) return std::nullopt;
+std::unique_ptr<Database> keep_open(const DatabaseName& name) {
+  if (look_from_outside(name.path, false).finding != Finding::kSound) return nullptr;
   try {
-    Database db(name.path, Database::Mode::kReadOnly);
-    sqlite3_db_config(db.handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
-    (void)db.query_int("SELECT count(*) FROM sqlite_schema");
+    auto db = std::make_unique<Database>(name.path, Database::Mode::kReadOnly);
+    sqlite3_db_config(db->handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+    (void)db->query_int("SELECT count(*) FROM sqlite_schema");
     return db;
   } catch (const SqliteError&) {
-    return std::nullopt;
+    return nullptr;
   }
 }
 

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -60,7 +61,7 @@ struct DatabaseName {
 // The database open for reading, with nothing read: while anybody has it open, SQLite reads a large
 // -wal once, else anew for each who opens it. Nothing where it cannot be opened; inspect() says
 // why.
-[[nodiscard]] std::optional<Database> keep_open(const DatabaseName& name);
+[[nodiscard]] std::unique_ptr<Database> keep_open(const DatabaseName& name);
 
 // The finding as a failure: its kind gives the exit code, its text is the sentence. REQUIRES:
 // finding is not kSound.

@@ -74,7 +74,7 @@ LedgerOptions ledger_options(const ServeConfig& config) {
 
 }  // namespace
 
-Status serve(const ServeConfig& config, RivalSearch& search, std::optional<Database> held,
+Status serve(const ServeConfig& config, RivalSearch& search, std::unique_ptr<Database> held,
              const Log& log) {
   for (const std::string& text : config.announce_to) {
     const std::optional<Endpoint> endpoint = parse_endpoint(text, config.beacon_port);

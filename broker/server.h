@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -39,6 +40,6 @@ class RivalSearch;
 // one. `held` is kept until the broker has the database open itself (see keep_open()). Error: ports
 // taken, another broker serves the group (kRefused, names it), the disk failed.
 [[nodiscard]] Status serve(const ServeConfig& config, RivalSearch& search,
-                           std::optional<Database> held, const Log& log);
+                           std::unique_ptr<Database> held, const Log& log);
 
 }  // namespace csa

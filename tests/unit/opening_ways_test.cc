@@ -113,7 +113,7 @@ Run run_with(BrokerFlags flags, const std::string& typed, bool interactive) {
   std::ostringstream err;
   Run result;
   REQUIRE(settle(flags).has_value());
-  const auto serve = [&](const ServeConfig& config, const std::optional<Database>& held,
+  const auto serve = [&](const ServeConfig& config, const std::unique_ptr<Database>& held,
                          const Log&) {
     ++result.served;
     CHECK(BrokerLock::is_taken(config.database));
