@@ -45,9 +45,10 @@ bool Replica::Impl::begin_download(const Id128& snapshot, std::uint64_t total,
 
 CopyPlan Replica::Impl::plan_copy(std::uint64_t first_page, ByteView hashes) {
   planned = true;
-  if (!local_pages) {
+  // Without an applier there is no copy here, or its file is not open.
+  if (!local_pages && applier) {
     try {
-      if (applier) checkpoint();  // what the -wal holds is not looked at
+      checkpoint();  // what the -wal holds is not looked at
     } catch (const SqliteError& error) {
       log.warn("replica: before its pages are compared: " + std::string(error.what()));
     }
@@ -59,7 +60,8 @@ CopyPlan Replica::Impl::plan_copy(std::uint64_t first_page, ByteView hashes) {
     const std::uint64_t offset = page * copy_page_size;
     const std::uint64_t hash = page_hash(hashes, i);
     if (!download.holds(offset, copy_page_size, hash)) {
-      const std::optional<ByteView> bytes = local_pages->find(page, hash);
+      const std::optional<ByteView> bytes =
+          local_pages ? local_pages->find(page, hash) : std::nullopt;
       if (!bytes) {
         add_missing(plan, {offset, copy_page_size});
         continue;

@@ -206,6 +206,18 @@ TEST_CASE("copy: a map that is wrong, the copy is refused, and the next one is t
   CHECK(take(*f.replica, next, map_of(next)).mapped);
 }
 
+TEST_CASE("copy: the replica's file is not open, an earlier download is still compared") {
+  Fixture f;
+  const HandMaster::Copy copy = f.master.copy();
+  CHECK(f.replica->begin_download(copy.end.snapshot, copy.end.total, 4096));
+  f.replica->write_chunk(0, ByteView(copy.bytes).first(10 * 4096));
+  f.replica->close();  // as after a read that failed
+  CHECK(f.replica->begin_download(copy.end.snapshot, copy.end.total, 4096));
+  const CopyPlan plan = f.replica->plan_copy(0, ByteView(map_of(copy)).first(20 * kPageHash));
+  CHECK(plan.here == 10 * 4096);
+  CHECK(plan.missing == std::vector<CopyRange>{{10 * 4096, 10 * 4096}});
+}
+
 TEST_CASE("copy: the replica has pages of another size, all is fetched") {
   const ScratchFolder folder;
   HandMaster master(folder.path(), kSchema);
