@@ -257,6 +257,12 @@ bool Writes::on_nack(const Nack& nack, TimePoint now) {
       done.status = WriteStatus::kUnknown;
       done.message = nack.message.empty() ? "the master holds no outcome of it" : nack.message;
       end(order, std::move(done));
+    } else if (nack.code == NackCode::kLimit && pending.may_have_run) {
+      // A full disk keeps no outcome: what was sent over an earlier link may arrive behind it.
+      WriteDone done;
+      done.status = WriteStatus::kUnknown;
+      done.message = nack.message + " (it was sent before that, too: ask for its outcome later)";
+      end(order, std::move(done));
     } else {
       reject(order, nack);
     }

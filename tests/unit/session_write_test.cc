@@ -205,6 +205,23 @@ TEST_CASE("session: link lost, writes in flight and new ones are journaled in th
   CHECK(bench.made_offline[1].request_hash.is_zero());
 }
 
+TEST_CASE("session: the broker's disk is full for a write that was sent before, unknown") {
+  Bench bench(5);
+  bench.make_live(5);
+  const TxId tx{kNode, 77};  // another process has sent it
+  bench.session.write({1, Write{tx, "UPDATE part SET qty = 1", {}, {}}, bench.now + seconds{9}},
+                      bench.now);
+  bench.write(2, seconds{9});
+  bench.work_all();
+  const TxId fresh = bench.last<Write>()->tx;
+  REQUIRE(fresh != tx);
+  bench.tell(Nack{tx, NackCode::kLimit, "its disk is full", 0});
+  bench.tell(Nack{fresh, NackCode::kLimit, "its disk is full", 0});
+  REQUIRE(bench.told<WriteDone>().size() == 2);
+  CHECK(bench.told<WriteDone>()[0].status == WriteStatus::kUnknown);
+  CHECK(bench.told<WriteDone>()[1].status == WriteStatus::kRejected);
+}
+
 TEST_CASE("session: sent and no answer by the deadline, unknown") {
   Bench bench(5);
   bench.make_live(5);
