@@ -51,6 +51,11 @@ void Cluster::schedule_writes(SimNode& node) {
     node.write(write, milliseconds{2000 + world_.random(20000)},
                [this, &node, tag](const WriteDone& done) {
                  checkers_.answered(tag, done);
+                 if (done.status == WriteStatus::kRejected) {
+                   world_.note(tag + " is rejected: " + done.nack.message);
+                 } else if (done.status == WriteStatus::kNoBroker) {
+                   world_.note(tag + " is not sent: " + done.message);
+                 }
                  if (done.status == WriteStatus::kCommitted && done.visible) {
                    checkers_.visible(node.party(), node.path(), tag);
                  }
