@@ -71,7 +71,7 @@ void Served::start() {
     const Log log;
     RivalSearch search;
     search.begin(config);
-    const Status ended = serve(config, search, std::nullopt, log);
+    const Status ended = serve(config, search, nullptr, log);
     CHECK_MESSAGE(ended, ended.error().what);
   });
 }
