@@ -138,9 +138,9 @@ EditIndex::RowEdits EditIndex::edits(Asked asked, Seq after, const Meta& head, c
 
 std::uint64_t EditIndex::touches_of(Seq seq) { return impl_->index.touches_of(seq); }
 
-void EditIndex::touch(const RowIdentity& row, TouchOp op, const Bytes& mask) {
+void EditIndex::touch(const RowIdentity& row, TouchOp op, const Bytes& mask, const Bytes& given) {
   if (!impl_->marks) impl_->marks.emplace(impl_->db);
-  impl_->marks->add(row, op, mask);
+  impl_->marks->add(row, op, mask, given);
 }
 
 void EditIndex::forget() {

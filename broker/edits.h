@@ -41,7 +41,7 @@ class EditIndex {
   // As TouchIndex::touches_of().
   [[nodiscard]] std::uint64_t touches_of(Seq seq);
   // As TouchMarks::add().
-  void touch(const RowIdentity& row, TouchOp op, const Bytes& mask);
+  void touch(const RowIdentity& row, TouchOp op, const Bytes& mask, const Bytes& given = {});
   // After a rollback, or a new Epoch: what was read may be wrong.
   void forget();
 

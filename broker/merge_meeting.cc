@@ -134,11 +134,15 @@ void MergeRun::touch(const Step& step, const RowMeeting& meeting, const RowVerdi
   const bool columns = std::ranges::find(verdict.later, true) != verdict.later.end();
   if (!back && !columns && !verdict.deleted_later) return;
   Bytes mask((verdict.later.size() + 7) / 8, 0);
+  Bytes given = mask;
   for (std::size_t i = 0; i < verdict.later.size(); ++i) {
-    if (verdict.later[i]) mask[i / 8] = static_cast<std::uint8_t>(mask[i / 8] | (1U << (i % 8)));
+    if (!verdict.later[i]) continue;
+    set_bit(mask, i);
+    const bool gives = !meeting.base || (*meeting.base)[i] != (*meeting.node)[i];
+    if (back && gives) set_bit(given, i);
   }
   const TouchOp gone = verdict.deleted_later ? TouchOp::kGone : TouchOp::kChanged;
-  edits_.touch(logged_as(step), back ? TouchOp::kBack : gone, mask);
+  edits_.touch(logged_as(step), back ? TouchOp::kBack : gone, mask, given);
 }
 
 }  // namespace csa

@@ -15,6 +15,7 @@ struct Loss {
 Loss loss_of(const RowEdits::Touched& touch, const RowRules& rules, const RowVerdict& verdict) {
   const bool won = verdict.decision == RowDecision::kNodeWon;
   const std::vector<bool>& columns = verdict.overwritten;
+  if (touch.undone) return {};
   Loss loss;
   const auto count = [&](std::size_t i) {
     const bool lost = won && (columns.empty() || (i < columns.size() && columns[i]));

@@ -208,7 +208,7 @@ class RestoredRow {
   void mark_back(RowIdentity row) {
     row.table = virtuals_.logged_as(row.table);
     const Bytes all((names_.size() + 7) / 8, 0xFF);
-    place_.edits.touch(row, TouchOp::kBack, all);
+    place_.edits.touch(row, TouchOp::kBack, all, all);
   }
 
   const RestorePlace& place_;     // must outlive this

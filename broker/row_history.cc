@@ -36,7 +36,7 @@ void RowHistory::add(const Touch& touch) {
     // Deleted and inserted by one transaction: the same row, changed.
     Touch same = touch;
     same.op = TouchOp::kBack;
-    same.mask = mask_between(*edits_.gone, *touch.content);
+    same.mask = same.given = mask_between(*edits_.gone, *touch.content);
     same.content.reset();
     return add(same);
   }
@@ -84,10 +84,19 @@ void RowHistory::add(const Touch& touch) {
     raise(edits_.columns[i], touch.edit);
     edits_.by_others_last[i] = is_others(touch.edit);
   }
-  if (own && touch.journaled) return;
-  if (changes && touch.op == TouchOp::kBack && gone_ == touch.seq) was_changed(touch);
+  note(touch, changes);
+}
+
+void RowHistory::note(const Touch& touch, bool changes) {
+  const bool back = touch.op == TouchOp::kBack;
+  for (RowEdits::Touched& touched : edits_.touches) {
+    if (back && touched.gone && touched.seq != touch.seq) touched.undone = true;
+  }
+  if (touch.edit.node == node_ && touch.journaled) return;
+  if (changes && back && gone_ == touch.seq) was_changed(touch);
   if (edits_.touches.size() < RowEdits::kTouchesMax) {
-    edits_.touches.push_back({touch.seq, touch.mask, !changes});
+    edits_.touches.push_back(
+        {touch.seq, back ? touch.given : touch.mask, !changes, touch.op == TouchOp::kGone});
   } else {
     edits_.all_known = false;
   }
@@ -96,7 +105,7 @@ void RowHistory::add(const Touch& touch) {
 // The deletion before it, in the same entry, took no more than it has changed.
 void RowHistory::was_changed(const Touch& back) {
   for (RowEdits::Touched& touched : edits_.touches) {
-    if (touched.seq == back.seq && touched.whole) touched = {back.seq, back.mask, false};
+    if (touched.seq == back.seq && touched.whole) touched = {back.seq, back.given};
   }
 }
 

@@ -42,8 +42,10 @@ struct RowEdits {
   // By which entry and in which columns it was touched.
   struct Touched {
     Seq seq;
-    Bytes mask;          // one bit a carried column
-    bool whole = false;  // deleted, inserted
+    Bytes mask;           // one bit a carried column
+    bool whole = false;   // deleted, inserted
+    bool gone = false;    // deleted
+    bool undone = false;  // the deletion: the row came back since
   };
   // In their order, at most kTouchesMax; not by the asker's own journal. What it has written
   // through the broker may have been on its way when it lost it, and not known to it.
@@ -59,6 +61,7 @@ struct Touch {
   Edit edit;
   bool journaled = false;  // it came out of a journal, as its time of editing tells
   Bytes mask;
+  Bytes given;  // of kBack: see TouchMarks::add()
   // Of kGone what the row was, of kBorn what it is, if the entry has deleted rows before; nothing:
   // nobody knows.
   std::optional<PastRow> content;
@@ -85,6 +88,7 @@ class RowHistory {
  private:
   void begin_anew();
   void was_changed(const Touch& back);
+  void note(const Touch& touch, bool changes);
   [[nodiscard]] bool is_others(const Edit& edit) const;
 
   Edit older_;

@@ -26,11 +26,6 @@ constexpr const char* kSchema = R"(
 // In place of a schema version: nobody knows which columns the row had.
 constexpr std::uint64_t kUnknown = UINT64_MAX;
 
-void set_bit(Bytes& mask, std::size_t column) {
-  if (column / 8 >= mask.size()) return;
-  mask[column / 8] = static_cast<std::uint8_t>(mask[column / 8] | (1U << (column % 8)));
-}
-
 // One bit a column that the change gave another value.
 Bytes mask_of(const RowChange& change, const ChangeTable& table) {
   Bytes mask((table.column_count + 7) / 8, 0);
@@ -153,9 +148,10 @@ void TouchIndex::read_entry(Seq seq) {
   add_entry_.run();
 }
 
-void TouchIndex::store(const Id128& row, TouchOp op, const Bytes& mask,
+void TouchIndex::store(const Id128& row, TouchOp op, TouchMasks masks,
                        const std::optional<Row>& content, std::uint64_t version) {
-  StoredTouch touch{row, reading_, n_++, op, mask, {}, version};
+  StoredTouch touch{row, reading_, n_++, op, std::move(masks.mask), {}, version};
+  touch.given = std::move(masks.given);
   if (content) touch.content = encode_rows({{}, {*content}});
   touches_.add(std::move(touch));
 }
@@ -182,11 +178,11 @@ void TouchIndex::add(const RowChange& change, const ChangeTable& table, const La
   if (before && after) {
     const Id128 name = hash_of(*before);
     if (name == hash_of(*after)) {
-      return store(name, TouchOp::kChanged, mask_of(change, table), {}, version);
+      return store(name, TouchOp::kChanged, {mask_of(change, table), {}}, {}, version);
     }
   }
   if (before && after) {
-    const Bytes mask = mask_of(change, table);
+    TouchMasks mask{mask_of(change, table), {}};
     store(hash_of(*before), kMovedAway, mask, content_of(*after), version);
     return store(hash_of(*after), kMovedHere, mask, content_of(*before), version);
   }
@@ -224,7 +220,7 @@ void TouchIndex::add_mark(const RowChange& change, std::uint64_t version) {
   if (touched == TouchOp::kLeft) left_.insert(row);
   if (touched >= TouchOp::kBorn && touched <= TouchOp::kOthers && touched != TouchOp::kLeft) {
     has_tables_ = has_tables_ || touched == TouchOp::kOthers;
-    store(row, touched, *mask, {}, version);
+    store(row, touched, unpacked_masks(touched, *mask), {}, version);
   }
 }
 
@@ -264,6 +260,7 @@ std::optional<TouchIndex::Found> TouchIndex::next() {
   touch.n = stored->n;
   touch.op = stored->op;
   touch.mask = stored->mask;
+  touch.given = stored->given;
   tell_entry(touch);
   const Bytes& content = stored->content;
   const bool away = touch.op == kMovedAway;
@@ -298,26 +295,32 @@ void TouchIndex::place_columns(const Bytes& content, std::uint64_t version, Touc
     return;
   }
   const ColumnPlaces::Places* const places = places_.find(asked_, version, now_);
-  const Bytes then = std::exchange(touch.mask, {});
-  if (places == nullptr) {
-    // Which columns it were is not known: any of them.
-    const bool any = std::ranges::any_of(then, [](std::uint8_t bits) { return bits != 0; });
-    if (const auto* const present = places_.find(asked_, now_, now_); any && present != nullptr) {
-      touch.mask.assign((present->count + 7) / 8, 0);
-      for (std::size_t i = 0; i < present->count; ++i) set_bit(touch.mask, i);
-    }
-    return;
-  }
+  touch.mask = placed(touch.mask, places);
+  touch.given = placed(touch.given, places);
+  if (places == nullptr) return;
   if (row && row->size() == places->to.size()) {
     touch.content.emplace(places->count);
     for (std::size_t i = 0; i < row->size(); ++i) {
       if (places->to[i]) (*touch.content)[*places->to[i]] = (*row)[i];
     }
   }
-  touch.mask.assign((places->count + 7) / 8, 0);
-  for (std::size_t i = 0; i < places->to.size() && i / 8 < then.size(); ++i) {
-    if (has_bit(then, i) && places->to[i]) set_bit(touch.mask, *places->to[i]);
+}
+
+// nullptr: which columns it were is not known, any of them.
+Bytes TouchIndex::placed(const Bytes& then, const ColumnPlaces::Places* places) {
+  if (places == nullptr) {
+    const bool any = std::ranges::any_of(then, [](std::uint8_t bits) { return bits != 0; });
+    const auto* const present = any ? places_.find(asked_, now_, now_) : nullptr;
+    if (present == nullptr) return {};
+    Bytes all((present->count + 7) / 8, 0);
+    for (std::size_t i = 0; i < present->count; ++i) set_bit(all, i);
+    return all;
   }
+  Bytes mask((places->count + 7) / 8, 0);
+  for (std::size_t i = 0; i < places->to.size() && i / 8 < then.size(); ++i) {
+    if (has_bit(then, i) && places->to[i]) set_bit(mask, *places->to[i]);
+  }
+  return mask;
 }
 
 std::uint64_t TouchIndex::touches_of(Seq seq) {

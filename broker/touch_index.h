@@ -66,13 +66,14 @@ class TouchIndex {
   void read_entry(Seq seq);
   void add(const RowChange& change, const ChangeTable& table, const Layouts& layouts);
   void add_mark(const RowChange& change, std::uint64_t version);
-  void store(const Id128& row, TouchOp op, const Bytes& mask, const std::optional<Row>& content,
+  void store(const Id128& row, TouchOp op, TouchMasks masks, const std::optional<Row>& content,
              std::uint64_t version);
   [[nodiscard]] std::uint64_t version_of(const std::string& table, const Layouts& layouts);
   [[nodiscard]] bool has_rows_by_key(const ChangeTable& table);
   [[nodiscard]] const std::vector<KeyFold>& folds_of(const std::string& table);
   [[nodiscard]] std::optional<RowIdentity> name_of(const Row& content);
   void tell_entry(Touch& touch);
+  [[nodiscard]] Bytes placed(const Bytes& then, const ColumnPlaces::Places* places);
   void place_columns(const Bytes& content, std::uint64_t version, Touch& touch);
 
   const Database& db_;

@@ -21,7 +21,7 @@ enum class TouchOp : std::uint8_t {
   kBorn = 1,     // marked: another row than the one of that key before
   kChanged = 2,  // the columns of the mask
   kGone = 3,
-  kBack = 4,  // with values of its own in the columns of the mask
+  kBack = 4,  // the columns of the mask are the edit's now; which of them it gave is told too
   // Of a whole table that is dropped or renamed in this entry. From here on the entry tells what
   // becomes of its rows by marks alone;
   kLeft = 5,
@@ -33,14 +33,26 @@ enum class TouchOp : std::uint8_t {
 [[nodiscard]] inline bool has_bit(const Bytes& mask, std::size_t column) {
   return column / 8 < mask.size() && ((std::uint32_t{mask[column / 8]} >> (column % 8)) & 1U) != 0;
 }
+inline void set_bit(Bytes& mask, std::size_t column) {
+  if (column / 8 >= mask.size()) return;
+  mask[column / 8] = static_cast<std::uint8_t>(mask[column / 8] | (1U << (column % 8)));
+}
+
+// As a mark has its masks: of kBack both, one behind the other.
+[[nodiscard]] Bytes packed_masks(TouchOp op, const Bytes& mask, const Bytes& given);
+struct TouchMasks {
+  Bytes mask, given;
+};
+[[nodiscard]] TouchMasks unpacked_masks(TouchOp op, const Bytes& packed);
 
 // Writes to csa_touch.
 class TouchMarks {
  public:
   explicit TouchMarks(const Database& db);  // must outlive this
-  // REQUIRES: a transaction is open, whose log entry this is for; kBack and kBorn come before the
-  // row.
-  void add(const RowIdentity& row, TouchOp op, const Bytes& mask);
+  // `given`: of kBack, as long as `mask`: columns that have a value of the edit's own; the others
+  // came back with the row. REQUIRES: a transaction is open, whose log entry this is for; kBack and
+  // kBorn come before the row.
+  void add(const RowIdentity& row, TouchOp op, const Bytes& mask, const Bytes& given = {});
 
  private:
   Statement insert_, erase_;

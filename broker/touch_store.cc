@@ -14,7 +14,7 @@ constexpr const char* kTouchTables = R"(
   PRAGMA synchronous=OFF;
   PRAGMA cache_size=-8192;
   CREATE TABLE touch (row BLOB, seq INTEGER, n INTEGER, op INTEGER, mask BLOB, content BLOB,
-                      version INTEGER, PRIMARY KEY (row, seq, n)) WITHOUT ROWID;
+                      version INTEGER, given BLOB, PRIMARY KEY (row, seq, n)) WITHOUT ROWID;
 )";
 
 // What one takes beside its bytes.
@@ -36,7 +36,7 @@ void TouchStore::clear() {
 
 void TouchStore::add(StoredTouch touch) {
   if (db_) return store(touch);
-  memory_ += kTouchCost + touch.mask.size() + touch.content.size();
+  memory_ += kTouchCost + touch.mask.size() + touch.given.size() + touch.content.size();
   const auto place = static_cast<std::uint32_t>(held_.size());
   const auto [last, fresh] = rows_.try_emplace(touch.row, place);
   const std::uint32_t before = fresh ? kNone : std::exchange(last->second, place);
@@ -49,9 +49,10 @@ void TouchStore::move_out() {
   db_->exec(kTouchTables);
   // It ends with the database: what a commit would write is read by nobody else.
   db_->exec("BEGIN");
-  add_ = db_->prepare("INSERT INTO touch VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
+  add_ = db_->prepare("INSERT INTO touch VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)");
   const std::string touched =
-      "SELECT seq, n, op, mask, content, version FROM touch WHERE (seq, n) > (?2, ?3) AND row = ";
+      "SELECT seq, n, op, mask, content, version, given FROM touch WHERE (seq, n) > (?2, ?3) AND "
+      "row = ";
   of_row_ = db_->prepare(touched + "?1 ORDER BY 1, 2");
   // Each half in the order of the index, merged: nothing is sorted, nor read in vain.
   of_table_too_ = db_->prepare(touched + "?1 UNION ALL " + touched + "?4 ORDER BY 1, 2");
@@ -64,6 +65,7 @@ void TouchStore::store(const StoredTouch& touch) {
   add_.bind_blob(1, touch.row.bytes).bind(2, signed_of(touch.seq.value)).bind(3, touch.n);
   add_.bind(4, static_cast<std::int64_t>(touch.op)).bind_blob(5, touch.mask);
   add_.bind_blob(6, touch.content).bind(7, signed_of(touch.version));
+  add_.bind_blob(8, touch.given);
   add_.run();
 }
 
@@ -109,6 +111,7 @@ const StoredTouch* TouchStore::next() {
   told_.mask = asked_->column_blob(3);
   told_.content = asked_->column_blob(4);
   told_.version = unsigned_of(asked_->column_int(5));
+  told_.given = asked_->column_blob(6);
   return &told_;
 }
 

@@ -23,6 +23,7 @@ struct StoredTouch {
   TouchOp op = TouchOp::kChanged;
   Bytes mask, content;
   std::uint64_t version = 0;
+  Bytes given = {};
 };
 
 class TouchStore {

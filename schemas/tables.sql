@@ -181,7 +181,8 @@ CREATE TABLE csa_touch (
   key_hash BLOB PRIMARY KEY,    -- of the row's identity
   op INTEGER NOT NULL,          -- 1 another row, 2 edited, 3 deleted, 4 came back; of a table: 5 left,
                                 -- 6 others
-  mask BLOB NOT NULL            -- one bit a carried column, least significant first
+  mask BLOB NOT NULL            -- one bit a carried column, least significant first; of op 4 there are
+                                -- two, the second of those columns that the edit gave a value
 ) STRICT, WITHOUT ROWID;
 
 -- Shared: transactions of a history that the master has lost (restored from an older backup), which

@@ -186,9 +186,41 @@ TEST_CASE("merge: atomic, what others added to a row that they lose elsewhere is
   set_pair_rules(part.b);
   CHECK(part.run({"UPDATE account SET n = n + 1, a = 'mine' WHERE id = 1"},
                  {"UPDATE account SET n = n + 5, a = 'theirs' WHERE id = 1;"
-                  "UPDATE account SET n = n - 5 WHERE id = 2"}) ==
-        Fate{ReplayResult::kSuperseded});
+                  "UPDATE account SET n = n - 5 WHERE id = 2"}) == Fate{ReplayResult::kSuperseded});
   CHECK(part.b.text(kRowsOfPair) == "theirsb5,ab-5,ab0");
+}
+
+TEST_CASE("merge: atomic, a row that one node brought back is another's to overwrite") {
+  MergeBench b(
+      "CREATE TABLE seat (id INTEGER PRIMARY KEY, who TEXT, note TEXT);"
+      "INSERT INTO seat VALUES (1, '-', 'window'), (2, '-', 'aisle')",
+      2);
+  set_rules(b, {{"seat", "", "atomic"}, {"seat", "", "node"}, {"seat", "note", "newest"}});
+  b.edit(b.nodes[0], "UPDATE seat SET who = 'first'", 1);
+  b.edit(b.nodes[1], "UPDATE seat SET who = 'second'", 2);
+  b.edit(b.nodes[1], "UPDATE seat SET note = 'door' WHERE id = 2", 3);
+  (void)b.master.ack(b.master.job("DELETE FROM seat WHERE id = 1"));
+  CHECK(b.hand_over(b.nodes[0]).at(0).result == kApplied);
+  // Neither the deletion, which lost, nor the note, which came back as it was, is in its way.
+  const std::vector<Replayed> second = b.hand_over(b.nodes[1]);
+  CHECK_MESSAGE(second.at(0).result == kApplied, second.at(0).text);
+  CHECK(second.at(1).result == kApplied);
+  CHECK(b.text("SELECT group_concat(who || ' ' || note) FROM seat") == "second window,second door");
+}
+
+TEST_CASE(
+    "merge: atomic, of a row that one node brought back half of its edit is not overwritten") {
+  MergeBench b(
+      "CREATE TABLE seat (id INTEGER PRIMARY KEY, who TEXT, note TEXT);"
+      "INSERT INTO seat VALUES (1, '-', 'window'), (2, '-', 'aisle')",
+      2);
+  set_rules(b, {{"seat", "", "atomic"}, {"seat", "", "node"}, {"seat", "note", "newest"}});
+  b.edit(b.nodes[0], "UPDATE seat SET who = 'first', note = 'door' WHERE id = 1", 1);
+  b.edit(b.nodes[1], "UPDATE seat SET who = 'second'", 2);
+  (void)b.master.ack(b.master.job("DELETE FROM seat WHERE id = 1"));
+  CHECK(b.hand_over(b.nodes[0]).at(0).result == kApplied);
+  CHECK(b.hand_over(b.nodes[1]).at(0).result == ReplayResult::kSuperseded);
+  CHECK(b.text("SELECT group_concat(who || ' ' || note) FROM seat") == "first door,- aisle");
 }
 
 }  // namespace csa::merge_atomic_test
