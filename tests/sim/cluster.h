@@ -109,6 +109,7 @@ class Cluster {
   std::map<std::string, TimePoint> answers_due_;  // by tag
   std::vector<TxId> arrivals_;                    // of a story, as the master took them
   std::map<TxId, std::int64_t> story_edits_;      // their times in the story
+  std::set<TxId> on_their_way_;                   // of its online edits, journaled meanwhile
   TimePoint faults_end_;
   std::error_code ignored_;
   std::uint64_t next_tag_ = 1;

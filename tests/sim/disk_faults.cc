@@ -13,9 +13,9 @@ void Cluster::disk_fault(SimNode& node) {
     disk_.die_after(party, after);
     return;
   }
-  constexpr unsigned kKinds[] = {SimDisk::kRead, SimDisk::kWrite, SimDisk::kSync,
-                                 SimDisk::kTruncate, SimDisk::kOpen,
-                                 SimDisk::kWrite | SimDisk::kSync};
+  constexpr unsigned kKinds[] = {SimDisk::kRead, SimDisk::kWrite,
+                                 SimDisk::kSync, SimDisk::kTruncate,
+                                 SimDisk::kOpen, SimDisk::kWrite | SimDisk::kSync};
   SimDisk::Failure failure;
   failure.kinds = kKinds[world_.random(std::size(kKinds))];
   failure.after = world_.random(6);

@@ -331,6 +331,12 @@ void SimDisk::flip_bits(const std::string& path) {
   ++world_.counts["bits flipped in a download"];
 }
 
+void SimDisk::write_back(int party) {
+  for (const auto& entry : fs::recursive_directory_iterator(folder(party))) {
+    if (entry.is_regular_file()) unsynced_.erase(inode_of(entry.path().string()));
+  }
+}
+
 void SimDisk::bury(int party) {
   die(party);
   fs::remove_all(folder(party));

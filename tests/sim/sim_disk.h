@@ -64,6 +64,8 @@ class SimDisk {
   void heal();  // and nobody dies
   // Whether an operation has failed since the program's start: what excuses its errors.
   [[nodiscard]] bool failed(int party) { return computers_[party].failed || rotten(party); }
+  // The kernel has written all by itself, as it does within half a minute: no power cut takes it.
+  void write_back(int party);
   // From now on it holds what nobody has written.
   void rot(int party) { computers_[party].rotten = true; }
   [[nodiscard]] bool rotten(int party) { return computers_[party].rotten; }

@@ -49,9 +49,9 @@ class SimNode {
   std::function<void(SimNode&)> on_end;       // before its objects go
   std::function<void(SimNode&)> on_crash;     // at a labelled point
   std::function<void(SimNode&, const Checked&)> on_checked;  // it has compared itself
-  double crash_probability = 0;               // at each of them
-  double crash_in_copy = 0;                   // behind each chunk
-  Duration verify_every{};                    // 0: only when it is asked
+  double crash_probability = 0;                              // at each of them
+  double crash_in_copy = 0;                                  // behind each chunk
+  Duration verify_every{};                                   // 0: only when it is asked
 
  private:
   // With the node's clocks as they are now.
