@@ -26,13 +26,15 @@ void Checkers::master_at(const Position& position, const std::vector<LogPiece>& 
 
 // No write was torn: transfers leave the sum as it is, twins are two.
 void Checkers::whole() {
-  const Database& db = contents_now_.database(master_);
-  if (db.query_int("SELECT sum(balance) FROM account") != 3000) {
-    throw Violation("a transfer was torn: the accounts' sum is not 3000");
-  }
-  if (db.query_int("SELECT 1 FROM twin GROUP BY tag HAVING count(*) <> 2")) {
-    throw Violation("a write was torn: of two twins only one is there");
-  }
+  Statement& sum = contents_now_.question(master_, "SELECT sum(balance) FROM account");
+  const bool holds = sum.step() && sum.column_int(0) == 3000;
+  sum.reset();
+  if (!holds) throw Violation("a transfer was torn: the accounts' sum is not 3000");
+  Statement& half =
+      contents_now_.question(master_, "SELECT 1 FROM twin GROUP BY tag HAVING count(*) <> 2");
+  const bool torn = half.step();
+  half.reset();
+  if (torn) throw Violation("a write was torn: of two twins only one is there");
 }
 
 void Checkers::replica_at(int party, const std::string& path, const Position& position,
@@ -79,11 +81,12 @@ void Checkers::answered(const std::string& tag, const WriteDone& done) {
   }
 }
 
-void Checkers::visible(int party, const std::string& path, const std::string& tag) const {
-  const Database db(path, Database::Mode::kReadOnly);
-  Statement count = db.prepare("SELECT count(*) FROM tag WHERE name = ?");
+void Checkers::visible(int party, const std::string& path, const std::string& tag) {
+  Statement& count = contents_now_.question(path, "SELECT count(*) FROM tag WHERE name = ?");
   count.bind(1, std::string_view(tag));
-  if (!count.step() || count.column_int(0) != 1) {
+  const bool one = count.step() && count.column_int(0) == 1;
+  count.reset();
+  if (!one) {
     throw Violation("node " + std::to_string(party) + " was told that " + tag +
                     " is visible, but its replica does not show it");
   }

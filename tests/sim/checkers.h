@@ -39,7 +39,7 @@ class Checkers {
   void sent(const std::string& tag) { sent_.insert(tag); }
   void answered(const std::string& tag, const WriteDone& done);
   // G4: an answer that says visible must be visible.
-  void visible(int party, const std::string& path, const std::string& tag) const;
+  void visible(int party, const std::string& path, const std::string& tag);
 
   // The master's disk is gone, the `replicas` are there. What was acknowledged before and is not in
   // the file that goes on may be missing; but what a replica has applied and its log still tells

@@ -95,7 +95,12 @@ Contents::View& Contents::view_of(const std::string& path) {
   return view;
 }
 
-const Database& Contents::database(const std::string& path) { return view_of(path).db; }
+Statement& Contents::question(const std::string& path, const std::string& sql) {
+  View& view = view_of(path);
+  const auto [known, fresh] = view.others.try_emplace(sql);
+  if (fresh) known->second = view.db.prepare(sql);
+  return known->second;
+}
 
 std::string Contents::of(const std::string& path) {
   View& view = view_of(path);

@@ -16,8 +16,8 @@ class Contents {
  public:
   // Hash of all rows, rowids and types of all application tables and of sqlite_sequence.
   [[nodiscard]] std::string of(const std::string& path);
-  // The connection that reads it.
-  [[nodiscard]] const Database& database(const std::string& path);
+  // Prepared once for each file. Valid until the next call of close(), or for another file's.
+  [[nodiscard]] Statement& question(const std::string& path, const std::string& sql);
   // A program's end must find the file as if it had been alone with it.
   void close(const std::string& path) { views_.erase(path); }
 
@@ -29,6 +29,7 @@ class Contents {
     std::string hash;
     std::string schema;
     std::vector<Statement> questions;
+    std::map<std::string, Statement> others;
     Statement version_asked;
     Statement schema_asked;
   };
