@@ -43,6 +43,8 @@ void Cluster::restore_from(const std::string& from) {
   if (broker_->running()) broker_->crash();
   world_.note("B: its disk is lost; restored from " + from.substr(folder_.size() + 1));
   ++world_.counts[from == backup_ ? "restored from a backup" : "restored from a replica"];
+  // A person takes longer than a kernel.
+  for (const auto& node : nodes_) disk_.write_back(node->party());
   checkers_.master_lost(replicas);
   for (const char* const ending : {"", "-wal", "-shm"}) {
     std::filesystem::rename(master_ + ending, folder_ + "/lost.db" + ending, ignored_);

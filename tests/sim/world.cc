@@ -120,8 +120,18 @@ void World::send(int from, int to, std::function<void()> deliver) {
     disturb(to);
     return;
   }
-  const int copies = chance(faults.duplicate) ? 2 : 1;
-  if (copies == 2) ++counts["duplicate"];
+  const bool twice = chance(faults.duplicate);
+  const bool to_broker = to == 0;
+  if (twice) ++counts["duplicate"];
+  if (twice && to_broker) {
+    // Of what a broker has refused it keeps nothing: a second one that came after others would be
+    // new, and no transport has that. What comes again over another link is the session's.
+    deliver = [once = std::move(deliver)] {
+      once();
+      once();
+    };
+  }
+  const int copies = twice && !to_broker ? 2 : 1;
   for (int i = 0; i < copies; ++i) {
     Duration delay = microseconds{100 + random(2000)};
     const auto clogged = clogs_.find({from, to});
