@@ -67,14 +67,26 @@ void Session::on_check(CheckAnswer answer, const std::string& kept_as, TimePoint
     s.settle(now);
     return;
   }
-  const std::string what = "this replica differed from the master in " + found(checked);
+  const std::string what = "this replica differed from the master in " + found(checked) +
+                           (checked.text.empty() ? "" : ": " + checked.text);
   s.log.error("session: " + what + (kept_as.empty() ? "" : "; its rows are in " + kept_as));
   if (!kept_as.empty()) s.events.emplace_back(KeptAside{kept_as, what});
-  if (s.heals++ < kHealsMax && s.state == NodeState::kLive && !s.has_journal()) {
-    s.start_copy(what + " (taking a full copy)", s.heals > 1, now);
-    if (s.config.verify_every > Duration{}) s.verify_at = now + kFirstCheck;
-  }
+  s.heal(what, now);
   s.settle(now);
+}
+
+// At once, or where there is no link, the store is given time, or something was made here that goes
+// to the broker first: as soon as that is over.
+void Session::Impl::heal(const std::string& what, TimePoint now) {
+  if (copy.wanted() || copy_reason || heals == kHealsMax) return;
+  ++heals;
+  const std::string reason = what + " (taking a full copy)";
+  if (config.verify_every > Duration{}) verify_at = now + kFirstCheck;
+  if (uplink.ready() && feed == Feed::kLog && !has_journal()) {
+    start_copy(reason, heals > 1, now);
+  } else {
+    copy_reason = reason;
+  }
 }
 
 std::vector<CheckJob> Session::take_checks() { return std::exchange(impl_->check_jobs, {}); }

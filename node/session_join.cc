@@ -159,9 +159,8 @@ void Session::Impl::on_ready(const LinkReady& ready, TimePoint now) {
   feed = copy.wanted() ? Feed::kCopy : Feed::kNone;
   if (has_journal()) {
     if (copy.wanted()) {
-      copy.cancel();
+      put_off_copy();
       feed = Feed::kNone;
-      copy_reason = "a full copy was under way";
     }
     // The broker may run on an older state of its file than the one that answered.
     const bool other = replica.position && replica.position->epoch.id != head.epoch.id;
@@ -241,10 +240,22 @@ void Session::Impl::start_copy(const std::string& reason, bool after_trouble, Ti
     feed = Feed::kWaiting;
     return;
   }
-  copy_reason.reset();
   feed = Feed::kCopy;
-  copy.want(now, after_trouble);
+  want_copy(reason, after_trouble, now);
   become(NodeState::kCatchingUp, reason, now);
+}
+
+void Session::Impl::want_copy(const std::string& reason, bool after_trouble, TimePoint now) {
+  copy_why = reason;
+  copy_reason.reset();
+  copy.want(now, after_trouble);
+}
+
+// What it is needed for does not pass by itself.
+void Session::Impl::put_off_copy() {
+  if (!copy.wanted()) return;
+  copy.cancel();
+  copy_reason = copy_why;
 }
 
 // A copy that others have asked for may be older than what is here, or than an outcome: nobody goes
@@ -263,11 +274,12 @@ void Session::Impl::on_damage(const Error& error, bool installing, TimePoint now
   stream.stop();
   // A copy that found no room is none the worse for it: another one would not find it either.
   if (error.code != Errc::kDamaged && (!installing || disk_full)) {
-    copy.cancel();
+    put_off_copy();
     pause(now);
+    const std::string due = copy_reason ? *copy_reason + "; " : "";
     const std::string kept = disk_full ? what_is_kept() : "";
     if (uplink.ready())
-      become(has_journal() ? state : NodeState::kCatchingUp, what + error.what + kept, now);
+      become(has_journal() ? state : NodeState::kCatchingUp, due + what + error.what + kept, now);
     return;
   }
   // The first damage is repaired at once; what keeps coming back must not load the broker.
@@ -280,10 +292,10 @@ void Session::Impl::on_damage(const Error& error, bool installing, TimePoint now
     feed = Feed::kNone;
     return;
   }
-  copy.want(now, again);
+  const std::string reason = what + error.what + " (taking a full copy)";
+  want_copy(copy.wanted() ? copy_why : reason, again, now);
   feed = uplink.ready() ? Feed::kCopy : Feed::kNone;
-  if (uplink.ready())
-    become(NodeState::kCatchingUp, what + error.what + " (taking a full copy)", now);
+  if (uplink.ready()) become(NodeState::kCatchingUp, reason, now);
 }
 
 void Session::Impl::see_replica(const ReplicaState& next) {

@@ -64,9 +64,9 @@ struct Session::Impl {
   std::optional<TimePoint> standalone_at;
   // No link, and no waiting for one: writes are made on the replica.
   bool offline = false;
-  // The log does not reach back: a full copy as soon as the journal is handed over, for this
-  // reason.
+  // A full copy as soon as the journal is handed over and the store can go on, for this reason.
   std::optional<std::string> copy_reason;
+  std::string copy_why;  // of the copy that is under way
   // What of the journal was answered before this link, and must be proved by it.
   std::optional<HandOverAnew> want_unmark;
   std::uint64_t handover_total = 0;
@@ -127,6 +127,8 @@ struct Session::Impl {
   void start_copy(const std::string& reason, bool after_trouble, TimePoint now);
   [[nodiscard]] Seq copy_at_least() const;
   void on_damage(const Error& error, bool installing, TimePoint now);
+  void want_copy(const std::string& reason, bool after_trouble, TimePoint now);
+  void put_off_copy();
   void newest(const Position& told);
   void on_head(const Position& told, std::uint32_t age_ms, TimePoint now);
   void on_answer(Message message, TimePoint now);
@@ -160,6 +162,7 @@ struct Session::Impl {
   // Comparing with the master (session_check.cc).
   void check_when_due(TimePoint now);
   [[nodiscard]] bool on_check_message(Message& message);
+  void heal(const std::string& what, TimePoint now);
 
   // Writes.
   [[nodiscard]] bool ledger_stuck() const;
