@@ -240,7 +240,7 @@ bool finish_replacement(const std::string& path) {
   return true;
 }
 
-std::string keep_aside(const Database& live, const std::string& path) {
+std::string keep_aside(const Database& live, const std::string& path, const std::string& earlier) {
   // "2026-01-31T09:00:00.123Z" without its punctuation: 20260131-090000.
   const std::string time = to_string(wall_now());
   std::string digits;
@@ -249,13 +249,19 @@ std::string keep_aside(const Database& live, const std::string& path) {
     if (c >= '0' && c <= '9') digits += c;
   }
   const std::string base = path + "-aside-" + digits;
-  std::string aside = base;
-  for (int i = 2; is_there(aside); ++i) aside = base + "-" + std::to_string(i);
+  std::string aside = earlier.empty() ? base : earlier;
+  for (int i = 2; earlier.empty() && is_there(aside); ++i) aside = base + "-" + std::to_string(i);
+  const std::string fresh = path + "-csa-aside";
   try {
-    const Database to(aside, Database::Mode::kCreate);
-    backup_or_throw(to, live, "keep the replaced replica as " + aside);
+    ::unlink(fresh.c_str());
+    {
+      const Database to(fresh, Database::Mode::kCreate);
+      backup_or_throw(to, live, "keep the replaced replica as " + aside);
+    }
+    rename_or_throw(fresh, aside);
+    sync_folder_of(aside);
   } catch (const SqliteError&) {
-    ::unlink(aside.c_str());
+    ::unlink(fresh.c_str());
     throw;
   }
   return aside;

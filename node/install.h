@@ -52,8 +52,10 @@ void replace_file(const std::string& path, const std::string& copy);
 // Ends a replace_file() that a crash cut short; does nothing where there was none. True: it did.
 bool finish_replacement(const std::string& path);
 
-// Copies the replica as it is to "PATH-aside-YYYYMMDD-HHMMSS"; the name.
-[[nodiscard]] std::string keep_aside(const Database& live, const std::string& path);
+// Copies the replica as it is to "PATH-aside-YYYYMMDD-HHMMSS", or in the place of `earlier`, what
+// was kept of it before an install that failed; the name.
+[[nodiscard]] std::string keep_aside(const Database& live, const std::string& path,
+                                     const std::string& earlier = {});
 // All that were kept so, oldest first.
 [[nodiscard]] std::vector<std::string> kept_aside(const std::string& path);
 

@@ -80,6 +80,7 @@ struct Replica::Impl {
   std::unique_ptr<LocalPages> local_pages;  // of the replica, while a copy is planned
   bool planned = false;                     // by a map: pages of the download were here
   bool distrusts_map = false;               // a planned copy was not whole
+  std::string aside, aside_why;             // kept for an install that has not ended
   // As it is unless somebody else writes; nothing: the disk failed the look, the next one counts.
   std::optional<std::int64_t> data_version;
   int wal_pages = 0;

@@ -42,12 +42,17 @@ Result<Applied> Replica::Impl::install(const SnapshotEnd& end) {
     if (fork) done.kept_why = fork->why;
   }
   if (!done.kept_why.empty()) {
-    done.kept_as = keep_aside(db, name.path);
+    done.kept_as = aside = keep_aside(db, name.path, aside);
     crash_point("install: kept aside");
     const bool sound = !outside_writer && identity.damage.empty();
     if (sound && fork && fork->common) done.kept_why += offer({done.kept_as, *fork->common});
+    aside_why = done.kept_why;
     log.warn("replica: what was in " + name.path + " is kept as " + done.kept_as + ": " +
              done.kept_why);
+  } else if (!aside.empty()) {
+    // The install that it was kept for went further than was known, and nobody was told of it.
+    done.kept_as = aside;
+    done.kept_why = aside_why;
   }
   {
     const SyncedCommits synced(db);
@@ -57,6 +62,7 @@ Result<Applied> Replica::Impl::install(const SnapshotEnd& end) {
   reload();
   download.drop();
   distrusts_map = false;
+  aside.clear();
   crash_point("install: download dropped");
   give_back_wal();
   log.info("replica: full copy installed (" + to_string(*state.position) + ")");

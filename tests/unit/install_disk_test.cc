@@ -71,6 +71,7 @@ TEST_CASE("install: the disk fails at any write, the replica knows what it holds
       }
       disk.mend();
       if (thrown) REQUIRE(take_copy(*replica, copy));
+      CHECK(asides_of(place.folder.path()).size() == 1);
       CHECK(replica->state().position == copy.end.position);
       CHECK(content_of(place.path) == content_of(place.master.db()));
       // What was lost is offered, once.
