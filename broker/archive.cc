@@ -8,6 +8,7 @@
 #include "common/check.h"
 #include "common/codec.h"
 #include "common/limits.h"
+#include "common/past_log.h"
 #include "common/planted.h"
 #include "common/store_meta.h"
 
@@ -23,31 +24,26 @@ std::string entry_name(Seq seq) { return "entry " + std::to_string(seq.value); }
 constexpr std::uint64_t kProofMax = 64 * limits::kMiB;
 
 // Whether the entry after `after` continues its chain, when the entry at `after` is gone (the first
-// one in the log, or the first of a history).
-bool continues(LogTable& log, const Position& after) {
+// one in the log, or the first of a history), or has another chain: it may be that which is
+// damaged.
+bool goes_on(LogTable& log, const Position& after) {
   const Seq next = after.seq.next();
-  const auto entry = log.entry(next);
-  if (!entry || entry->header.size > kProofMax) return false;
-  ChainHasher hasher(after.chain, entry->header);
-  std::uint64_t offset = 0;
-  while (offset < entry->header.size) {
-    const auto piece = log.read(next, offset, limits::kPieceMax);
-    if (!piece || piece->bytes.empty()) return false;
-    hasher.update(piece->bytes);
-    offset += piece->bytes.size();
-  }
-  return hasher.digest() == entry->chain;
+  const auto entry = readable_entry(log, next);
+  return entry && entry->header.size <= kProofMax && continues(log, after.chain, next);
 }
 
 // The chain at request.after.seq as far as the log can tell it. What lies below the floor is of no
 // history any more, even while it waits to be deleted.
 std::optional<Chain> chain_at(LogTable& log, const LogGet& request, Seq floor) {
+  std::optional<LogTable::Entry> here;
   if (request.after.seq >= floor) {
-    if (const auto entry = log.entry(request.after.seq)) return entry->chain;
+    here = readable_entry(log, request.after.seq);
+    if (here && here->chain == request.after.chain) return here->chain;
   }
   // In the midst of an entry the reader has proved its chain when it began with it.
-  if (request.offset > 0 || continues(log, request.after)) return request.after.chain;
-  return std::nullopt;
+  const bool begun = request.offset > 0 && !here;
+  if (begun || goes_on(log, request.after)) return request.after.chain;
+  return here ? std::optional(here->chain) : std::nullopt;
 }
 
 Database open_source(const std::string& path) {
@@ -94,8 +90,10 @@ struct Archive::Impl {
         log(db),
         outcomes(db) {}
 
-  // Adds what fits. The entry that should be there and is not, if it met one.
+  // Adds what fits. The entry that should be there and is not what was written, or not there at
+  // all, if it met one.
   std::optional<Seq> fill(const LogGet& request, Seq last, LogSlice& slice);
+  [[nodiscard]] std::optional<Chain> chain_before(const LogGet& request, Seq floor);
 
   Database db;
   std::string spool_directory;
@@ -103,19 +101,32 @@ struct Archive::Impl {
   LogTable log;
   OutcomeTable outcomes;
   std::map<Id128, Spool> spools;
+  Seq told{0};  // to be damaged
 };
+
+// Of what is asked for; nothing: the log does not tell.
+std::optional<Chain> Archive::Impl::chain_before(const LogGet& request, Seq floor) {
+  if (request.after.chain != Chain{}) return request.after.chain;
+  const auto entry =
+      request.after.seq >= floor ? readable_entry(log, request.after.seq) : std::nullopt;
+  return entry ? std::optional(entry->chain) : std::nullopt;
+}
 
 std::optional<Seq> Archive::Impl::fill(const LogGet& request, Seq last, LogSlice& slice) {
   std::size_t room = std::clamp<std::size_t>(request.max_bytes, std::size_t{1}, limits::kUpdateMax);
   std::size_t weight = 0;
   Cursor at{request.after.seq.next(), request.offset};
+  std::optional<Chain> before = chain_before(request, slice.floor);
   while (at.seq <= last && room > 0 && slice.pieces.size() < limits::kPiecesMax) {
-    const auto entry = log.entry(at.seq);
+    const auto entry = readable_entry(log, at.seq);
     if (!entry && planted("serve the log from below its floor")) {
       at = {at.seq.next(), 0};
       continue;
     }
     if (!entry) return at.seq;
+    const bool begins = at.offset == 0 && entry->header.size <= kProofMax;
+    if (begins && before && !continues(log, *before, at.seq)) return at.seq;
+    before = entry->chain;
     if (at.offset > 0 && at.offset >= entry->header.size) {
       at = {at.seq.next(), 0};
       continue;
@@ -156,8 +167,10 @@ std::variant<LogSlice, LogGone> Archive::read_log(const LogGet& request, const P
   const Seq last = std::min(through.seq, meta->position.seq);
   const std::optional<Seq> hole = impl_->fill(request, last, slice);
   if (hole && slice.pieces.empty()) {
-    impl_->out.error("archive: the log lacks " + entry_name(*hole) + " or a part of it");
-    return gone(meta->floor, "the log lacks " + entry_name(*hole));
+    if (std::exchange(impl_->told, *hole) != *hole) {
+      impl_->out.error("archive: " + doubted_entry(impl_->db, *hole));
+    }
+    return gone(meta->floor, "the broker's log has lost " + entry_name(*hole));
   }
   return slice;
 }
@@ -219,7 +232,14 @@ std::optional<Bytes> Archive::read_chunk(const Id128& snapshot, bool map, std::u
                                          std::size_t length) {
   const auto found = impl_->spools.find(snapshot);
   if (found == impl_->spools.end()) return std::nullopt;
-  return found->second.read(map, offset, std::min(length, limits::kChunkMax));
+  auto bytes = found->second.read(map, offset, std::min(length, limits::kChunkMax));
+  if (!bytes) {
+    impl_->out.error("archive: the full copy " + to_string(snapshot) + " in " +
+                     impl_->spool_directory +
+                     " is not what was cut: the disk keeps it wrongly, and should be looked after."
+                     " Another one is cut for those who read it");
+  }
+  return bytes;
 }
 
 Spool Archive::release(const Id128& snapshot) {

@@ -5,6 +5,8 @@
 #include <optional>
 #include <utility>
 
+#include "common/past_log.h"
+
 namespace csa {
 namespace {
 
@@ -14,15 +16,20 @@ constexpr int kRenamedMax = 64;
 }  // namespace
 
 struct EditIndex::Impl {
-  Impl(const Database& database, LogTable& log_table)
-      : db(database), log(log_table), index(database, log_table) {}
+  Impl(const Database& database, LogTable& log_table, const Log& log_lines)
+      : db(database), log(log_table), lines(log_lines), index(database, log_table) {}
 
   [[nodiscard]] std::optional<RowIdentity> read_row(const Asked& asked, const HistoryAsker& asker,
                                                     RowHistory& history,
                                                     std::optional<RowIdentity>& moved);
 
+  [[nodiscard]] NodeId writer_of(Seq seq);
+  [[nodiscard]] Seq cover(Seq after, const Meta& head);
+
   const Database& db;
   LogTable& log;
+  const Log& lines;
+  Seq sound_from{0};
   TouchIndex index;
   std::optional<TouchMarks> marks;
   LongHistories histories;
@@ -33,7 +40,14 @@ struct EditIndex::Impl {
   Seq other{0};
 };
 
-EditIndex::EditIndex(const Database& db, LogTable& log) : impl_(std::make_unique<Impl>(db, log)) {}
+// No damage makes somebody's NodeId another one's; where it cannot be read, it is anybody's.
+NodeId EditIndex::Impl::writer_of(Seq seq) {
+  const std::optional<LogTable::Entry> entry = readable_entry(log, seq);
+  return entry ? entry->header.tx.node : NodeId{};
+}
+
+EditIndex::EditIndex(const Database& db, LogTable& log, const Log& lines)
+    : impl_(std::make_unique<Impl>(db, log, lines)) {}
 EditIndex::~EditIndex() = default;
 
 bool EditIndex::others_wrote(Seq after, const NodeId& node, const Meta& head) {
@@ -48,8 +62,7 @@ bool EditIndex::others_wrote(Seq after, const NodeId& node, const Meta& head) {
   }
   for (; impl.headers_to < last; impl.headers_to = impl.headers_to.next()) {
     const Seq next = impl.headers_to.next();
-    const std::optional<LogTable::Entry> entry = impl.log.entry(next);
-    const NodeId writer = entry ? entry->header.tx.node : NodeId{};
+    const NodeId writer = impl.writer_of(next);
     if (writer != impl.writer) impl.other = impl.headers_to;
     impl.writer = writer;
   }
@@ -108,13 +121,26 @@ std::optional<RowIdentity> EditIndex::Impl::read_row(const Asked& asked, const H
   return std::nullopt;
 }
 
+// What the log tells begins behind an entry that a disk keeps wrongly, as behind one that is gone.
+Seq EditIndex::Impl::cover(Seq after, const Meta& head) {
+  while (true) {
+    const Seq floor = std::max(head.floor, sound_from);
+    if (index.cover(std::max(floor, after.next()), head.position.seq)) histories.clear();
+    const std::optional<Seq> damaged = index.damaged();
+    if (!damaged) return floor;
+    sound_from = damaged->next();
+    histories.clear();
+    index.forget();
+    lines.error("merge: " + doubted_entry(db, *damaged));
+  }
+}
+
 EditIndex::RowEdits EditIndex::edits(Asked asked, Seq after, const Meta& head, const NodeId& node) {
   Impl& impl = *impl_;
-  const Seq first = std::max(head.floor, after.next());
-  if (impl.index.cover(first, head.position.seq)) impl.histories.clear();
+  const Seq floor = impl.cover(after, head);
   // What is older than the log was edited before its oldest entry was committed; what was not
   // changed since `after` is older than any edit of whoever knew it.
-  const bool all_known = after.next() >= head.floor;
+  const bool all_known = after.next() >= floor;
   const HistoryAsker asker{node, after, head.schema_version, all_known,
                            all_known ? Edit{} : impl.index.floor()};
   bool renamed = false;

@@ -12,6 +12,7 @@
 #include "broker/row_identity.h"
 #include "broker/touch_index.h"
 #include "broker/touch_marks.h"
+#include "common/log.h"
 #include "common/sqlite.h"
 #include "common/store_meta.h"
 
@@ -19,8 +20,8 @@ namespace csa {
 
 class EditIndex {
  public:
-  // `db` is the ledger's connection and outlives this; entries of an open transaction are seen too.
-  EditIndex(const Database& db, LogTable& log);
+  // `db` is the ledger's connection; entries of an open transaction are seen too. All outlive this.
+  EditIndex(const Database& db, LogTable& log, const Log& lines);
   ~EditIndex();
   EditIndex(const EditIndex&) = delete;
   EditIndex& operator=(const EditIndex&) = delete;
@@ -35,7 +36,8 @@ class EditIndex {
     // such a change, the key is another row's.
     bool was_its_key = false;
   };
-  // What entries in (after, head] did to the row. Reads what it has not seen of the log first.
+  // What entries in (after, head] did to the row. Reads what it has not seen of the log first; one
+  // that is not what was written is told, and what was done up to it is not known.
   // `head` is the last entry that is in csa_log, also uncommitted; `node` is who asks.
   [[nodiscard]] RowEdits edits(Asked asked, Seq after, const Meta& head, const NodeId& node);
   // As TouchIndex::touches_of().

@@ -124,7 +124,7 @@ Ledger::Impl::Impl(const std::string& database_path, LedgerOptions ledger_option
   entries = std::make_unique<LogTable>(db);
   outcomes = std::make_unique<OutcomeTable>(db);
   past = std::make_unique<PastLog>(db);
-  edits = std::make_unique<EditIndex>(db, *entries);
+  edits = std::make_unique<EditIndex>(db, *entries, log);
   merge = std::make_unique<Merge>(db, *capture, *edits);
   outcomes->know_all();
   static_cast<void>(wal->written_by_others());

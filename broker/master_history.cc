@@ -53,7 +53,7 @@ Edit latest_before(const Database& db, LogTable& log, Seq first) {
   Edit latest;
   latest.time.ms = 253402300799000;  // the last that can be told
   latest.at_most = true;
-  if (const auto entry = log.entry(first)) {
+  if (const auto entry = readable_entry(log, first)) {
     latest.time = entry->header.time;
     return latest;
   }

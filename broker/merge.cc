@@ -4,6 +4,7 @@
 
 #include "broker/merge_run.h"
 #include "broker/merge_stood.h"
+#include "common/past_log.h"
 
 namespace csa {
 MergeSchema::MergeSchema(const Database& db)
@@ -167,7 +168,8 @@ MergeOutcome Merge::stood(const ReplayEntry& entry, LogTable& log, Seq seq) {
   Impl& impl = *impl_;
   impl.notice_schema();
   impl.keys->begin(entry.header.tx, entry.first);
-  StoodKeys(*impl.schema, *impl.keys).pair(entry, log, seq);
+  const Seq there = LogProof(impl.db, log).doubts(seq) ? Seq{} : seq;
+  StoodKeys(*impl.schema, *impl.keys).pair(entry, log, there);
   return {ReplayResult::kStood, {}, impl.keys->take_changes(), 0};
 }
 

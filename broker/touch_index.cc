@@ -83,6 +83,8 @@ void TouchIndex::begin_anew(Seq first) {
   told_ = Seq{0};
   from_ = first;
   to_ = Seq{first.value - 1};
+  proof_.emplace(db_, log_);
+  damaged_.reset();
   floor_ = latest_before(db_, log_, first);
 }
 
@@ -90,7 +92,13 @@ bool TouchIndex::cover(Seq first, Seq last) {
   const bool anew = !index_ || first < from_ || to_ < from_;
   if (anew) begin_anew(first);
   if (to_ >= last) return anew;
-  for (Seq seq = to_.next(); seq <= last; seq = seq.next()) read_entry(seq);
+  for (Seq seq = to_.next(); seq <= last; seq = seq.next()) {
+    if (proof_->doubts(seq)) {
+      damaged_ = seq;
+    } else {
+      read_entry(seq);
+    }
+  }
   to_ = last;
   return anew;
 }
@@ -333,6 +341,7 @@ std::uint64_t TouchIndex::touches_of(Seq seq) {
 }
 
 void TouchIndex::forget() {
+  damaged_.reset();
   from_ = Seq{1};
   to_ = Seq{0};
   folds_.clear();

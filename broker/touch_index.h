@@ -17,6 +17,7 @@
 #include "broker/touch_marks.h"
 #include "broker/touch_store.h"
 #include "common/changeset.h"
+#include "common/past_log.h"
 #include "common/sqlite.h"
 #include "common/store_meta.h"
 
@@ -30,6 +31,8 @@ class TouchIndex {
   // Entries first to last are in it from here on. True: it was begun anew, and what it told before
   // may be wrong.
   bool cover(Seq first, Seq last);
+  // The last of them that is not what was written: what it and those before it did is not known.
+  [[nodiscard]] std::optional<Seq> damaged() const { return damaged_; }
   // Every edit that is older than the entries is older than this.
   [[nodiscard]] const Edit& floor() const { return floor_; }
 
@@ -79,6 +82,8 @@ class TouchIndex {
   const Database& db_;
   LogTable& log_;
   ColumnPlaces places_;
+  std::optional<LogProof> proof_;
+  std::optional<Seq> damaged_;
   std::optional<Database> index_;
   Statement add_entry_, changed_, edit_;
   TouchStore touches_;

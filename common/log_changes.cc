@@ -3,6 +3,7 @@
 #include <string>
 
 #include "common/limits.h"
+#include "common/past_log.h"
 
 namespace csa {
 namespace {
@@ -10,8 +11,7 @@ namespace {
 using TakeLogged = std::function<void(const Change&, const std::vector<ChangeTable>&)>;
 
 Status read_entry(LogTable& log, Seq seq, const TakeLogged& take) {
-  const Error lacks{Errc::kNothing,
-                    "the log no longer holds entry " + std::to_string(seq.value)};
+  const Error lacks{Errc::kNothing, "the log no longer holds entry " + std::to_string(seq.value)};
   const std::optional<LogTable::Entry> entry = log.entry(seq);
   if (!entry) return lacks;
   if (entry->header.kind != EntryKind::kChanges) {
@@ -47,7 +47,12 @@ Status each_logged_change(const Database& db, Seq floor, Seq after, Seq through,
                                      std::to_string(after.value)};
   }
   LogTable log(db);
+  LogProof proof(db, log);
   for (Seq seq = after.next(); seq <= through; seq = seq.next()) {
+    if (log.entry(seq) && proof.doubts(seq)) {
+      return Error{Errc::kDamaged,
+                   "entry " + std::to_string(seq.value) + " of its log is not what was written"};
+    }
     CSA_TRY(read_entry(log, seq, take));
   }
   return Ok{};

@@ -30,19 +30,17 @@ std::optional<Kept> parse_kept(const std::string& text) {
 }
 
 // Whole, with a header that can be read.
-std::optional<LogTable::Entry> whole_entry(LogTable& log, Seq seq) {
-  try {
-    std::optional<LogTable::Entry> entry = log.entry(seq);
-    const bool whole = entry && entry->header.seq == seq && log.stored(seq) == entry->header.size;
-    if (!whole) entry.reset();
-    return entry;
-  } catch (const SqliteError& error) {
-    if (error.primary_code() != SQLITE_CORRUPT) throw;
-    return std::nullopt;
-  }
+std::optional<LogTable::Entry> whole_entry(LogTable& log, Seq seq) try {
+  std::optional<LogTable::Entry> entry = log.entry(seq);
+  const bool whole = entry && entry->header.seq == seq && log.stored(seq) == entry->header.size;
+  if (!whole) entry.reset();
+  return entry;
+} catch (const SqliteError& error) {
+  if (error.primary_code() != SQLITE_CORRUPT) throw;
+  return std::nullopt;
 }
 
-bool continues(LogTable& log, const Chain& before, const LogTable::Entry& entry) {
+bool leads(LogTable& log, const Chain& before, const LogTable::Entry& entry) try {
   ChainHasher hasher(before, entry.header);
   for (std::uint64_t at = 0; at < entry.header.size;) {
     const auto piece = log.read(entry.header.seq, at, limits::kPieceMax);
@@ -51,6 +49,9 @@ bool continues(LogTable& log, const Chain& before, const LogTable::Entry& entry)
     at += piece->bytes.size();
   }
   return hasher.digest() == entry.chain;
+} catch (const SqliteError& error) {
+  if (error.primary_code() != SQLITE_CORRUPT) throw;
+  return false;
 }
 
 // The chain after entry `seq`, where something else than the log tells it: an epoch ended there.
@@ -104,6 +105,41 @@ void PastLog::forget() {
   erase.run();
 }
 
+std::optional<LogTable::Entry> readable_entry(LogTable& log, Seq seq) try {
+  return log.entry(seq);
+} catch (const SqliteError& error) {
+  if (error.primary_code() != SQLITE_CORRUPT) throw;
+  return std::nullopt;
+}
+
+bool continues(LogTable& log, const Chain& before, Seq seq) {
+  const std::optional<LogTable::Entry> entry = whole_entry(log, seq);
+  return entry && leads(log, before, *entry);
+}
+
+LogProof::LogProof(const Database& db, LogTable& log) : log_(log) {
+  for (const EpochRecord& record : read_epochs(db)) {
+    if (!record.parent.epoch.id.is_zero()) ends_.insert(record.parent.seq.value);
+  }
+}
+
+bool LogProof::doubts(Seq seq) {
+  const std::optional<LogTable::Entry> entry = whole_entry(log_, seq);
+  if (!entry) return true;
+  if (seq.value == 0 || ends_.contains(seq.value - 1)) return false;
+  const std::optional<LogTable::Entry> before = whole_entry(log_, Seq{seq.value - 1});
+  return before && !leads(log_, before->chain, *entry);
+}
+
+std::string doubted_entry(const Database& db, Seq seq) {
+  const char* const path = sqlite3_db_filename(db.handle(), "main");
+  return "entry " + std::to_string(seq.value) + " of the log in " + (path != nullptr ? path : "") +
+         " is not what was written: the disk keeps it wrongly. It goes to nobody: nodes that need "
+         "it"
+         " take a full copy, and of edits before it nobody knows any more which was the later. Look"
+         " after the disk; stop the broker and see with csa-broker check what else it has lost";
+}
+
 Seq proven_floor(const Database& db, const Meta& meta) {
   LogTable log(db);
   const std::vector<EpochRecord> epochs = read_epochs(db);
@@ -117,7 +153,8 @@ Seq proven_floor(const Database& db, const Meta& meta) {
       before.reset();
       continue;
     }
-    if (before && !continues(log, *before, *entry)) from = seq;
+    // It may be this one that is damaged, or the chain that is stored with the one before.
+    if (before && !leads(log, *before, *entry)) from = seq.next();
     before = entry->chain;
     // No entry leads to the chain that an epoch begins with.
     if (known) before.reset();

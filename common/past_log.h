@@ -3,6 +3,11 @@
 // have. Throws SqliteError.
 #pragma once
 
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <string>
+
 #include "common/sqlite.h"
 #include "common/store_meta.h"
 
@@ -27,6 +32,29 @@ class PastLog {
   const Database& db_;
   Statement kept_, oldest_;
 };
+
+// An entry; nothing: it is not there, or cannot be read.
+[[nodiscard]] std::optional<LogTable::Entry> readable_entry(LogTable& log, Seq seq);
+
+// The entry is there, whole, and leads from the chain `before` to its own.
+[[nodiscard]] bool continues(LogTable& log, const Chain& before, Seq seq);
+
+// Whether entries of the log are what was written: each carries the chain that leads to it.
+class LogProof {
+ public:
+  LogProof(const Database& db, LogTable& log);  // both outlive this; valid for one epoch
+  // The entry is missing or cannot be read, or its header, changes and chain do not belong
+  // together. The first one of the log or of an epoch follows what nothing tells: of that only
+  // that it is whole.
+  [[nodiscard]] bool doubts(Seq seq);
+
+ private:
+  LogTable& log_;
+  std::set<std::uint64_t> ends_;  // of earlier epochs: no entry continues from there
+};
+
+// What a broker says of such an entry.
+[[nodiscard]] std::string doubted_entry(const Database& db, Seq seq);
 
 // From PastLog::floor() on, the oldest entry from which the log leads without a gap, chain by
 // chain, to meta.position; position.seq.next(): none does.

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "common/past_log.h"
 #include "common/planted.h"
 #include "common/schema.h"
 #include "common/system_clock.h"
@@ -119,7 +120,8 @@ struct OtherHistory {
   [[nodiscard]] std::optional<Chain> chain(Seq seq) const {
     if (seq == end.seq) return end.chain;
     if (seq < meta.floor) return std::nullopt;
-    const auto entry = LogTable(db).entry(seq);
+    LogTable log(db);
+    const auto entry = readable_entry(log, seq);
     return entry ? std::optional(entry->chain) : std::nullopt;
   }
 };
@@ -129,7 +131,7 @@ std::optional<Seq> last_common(const Database& live, Seq at, const OtherHistory&
   LogTable log(live);
   if (at.value == 0) return at;  // before the first entry of one and the same history
   for (; at.value > 0; --at.value) {
-    const auto own = log.entry(at);
+    const auto own = readable_entry(log, at);
     const std::optional<Chain> there = other.chain(at);
     if (!own || !there) break;
     if (own->chain == *there) return at;
@@ -159,6 +161,17 @@ std::optional<Seq> parted_at(const std::vector<EpochRecord>& own,
   return std::nullopt;
 }
 
+// What the master's disk keeps wrongly of its log is not handed on.
+void leave_out_damaged_log(const Database& db, Meta& meta) {
+  const Seq proven = proven_floor(db, meta);
+  if (proven <= PastLog(db).floor(meta)) return;
+  meta.floor = std::max(meta.floor, proven);
+  write_meta(db, meta);
+  Statement erase = db.prepare("DELETE FROM csa_log WHERE part_id < ?1");
+  erase.bind(1, first_log_part(proven)).run();
+  LogTable(db).save_sum();
+}
+
 Result<Meta> prepare_opened(const Database& db, const CopyExpectation& expected) {
   if (!has_tables(db)) return wrong_copy("csa's tables are missing");
   Result<Meta> meta = read_meta(db);
@@ -171,6 +184,7 @@ Result<Meta> prepare_opened(const Database& db, const CopyExpectation& expected)
   identity.generation_seen = meta->position.epoch.generation;
   identity.damage.clear();
   Transaction transaction(db);
+  leave_out_damaged_log(db, *meta);
   write_identity(db, identity);
   Journal(db).replace_all(expected.outcomes);
   set_commits(db, expected.commits + 1);
@@ -212,7 +226,11 @@ std::optional<Fork> fork_of(const Database& live, const Position& own, const std
                 last_common(live, end.seq, other).value_or(end.seq)};
   }
   const std::optional<Chain> chain = other.chain(own.seq);
-  if (chain && *chain != own.chain) {
+  LogTable log(db);
+  // Else it is the stored chain that a disk keeps wrongly.
+  const bool other_chain = chain && *chain != own.chain &&
+                           (own.seq == end.seq || !continues(log, own.chain, own.seq.next()));
+  if (other_chain) {
     return Fork{
         "the master has another history up to " + std::to_string(own.seq.value) + "; " + here,
         last_common(live, own.seq, other)};

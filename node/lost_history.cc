@@ -11,6 +11,7 @@
 #include "common/clock_limits.h"
 #include "common/journal.h"
 #include "common/limits.h"
+#include "common/past_log.h"
 #include "common/spill.h"
 #include "common/store_meta.h"
 #include "common/virtual_table.h"
@@ -112,6 +113,7 @@ class Salvage {
         meta_(meta),
         epochs_(read_epochs(kept)),
         log_(kept),
+        proof_(kept, log_),
         applier_(kept),
         widener_(kept) {}
 
@@ -123,9 +125,11 @@ class Salvage {
     first_ = meta_.position.seq.next();
     while (first_ > common.next()) {
       const Seq seq{first_.value - 1};
-      const auto entry = log_.entry(seq);
+      const auto entry = readable_entry(log_, seq);
       if (!entry || log_.stored(seq) != entry->header.size) {
         offer.why_left = "its log does not reach further back";
+      } else if (proof_.doubts(seq)) {
+        offer.why_left = "entry " + std::to_string(seq.value) + " of its log is damaged";
       } else if (entry->header.kind != EntryKind::kChanges) {
         offer.why_left = "the schema was changed after them";
       } else if (first_.value + kOfferedMax <= meta_.position.seq.value + 1 ||
@@ -237,6 +241,7 @@ class Salvage {
   const Meta& meta_;
   const std::vector<EpochRecord> epochs_;
   LogTable log_;
+  LogProof proof_;
   Applier applier_;
   Widener widener_;
   Seq first_;
