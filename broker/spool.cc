@@ -158,11 +158,30 @@ Status Spool::add_map(ByteView map) const {
   return Ok{};
 }
 
-Bytes Spool::read(bool map, std::uint64_t offset, std::size_t length) const {
+std::optional<Bytes> Spool::read(bool map, std::uint64_t offset, std::size_t length) const {
   const std::uint64_t end = map ? info_.map_total() : info_.total;
-  if (offset >= end) return {};
-  const std::uint64_t start = map ? info_.total + offset : offset;
-  Bytes bytes(static_cast<std::size_t>(std::min<std::uint64_t>(length, end - offset)));
+  if (offset >= end) return Bytes{};
+  const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(length, end - offset));
+  Bytes bytes = read_at(map ? info_.total + offset : offset, size);
+  if (!map && !is_as_cut(offset, bytes)) return std::nullopt;
+  return bytes;
+}
+
+// By the map, for the whole pages among them.
+bool Spool::is_as_cut(std::uint64_t offset, ByteView bytes) const {
+  const std::uint64_t page = info_.page_size;
+  const std::uint64_t first = (offset + page - 1) / page;
+  const std::uint64_t last = (offset + bytes.size()) / page;
+  if (first >= last) return true;
+  const ByteView pages = bytes.subspan(static_cast<std::size_t>(first * page - offset),
+                                       static_cast<std::size_t>((last - first) * page));
+  Bytes hashes;
+  append_page_hashes(pages, info_.page_size, hashes);
+  return hashes == read_at(info_.total + first * kPageHash, hashes.size());
+}
+
+Bytes Spool::read_at(std::uint64_t start, std::size_t size) const {
+  Bytes bytes(size);
   std::size_t filled = 0;
   while (filled < bytes.size()) {
     const ssize_t got = ::pread(file_, bytes.data() + filled, bytes.size() - filled,

@@ -4,6 +4,7 @@
 // thread at a time: it may move to another together with its file.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "broker/jobs.h"
@@ -26,8 +27,9 @@ class Spool {
   ~Spool();  // closes and unlinks the file
 
   [[nodiscard]] const SnapshotInfo& info() const { return info_; }
-  // Of the copy, or of its map. Fewer bytes only at the end. Throws std::system_error.
-  [[nodiscard]] Bytes read(bool map, std::uint64_t offset, std::size_t length) const;
+  // Of the copy, or of its map. Fewer bytes only at the end; nothing: a page is not what was cut,
+  // or its hash in the map is not. Throws std::system_error.
+  [[nodiscard]] std::optional<Bytes> read(bool map, std::uint64_t offset, std::size_t length) const;
 
   // Removes what a broker that died has left in the directory.
   static void clear(const std::string& directory);
@@ -37,6 +39,8 @@ class Spool {
   [[nodiscard]] Status fill(const Database& source);
   [[nodiscard]] Status measure();
   [[nodiscard]] Status add_map(ByteView map) const;
+  [[nodiscard]] bool is_as_cut(std::uint64_t offset, ByteView bytes) const;
+  [[nodiscard]] Bytes read_at(std::uint64_t start, std::size_t size) const;
 
   std::string path_;
   int file_ = -1;

@@ -363,7 +363,7 @@ TEST_CASE("archive: a writer between the pages of a copy does not reach it") {
   REQUIRE(spool.has_value());
   CHECK(writer.steps > 0);
   const std::string path = master.folder.file("copy.db");
-  write_file(path, spool->read(false, 0, spool->info().total));
+  write_file(path, spool->read(false, 0, spool->info().total).value());
   const Database copy(path, Database::Mode::kReadWrite);
   CHECK(copy.query_text("PRAGMA integrity_check") == "ok");
   CHECK(read_meta(copy)->position == spool->info().position);
