@@ -51,6 +51,12 @@ void judge_tables(const DigestReply& reference, const Checked& checked, NodeVerd
       verdict.tables.push_back(range_told(checked, ours.name));
     }
   }
+  for (const KeyRange& range : checked.differences) {
+    // Its file, or its log: no table is called so.
+    const bool is_table = std::ranges::any_of(
+        reference.tables, [&](const TableSum& ours) { return ours.name == range.table; });
+    if (!is_table) verdict.tables.push_back(range);
+  }
   verdict.equal = verdict.tables.empty();
   if (unknown.empty()) return;
   if (*verdict.equal) verdict.equal.reset();

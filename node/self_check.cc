@@ -11,6 +11,7 @@
 #include "common/log_changes.h"
 #include "common/schema.h"
 #include "common/store_meta.h"
+#include "node/file_proof.h"
 #include "node/read_only.h"
 
 namespace csa {
@@ -255,8 +256,16 @@ Status SelfCheck::compare_rows(const RowsReply& master) {
   return Error{Errc::kTimeout, "the log did not come in time"};
 }
 
+void SelfCheck::prove_file() {
+  const std::optional<FileFault> fault = fault_of_file(open_checked(options_.replica));
+  if (!fault) return;
+  result_.differences.push_back({fault->part, 0, {}, {}});
+  result_.text = fault->text;
+}
+
 Checked SelfCheck::end() {
   open_ = false;
+  if (result_.differences.empty() && result_.text.empty()) prove_file();
   if (!kept_.empty()) {
     std::string date = to_string(options_.wall_now()).substr(0, 19);
     std::erase_if(date, [](char c) { return c == '-' || c == ':'; });

@@ -1,6 +1,6 @@
 // A replica compared with the master, beside all other work: its digest is read in slices, led to
-// the Position of the master's, and what differs is narrowed to rows. With a connection of its own
-// that never writes; one thread, which has time.
+// the Position of the master's, and what differs is narrowed to rows; where no row does, its file
+// is proved by itself. With a connection of its own that never writes; one thread, which has time.
 #pragma once
 
 #include <atomic>
@@ -47,6 +47,7 @@ class SelfCheck {
   // Asks for the next table that differs, or ends.
   [[nodiscard]] CheckAnswer next_table();
   [[nodiscard]] Status compare_rows(const RowsReply& master);
+  void prove_file();
   [[nodiscard]] Checked end();
 
   const SelfCheckOptions options_;
