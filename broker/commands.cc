@@ -317,6 +317,9 @@ int serve_command(BrokerFlags flags, const Terminal& terminal, const Service& se
   std::unique_ptr<Database> held;
   while (true) {
     held = keep_open(flags.name());
+    const Result<std::string> mended = put_wal_right(flags.name(), held);
+    if (!mended) return fail(terminal, mended.error());
+    if (!mended->empty()) terminal.err << kProgram << *mended << std::endl;
     const Report report = inspect(flags.name(), false);
     if (report.finding == Finding::kSound) break;
     held.reset();

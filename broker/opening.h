@@ -58,6 +58,10 @@ struct DatabaseName {
 // look.
 [[nodiscard]] Report inspect(const DatabaseName& name, bool thorough);
 
+// A bit of the -wal that the disk keeps wrongly is put right; `held`, from keep_open(), is opened
+// anew then. For people; empty: nothing was wrong. kDamaged: commits at its end cannot be read.
+[[nodiscard]] Result<std::string> put_wal_right(const DatabaseName& name,
+                                                std::unique_ptr<Database>& held);
 // The database open for reading, with nothing read: while anybody has it open, SQLite reads a large
 // -wal once, else anew for each who opens it. Nothing where it cannot be opened; inspect() says
 // why.

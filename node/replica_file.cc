@@ -3,9 +3,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <filesystem>
+
+#include "common/counted.h"
 #include "common/random.h"
 #include "common/schema.h"
+#include "common/system_clock.h"
 #include "common/wal_base.h"
+#include "common/wal_mend.h"
 #include "node/disk_probe.h"
 #include "node/install.h"
 
@@ -84,9 +89,45 @@ Status check_not_emptied(const std::string& path, Earlier earlier) {
   return damaged(path, "it is empty, and was not: there was a replica");
 }
 
+bool misses_commits(const Database& db, const std::string& path) try {
+  (void)db.query_int("SELECT count(*) FROM sqlite_schema");
+  return wal_holds_more(db, path);
+} catch (const SqliteError& error) {
+  // Without the end of its -wal the file may be a mixture.
+  if (error.primary_code() != SQLITE_CORRUPT) throw;
+  return true;
+}
+
+// Else SQLite leaves out what was answered, without a word.
+void put_wal_right(Database& db, const std::string& path, const Log& log) {
+  if (!misses_commits(db, path)) return;
+  sqlite3_db_config(db.handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+  db.close();
+  const MendedWal mended = mend_wal(path);
+  if (mended.certain || mended.behind > 0) {
+    // Torn by a power cut, where it was never synced; or damaged, and there is no telling.
+    std::string date = to_string(wall_now()).substr(0, 19);
+    std::erase_if(date, [](char c) { return c == '-' || c == ':'; });
+    const std::string kept = path + "-wal-damaged-" + date;
+    std::error_code failed;
+    std::filesystem::copy_file(path + "-wal", kept, failed);
+    log.error("replica: commits at the end of " + path +
+              "-wal cannot be read, after a power cut or by the disk's fault. The master has what"
+              " was its own; if offline changes are missing, they were in " +
+              (failed ? path + "-wal, which could not be kept: " + failed.message()
+                      : kept + ", where it is kept"));
+  }
+  if (mended.bits > 0) {
+    log.error("replica: the disk keeps " + counted(mended.bits, "bit", "bits") + " of " + path +
+              "-wal wrongly, by its checksums: put right. Look after the disk");
+  }
+  db = Database(path, Database::Mode::kCreate);
+}
+
 Result<ReplicaFile> inspect_and_take(const ReplicaName& name, const Log& log) {
   ReplicaFile file;
   file.db = Database(name.path, Database::Mode::kCreate);
+  put_wal_right(file.db, name.path, log);
   Result<std::optional<Identity>> identity = identify(file.db, name.path);
   if (!identity) return identity.error();
   if (!*identity) {
@@ -136,6 +177,11 @@ Error file_error(const SqliteError& error, const std::string& path) {
     case SQLITE_NOTADB:
       return damaged(path, "it is not an SQLite database");
     case SQLITE_CORRUPT:
+    // The schema's text, or a value, is another one than csa has written.
+    case SQLITE_ERROR:
+    case SQLITE_CONSTRAINT:
+    case SQLITE_MISMATCH:
+    case SQLITE_TOOBIG:
       return damaged(path, error.what());
     case SQLITE_BUSY:
     case SQLITE_LOCKED:

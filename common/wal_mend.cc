@@ -1,0 +1,327 @@
+#include "common/wal_mend.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cerrno>
+#include <cstring>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "common/bytes.h"
+
+namespace csa {
+namespace {
+
+// SQLite's fileformat2.html, "The WAL File Format".
+constexpr std::size_t kHeader = 32;
+constexpr std::size_t kHeaderProved = 24;  // then its checksum
+constexpr std::size_t kSaltsAt = 16;
+constexpr std::size_t kFrameHeader = 24;
+constexpr std::size_t kFrameProved = 8;  // page number, size after a commit
+constexpr std::size_t kFrameSaltsAt = 8;
+constexpr std::size_t kFrameSumAt = 16;
+constexpr std::uint32_t kMagic = 0x377f0682;  // + 1: sums of big-endian words
+// wal-index: the last frame of the last commit (walformat.html, "mxFrame").
+constexpr int kShmPage = 32768;
+constexpr std::size_t kLastFrameAt = 16;
+
+struct Sum {
+  std::uint32_t a = 0, b = 0;
+  bool operator==(const Sum&) const = default;
+};
+
+std::uint32_t big_word(const std::uint8_t* at) {
+  return std::uint32_t{at[0]} << 24U | std::uint32_t{at[1]} << 16U | std::uint32_t{at[2]} << 8U |
+         std::uint32_t{at[3]};
+}
+
+std::uint32_t word(const std::uint8_t* at, bool big) {
+  if (big) return big_word(at);
+  return std::uint32_t{at[3]} << 24U | std::uint32_t{at[2]} << 16U | std::uint32_t{at[1]} << 8U |
+         std::uint32_t{at[0]};
+}
+
+Sum stored_sum(const std::uint8_t* at) { return {big_word(at), big_word(at + 4)}; }
+
+// REQUIRES: a multiple of eight bytes.
+Sum sum_of(Sum sum, ByteView bytes, bool big) {
+  for (std::size_t at = 0; at < bytes.size(); at += 8) {
+    sum.a += word(bytes.data() + at, big) + sum.b;
+    sum.b += word(bytes.data() + at + 4, big) + sum.a;
+  }
+  return sum;
+}
+
+struct WrongBit {
+  std::size_t candidates = 0;
+  std::size_t bit = 0;  // the last of them
+  bool of_sum = false;  // which is one of the stored sum
+};
+
+// The bits of `bytes` that make their sum another by `off` when one of them is turned. Of a word's
+// low bits it is one; of its highest, which the sums repeat every few words, it may be many.
+WrongBit wrong_bit(ByteView bytes, Sum off, bool big) {
+  // What one more in the first or second word of a pair makes of the sum at the end.
+  Sum first{1, 1};
+  Sum second{0, 1};
+  WrongBit wrong;
+  for (std::size_t at = bytes.size(); at > 0; at -= 8) {
+    for (const bool later : {false, true}) {
+      const std::size_t place = at - 8 + (later ? 4 : 0);
+      const std::uint32_t here = word(bytes.data() + place, big);
+      const Sum& by = later ? second : first;
+      for (std::uint32_t bit = 0; bit < 32; ++bit) {
+        const std::uint32_t turned = (here ^ (1U << bit)) - here;
+        if (by.a * turned != off.a || by.b * turned != off.b) continue;
+        ++wrong.candidates;
+        wrong.bit = (place + (big ? 3 - bit / 8 : bit / 8)) * 8 + bit % 8;
+      }
+    }
+    for (Sum* const by : {&first, &second}) {
+      by->a += by->b;
+      by->b += by->a;
+    }
+  }
+  return wrong;
+}
+
+// The one bit in which they differ.
+std::optional<std::size_t> turned_bit(ByteView here, ByteView right) {
+  std::optional<std::size_t> found;
+  for (std::size_t i = 0; i < here.size(); ++i) {
+    const auto off = static_cast<std::uint8_t>(here[i] ^ right[i]);
+    if (off == 0) continue;
+    if (found || !std::has_single_bit(off)) return std::nullopt;
+    found = i * 8 + static_cast<std::size_t>(std::countr_zero(off));
+  }
+  return found;
+}
+
+std::array<std::uint8_t, 8> bytes_of(Sum sum) {
+  std::array<std::uint8_t, 8> bytes{};
+  for (std::size_t i = 0; i < 4; ++i) {
+    bytes[i] = static_cast<std::uint8_t>(sum.a >> (24 - 8 * i));
+    bytes[4 + i] = static_cast<std::uint8_t>(sum.b >> (24 - 8 * i));
+  }
+  return bytes;
+}
+
+class Wal {
+ public:
+  Wal(const std::string& path, int flags)
+      : path_(path + "-wal"), file_(::open(path_.c_str(), flags | O_CLOEXEC)) {}
+  ~Wal() {
+    if (file_ >= 0) ::close(file_);
+  }
+  Wal(const Wal&) = delete;
+  Wal& operator=(const Wal&) = delete;
+  [[nodiscard]] bool read(std::uint64_t at, std::span<std::uint8_t> to) const {
+    if (file_ < 0) return false;
+    const ssize_t got = ::pread(file_, to.data(), to.size(), static_cast<off_t>(at));
+    if (got < 0) fail("read");
+    return got == static_cast<ssize_t>(to.size());
+  }
+  void turn(std::uint64_t at, std::size_t bit, std::span<std::uint8_t> bytes) const {
+    std::uint8_t& byte = bytes[bit / 8];
+    byte = static_cast<std::uint8_t>(byte ^ (1U << (bit % 8)));
+    if (::pwrite(file_, &byte, 1, static_cast<off_t>(at + bit / 8)) != 1) fail("mend");
+  }
+  void sync() const {
+    if (::fsync(file_) != 0) fail("sync");
+  }
+
+ private:
+  [[noreturn]] void fail(const std::string& step) const {
+    throw SqliteError(SQLITE_IOERR, step + " " + path_ + ": " + std::strerror(errno));
+  }
+  std::string path_;
+  int file_;
+};
+
+struct Header {
+  std::array<std::uint8_t, kHeader> bytes{};
+  [[nodiscard]] bool big() const { return (big_word(bytes.data()) & 1U) != 0; }
+  [[nodiscard]] std::size_t page_size() const { return big_word(bytes.data() + 8); }
+  [[nodiscard]] Sum stored() const { return stored_sum(bytes.data() + kHeaderProved); }
+  [[nodiscard]] bool is_sound() const {
+    const std::size_t page = page_size();
+    return (big_word(bytes.data()) & ~1U) == kMagic && page >= 512 && page <= 65536 &&
+           std::has_single_bit(page) &&
+           sum_of({}, ByteView(bytes).first(kHeaderProved), big()) == stored();
+  }
+  [[nodiscard]] ByteView salts() const { return ByteView(bytes).subspan(kSaltsAt, 8); }
+};
+
+// Every bit is tried: there are few.
+std::size_t mend_header(const Wal& wal, Header& header) {
+  std::vector<std::size_t> candidates;
+  for (std::size_t bit = 0; bit < kHeader * 8; ++bit) {
+    Header other = header;
+    std::uint8_t& byte = other.bytes[bit / 8];
+    byte = static_cast<std::uint8_t>(byte ^ (1U << (bit % 8)));
+    if (other.is_sound()) candidates.push_back(bit);
+  }
+  if (candidates.size() == 1) wal.turn(0, candidates.front(), header.bytes);
+  return candidates.size();
+}
+
+class Mender {
+ public:
+  Mender(const Wal& wal, const Header& header)
+      : wal_(wal),
+        header_(header),
+        sum_(header.stored()),
+        frame_(kFrameHeader + header.page_size()) {}
+
+  MendedWal run() {
+    std::int64_t lost = 0;  // commits that are told behind a frame that stays damaged
+    bool cut = false;
+    for (std::uint64_t at = kHeader; wal_.read(at, frame_); at += frame_.size()) {
+      const Fit fit = take(at, cut);
+      // Of damage in one frame the next one goes on from the sum that is stored there.
+      if (fit == Fit::kFlipped) {
+        mended_.certain = true;
+        lost = std::max<std::int64_t>(lost, 1);
+        break;
+      }
+      if (fit == Fit::kNot && (cut || !goes_on_behind(at))) break;
+      cut = cut || fit == Fit::kNot;
+      if (cut && big_word(frame_.data() + 4) != 0) ++lost;
+    }
+    mended_.behind = lost;
+    if (mended_.bits > 0) wal_.sync();
+    return mended_;
+  }
+
+ private:
+  enum class Fit : std::uint8_t {
+    kSound,
+    kMended,
+    kFlipped,  // in one bit, of which it is not known which
+    kNot,
+  };
+
+  [[nodiscard]] Sum sum_here() const {
+    const Sum head = sum_of(sum_, ByteView(frame_).first(kFrameProved), header_.big());
+    return sum_of(head, ByteView(frame_).subspan(kFrameHeader), header_.big());
+  }
+  [[nodiscard]] bool has_salts() const {
+    return std::ranges::equal(ByteView(frame_).subspan(kFrameSaltsAt, 8), header_.salts());
+  }
+
+  Fit take(std::uint64_t at, bool cut) {
+    const Sum here = sum_here();
+    const Sum stored = stored_sum(frame_.data() + kFrameSumAt);
+    if (has_salts() && here == stored) {
+      sum_ = here;
+      return Fit::kSound;
+    }
+    if (cut) return Fit::kNot;
+    const WrongBit wrong = find_bit(here, stored);
+    if (wrong.candidates == 0) return Fit::kNot;
+    // Where it is the stored sum that is wrong, the next frame goes on from the right one.
+    if (wrong.candidates > 1 && !(wrong.of_sum && goes_on_from(here, at))) return Fit::kFlipped;
+    wal_.turn(at, wrong.bit, frame_);
+    ++mended_.bits;
+    sum_ = stored_sum(frame_.data() + kFrameSumAt);
+    return Fit::kMended;
+  }
+
+  [[nodiscard]] WrongBit find_bit(Sum here, Sum stored) const {
+    const ByteView frame(frame_);
+    if (!has_salts()) {
+      if (here != stored) return {};
+      const auto bit = turned_bit(frame.subspan(kFrameSaltsAt, 8), header_.salts());
+      return bit ? WrongBit{1, *bit + kFrameSaltsAt * 8} : WrongBit{};
+    }
+    Bytes proved(frame.begin(), frame.begin() + kFrameProved);
+    proved.insert(proved.end(), frame.begin() + kFrameHeader, frame.end());
+    WrongBit wrong = wrong_bit(proved, Sum{stored.a - here.a, stored.b - here.b}, header_.big());
+    if (wrong.bit >= kFrameProved * 8) wrong.bit += (kFrameHeader - kFrameProved) * 8;
+    if (const auto bit = turned_bit(frame.subspan(kFrameSumAt, 8), bytes_of(here))) {
+      ++wrong.candidates;
+      wrong.bit = *bit + kFrameSumAt * 8;
+      wrong.of_sum = true;
+    }
+    return wrong;
+  }
+
+  // The frame behind `at` is sound by the sum that is stored here, which counts from here on.
+  bool goes_on_behind(std::uint64_t at) {
+    const Sum stored = stored_sum(frame_.data() + kFrameSumAt);
+    const bool next = goes_on_from(stored, at);
+    sum_ = stored;
+    return next;
+  }
+  bool goes_on_from(Sum sum, std::uint64_t at) {
+    const Bytes here = frame_;
+    const Sum before = std::exchange(sum_, sum);
+    const bool next = wal_.read(at + frame_.size(), frame_) && has_salts() &&
+                      sum_here() == stored_sum(frame_.data() + kFrameSumAt);
+    frame_ = here;
+    sum_ = before;
+    return next;
+  }
+
+  const Wal& wal_;
+  const Header& header_;
+  Sum sum_;
+  Bytes frame_;
+  MendedWal mended_;
+};
+
+std::uint32_t last_frame(const Database& db) {
+  sqlite3_file* file = nullptr;
+  int code = sqlite3_file_control(db.handle(), "main", SQLITE_FCNTL_FILE_POINTER, &file);
+  if (code != SQLITE_OK) throw_sqlite(db.handle(), code, "find the database's file");
+  void volatile* page = nullptr;
+  code = file->pMethods->xShmMap(file, 0, kShmPage, 0, &page);
+  if (code != SQLITE_OK || page == nullptr) return UINT32_MAX;
+  std::uint32_t frame = 0;
+  std::memcpy(&frame,
+              const_cast<std::uint8_t*>(static_cast<std::uint8_t volatile*>(page)) + kLastFrameAt,
+              sizeof frame);
+  return frame;
+}
+
+}  // namespace
+
+bool wal_holds_more(const Database& db, const std::string& path) {
+  const Wal wal(path, O_RDONLY);
+  Header header;
+  if (!wal.read(0, header.bytes)) return false;
+  if (!header.is_sound()) return true;
+  std::array<std::uint8_t, kFrameHeader> frame{};
+  std::uint64_t frames = 0;
+  const std::size_t step = kFrameHeader + header.page_size();
+  for (std::uint64_t at = kHeader; wal.read(at, frame); at += step, ++frames) {
+    const ByteView salts = ByteView(frame).subspan(kFrameSaltsAt, 8);
+    if (!std::ranges::equal(salts, header.salts()) && !turned_bit(salts, header.salts())) break;
+  }
+  return frames > last_frame(db);
+}
+
+MendedWal mend_wal(const std::string& path) {
+  const Wal wal(path, O_RDWR);
+  Header header;
+  if (!wal.read(0, header.bytes)) return {};
+  const bool sound = header.is_sound();
+  if (!sound) {
+    const std::size_t candidates = mend_header(wal, header);
+    if (candidates != 1) return {0, candidates > 0 ? 1 : 0, candidates > 0};
+  }
+  MendedWal mended = Mender(wal, header).run();
+  if (!sound) {
+    ++mended.bits;
+    wal.sync();
+  }
+  return mended;
+}
+
+}  // namespace csa
