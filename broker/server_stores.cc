@@ -116,6 +116,17 @@ void Stores::guarded(const char* who, const std::function<void()>& work) {
   try {
     work();
   } catch (const std::exception& error) {
+    const auto* const sqlite = dynamic_cast<const SqliteError*>(&error);
+    if (sqlite != nullptr &&
+        (sqlite->primary_code() == SQLITE_CORRUPT || sqlite->primary_code() == SQLITE_NOTADB)) {
+      const std::string what = std::string(who) + ": " + database_ + " is damaged (" +
+                               error.what() +
+                               "). The broker ends; nodes go on offline. csa-broker check shows"
+                               " what is lost, and csa-broker restore --from FILE makes a sound one"
+                               " of a backup or a node's replica.";
+      post([this, what](Hub&, TimePoint) { fatal_ = Error{Errc::kDamaged, what}; });
+      return;
+    }
     const bool memory = dynamic_cast<const std::bad_alloc*>(&error) != nullptr;
     const std::string what =
         std::string(who) + ": " + (memory ? "no memory is left" : error.what()) +
