@@ -42,8 +42,8 @@ void no_waiting(int file) { (void)::fcntl(file, F_SETFL, O_NONBLOCK); }
 
 }  // namespace
 
-Proxy::Proxy(const system_test::Ready& ready)
-    : port_(ready.port), wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+Proxy::Proxy(const system_test::Ready& ready, std::uint64_t seed)
+    : port_(ready.port), wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)), random_(seed) {
   ports_ = {static_cast<std::uint16_t>(std::stoul(ready.port)),
             static_cast<std::uint16_t>(std::stoul(ready.pub_port))};
   for (std::size_t i = 0; i < 2; ++i) {
@@ -85,6 +85,11 @@ void Proxy::cut() {
 std::size_t Proxy::accepted() const {
   const std::lock_guard lock(mutex_);
   return accepted_;
+}
+
+std::size_t Proxy::flipped() const {
+  const std::lock_guard lock(mutex_);
+  return flipped_;
 }
 
 std::size_t Proxy::cut_short() const {
@@ -134,8 +139,17 @@ void Proxy::take(Link& link, Way way) {
   stream.swallowed = stream.swallowed || manner.black_hole;
   if (stream.swallowed) return;
   const auto count = static_cast<std::size_t>(size);
-  stream.waiting.push_back({monotonic_now() + manner.delay, std::string(piece.data(), count)});
+  std::string bytes(piece.data(), count);
+  if (manner.flip_each > 0) flip(bytes, manner.flip_each);
+  stream.waiting.push_back({monotonic_now() + manner.delay, std::move(bytes)});
   stream.size += count;
+}
+
+void Proxy::flip(std::string& bytes, std::size_t each) {
+  if (random_() % each >= bytes.size()) return;
+  char& byte = bytes[random_() % bytes.size()];
+  byte = static_cast<char>(static_cast<unsigned char>(byte) ^ (1U << (random_() % 8)));
+  ++flipped_;
 }
 
 void Proxy::pass(Link& link, Way way) {

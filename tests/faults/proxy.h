@@ -11,6 +11,7 @@
 #include <list>
 #include <mutex>
 #include <optional>
+#include <random>
 #include <string>
 #include <thread>
 #include <vector>
@@ -27,9 +28,10 @@ class Proxy {
     bool black_hole = false;    // taken, and never passed on
     bool by_bytes = false;      // one a segment
     std::size_t cut_after = 0;  // bytes of a connection; 0: never
+    std::size_t flip_each = 0;  // one wrong bit in about so many bytes; 0: none
   };
   // REQUIRES: the broker listens on 127.0.0.1 alone.
-  explicit Proxy(const system_test::Ready& ready);
+  explicit Proxy(const system_test::Ready& ready, std::uint64_t seed = 1);
   ~Proxy();
   Proxy(const Proxy&) = delete;
   Proxy& operator=(const Proxy&) = delete;
@@ -40,6 +42,8 @@ class Proxy {
   // Every connection that there is.
   void cut();
   [[nodiscard]] std::size_t accepted() const;
+  // Bits that were passed on wrongly.
+  [[nodiscard]] std::size_t flipped() const;
   // Cut by cut_after.
   [[nodiscard]] std::size_t cut_short() const;
 
@@ -67,6 +71,7 @@ class Proxy {
   void run();
   void accept_at(int listener, std::uint16_t port);
   void take(Link& link, Way way);
+  void flip(std::string& bytes, std::size_t each);
   void pass(Link& link, Way way);
 
   std::string port_;
@@ -79,6 +84,8 @@ class Proxy {
   std::list<Link> links_;
   std::size_t accepted_ = 0;
   std::size_t cut_short_ = 0;
+  std::size_t flipped_ = 0;
+  std::mt19937_64 random_;
   std::thread thread_;
 };
 
