@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "common/sqlite.h"
+#include "tests/faults/power.h"
 #include "tests/system/load.h"
 
 namespace csa::fault_test {
@@ -21,6 +22,7 @@ using system_test::Load;
 using system_test::milliseconds;
 using system_test::run;
 using system_test::run_sql;
+using Computer = Power::Computer;
 
 const std::string kNode = "story.db";
 
@@ -36,7 +38,9 @@ void write_entries(Client& client, int count, const std::string& body) {
   for (int i = 0; i < count; ++i) {
     const WriteResult result = client.exec("INSERT INTO entry (writer, number, body) VALUES (50, " +
                                            std::to_string(i) + ", " + body + ")");
-    CHECK_MESSAGE(result.status == WriteResult::Status::kCommitted, result.message);
+    // Once the broker has ended.
+    const bool journaled = result.status == WriteResult::Status::kJournaled;
+    CHECK_MESSAGE((journaled || result.status == WriteResult::Status::kCommitted), result.message);
   }
 }
 
@@ -44,7 +48,9 @@ void write_entries(Client& client, int count, const std::string& body) {
 class Shop {
  public:
   // `page_size`: of the master; a new replica begins with 4096.
-  explicit Shop(const std::string& page_size = "4096") {
+  explicit Shop(Ending ending, const std::string& page_size = "4096")
+      : ending_(std::move(ending)),
+        outage_(place_, ending_.power, {Computer::kBroker, Computer::kNode}) {
     run_sql(place_.file("shop.db"), "PRAGMA page_size=" + page_size + ";" + kLoadSchema);
     place_.adopt(place_.file("shop.db"));
     const Program broker = place_.serve(ready_);
@@ -53,14 +59,14 @@ class Shop {
     write_entries(*other_, 20, "hex(randomblob(20000))");
   }
   // `meddle` runs once the node is live.
-  void live(const std::string& at, Killed& row, const std::function<void()>& meddle = {}) {
+  void live(Killed& row, const std::function<void()>& meddle = {}) {
     Load load({other_.get()});
     {
       Launch launch =
           place_.broker({"serve", "--port", ready_.port, "--pub-port", ready_.pub_port});
-      Program broker(crashing(launch, at));
+      Program broker(crashing(launch, ending_.at));
       REQUIRE(broker.line_with("csa-broker: ready"));
-      Program node(crashing(place_.node(kNode, {"run"}), at));
+      Program node(crashing(place_.node(kNode, {"run"}), ending_.at));
       bool live = false;
       while (!live && !ended(broker, row) && !ended(node, row)) {
         live = node.line_with("state=live", milliseconds{50}).has_value();
@@ -70,6 +76,8 @@ class Shop {
                        meddle ? kPatience : milliseconds{0});
       row.before = load.committed() + load.journaled();
     }
+    outage_.cut(Computer::kBroker, row);
+    outage_.cut(Computer::kNode, row);
     const Program broker = place_.serve(ready_);
     const Program node = place_.live_node(kNode);
     load.stop();
@@ -91,49 +99,55 @@ class Shop {
   }
   // Content that another program changes is not in the log.
   void compare_first() { compare_first_ = true; }
+  // Another program writes.
+  void meddle(Computer computer, const std::string& file) const {
+    const Launch sqlite{
+        {"sqlite3", file, "UPDATE entry SET body = 'not csa' WHERE writer = 50"}, {}, {}};
+    const Finished done = run(outage_.on(computer, sqlite));
+    CHECK_MESSAGE(done.code == 0, done.err);
+  }
   [[nodiscard]] const Place& place() const { return place_; }
-  [[nodiscard]] Client& other() { return *other_; }
 
  private:
+  const Ending ending_;
   Place place_;
+  Outage outage_;
   Ready ready_;
   std::unique_ptr<Client> other_;
   bool compare_first_ = false;
 };
 
-void join(const std::string& at, Killed& row) { Shop().live(at, row); }
+void join(const Ending& ending, Killed& row) { Shop(ending).live(row); }
 
-void join_another_page_size(const std::string& at, Killed& row) { Shop("8192").live(at, row); }
+void join_another_page_size(const Ending& ending, Killed& row) { Shop(ending, "8192").live(row); }
 
-void meddled_replica(const std::string& at, Killed& row) {
-  Shop shop;
-  shop.live(at, row, [&] {
-    run_sql(shop.place().file(kNode), "UPDATE entry SET body = 'not csa' WHERE writer = 50");
-  });
+void meddled_replica(const Ending& ending, Killed& row) {
+  Shop shop(ending);
+  shop.live(row, [&] { shop.meddle(Computer::kNode, shop.place().file(kNode)); });
 }
 
-void meddled_master(const std::string& at, Killed& row) {
-  Shop shop;
+void meddled_master(const Ending& ending, Killed& row) {
+  Shop shop(ending);
   shop.compare_first();
-  shop.live(at, row, [&] {
-    run_sql(shop.place().master(), "UPDATE entry SET body = 'not csa' WHERE writer = 50");
-  });
+  shop.live(row, [&] { shop.meddle(Computer::kBroker, shop.place().master()); });
 }
 
 // The -wal is written back once there is a second without a write.
-void large_wal(const std::string& at, Killed& row) {
-  const Place place;
+void large_wal(const Ending& ending, Killed& row) {
+  Place place;
+  Outage outage(place, ending.power, {Computer::kBroker});
   place.create(kLoadSchema);
   Ready ready;
   const std::unique_ptr<Client> client = place.client(kNode);
   {
     (void)place.serve(ready);
     Launch launch = place.broker({"serve", "--port", ready.port, "--pub-port", ready.pub_port});
-    Program broker(crashing(launch, at));
+    Program broker(crashing(launch, ending.at));
     REQUIRE(client->wait_for(ClientState::kLive, kPatience));
     write_entries(*client, 3, "randomblob(2100000)");
     CHECK(eventually([&] { return ended(broker, row); }));
   }
+  outage.cut(Computer::kBroker, row);
   row.before = row.acknowledged = 3;
   const Program broker = place.serve(ready);
   REQUIRE(is_calm(*client));
@@ -142,21 +156,23 @@ void large_wal(const std::string& at, Killed& row) {
   CHECK(row.found == 3);
 }
 
-int killed_or_done(const Launch& launch, const std::string& at, Killed& row) {
-  const int code = run(crashing(launch, at)).code;
+int killed_or_done(const Launch& launch, const Ending& ending, Killed& row) {
+  const int code = run(crashing(launch, ending.at)).code;
   CHECK((code == 0 || code == kKilled));
   if (code == kKilled) row.reached = true;
   return code;
 }
 
 // There is no database, or a whole one.
-void create(const std::string& at, Killed& row) {
-  const Place place;
+void create(const Ending& ending, Killed& row) {
+  Place place;
+  Outage outage(place, ending.power, {Computer::kBroker});
   const std::string schema = place.file("schema.sql");
   (void)run(
       {{"sh", "-c", "echo 'CREATE TABLE entry (id INTEGER PRIMARY KEY)' >\"$0\"", schema}, {}, {}});
   const Launch launch = place.broker({"create", "--schema", schema});
-  (void)killed_or_done(launch, at, row);
+  (void)killed_or_done(launch, ending, row);
+  outage.cut(Computer::kBroker, row);
   if (!std::filesystem::exists(place.master())) CHECK(run(launch).code == 0);
   CHECK(run(place.broker({"check"})).code == 0);
   Ready ready;
@@ -191,12 +207,15 @@ void check_journaled(const Place& place, Killed& row) {
 }
 
 // The database is the old one or the new one.
-void restore(const std::string& at, Killed& row) {
-  const Place place;
+void restore(const Ending& ending, Killed& row) {
+  Place place;
+  Outage outage(place, ending.power, {Computer::kBroker});
   Ready ready;
   row.before = row.acknowledged = journal_three(place, ready);
   const Launch launch = place.broker({"restore", "--from", place.file(kNode)});
-  if (killed_or_done(launch, at, row) == kKilled) {
+  const int code = killed_or_done(launch, ending, row);
+  outage.cut(Computer::kBroker, row);
+  if (code == kKilled) {
     const Finished check = run(place.broker({"check"}));
     CHECK_MESSAGE(check.code == 0, check.err);
     const std::int64_t rows = count_of(place.master(), "SELECT count(*) FROM entry");
@@ -208,14 +227,17 @@ void restore(const std::string& at, Killed& row) {
   check_journaled(place, row);
 }
 
-void new_identity(const std::string& at, Killed& row) {
-  const Place place;
+void new_identity(const Ending& ending, Killed& row) {
+  Place place;
+  Outage outage(place, ending.power, {Computer::kNode});
   Ready ready;
   row.before = row.acknowledged = journal_three(place, ready);
   const Launch ask = place.node(kNode, {"identity"});
   const std::string before = run(ask).out;
   const Launch renew = place.node(kNode, {"identity", "--new"});
-  if (killed_or_done(renew, at, row) == kKilled) {
+  const int code = killed_or_done(renew, ending, row);
+  outage.cut(Computer::kNode, row);
+  if (code == kKilled) {
     CHECK(run(ask).out == before);
     CHECK(run(renew).code == 0);
   }

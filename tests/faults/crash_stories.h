@@ -3,6 +3,8 @@
 // ends there, is started again, and all is compared.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -14,7 +16,13 @@ namespace csa::fault_test {
 // The same launch, which ends at LABEL[:N].
 [[nodiscard]] Launch crashing(Launch launch, const std::string& at);
 
-using Story = void (*)(const std::string& at, Killed& row);
+// Where programs end, and the seed of the power cut that follows, if any.
+struct Ending {
+  std::string at;
+  std::optional<std::uint64_t> power;
+};
+
+using Story = void (*)(const Ending& ending, Killed& row);
 // Null: no story comes there, an ordinary day does.
 [[nodiscard]] Story story_of(std::string_view label);
 

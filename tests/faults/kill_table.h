@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/power_replay.h"
+
 namespace csa::fault_test {
 
 struct Killed {
@@ -15,6 +17,8 @@ struct Killed {
   std::size_t before = 0;        // acknowledged before the kill
   std::size_t acknowledged = 0;  // in all, also after it
   std::size_t found = 0;         // of the same writers, in the master, once all had come back
+  std::size_t cuts = 0;          // of the power
+  test::Forgotten forgotten{};   // by them
 };
 
 class KillTable {
@@ -24,6 +28,8 @@ class KillTable {
   [[nodiscard]] std::size_t reached() const;
   // How many were reached of those that `when` says.
   [[nodiscard]] std::size_t reached(const std::string& when) const;
+  [[nodiscard]] Killed total() const;
+  // Power cuts are shown where there were any.
   [[nodiscard]] std::string text() const;
 
  private:

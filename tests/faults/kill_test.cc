@@ -1,5 +1,5 @@
-// kill -9 of broker and nodes at the N-th call of the system, under load: what was answered is
-// there once, and every copy is equal.
+// kill -9 of broker and nodes at the N-th call of the system, under load, and power cuts there:
+// what was answered is there once, and every copy is equal.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -9,6 +9,7 @@
 #include "common/sqlite.h"
 #include "tests/faults/injected.h"
 #include "tests/faults/kill_table.h"
+#include "tests/faults/power.h"
 #include "tests/system/load.h"
 
 namespace csa::fault_test::kill_test {
@@ -27,6 +28,7 @@ struct Plan {
   std::vector<std::string> calls{"fdatasync", "pwrite64", "sendto"};
   std::vector<From> froms{From::kStart, From::kLoad};
   std::vector<int> numbers;
+  std::optional<std::uint64_t> power{};  // the first seed, where each kill is a power cut
   [[nodiscard]] std::size_t each() const { return froms.size() * numbers.size(); }
 };
 
@@ -44,7 +46,8 @@ std::size_t rows_of(const Place& place, const std::string& writers) {
 // Two writing nodes, whose broker is killed again and again.
 class Writers {
  public:
-  Writers() {
+  explicit Writers(std::optional<std::uint64_t> power)
+      : outage_(place_, power, {Power::Computer::kBroker}) {
     place_.create(kLoadSchema);
     Program first = place_.serve(ready_);
     for (const char* const replica : {"one.db", "two.db"}) {
@@ -60,17 +63,18 @@ class Writers {
     Load load({clients_[0].get(), clients_[1].get()}, first_);
     first_ += 2;
     REQUIRE(eventually([&] { return load.journaled() > 5; }));
-    bool killed = false;
+    Killed row{.place = call, .n = n, .when = from == From::kStart ? kFromStart : kFromLoad};
     if (from == From::kStart) {
       Program broker(injected_broker(place_, ready_, rule));
-      killed = broker.exit_code(milliseconds{10000}) == kKilled;
+      row.reached = broker.exit_code(3 * kPatience) == kKilled;
     } else {
       Program broker = place_.serve(ready_);
       REQUIRE(load.wait_for_more(10));
       const Program tracer = attach(broker, rule);
-      killed = broker.exit_code(milliseconds{10000}) == kKilled;
+      row.reached = broker.exit_code(3 * kPatience) == kKilled;
     }
-    const std::size_t before = load.committed() + load.journaled();
+    row.before = load.committed() + load.journaled();
+    outage_.cut(Power::Computer::kBroker, row);
     const std::size_t journaled = load.journaled();
     REQUIRE(eventually([&] { return load.journaled() > journaled + 5; }));
     const Program back = place_.serve(ready_);
@@ -78,14 +82,15 @@ class Writers {
     for (const auto& client : clients_) REQUIRE(is_calm(*client));
     load.check_account(place_);
     check_copies(place_, {"one.db", "two.db"});
-    const std::size_t found = rows_of(place_, "writer >= " + std::to_string(first_ - 2));
-    CHECK(found >= load.committed() + load.journaled());
-    table.add({call, n, from == From::kStart ? kFromStart : kFromLoad, killed, before,
-               load.committed() + load.journaled(), found});
+    row.found = rows_of(place_, "writer >= " + std::to_string(first_ - 2));
+    row.acknowledged = load.committed() + load.journaled();
+    CHECK(row.found >= row.acknowledged);
+    table.add(row);
   }
 
  private:
   Place place_;
+  Outage outage_;
   Ready ready_;
   std::vector<std::unique_ptr<Client>> clients_;
   std::int64_t first_ = 0;
@@ -94,7 +99,7 @@ class Writers {
 void kill_broker_at_calls(const Plan& plan) {
   if (!can_inject()) return;
   for (const std::string& call : plan.calls) {
-    Writers writers;
+    Writers writers(plan.power);
     KillTable table;
     for (const int n : plan.numbers) {
       for (const From from : plan.froms) writers.kill_broker(call, n, from, table);
@@ -207,7 +212,8 @@ class Checkpoints {
 // A node that is killed: as it writes online, as it writes offline, on its way back.
 class Till {
  public:
-  Till() {
+  explicit Till(std::optional<std::uint64_t> power)
+      : outage_(place_, power, {Power::Computer::kNode}) {
     place_.create(kLoadSchema);
     broker_.emplace(place_.serve(ready_));
     other_ = place_.client("other.db");
@@ -217,6 +223,10 @@ class Till {
     const std::string rule = kill_at(call, n);
     CAPTURE(rule);
     const int writer = writer_++;
+    const std::string since = from == From::kStart ? "" : ", under way";
+    Killed online{.place = call, .n = n, .when = kOnline + since};
+    Killed offline{.place = call, .n = n, .when = kOffline + since};
+    Killed back{.place = call, .n = n, .when = kBack};
     std::optional<Checkpoints> checkpoints;
     std::optional<Typed> typed;
     if (call == "fdatasync") {
@@ -224,16 +234,18 @@ class Till {
     } else {
       typed.emplace(place_, writer, Words{}, rule, from);
     }
+    outage_.cut(Power::Computer::kNode, online);
     broker_->kill();
     broker_.reset();
-    const Typed offline(place_, writer_++, {"--discovery-timeout", "100ms"}, rule, from);
+    const Typed alone(place_, writer_++, {"--discovery-timeout", "100ms"}, rule, from);
+    outage_.cut(Power::Computer::kNode, offline);
     broker_.emplace(place_.serve(ready_));
-    bool killed = false;
     {
-      Program back(injected(place_.node("till.db", {"run"}), rule));
-      if (back.line_with("state=live")) back.signal(SIGTERM);
-      killed = back.exit_code() == kKilled;
+      Program returning(injected(place_.node("till.db", {"run"}), rule));
+      if (returning.line_with("state=live")) returning.signal(SIGTERM);
+      back.reached = returning.exit_code() == kKilled;
     }
+    outage_.cut(Power::Computer::kNode, back);
     {
       Program calm = place_.live_node("till.db");
       REQUIRE(is_calm(*other_));
@@ -241,21 +253,22 @@ class Till {
       calm.signal(SIGTERM);
       CHECK(calm.exit_code() == 0);
     }
-    const std::size_t told = checkpoints ? checkpoints->answered() : typed->answered();
-    const std::size_t all = told + offline.answered();
-    const std::string since = from == From::kStart ? "" : ", under way";
-    table.add({call, n, kOnline + since, checkpoints ? checkpoints->killed() : typed->killed(),
-               told, told, checkpoints ? checkpoints->check(place_) : typed->check(place_)});
-    table.add({call, n, kOffline + since, offline.killed(), offline.answered(), offline.answered(),
-               offline.check(place_)});
-    table.add(
-        {call, n, kBack, killed, all, all, rows_of(place_, "writer >= " + std::to_string(writer))});
+    online.reached = checkpoints ? checkpoints->killed() : typed->killed();
+    online.before = online.acknowledged = checkpoints ? checkpoints->answered() : typed->answered();
+    online.found = checkpoints ? checkpoints->check(place_) : typed->check(place_);
+    offline.reached = alone.killed();
+    offline.before = offline.acknowledged = alone.answered();
+    offline.found = alone.check(place_);
+    back.before = back.acknowledged = online.before + offline.before;
+    back.found = rows_of(place_, "writer >= " + std::to_string(writer));
+    for (const Killed& row : {online, offline, back}) table.add(row);
     // Every round takes as long as the first.
     CHECK(other_->exec("DELETE FROM entry").status == WriteResult::Status::kCommitted);
   }
 
  private:
   Place place_;
+  Outage outage_;
   Ready ready_;
   std::optional<Program> broker_;
   std::unique_ptr<Client> other_;
@@ -265,7 +278,7 @@ class Till {
 void kill_node_at_calls(const Plan& plan) {
   if (!can_inject()) return;
   for (const std::string& call : plan.calls) {
-    Till till;
+    Till till(plan.power);
     KillTable table;
     for (const int n : plan.numbers) {
       for (const From from : plan.froms) till.kill(call, n, from, table);
@@ -296,12 +309,45 @@ TEST_CASE("fault: node killed at a write and a sync, nothing answered is lost") 
   kill_node_at_calls({.calls = {"pwrite64", "fdatasync"}, .froms = {From::kLoad}, .numbers = {5}});
 }
 
+TEST_CASE("fault: broker's power is cut at a sync, a write and a send, nothing answered is lost") {
+  kill_broker_at_calls({.froms = {From::kLoad}, .numbers = {7}, .power = 1});
+}
+
+TEST_CASE("fault: node's power is cut at a write and a sync, nothing answered is lost") {
+  kill_node_at_calls(
+      {.calls = {"pwrite64", "fdatasync"}, .froms = {From::kLoad}, .numbers = {5}, .power = 1});
+}
+
 TEST_CASE("shown: fault: broker killed at the N-th fdatasync, pwrite64, sendto, N = 1..20") {
   kill_broker_at_calls({.numbers = up_to(20)});
 }
 
 TEST_CASE("shown: fault: node killed at the N-th fdatasync, pwrite64, sendto, N = 1..20") {
   kill_node_at_calls({.numbers = up_to(20)});
+}
+
+TEST_CASE("shown: fault: broker's power is cut at the N-th fdatasync, N = 1..20") {
+  kill_broker_at_calls({.calls = {"fdatasync"}, .numbers = up_to(20), .power = 100});
+}
+
+TEST_CASE("shown: fault: broker's power is cut at the N-th pwrite64, N = 1..20") {
+  kill_broker_at_calls({.calls = {"pwrite64"}, .numbers = up_to(20), .power = 1100});
+}
+
+TEST_CASE("shown: fault: broker's power is cut at the N-th sendto, N = 1..20") {
+  kill_broker_at_calls({.calls = {"sendto"}, .numbers = up_to(20), .power = 2100});
+}
+
+TEST_CASE("shown: fault: node's power is cut at the N-th fdatasync, N = 1..20") {
+  kill_node_at_calls({.calls = {"fdatasync"}, .numbers = up_to(20), .power = 3100});
+}
+
+TEST_CASE("shown: fault: node's power is cut at the N-th pwrite64, N = 1..20") {
+  kill_node_at_calls({.calls = {"pwrite64"}, .numbers = up_to(20), .power = 4100});
+}
+
+TEST_CASE("shown: fault: node's power is cut at the N-th sendto, N = 1..20") {
+  kill_node_at_calls({.calls = {"sendto"}, .numbers = up_to(20), .power = 5100});
 }
 
 TEST_CASE("long: fault: broker and node killed at later calls") {

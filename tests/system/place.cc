@@ -43,32 +43,38 @@ Place::Place(std::string group)
   group_ = "test-" + std::to_string(::getpid()) + "-" + folder().substr(folder().size() - 6);
 }
 
-Launch Place::broker(const Words& arguments) const {
+Launch Place::launch(const std::string& program, const Words& arguments) const {
   Launch launch;
-  launch.command = {CSA_BROKER_PROGRAM};
+  launch.command = {program};
   launch.command.insert(launch.command.end(), arguments.begin(), arguments.end());
   launch.environment = {{"CSA_BEACON_IF", "lo"},
                         {"CSA_GROUP", group_},
                         {"CSA_BEACON_PORT", std::to_string(beacon_port_)},
-                        {"CSA_DB", master()},
                         {"HOME", folder()},
                         {"XDG_DATA_HOME", folder()},
                         {"XDG_RUNTIME_DIR", folder()}};
   return launch;
 }
 
-Launch Place::node(const std::string& replica, const Words& arguments) const {
-  Launch launch = broker(arguments);
-  launch.command[0] = CSA_NODE_PROGRAM;
-  launch.environment.erase("CSA_DB");
-  if (!replica.empty()) launch.environment["CSA_REPLICA"] = file(replica);
+Launch Place::changed(Launch launch) const {
+  if (change_) change_(launch);
   return launch;
 }
 
+Launch Place::broker(const Words& arguments) const {
+  Launch broker = launch(CSA_BROKER_PROGRAM, arguments);
+  broker.environment["CSA_DB"] = master();
+  return changed(std::move(broker));
+}
+
+Launch Place::node(const std::string& replica, const Words& arguments) const {
+  Launch node = launch(CSA_NODE_PROGRAM, arguments);
+  if (!replica.empty()) node.environment["CSA_REPLICA"] = file(replica);
+  return changed(std::move(node));
+}
+
 Launch Place::admin(const Words& arguments) const {
-  Launch launch = node({}, arguments);
-  launch.command[0] = CSA_ADMIN_PROGRAM;
-  return launch;
+  return changed(launch(CSA_ADMIN_PROGRAM, arguments));
 }
 
 void Place::create(const std::string& schema) const {

@@ -39,6 +39,8 @@ class Place {
   [[nodiscard]] Launch broker(const Words& arguments) const;
   [[nodiscard]] Launch node(const std::string& replica, const Words& arguments) const;
   [[nodiscard]] Launch admin(const Words& arguments) const;
+  // Of all launches from now on.
+  void set_change(std::function<void(Launch&)> change) { change_ = std::move(change); }
 
   // csa-broker create from this SQL; adopt of a copy of `database`.
   void create(const std::string& schema) const;
@@ -61,10 +63,14 @@ class Place {
                                           milliseconds timeout = kPatience) const;
 
  private:
+  [[nodiscard]] Launch launch(const std::string& program, const Words& arguments) const;
+  [[nodiscard]] Launch changed(Launch launch) const;
+
   ScratchFolder folder_;
   std::string group_;
   std::uint16_t beacon_port_;
   std::string master_;
+  std::function<void(Launch&)> change_;
 };
 
 [[nodiscard]] bool is_root();
