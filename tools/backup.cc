@@ -120,7 +120,21 @@ class Download {
     // link(2) fails where the name exists: nothing is ever overwritten.
     if (::link(part_.c_str(), file_.c_str()) != 0) return disk("finish");
     crash_point("backup: named");
-    return Ok{};
+    return sync_folder();
+  }
+
+  // A new name lasts once its folder is synced.
+  [[nodiscard]] Status sync_folder() const {
+    std::string folder = std::filesystem::path(file_).parent_path().string();
+    if (folder.empty()) folder = ".";
+    const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const int code = fd < 0 || ::fsync(fd) != 0 ? errno : 0;
+    if (fd >= 0) ::close(fd);
+    // Some file systems cannot sync a folder; there is nothing better to do on them.
+    if (code == 0 || code == EINVAL || code == ENOTSUP) return Ok{};
+    return Error{Errc::kFailed, file_ +
+                                    " is whole, but a power cut may still take it: cannot sync " +
+                                    folder + ": " + std::strerror(code)};
   }
 
   Caller& caller_;

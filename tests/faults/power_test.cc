@@ -136,6 +136,20 @@ TEST_CASE("fault: power cut, what was not synced is forgotten and what was stays
   });
 }
 
+TEST_CASE("fault: power cut after a backup is reported done, it is there") {
+  Place place;
+  Power power(place, {Computer::kOther});
+  place.create(kLoadSchema);
+  Ready ready;
+  const Program broker = place.serve(ready);
+  const std::string copy = place.file("copy.db");
+  const system_test::Finished done = run(place.admin({"backup", copy}));
+  REQUIRE_MESSAGE(done.code == 0, done.err);
+  (void)power.cut(Computer::kOther, forgetful_seed());
+  REQUIRE(std::filesystem::exists(copy));
+  CHECK(Database(copy, Database::Mode::kReadOnly).query_text("PRAGMA integrity_check") == "ok");
+}
+
 #ifdef CSA_PLANTED
 TEST_CASE("fault: power cut at a broker that answers before its sync, answered writes are lost") {
   CHECK(lost_in_all(lost_by_broker, "answer before sync") > 0);
