@@ -8,7 +8,6 @@
 #include "common/counted.h"
 #include "common/random.h"
 #include "common/schema.h"
-#include "common/system_clock.h"
 #include "common/wal_base.h"
 #include "common/wal_mend.h"
 #include "node/disk_probe.h"
@@ -105,12 +104,12 @@ void put_wal_right(Database& db, const std::string& path, const Log& log) {
   db.close();
   const MendedWal mended = mend_wal(path);
   if (mended.certain || mended.behind > 0) {
-    // Torn by a power cut, where it was never synced; or damaged, and there is no telling.
-    std::string date = to_string(wall_now()).substr(0, 19);
-    std::erase_if(date, [](char c) { return c == '-' || c == ':'; });
-    const std::string kept = path + "-wal-damaged-" + date;
+    // Torn by a power cut, where it was never synced; or damaged, and there is no telling. One is
+    // kept, the last.
+    const std::string kept = path + "-wal-damaged";
     std::error_code failed;
-    std::filesystem::copy_file(path + "-wal", kept, failed);
+    std::filesystem::copy_file(path + "-wal", kept,
+                               std::filesystem::copy_options::overwrite_existing, failed);
     log.error("replica: commits at the end of " + path +
               "-wal cannot be read, after a power cut or by the disk's fault. The master has what"
               " was its own; if offline changes are missing, they were in " +

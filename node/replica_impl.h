@@ -102,6 +102,7 @@ struct Replica::Impl {
       const std::vector<LogPiece>& pieces, bool& outside_writer);
   void mark_damaged(const std::string& why);
   Error doubt(const std::string& what, const SqliteError& error);
+  [[nodiscard]] Applied keep_what_was();
   [[nodiscard]] Result<Applied> install(const SnapshotEnd& end);
   [[nodiscard]] bool begin_download(const Id128& snapshot, std::uint64_t total,
                                     std::uint32_t page_size);

@@ -32,6 +32,27 @@ Result<Applied> Replica::Impl::install(const SnapshotEnd& end) {
   }
   crash_point("install: copy prepared");
   const bool schema_changed = !applier || applier->meta().fingerprint != meta->fingerprint;
+  Applied done = keep_what_was();
+  {
+    const SyncedCommits synced(db);
+    if (!copy_into(db, download.path())) replace_by_copy();
+  }
+  crash_point("install: copied");
+  reload();
+  download.drop();
+  distrusts_map = false;
+  aside.clear();
+  crash_point("install: download dropped");
+  give_back_wal();
+  log.info("replica: full copy installed (" + to_string(*state.position) + ")");
+  done.state = state;
+  done.tables = shared_tables(db);
+  done.schema_changed = schema_changed;
+  return done;
+}
+
+// What no longer counts, or what others may have to see, lies beside the replica afterwards.
+Applied Replica::Impl::keep_what_was() {
   const bool outside_writer = is_disturbed();
   Applied done;
   std::optional<Fork> fork;
@@ -54,21 +75,6 @@ Result<Applied> Replica::Impl::install(const SnapshotEnd& end) {
     done.kept_as = aside;
     done.kept_why = aside_why;
   }
-  {
-    const SyncedCommits synced(db);
-    if (!copy_into(db, download.path())) replace_by_copy();
-  }
-  crash_point("install: copied");
-  reload();
-  download.drop();
-  distrusts_map = false;
-  aside.clear();
-  crash_point("install: download dropped");
-  give_back_wal();
-  log.info("replica: full copy installed (" + to_string(*state.position) + ")");
-  done.state = state;
-  done.tables = shared_tables(db);
-  done.schema_changed = schema_changed;
   return done;
 }
 
