@@ -316,7 +316,7 @@ void Session::Impl::on_end(const SnapshotEnd& end, TimePoint now) {
 
 void Session::Impl::on_answer(Message message, TimePoint now) {
   if (const auto* ack = std::get_if<Ack>(&message)) {
-    writes.on_ack(*ack, uplink.welcome().head.epoch.id);
+    writes.on_ack(*ack, head.epoch.id);
   } else if (const auto* nack = std::get_if<Nack>(&message)) {
     if (!writes.on_nack(*nack, now))
       (void)renew_identity("the broker no longer takes this replica's TxIds", now);
@@ -367,6 +367,8 @@ void Session::Impl::on_content(Message message, TimePoint now) {
 }
 
 void Session::Impl::newest(const Position& told) {
+  const bool later = told.epoch.generation > head.epoch.generation;
+  if (later) writes.on_next_epoch(head.epoch.id, told.epoch.id);
   if (told.epoch.id != head.epoch.id || told.seq > head.seq) head = told;
 }
 

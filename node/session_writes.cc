@@ -220,6 +220,12 @@ void Writes::on_ack(const Ack& ack, const Id128& epoch) {
   }
 }
 
+void Writes::on_next_epoch(const Id128& before, const Id128& after) {
+  for (auto& [order, pending] : pending_) {
+    if (pending.ack && pending.ack_epoch == before) pending.ack_epoch = after;
+  }
+}
+
 void Writes::reject(Order order, Nack nack) {
   WriteDone done;
   done.status = WriteStatus::kRejected;

@@ -58,8 +58,10 @@ class Writes {
   // The answers may be lost: what has no outcome is sent again on the next link.
   void link_down();
 
-  // `epoch`: of the broker that answers.
+  // `epoch`: of the broker that answers, as far as that is known.
   void on_ack(const Ack& ack, const Id128& epoch);
+  // The broker that answers has begun another history, with all that the one before it holds.
+  void on_next_epoch(const Id128& before, const Id128& after);
   // False: the TxId is not ours to use any more, renew the identity. The write waits.
   [[nodiscard]] bool on_nack(const Nack& nack, TimePoint now);
   // What the replica shows now.
