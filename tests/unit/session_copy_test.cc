@@ -349,4 +349,33 @@ TEST_CASE("session: another error of the store is no reason for a copy, it is tr
   CHECK(bench.state() == NodeState::kLive);
 }
 
+TEST_CASE("session: acknowledged, then the broker begins a new history, visible in that one") {
+  Bench bench(5);
+  bench.make_live(5);
+  Ack ack;
+  ack.seq = Seq{6};
+  bench.write(1);
+  ack.tx = bench.last<Write>()->tx;
+  bench.tell(ack);
+  bench.tell(Update{at(6), {piece(6)}});
+  REQUIRE(bench.session.take_job().has_value());
+  Head beat = Bench::beat(6);
+  beat.head.epoch = Epoch{kEpoch.generation + 1, Id128{{8}}};
+  bench.tell(beat);
+  CHECK(bench.told<WriteDone>().empty());
+  ReplicaState state = bench.replica;
+  state.position = beat.head;
+  bench.replica = state;
+  bench.session.on_applied(Applied{state, {}, false}, bench.now);
+  bench.collect();
+  REQUIRE(bench.told<WriteDone>().size() == 1);
+  CHECK(bench.told<WriteDone>()[0].visible);
+  bench.forget();
+  bench.write(2);
+  ack.tx = bench.last<Write>()->tx;
+  bench.tell(ack);
+  REQUIRE(bench.told<WriteDone>().size() == 1);
+  CHECK(bench.told<WriteDone>()[0].visible);
+}
+
 }  // namespace csa::session_copy_test

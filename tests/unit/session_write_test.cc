@@ -73,31 +73,6 @@ TEST_CASE("session: a write is done when it is acknowledged and visible here") {
   CHECK(bench.told<WriteDone>()[0].visible);
 }
 
-TEST_CASE("session: acknowledged, then the broker begins a new history, visible in that one") {
-  Bench bench(5);
-  bench.make_live(5);
-  bench.write(1);
-  bench.tell(ack_for(bench.last<Write>()->tx, 6));
-  bench.tell(Update{at(6), {piece(6)}});
-  REQUIRE(bench.session.take_job().has_value());
-  Head beat = Bench::beat(6);
-  beat.head.epoch = Epoch{kEpoch.generation + 1, Id128{{8}}};
-  bench.tell(beat);
-  CHECK(bench.told<WriteDone>().empty());
-  ReplicaState state = bench.replica;
-  state.position = beat.head;
-  bench.replica = state;
-  bench.session.on_applied(Applied{state, {}, false}, bench.now);
-  bench.collect();
-  REQUIRE(bench.told<WriteDone>().size() == 1);
-  CHECK(bench.told<WriteDone>()[0].visible);
-  bench.forget();
-  bench.write(2);
-  bench.tell(ack_for(bench.last<Write>()->tx, 6));
-  REQUIRE(bench.told<WriteDone>().size() == 1);
-  CHECK(bench.told<WriteDone>()[0].visible);
-}
-
 TEST_CASE("session: acknowledged but not visible by the deadline, committed all the same") {
   Bench bench(5);
   bench.make_live(5);
