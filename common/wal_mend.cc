@@ -276,13 +276,13 @@ class Mender {
   MendedWal mended_;
 };
 
-std::uint32_t last_frame(const Database& db) {
+std::optional<std::uint32_t> last_frame(const Database& db) {
   sqlite3_file* file = nullptr;
   int code = sqlite3_file_control(db.handle(), "main", SQLITE_FCNTL_FILE_POINTER, &file);
   if (code != SQLITE_OK) throw_sqlite(db.handle(), code, "find the database's file");
   void volatile* page = nullptr;
   code = file->pMethods->xShmMap(file, 0, kShmPage, 0, &page);
-  if (code != SQLITE_OK || page == nullptr) return UINT32_MAX;
+  if (code != SQLITE_OK || page == nullptr) return std::nullopt;
   std::uint32_t frame = 0;
   std::memcpy(&frame,
               const_cast<std::uint8_t*>(static_cast<std::uint8_t volatile*>(page)) + kLastFrameAt,
@@ -297,14 +297,13 @@ bool wal_holds_more(const Database& db, const std::string& path) {
   Header header;
   if (!wal.read(0, header.bytes)) return false;
   if (!header.is_sound()) return true;
-  std::array<std::uint8_t, kFrameHeader> frame{};
-  std::uint64_t frames = 0;
+  const std::optional<std::uint32_t> last = last_frame(db);
+  if (!last) return false;
+  std::array<std::uint8_t, kFrameHeader> next{};
   const std::size_t step = kFrameHeader + header.page_size();
-  for (std::uint64_t at = kHeader; wal.read(at, frame); at += step, ++frames) {
-    const ByteView salts = ByteView(frame).subspan(kFrameSaltsAt, 8);
-    if (!std::ranges::equal(salts, header.salts()) && !turned_bit(salts, header.salts())) break;
-  }
-  return frames > last_frame(db);
+  if (!wal.read(kHeader + std::uint64_t{*last} * step, next)) return false;
+  const ByteView salts = ByteView(next).subspan(kFrameSaltsAt, 8);
+  return std::ranges::equal(salts, header.salts()) || turned_bit(salts, header.salts());
 }
 
 MendedWal mend_wal(const std::string& path) {

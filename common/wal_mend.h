@@ -13,7 +13,7 @@
 namespace csa {
 
 // Whether a -wal holds more than SQLite has found in it: a tail of no commit, or commits behind one
-// that is damaged. Reads only the frames' headers. REQUIRES: `db` has been read from.
+// that is damaged. Reads one frame's header. REQUIRES: `db` has been read from.
 [[nodiscard]] bool wal_holds_more(const Database& db, const std::string& path);
 
 struct MendedWal {
