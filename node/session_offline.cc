@@ -59,8 +59,9 @@ void Session::Impl::start_handover(TimePoint now) {
 
 // After every input, with a link and a journal: what follows for the feed.
 void Session::Impl::go_on_handover(TimePoint now) {
-  // Made on the replica while the link was coming up.
-  const bool late = state == NodeState::kCatchingUp || state == NodeState::kLive;
+  // Made on the replica while the link was coming up, or offered by the copy that took its place.
+  const bool late = state == NodeState::kCatchingUp || state == NodeState::kLive ||
+                    (state == NodeState::kReplaying && !handover.running());
   if (replica.journal.waiting > 0 && late) start_handover(now);
   if (!handover.running()) return;
   if (clock.is_measured()) send_replays(now);

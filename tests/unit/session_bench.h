@@ -152,6 +152,19 @@ struct Bench {
     return last<Hello>() != nullptr;
   }
 
+  void journal(const OfflineWrite& write) {
+    JournalState& journal = replica.journal;
+    const std::uint64_t counter = write.write.tx.counter;
+    if (journal.entries++ == 0) journal.first = counter;
+    ++journal.waiting;
+    journal.last = counter;
+    made_offline.push_back(write);
+    OfflineDone done;
+    done.answer = Journaled{write.write.tx, 1, {}, {}, {}};
+    done.state = replica;
+    done.tables = {"part"};
+    session.on_journaled(std::move(done), now);
+  }
   // Does what the store would do with every job it is given; true: there was one.
   bool work() {
     const std::optional<StoreJob> job = session.take_job();
@@ -177,19 +190,19 @@ struct Bench {
       replica.journal = JournalState{};
       replica.position = install->end.position;
       replica.generation_seen = install->end.position.epoch.generation;
+      if (offered) {
+        made_offline = {*offered};
+        const std::uint64_t counter = offered->write.tx.counter;
+        replica.journal.entries = replica.journal.waiting = 1;
+        replica.journal.first = replica.journal.last = counter;
+      }
       session.on_applied(Applied{replica, {}, true}, now);
     } else if (const auto* const offline = std::get_if<JournalWrite>(&*job)) {
-      JournalState& journal = replica.journal;
-      const std::uint64_t counter = offline->write.write.tx.counter;
-      if (journal.entries++ == 0) journal.first = counter;
-      ++journal.waiting;
-      journal.last = counter;
-      made_offline.push_back(offline->write);
-      OfflineDone done;
-      done.answer = Journaled{offline->write.write.tx, 1, {}, {}, {}};
-      done.state = replica;
-      done.tables = {"part"};
-      session.on_journaled(std::move(done), now);
+      if (slow_offline) {
+        slow = offline->write;
+      } else {
+        journal(offline->write);
+      }
     } else if (const auto* const read = std::get_if<ReadJournal>(&*job)) {
       std::vector<Replay> found;
       std::uint64_t previous = 0;
@@ -319,8 +332,11 @@ struct Bench {
   std::vector<SessionEvent> events;
   std::vector<StoreJob> jobs;
   std::vector<OfflineWrite> made_offline;  // the journal
-  bool lost = false;                       // they are offers of what a lost history held
-  std::set<std::uint64_t> answered;        // counters of it
+  bool slow_offline = false;               // the next one is for the test to end: journal()
+  std::optional<OfflineWrite> slow;
+  std::optional<OfflineWrite> offered;  // to the master by the install of a copy
+  bool lost = false;                    // they are offers of what a lost history held
+  std::set<std::uint64_t> answered;     // counters of it
   std::uint64_t spooled = 0;
   std::uint64_t disk_room = 0;
   bool pages_here = false;  // what the store says of a copy, and of a piece of its map
