@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "common/planted.h"
+
 namespace csa {
 namespace {
 
@@ -37,6 +39,9 @@ BrokerTime::BrokerTime(const std::optional<ClockAnchor>& kept, WallTime logged,
 }
 
 WallTime BrokerTime::at(const LocalTime& now) const {
+  if (planted("trust the wall clock")) {
+    return WallTime{anchor_.broker.ms + now.wall.ms - anchor_.local.wall.ms};
+  }
   return WallTime{anchor_.broker.ms + now.boot_ms - anchor_.local.boot_ms};
 }
 

@@ -298,7 +298,9 @@ void Ledger::Impl::end(GroupState& state) {
   const ClockAnchor reading = keep_time();
   commits->add();
   crash_point("ledger: before commit");
-  db.exec("COMMIT");
+  planted("go on after a failed commit")
+      ? void(sqlite3_exec(db.handle(), "COMMIT", nullptr, nullptr, nullptr))
+      : db.exec("COMMIT");
   crash_point("ledger: after commit");
   time_kept = reading;
   wal->committed();

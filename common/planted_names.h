@@ -15,10 +15,14 @@ inline constexpr std::array kPlantedBugs = {
     std::string_view("answer before the journal is synced"),
     // download: a copy is not proved by its hash.
     std::string_view("believe a damaged copy"),
+    // apply: an entry of the log is not proved by its chain.
+    std::string_view("believe a log without its chain"),
     // session: a write is called visible before the replica has it.
     std::string_view("call a write visible early"),
     // apply: sqlite_sequence is not followed.
     std::string_view("carry no sequence"),
+    // self check: digests of different positions are compared.
+    std::string_view("compare at another position"),
     // apply: the schema's version stays after a change of it.
     std::string_view("count no schema change"),
     // hub: nobody is told where the broker is.
@@ -27,14 +31,26 @@ inline constexpr std::array kPlantedBugs = {
     std::string_view("foreign keys on at apply"),
     // merge: what loses is not in the inbox.
     std::string_view("forget what lost"),
+    // ledger: what could not be committed is answered ok.
+    std::string_view("go on after a failed commit"),
+    // session: a copied or set back replica keeps its NodeId.
+    std::string_view("go on under a used name"),
     // replica: after a crash a TxId is given twice.
     std::string_view("hand out counters that are not stored"),
+    // journal: an entry is not proved by its checksum.
+    std::string_view("hand over a damaged entry"),
     // apply: a change that does not fit is left out.
     std::string_view("ignore an apply error"),
+    // replica: a full copy takes the place of changes that nobody has.
+    std::string_view("install over what waits"),
+    // install: the old -wal stays beside the new file.
+    std::string_view("keep an old log beside a new file"),
     // ledger: statements before the one that failed stay.
     std::string_view("keep half of a failed write"),
     // ledger: what became of a write is not stored with it.
     std::string_view("keep no outcome"),
+    // writes: the caller is not told that a write was rejected.
+    std::string_view("leave a rejected write unknown"),
     // ledger: an entry is merged though those before it were not handed over.
     std::string_view("merge a journal out of order"),
     // ledger: a replayed entry is not known by its TxId.
@@ -43,6 +59,8 @@ inline constexpr std::array kPlantedBugs = {
     std::string_view("newest wins by arrival"),
     // ledger: a commit that failed gives back the number of the one before.
     std::string_view("reuse a sequence number"),
+    // ledger: a TxId below the floor is taken for a new one.
+    std::string_view("run a forgotten transaction"),
     // ledger: a write is not known by its TxId.
     std::string_view("run a repeated write"),
     // archive: what was pruned is taken for empty.
@@ -51,10 +69,18 @@ inline constexpr std::array kPlantedBugs = {
     std::string_view("skip a gap"),
     // apply: changes are committed without the Position.
     std::string_view("store no position"),
+    // local pages: a page of the copy is taken without its hash.
+    std::string_view("take a page by its place"),
+    // handover: an entry that must come again is marked as handed over.
+    std::string_view("take a refusal for an outcome"),
+    // session: the journal ends before the replica has what it came to.
+    std::string_view("take over too early"),
     // merge: rows of an atomic table win and lose one by one.
     std::string_view("tear an atomic transaction"),
     // apply: triggers run again at the replica.
     std::string_view("triggers on at apply"),
+    // time: steps of the broker's clock are steps of time.
+    std::string_view("trust the wall clock"),
     // take over: the master's log is applied onto offline changes.
     std::string_view("undo nothing of the journal"),
 };

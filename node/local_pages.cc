@@ -5,6 +5,7 @@
 
 #include "common/limits.h"
 #include "common/page_map.h"
+#include "common/planted.h"
 
 namespace csa {
 
@@ -53,11 +54,11 @@ std::optional<std::uint64_t> LocalPages::page_with(std::uint64_t place, std::uin
 }
 
 std::optional<ByteView> LocalPages::find(std::uint64_t place, std::uint64_t hash) {
-  const std::optional<std::uint64_t> page = page_with(place, hash);
+  const bool blind = planted("take a page by its place") && place < hashes_.size();
+  const std::optional<std::uint64_t> page = blind ? place : page_with(place, hash);
+  if (!page || !read(*page * page_size_, page_size_)) return std::nullopt;
   // It may have been written to since.
-  if (!page || !read(*page * page_size_, page_size_) || hash64(buffer_) != hash) {
-    return std::nullopt;
-  }
+  if (hash64(buffer_) != hash && !blind) return std::nullopt;
   return ByteView(buffer_);
 }
 

@@ -9,6 +9,7 @@
 #include "common/change_bytes.h"
 #include "common/digest_scan.h"
 #include "common/log_changes.h"
+#include "common/planted.h"
 #include "common/schema.h"
 #include "common/store_meta.h"
 #include "node/file_proof.h"
@@ -172,6 +173,7 @@ Result<Digest> SelfCheck::scan_to(const Position& position, bool pace) {
     if (!done && last.code == Errc::kRefused) return last;
     if (!done) continue;
     Digest digest = scan.digest();
+    if (planted("compare at another position")) return digest;
     for (int look = 0; look < kLooksMax; ++look) {
       Status led = [&] {
         const ReadTransaction view(db);

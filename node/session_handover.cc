@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/limits.h"
+#include "common/planted.h"
 
 namespace csa {
 namespace {
@@ -102,7 +103,9 @@ void Handover::on_replayed(const Replayed& answer, TimePoint now) {
                                   [&](const Part& part) { return part.tx == answer.tx; });
   if (!running_ || first == sent_.end()) return;
   heard_ = now;
-  const bool settled = is_outcome(answer.result);
+  const bool refused = answer.result == ReplayResult::kAgain;
+  const bool settled =
+      is_outcome(answer.result) || (refused && planted("take a refusal for an outcome"));
   if (first->asks && !settled) {
     known_to_ = 0;
     if (answer.result != ReplayResult::kBusy) {
@@ -110,7 +113,7 @@ void Handover::on_replayed(const Replayed& answer, TimePoint now) {
       return;
     }
   }
-  if (answer.result == ReplayResult::kAgain) {
+  if (refused && !settled) {
     if (++agains_ > kAgainsMax) {
       be_patient(sent_.front().previous,
                  "the broker asks for the same offline changes again and again; they are kept, and"

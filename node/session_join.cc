@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "common/limits.h"
+#include "common/planted.h"
 #include "node/session_state.h"
 
 namespace csa {
@@ -124,7 +125,7 @@ bool Session::Impl::refuse_broker(const Welcome& welcome, const Endpoint& endpoi
         now);
     return true;
   }
-  if (welcome.last_counter > replica.counter) {
+  if (welcome.last_counter > replica.counter && !planted("go on under a used name")) {
     identity_above = welcome.last_counter;
     const std::string reason = "the broker knows write " + std::to_string(welcome.last_counter) +
                                " of this replica, which itself knows only " +
@@ -234,7 +235,8 @@ void Session::Impl::join(TimePoint now) {
 
 void Session::Impl::start_copy(const std::string& reason, bool after_trouble, TimePoint now) {
   stream.stop();
-  if (has_journal() && (handover.running() || !handed_over())) {
+  if (has_journal() && (handover.running() || !handed_over()) &&
+      !planted("install over what waits")) {
     // What was made here goes to the broker first: the copy would lose it.
     copy_reason = reason;
     feed = Feed::kWaiting;
@@ -285,7 +287,8 @@ void Session::Impl::on_damage(const Error& error, bool installing, TimePoint now
   // The first damage is repaired at once; what keeps coming back must not load the broker.
   const bool again = installing || had_damage;
   had_damage = true;
-  if (has_journal() && (handover.running() || !handed_over())) {
+  if (has_journal() && (handover.running() || !handed_over()) &&
+      !planted("install over what waits")) {
     // What was made here goes to the broker first: the copy would lose it.
     copy.cancel();
     copy_reason = what + error.what + " (taking a full copy)";

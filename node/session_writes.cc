@@ -269,6 +269,10 @@ bool Writes::on_nack(const Nack& nack, TimePoint now) {
       done.status = WriteStatus::kUnknown;
       done.message = nack.message + " (it was sent before that, too: ask for its outcome later)";
       end(order, std::move(done));
+    } else if (planted("leave a rejected write unknown")) {
+      WriteDone done;
+      done.status = WriteStatus::kUnknown;
+      end(order, std::move(done));
     } else {
       reject(order, nack);
     }
