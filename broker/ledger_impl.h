@@ -128,7 +128,10 @@ struct Ledger::Impl {
   std::unique_ptr<EditIndex> edits;
   std::unique_ptr<Merge> merge;
   ReplayParts parts;
-  std::set<TxId> stood;  // handed over in their order while the broker runs, with a WRITE's outcome
+  // Handed over in their order while the broker runs; what was sent under their TxIds before tells
+  // nothing of it, being a WRITE or another transaction.
+  std::set<TxId> stood;
+  std::set<TxId> astray;  // seen, and not handed over; under their TxIds are other transactions
   Statement savepoint, release, rollback_to, open_work, close_work, open_flush, close_flush;
   Statement page_count;
   Statement lost_by_tx;

@@ -69,17 +69,22 @@ constexpr const char* kOutcomeForgotten =
 // nothing about the journal: others before it may be on their way still, or were told to wait.
 bool Ledger::Impl::follows(const Replay& replay) const {
   const TxId before{replay.header.tx.node, replay.previous};
-  if (replay.previous <= outcomes->floor(before.node) || stood.contains(before)) return true;
+  if (planted("merge a journal out of order") || stood.contains(before)) return true;
+  // What has an outcome under its TxId is another transaction, of another copy of the replica.
+  if (astray.contains(before)) return false;
+  if (replay.previous <= outcomes->floor(before.node)) return true;
   const std::optional<Outcome> found = outcomes->find(before);
-  if (planted("merge a journal out of order")) return true;
   return found && std::holds_alternative<Replayed>(found->answer);
 }
 
 // After a restart of the broker they are not known: the node is asked for its journal anew.
 void Ledger::Impl::note_stood(const Replay& replay) {
   if (!follows(replay)) return;
-  if (stood.size() >= kStoodMax) stood.clear();
+  for (auto* const noted : {&stood, &astray}) {
+    if (noted->size() >= kStoodMax) noted->clear();
+  }
   stood.insert(replay.header.tx);
+  astray.erase(replay.header.tx);
 }
 
 Ledger::Impl::ReplayFate Ledger::Impl::fate_of(const Replay& replay) {
@@ -100,7 +105,10 @@ Ledger::Impl::ReplayFate Ledger::Impl::fate_of(const Replay& replay) {
     // this one goes by another name.
     fate.name = name_of_stray(tx, hash);
     found = outcomes->find(fate.name);
-    if (!found) log.warn("ledger: another transaction was sent under " + to_string(tx) + " before");
+    if (!found) {
+      log.warn("ledger: another transaction was sent under " + to_string(tx) + " before");
+      if (!stood.contains(tx)) astray.insert(tx);
+    }
   }
   const bool was_sent = !replay.header.request_hash.is_zero() && !replay.header.is_renamed() &&
                         !replay.header.is_lost();
@@ -214,8 +222,11 @@ Replayed Ledger::Impl::run_replay(const Replay& replay, const std::string& hostn
   const TxId& tx = replay.header.tx;
   ReplayFate fate = fate_of(replay);
   if (fate.known) {
-    if (is_outcome(fate.known->result)) parts.drop(tx.node);
-    if (fate.known->result == ReplayResult::kStood) note_stood(replay);
+    if (is_outcome(fate.known->result)) {
+      parts.drop(tx.node);
+      const bool other = fate.name != tx || astray.contains(tx);
+      if (fate.known->result == ReplayResult::kStood || other) note_stood(replay);
+    }
     return std::move(*fate.known);
   }
   const TxId& lost = replay.header.lost;
@@ -251,7 +262,10 @@ Replayed Ledger::Impl::run_replay(const Replay& replay, const std::string& hostn
   parts.drop(tx.node);
   if (!is_outcome(answer.result)) return answer;
   outcomes->add({fate.name, request_hash(replay), answer});
-  if (fate.name != tx) state.named.push_back(fate.name);
+  if (fate.name != tx) {
+    state.named.push_back(fate.name);
+    note_stood(replay);
+  }
   // The node's next entry asks for it, and so does a copy of the node for its own.
   if (fate.named_twice) outcomes->add({tx, request_hash(replay), answer});
   return answer;

@@ -61,6 +61,13 @@ struct Copied : LedgerBench {
     seal(replay);
     return replay;
   }
+  // Sent by the first one while it was online.
+  Ack write_as(std::uint64_t at) {
+    Write write;
+    write.tx = {first, at};
+    write.sql = "INSERT INTO part (name) VALUES ('of before')";
+    return ack({write, "till", ++ticket});
+  }
   Replayed give(const Replay& replay) {
     Replayed answer = std::get<Replayed>(run({replay, "till", ++ticket}));
     CHECK(answer.tx == replay.header.tx);
@@ -114,6 +121,40 @@ TEST_CASE(
   CHECK(is_outcome(c.give(own).result));
   CHECK(is_outcome(c.give(c.insert(2, "part", 7, Text{"nut"})).result));
   CHECK(c.count("SELECT count(*) FROM part WHERE name IN ('washer', 'screw', 'nut')") == 3);
+  CHECK(c.replay_difference().empty());
+}
+
+TEST_CASE("copied replica: an older copy's entries under TxIds of writes, made once in order") {
+  Copied c;
+  for (std::uint64_t n = 1; n <= 3; ++n) (void)c.write_as(n);
+  std::vector<Replay> journal;
+  for (std::uint64_t n = 1; n <= 4; ++n) {
+    journal.push_back(c.insert(n, "bin", static_cast<std::int64_t>(n), std::int64_t{1}));
+  }
+  // They come as a window of them does, of which the first was lost.
+  CHECK(c.give(journal[1]).result == ReplayResult::kAgain);
+  for (const std::size_t n : {0U, 1U, 2U}) CHECK(is_outcome(c.give(journal[n]).result));
+  c.open();
+  for (const Replay& entry : journal) CHECK(is_outcome(c.give(entry).result));
+  CHECK(c.count("SELECT count(*) FROM bin") == 4);
+  CHECK(c.replay_difference().empty());
+}
+
+TEST_CASE("copied replica: an older copy's entry, what another one was told under it is not its") {
+  Copied c;
+  (void)c.write_as(1);
+  Replay own = c.insert(2, "part", 7, Text{"washer"});
+  own.first = 2;
+  own.previous = 0;
+  CHECK(is_outcome(c.give(own).result));
+  const Replay one = c.insert(1, "bin", 1, std::int64_t{1});
+  const Replay two = c.insert(2, "bin", 2, std::int64_t{1});
+  const Replay three = c.insert(3, "bin", 3, std::int64_t{1});
+  CHECK(c.give(two).result == ReplayResult::kAgain);
+  CHECK(c.give(three).result == ReplayResult::kAgain);
+  for (const Replay& entry : {one, two, three}) CHECK(is_outcome(c.give(entry).result));
+  CHECK(is_outcome(c.give(own).result));
+  CHECK(c.count("SELECT count(*) FROM bin") == 3);
   CHECK(c.replay_difference().empty());
 }
 
