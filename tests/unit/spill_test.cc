@@ -1,9 +1,12 @@
 #include "common/spill.h"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <random>
+#include <string>
 #include <system_error>
 
 #include "tests/support/scratch_folder.h"
@@ -49,6 +52,31 @@ TEST_CASE("spill: directory that is not there, an error at the first byte beyond
   CHECK_NOTHROW(spill.append(small));
   const Bytes large(1U << 17U, 1);
   CHECK_THROWS_AS(spill.append(large), std::system_error);
+}
+
+TEST_CASE("spill: its file cannot be shortened, it goes on; a rollback has nobody to tell") {
+  const ScratchFolder folder;
+  Spill spill(folder.path(), 10);
+  spill.append(Bytes(1U << 17U, 1));
+  const std::string file = folder.path() + "/csa-spill-";
+  int spilled = -1;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code gone;
+    const std::string to = std::filesystem::read_symlink(entry.path(), gone).string();
+    if (to.starts_with(file)) spilled = std::stoi(entry.path().filename().string());
+  }
+  REQUIRE(spilled >= 0);
+  const int kept = ::dup(spilled);
+  const int closed = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  REQUIRE(::dup2(closed, spilled) == spilled);
+  CHECK_NOTHROW(spill.truncate(70000));
+  REQUIRE(::dup2(kept, spilled) == spilled);
+  ::close(kept);
+  ::close(closed);
+  spill.append(Bytes(1U << 17U, 2));
+  CHECK(spill.size() == 70000 + (1U << 17U));
+  CHECK(spill.read(69999, 2) == Bytes{1, 2});
+  CHECK(spill.read(spill.size() - 1, 2) == Bytes{2});
 }
 
 }  // namespace csa::spill_test
