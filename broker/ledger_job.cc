@@ -64,7 +64,7 @@ Nack nack_of(const TxId& tx, const Rejection& rejection) {
 }
 
 std::optional<Answer> Ledger::Impl::known_answer(const TxId& tx, const Id128& hash) {
-  if (tx.counter <= outcomes->floor(tx.node) && !planted("run a forgotten transaction")) {
+  if (tx.counter <= outcomes->floor(tx.node)) {
     return nack_of(tx, {NackCode::kExpired,
                         "the outcome of this write, if it had one, is forgotten; it is not run"
                         " again"});

@@ -15,8 +15,6 @@ inline constexpr std::array kPlantedBugs = {
     std::string_view("answer before the journal is synced"),
     // download: a copy is not proved by its hash.
     std::string_view("believe a damaged copy"),
-    // apply: an entry of the log is not proved by its chain.
-    std::string_view("believe a log without its chain"),
     // session: a write is called visible before the replica has it.
     std::string_view("call a write visible early"),
     // apply: sqlite_sequence is not followed.
@@ -33,8 +31,6 @@ inline constexpr std::array kPlantedBugs = {
     std::string_view("forget what lost"),
     // ledger: what could not be committed is answered ok.
     std::string_view("go on after a failed commit"),
-    // session: a copied or set back replica keeps its NodeId.
-    std::string_view("go on under a used name"),
     // replica: after a crash a TxId is given twice.
     std::string_view("hand out counters that are not stored"),
     // journal: an entry is not proved by its checksum.
@@ -43,8 +39,6 @@ inline constexpr std::array kPlantedBugs = {
     std::string_view("ignore an apply error"),
     // replica: a full copy takes the place of changes that nobody has.
     std::string_view("install over what waits"),
-    // install: the old -wal stays beside the new file.
-    std::string_view("keep an old log beside a new file"),
     // ledger: statements before the one that failed stay.
     std::string_view("keep half of a failed write"),
     // ledger: what became of a write is not stored with it.
@@ -59,8 +53,6 @@ inline constexpr std::array kPlantedBugs = {
     std::string_view("newest wins by arrival"),
     // ledger: a commit that failed gives back the number of the one before.
     std::string_view("reuse a sequence number"),
-    // ledger: a TxId below the floor is taken for a new one.
-    std::string_view("run a forgotten transaction"),
     // ledger: a write is not known by its TxId.
     std::string_view("run a repeated write"),
     // archive: what was pruned is taken for empty.

@@ -97,10 +97,8 @@ void swap_in(const std::string& path) {
   const bool incomplete = ::stat((path + "-wal").c_str(), &wal) == 0 && wal.st_size > 0;
   // A reader kept the checkpoint from ending: without its WAL the old file must not be found.
   if (incomplete && is_there(path)) rename_or_throw(path, old);
-  if (!planted("keep an old log beside a new file")) {
-    ::unlink((path + "-wal").c_str());
-    ::unlink((path + "-shm").c_str());
-  }
+  ::unlink((path + "-wal").c_str());
+  ::unlink((path + "-shm").c_str());
   crash_point("install: old log gone");
   rename_or_throw(ready_path(path), path);
   crash_point("install: renamed");

@@ -125,7 +125,7 @@ bool Session::Impl::refuse_broker(const Welcome& welcome, const Endpoint& endpoi
         now);
     return true;
   }
-  if (welcome.last_counter > replica.counter && !planted("go on under a used name")) {
+  if (welcome.last_counter > replica.counter) {
     identity_above = welcome.last_counter;
     const std::string reason = "the broker knows write " + std::to_string(welcome.last_counter) +
                                " of this replica, which itself knows only " +
