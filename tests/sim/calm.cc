@@ -34,13 +34,17 @@ void Cluster::calm_write(SimNode& node) {
   checkers_.sent(tag);
   answers_due_[tag] = world_.now() + kAnswer;
   Write write;
-  write.sql = "INSERT INTO tag (name) VALUES ('" + tag + "')";
-  node.write(write, seconds{20}, [this, &node, tag](const WriteDone& done) {
-    checkers_.answered(tag, done);
+  const bool wrong = world_.chance(0.2);  // its key is taken
+  write.sql =
+      wrong ? "INSERT INTO account VALUES (1, 0)" : "INSERT INTO tag (name) VALUES ('" + tag + "')";
+  const WriteStatus expected = wrong ? WriteStatus::kRejected : WriteStatus::kCommitted;
+  node.write(write, seconds{20}, [this, &node, tag, expected](const WriteDone& done) {
+    checkers_.answered(node.party(), tag, done);
     answers_due_.erase(tag);
-    if (done.status != WriteStatus::kCommitted) {
-      throw Violation(tag + " was not committed in a calm network: " + done.message +
-                      done.nack.message);
+    if (done.status != expected) {
+      throw Violation(tag + " was not " +
+                      (expected == WriteStatus::kRejected ? "rejected" : "committed") +
+                      " in a calm network: " + done.message + done.nack.message);
     }
     if (done.visible) checkers_.visible(node.party(), node.path(), tag);
   });

@@ -1,10 +1,55 @@
 #include "tests/sim/checkers.h"
 
+#include <algorithm>
+
+#include "common/past_log.h"
 #include "common/sqlite.h"
 #include "common/store_meta.h"
 #include "tests/support/compare.h"
 
 namespace csa::sim {
+namespace {
+
+std::set<std::string> tags_of(Statement& rows) {
+  std::set<std::string> tags;
+  while (rows.step()) tags.insert(rows.column_text(0));
+  rows.reset();
+  return tags;
+}
+
+std::set<std::string> tags_in(const Database& db) {
+  Statement rows = db.prepare("SELECT name FROM tag");
+  return tags_of(rows);
+}
+
+// As what has lost, or as what others had.
+constexpr const char* kInInbox =
+    "SELECT 1 FROM csa_conflicts WHERE table_name = 'tag'"
+    " AND (instr(node_row, ?1) > 0 OR instr(broker, ?1) > 0)";
+
+bool is_kept(Statement& inbox, const std::string& tag) {
+  inbox.bind(1, "\"" + tag + "\"");
+  const bool kept = inbox.step();
+  inbox.reset();
+  return kept;
+}
+
+// What was lost before a change of the schema is in a kept file only, and nobody offers it.
+std::int64_t after_last_schema(const Database& db, std::int64_t from) {
+  LogTable log(db);
+  const Result<Meta> meta = read_meta(db);
+  if (!meta) return from;
+  for (Seq seq = meta->position.seq; static_cast<std::int64_t>(seq.value) > from; --seq.value) {
+    const auto entry = readable_entry(log, seq);
+    if (entry && entry->header.kind != EntryKind::kChanges) {
+      return static_cast<std::int64_t>(seq.next().value);
+    }
+  }
+  return from;
+}
+
+}  // namespace
+
 void Checkers::master_at(const Position& position, const std::vector<LogPiece>& pieces) {
   const auto remember = [this, &position](Seq seq, const Chain& chain) {
     const auto [known, added] =
@@ -59,11 +104,52 @@ void Checkers::replica_at(int party, const std::string& path, const Position& po
     throw Violation(who + " differs from the master at " + to_string(position));
   }
   last_[party] = position;
+  if (!alone && !in_journal_[party].empty()) keeps_own(party, path);
 }
 
 void Checkers::replica_restarted(int party) { last_.erase(party); }
 
-void Checkers::answered(const std::string& tag, const WriteDone& done) {
+void Checkers::replica_set_back(int party) {
+  last_.erase(party);
+  waiting_.erase(party);
+  set_back_.insert(party);
+  const Database db(master_, Database::Mode::kReadOnly);
+  const std::set<std::string> there = tags_in(db);
+  for (const std::string& tag : in_journal_[party]) {
+    if (!there.contains(tag)) journaled_.erase(tag);
+  }
+  in_journal_.erase(party);
+  held_.erase(party);
+}
+
+void Checkers::replayed(const std::vector<WriteOutcome>& outcomes) {
+  for (const WriteOutcome& outcome : outcomes) {
+    const auto* const replayed = std::get_if<Replayed>(&outcome.answer);
+    if (replayed == nullptr || !is_outcome(replayed->result)) continue;
+    for (auto& [party, made] : waiting_) {
+      const auto place = made.find(replayed->tx);
+      if (place == made.end()) continue;
+      const TxId first = *made.lower_bound(TxId{replayed->tx.node, 0});
+      if (first != replayed->tx && !set_back_.contains(party)) {
+        throw Violation("of node " + std::to_string(party) + " the offline change " +
+                        to_string(replayed->tx) + " took effect before " + to_string(first));
+      }
+      made.erase(place);
+    }
+  }
+}
+
+void Checkers::keeps_own(int party, const std::string& path) {
+  const std::set<std::string> here = tags_of(contents_now_.question(path, "SELECT name FROM tag"));
+  for (const std::string& tag : std::exchange(in_journal_[party], {})) {
+    if (here.contains(tag) || lost_.contains(tag)) continue;
+    if (is_kept(contents_now_.question(path, kInInbox), tag)) continue;
+    throw Violation(tag + " was made offline at node " + std::to_string(party) +
+                    ", which has no journal any more and does not show it");
+  }
+}
+
+void Checkers::answered(int party, const std::string& tag, const WriteDone& done) {
   switch (done.status) {
     case WriteStatus::kCommitted:
       // Of a master that is gone: its last words.
@@ -71,6 +157,8 @@ void Checkers::answered(const std::string& tag, const WriteDone& done) {
       break;
     case WriteStatus::kJournaled:
       journaled_.insert(tag);
+      waiting_[party].insert(done.tx);
+      in_journal_[party].insert(tag);
       break;
     case WriteStatus::kRejected:
     case WriteStatus::kNoBroker:
@@ -92,23 +180,13 @@ void Checkers::visible(int party, const std::string& path, const std::string& ta
   }
 }
 
-namespace {
-
-std::set<std::string> tags_in(const Database& db) {
-  std::set<std::string> tags;
-  Statement rows = db.prepare("SELECT name FROM tag");
-  while (rows.step()) tags.insert(rows.column_text(0));
-  return tags;
-}
-
-}  // namespace
-
 void Checkers::master_lost(const std::vector<std::string>& replicas) {
   // What is on its way to a replica still makes it drop what lies below.
   std::int64_t floor = 0;
   {
     const Database db(master_, Database::Mode::kReadOnly);
     floor = db.query_int("SELECT value FROM csa_meta WHERE key = 'floor'").value_or(0);
+    floor = std::max(floor, after_last_schema(db, floor));
     had_ = tags_in(db);
     Statement inbox = db.prepare("SELECT 1 FROM csa_conflicts WHERE instr(node_row, ?1) > 0");
     for (const std::string& tag : journaled_) {
@@ -117,15 +195,16 @@ void Checkers::master_lost(const std::vector<std::string>& replicas) {
       inbox.reset();
     }
   }
-  for (const std::string& replica : replicas) {
-    const Database db(replica, Database::Mode::kReadOnly);
+  for (std::size_t i = 0; i < replicas.size(); ++i) {
+    const Database db(replicas[i], Database::Mode::kReadOnly);
     if (!has_meta(db)) continue;
+    std::set<std::string>& held = held_[static_cast<int>(i) + 1];
     Statement told = db.prepare(
         "SELECT 1 FROM csa_log WHERE part_id >> 20 >= ?2 AND instr(body, CAST(?1 AS BLOB)) > 0");
     for (const std::string& tag : tags_in(db)) {
       // A text is its length and its bytes.
       told.bind(1, std::string(1, static_cast<char>(tag.size())) + tag).bind(2, floor);
-      if (told.step()) held_.insert(tag);
+      if (told.step()) held.insert(tag);
       told.reset();
     }
   }
@@ -158,24 +237,18 @@ void Checkers::tags() const {
   for (const std::string& tag : committed_) {
     if (found.count(tag) == 0) throw Violation(tag + " was acknowledged and is lost");
   }
-  Statement inbox = db.prepare(
-      "SELECT 1 FROM csa_conflicts WHERE table_name = 'tag'"
-      " AND (instr(node_row, ?1) > 0 OR instr(broker, ?1) > 0)");
-  const auto in_inbox = [&inbox](const std::string& tag) {
-    inbox.bind(1, "\"" + tag + "\"");
-    const bool kept = inbox.step();
-    inbox.reset();
-    return kept;
-  };
+  Statement inbox = db.prepare(kInInbox);
   for (const std::string& tag : journaled_) {
-    if (found.count(tag) == 0 && !in_inbox(tag)) {
+    if (found.count(tag) == 0 && !is_kept(inbox, tag)) {
       throw Violation(tag + " was journaled and is neither in the master nor the inbox");
     }
   }
   if (!recovered_) return;
-  for (const std::string& tag : held_) {
-    if (lost_.count(tag) != 0 && found.count(tag) == 0 && !in_inbox(tag)) {
-      throw Violation(tag + " was lost with the master, a replica had it, and it is not back");
+  for (const auto& [party, held] : held_) {
+    for (const std::string& tag : held) {
+      if (!lost_.contains(tag) || found.contains(tag) || is_kept(inbox, tag)) continue;
+      throw Violation(tag + " was lost with the master, replica " + std::to_string(party) +
+                      " had it, and it is not back");
     }
   }
 }

@@ -10,6 +10,7 @@
 #include <tuple>
 #include <vector>
 
+#include "broker/jobs.h"
 #include "common/message.h"
 #include "common/types.h"
 #include "node/session.h"
@@ -34,10 +35,14 @@ class Checkers {
   // Its program ends, or the file is about to be another: nothing of the checkers holds it open.
   void closes(const std::string& path) { contents_now_.close(path); }
   void replica_restarted(int party);  // a position may be older after a crash that forgot a tail
+  // Its disk is an older one: what was made since and is not at the master is gone.
+  void replica_set_back(int party);
 
   // Every write carries a tag of its own that it inserts once.
   void sent(const std::string& tag) { sent_.insert(tag); }
-  void answered(const std::string& tag, const WriteDone& done);
+  void answered(int party, const std::string& tag, const WriteDone& done);
+  // What was made offline takes effect in the order in which it was made; `outcomes` of a commit.
+  void replayed(const std::vector<WriteOutcome>& outcomes);
   // G4: an answer that says visible must be visible.
   void visible(int party, const std::string& path, const std::string& tag);
 
@@ -59,6 +64,8 @@ class Checkers {
 
  private:
   void whole();
+  // The journal is gone: all that was in it is in the tables or in the inbox.
+  void keeps_own(int party, const std::string& path);
 
   std::string master_;
   Contents contents_now_;
@@ -68,9 +75,14 @@ class Checkers {
   std::map<int, Position> last_;
   std::set<std::string> sent_, committed_, rejected_;
   std::set<std::string> journaled_;
-  std::set<std::string> had_;   // by the lost master, in its rows or its inbox
-  std::set<std::string> lost_;  // with it
-  std::set<std::string> held_;  // by a replica that can offer it
+  // They use TxIds a second time. Which entry another follows is known by its TxId alone, so where
+  // what was sent first gets lost, a later one can be taken to follow what the first life sent.
+  std::set<int> set_back_;
+  std::map<int, std::set<TxId>> waiting_;            // made offline, without an outcome
+  std::map<int, std::set<std::string>> in_journal_;  // tags, at their node
+  std::set<std::string> had_;                        // by the lost master, in its rows or its inbox
+  std::set<std::string> lost_;                       // with it
+  std::map<int, std::set<std::string>> held_;        // by a replica that can offer it
   bool recovered_ = false;
 };
 

@@ -44,8 +44,12 @@ void Cluster::create_master() {
   std::filesystem::create_directories(folder_ + "/0/spool");
   const Randomness randomness{[this] { return world_.random_id(); },
                               [this] { return LocalTime{world_.wall()}; }};
-  const Result<Meta> meta = create({master_, "csa", "sim"},
-                                   {std::string(kSchema) + test::EditStory::schema()}, randomness);
+  // The nodes' files, made before they know the master's, have pages of 4096 bytes.
+  const std::string pages = world_.chance(0.3) ? "PRAGMA page_size=1024;" : "";
+  const Result<Meta> meta =
+      create({master_, "csa", "sim"},
+             {(options_.has("page sizes") ? pages : "") + kSchema + test::EditStory::schema()},
+             randomness);
   if (!meta) throw Violation("create: " + meta.error().what);
   // A transfer wins or loses whole: the sum holds, whoever comes back in which order.
   Database(master_, Database::Mode::kReadWrite)
@@ -57,6 +61,7 @@ void Cluster::prepare() {
   create_master();
   broker_ = std::make_unique<SimBroker>(world_, master_, folder_ + "/0/spool");
   broker_->on_commit = [this](const CommitResult& result) {
+    checkers_.replayed(result.outcomes);
     checkers_.master_at(result.head, result.pieces);
     if (faults_end_ == TimePoint{}) note_arrivals(result);
     liveness_->committed(result.head.seq, nodes_);
@@ -89,6 +94,7 @@ void Cluster::prepare() {
       if (!rotten_.contains(node.party())) liveness_->opens(node);
     };
     nodes_.back()->on_ask_copy = [this](SimNode& node) {
+      copies_asked_.insert(node.party());
       if (!rotten_.contains(node.party())) liveness_->asks_copy(node);
     };
     nodes_.back()->on_checked = [this](SimNode& node, const Checked& checked) {
@@ -96,6 +102,10 @@ void Cluster::prepare() {
       if (checked.differences.empty() || rotten_.contains(node.party())) return;
       throw Violation("node " + node.name() + " finds that it differs in " +
                       checked.differences.front().table);
+    };
+    nodes_.back()->on_wrong_copy = [this](SimNode& node, const std::string& why) {
+      if (rotten_.contains(node.party())) return;
+      throw Violation("node " + node.name() + " put a copy together wrongly: " + why);
     };
     nodes_.back()->on_end = [this](SimNode& node) { checkers_.closes(node.path()); };
     nodes_.back()->on_crash = [this](SimNode& node) {
@@ -138,8 +148,9 @@ void Cluster::begin_faults() {
     w.after(milliseconds{1000 + w.random(20000)}, [this] { back_up(); });
     w.after(milliseconds{10000 + w.random(25000)}, [this] { lose_master(); });
   }
-  // What was lost before a change of the schema is in a kept file only.
-  if (!loses_master && w.chance(0.5)) schedule_migrations();
+  if (w.chance(0.5)) schedule_migrations();
+  huge_rows_ = w.chance(0.15);
+  if (w.chance(0.25)) schedule_set_back();
   schedule_fault();
 }
 
@@ -282,7 +293,7 @@ RunReport Cluster::run() {
     recover_lost();
     heal_and_settle();
     if (world_.chance(0.3) && options_.has("calm")) stay_calm();
-    if (world_.chance(0.3) && options_.has("rot")) keep_wrongly();
+    if (world_.chance(0.4) && options_.has("rot")) keep_wrongly();
     compare_all();
     report.ok = true;
   } catch (const std::exception& error) {

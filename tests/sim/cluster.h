@@ -56,6 +56,7 @@ class Cluster {
   void heal_and_settle();
   // workload.cc
   void schedule_writes(SimNode& node);
+  void write(SimNode& node);
   [[nodiscard]] std::string random_sql(const std::string& tag);
   void schedule_migrations();
   [[nodiscard]] std::string random_migration();
@@ -77,12 +78,18 @@ class Cluster {
   void lose_master();
   void restore_from(const std::string& file);
   void recover_lost();
+  void schedule_set_back();
   // rot.cc
   void keep_wrongly();
   void stop_to_rot(SimNode& node);
   void keep_row_wrongly(SimNode& node);
   void keep_bit_wrongly(SimNode& node);
   void verify_all();
+  // rot_stores.cc
+  void write_some(SimNode& node);
+  void keep_log_wrongly(SimNode& node);
+  void keep_journal_wrongly(SimNode& node);
+  void keep_spool_wrongly(SimNode& node);
   // calm.cc: after everything is healed, phases in which nothing may go wrong.
   void stay_calm();
   void be_silent();
@@ -113,7 +120,9 @@ class Cluster {
   TimePoint faults_end_;
   std::error_code ignored_;
   std::uint64_t next_tag_ = 1;
-  std::set<int> rotten_;  // what their files hold is not what was written
+  bool huge_rows_ = false;      // more than memory keeps of a transaction
+  std::set<int> copies_asked_;  // by whom
+  std::set<int> rotten_;        // what their files hold is not what was written
 };
 
 // Runs one seed in a folder of its own below the system's temporary folder, removed afterwards.

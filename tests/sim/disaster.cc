@@ -46,8 +46,12 @@ void Cluster::restore_from(const std::string& from) {
   // A person takes longer than a kernel.
   for (const auto& node : nodes_) disk_.write_back(node->party());
   checkers_.master_lost(replicas);
-  for (const char* const ending : {"", "-wal", "-shm"}) {
-    std::filesystem::rename(master_ + ending, folder_ + "/lost.db" + ending, ignored_);
+  checkers_.closes(master_);
+  // Or the file is still there, as far as anybody can see: it is kept aside.
+  if (world_.chance(0.5)) {
+    for (const char* const ending : {"", "-wal", "-shm"}) {
+      std::filesystem::rename(master_ + ending, folder_ + "/lost.db" + ending, ignored_);
+    }
   }
   const Randomness randomness{[this] { return world_.random_id(); },
                               [this] { return broker_->clocks().read(); }};
@@ -96,6 +100,33 @@ void Cluster::recover_lost() {
   // The hub has not heard of it: as after a crash between commit and answer.
   broker_->crash();
   broker_->start();
+}
+
+// A node's computer gets an image of its disk back that was made some time before.
+void Cluster::schedule_set_back() {
+  SimNode& node = *nodes_[world_.random(nodes_.size())];
+  const bool wanted = options_.has("set back");
+  const auto stop = [this, &node] {
+    if (node.running()) node.crash();
+    checkers_.replica_restarted(node.party());
+  };
+  const std::string image = folder_ + "/image";
+  const milliseconds at{1000 + world_.random(15000)};
+  const milliseconds back = at + milliseconds{3000 + world_.random(15000)};
+  if (!wanted) return;
+  world_.after(at, [this, &node, stop, image] {
+    stop();
+    disk_.make_image(node.party(), image);
+    node.start();
+  });
+  world_.after(back, [this, &node, stop, image] {
+    stop();
+    world_.note(node.name() + ": its disk is set back");
+    ++world_.counts["node set back"];
+    disk_.restore_image(node.party(), image);
+    checkers_.replica_set_back(node.party());
+    node.start();
+  });
 }
 
 }  // namespace csa::sim

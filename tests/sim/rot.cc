@@ -43,10 +43,17 @@ void Cluster::keep_wrongly() {
   liveness_->set_calm(false);
   verify_all();
   SimNode& node = *nodes_[world_.random(nodes_.size())];
-  if (world_.chance(0.5)) {
-    keep_row_wrongly(node);
-  } else {
-    keep_bit_wrongly(node);
+  switch (world_.random(5)) {
+    case 0:
+      return keep_row_wrongly(node);
+    case 1:
+      return keep_bit_wrongly(node);
+    case 2:
+      return keep_log_wrongly(node);
+    case 3:
+      return keep_journal_wrongly(node);
+    default:
+      return keep_spool_wrongly(node);
   }
 }
 

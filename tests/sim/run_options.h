@@ -28,6 +28,8 @@ inline constexpr const char* kRunParts[] = {
     "calm",
     "rot",
     "large rows",
+    "page sizes",
+    "set back",
 };
 
 struct RunOptions {

@@ -13,8 +13,6 @@ namespace {
 // Admins (sim_admin.h) sit at the broker.
 Origin origin_of(int party) { return {"10.0.0." + std::to_string(party + 1), party >= 100}; }
 
-Bytes must_encode(const Message& message) { return encode(message); }
-
 }  // namespace
 
 Bytes as_it_arrives(World& world, int party, Bytes frame) {
@@ -22,7 +20,7 @@ Bytes as_it_arrives(World& world, int party, Bytes frame) {
   frame[world.random(frame.size())] ^= static_cast<std::uint8_t>(1U << world.random(8));
   ++world.counts["damaged frame"];
   world.disturb(party);
-  if (decode(frame)) throw Violation("a frame with a wrong bit is taken for a sound one");
+  if (decode_joined(frame)) throw Violation("a frame with a wrong bit is taken for a sound one");
   return frame;
 }
 
@@ -205,11 +203,13 @@ void SimBroker::receive(const PeerKey& key, const Bytes& frame) {
   if (!running() || connection == connections_.end()) return;
   hub_->set_time(ledger_->time().at(clocks_.read()));
   const Origin origin = origin_of(connection->second.party);
-  Result<Message> message = decode(frame);
-  if (message) {
-    hub_->on_message(key, std::move(*message), origin, world_.now());
+  Result<std::vector<Message>> messages = decode_joined(frame);
+  if (messages) {
+    for (Message& message : *messages) {
+      hub_->on_message(key, std::move(message), origin, world_.now());
+    }
   } else {
-    hub_->on_malformed(key, message.error(), origin, world_.now());
+    hub_->on_malformed(key, messages.error(), origin, world_.now());
   }
   pump();
 }
@@ -227,11 +227,45 @@ void SimBroker::later(const char* label, std::function<void()> work) {
 
 void SimBroker::pump() {
   hub_->set_time(ledger_->time().at(clocks_.read()));
-  for (HubAction& action : hub_->take_outbox()) {
-    act(std::move(action));
+  std::vector<HubAction> actions = hub_->take_outbox();
+  for (std::size_t i = 0; i < actions.size();) {
+    const std::size_t sent = send(std::span<const HubAction>(actions).subspan(i));
+    if (sent == 0) act(std::move(actions[i]));
+    i += std::max<std::size_t>(sent, 1);
     if (!running()) return;
   }
   schedule_deadline();
+}
+
+// As Front does: what joins goes in one frame. How many of the first ones went; 0: none is sent.
+std::size_t SimBroker::send(std::span<const HubAction> actions) {
+  std::vector<const Message*> messages;
+  const PeerKey* peer = nullptr;
+  for (const HubAction& action : actions) {
+    const auto* const to = std::get_if<SendTo>(&action);
+    if (to == nullptr || (peer != nullptr && to->peer != *peer)) break;
+    peer = &to->peer;
+    messages.push_back(&to->message);
+    if (!joins(to->message)) break;
+  }
+  if (peer == nullptr) return 0;
+  JoinedFrame joined = encode_joined(messages);
+  const auto found = connections_.find(*peer);
+  if (found == connections_.end()) {
+    hub_->on_unreachable(*peer, world_.now());
+    return joined.count;
+  }
+  if (joined.count > 1) ++world_.counts["joined frame of the broker"];
+  const int party = found->second.party;
+  const Bytes frame = as_it_arrives(world_, party, std::move(joined.frame));
+  world_.send(kBrokerParty, party, [frame, deliver = found->second.deliver] {
+    Result<std::vector<Message>> all = decode_joined(frame);
+    if (!all) return;
+    for (Message& message : *all) deliver(std::move(message));
+  });
+  if (std::holds_alternative<Welcome>(*messages[0])) crash_point("after WELCOME");
+  if (std::holds_alternative<Replayed>(*messages[0])) crash_point("after REPLAYED");
+  return joined.count;
 }
 
 void SimBroker::run_commit(const CommitJob& job) {
@@ -239,6 +273,12 @@ void SimBroker::run_commit(const CommitJob& job) {
   for (const NodeId& node : job.forget) ledger_->forget(node);
   if (!on_disk([&] { result = ledger_->commit(job.jobs); })) return;
   told_ = result.head;
+  for (const WriteOutcome& outcome : result.outcomes) {
+    const auto* const replayed = std::get_if<Replayed>(&outcome.answer);
+    if (replayed == nullptr) continue;
+    const bool early = replayed->result == ReplayResult::kAgain && !replayed->text.empty();
+    ++world_.counts[early ? "offline change before an earlier one" : "offline change handed over"];
+  }
   if (on_commit) on_commit(result);
   if (crash_point("between commit and answer")) return;
   hub_->on_committed(result, world_.now());
@@ -271,22 +311,9 @@ bool SimBroker::compare(const HubAction& action) {
 
 void SimBroker::act(HubAction action) {
   if (compare(action)) return;
-  if (auto* const send = std::get_if<SendTo>(&action)) {
-    const auto found = connections_.find(send->peer);
-    if (found == connections_.end()) {
-      hub_->on_unreachable(send->peer, world_.now());
-      return;
-    }
-    const int party = found->second.party;
-    const Bytes frame = as_it_arrives(world_, party, must_encode(send->message));
-    world_.send(kBrokerParty, party, [frame, deliver = found->second.deliver] {
-      if (Result<Message> message = decode(frame)) deliver(std::move(*message));
-    });
-    if (std::holds_alternative<Welcome>(send->message)) crash_point("after WELCOME");
-    if (std::holds_alternative<Replayed>(send->message)) crash_point("after REPLAYED");
-  } else if (auto* const publish = std::get_if<Publish>(&action)) {
+  if (auto* const publish = std::get_if<Publish>(&action)) {
     const std::string topic = topic_of(publish->message);
-    const Bytes sent = must_encode(publish->message);
+    const Bytes sent = encode(publish->message);
     for (const auto& [key, subscription] : subscriptions_) {
       const bool wanted =
           std::any_of(subscription.topics.begin(), subscription.topics.end(),

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <span>
 #include <string>
 
 #include "broker/archive.h"
@@ -65,6 +66,7 @@ class SimBroker {
     std::function<void(Message)> deliver;
   };
   void pump();
+  [[nodiscard]] std::size_t send(std::span<const HubAction> actions);
   void act(HubAction action);
   [[nodiscard]] bool compare(const HubAction& action);  // false: it is none of verification
   void run_commit(const CommitJob& job);

@@ -17,6 +17,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr sqlite3_int64 kSector = 512;
+constexpr int kRareTimes = 4;
+constexpr double kRareCrash = 12;
 
 SimDisk*& living() {
   static thread_local SimDisk* disk = nullptr;
@@ -85,7 +87,9 @@ struct SimDisk::Methods {
     const int code = disk.real_->xOpen(disk.real_, name, file, flags, out);
     if (code != SQLITE_OK || party < 0) return code;
     file->pMethods = patched(file->pMethods);
-    disk.open_[file] = {party, subject, inode_of(name)};
+    // No broker's start leaves a full copy in the spool, so nothing of it is remembered.
+    const bool spooled = std::strstr(name, ".csa-spool") != nullptr;
+    disk.open_[file] = {party, subject, spooled ? 0 : inode_of(name)};
     // Synced when it was whole, and not through here.
     if (std::string_view(name).ends_with("-csa-copy")) disk.unsynced_.erase(inode_of(name));
     return code;
@@ -173,7 +177,6 @@ int SimDisk::party_of(const char* path) const {
   if (path == nullptr || std::strncmp(path, folder_.c_str(), folder_.size()) != 0) return -1;
   const char* const rest = path + folder_.size();
   if (rest[0] != '/' || rest[1] < '0' || rest[1] > '9') return -1;
-  if (std::strstr(rest, ".csa-spool") != nullptr) return -1;  // no broker's start leaves one
   return static_cast<int>(std::strtol(rest + 1, nullptr, 10));
 }
 
@@ -186,7 +189,24 @@ void SimDisk::heal() {
   for (auto& [party, computer] : computers_) computer.dies_after = UINT64_MAX;
 }
 
-int SimDisk::operate(int party, Kind kind, int code) {
+// A spilled file has no name any more; SQLite's own calls do not come here.
+int SimDisk::raw(int file, Kind kind) {
+  SimDisk* const disk = living();
+  if (disk == nullptr || disk->working_ < 0) return 0;
+  const Computer& computer = disk->computers_[disk->working_];
+  const bool armed = (computer.failure.kinds & kind) != 0 || computer.dies_after != UINT64_MAX;
+  if (!armed && !computer.dead) return 0;
+  std::error_code ignored;
+  const std::string path = fs::read_symlink("/proc/self/fd/" + std::to_string(file), ignored);
+  if (disk->party_of(path.c_str()) != disk->working_) return 0;
+  const bool spilled = path.find("/csa-spill-") != std::string::npos;
+  const bool spooled = path.find(".csa-spool") != std::string::npos;
+  const std::string whose = spilled ? "spilled changes" : spooled ? "spool" : "download";
+  const int code = disk->operate(disk->working_, kind, SQLITE_IOERR, whose);
+  return code == SQLITE_OK ? 0 : code == SQLITE_FULL ? ENOSPC : EIO;
+}
+
+int SimDisk::operate(int party, Kind kind, int code, const std::string& whose) {
   Computer& computer = computers_[party];
   if (computer.dead) return code;
   if (computer.dies_after != UINT64_MAX && computer.dies_after-- == 0) {
@@ -202,7 +222,7 @@ int SimDisk::operate(int party, Kind kind, int code) {
     return SQLITE_OK;
   }
   const bool full = failure.full && (kind == kWrite || kind == kTruncate);
-  ++world_.counts[std::string(party == 0 ? "broker" : "node") + "'s disk: " +
+  ++world_.counts[std::string(party == 0 ? "broker" : "node") + "'s " + whose + ": " +
                   (full                ? "full"
                    : kind == kRead     ? "read failed"
                    : kind == kWrite    ? "write failed"
@@ -216,7 +236,7 @@ int SimDisk::operate(int party, Kind kind, int code) {
 
 void SimDisk::remember(sqlite3_file* file, sqlite3_int64 offset, sqlite3_int64 length) {
   const auto open = open_.find(file);
-  if (open == open_.end()) return;
+  if (open == open_.end() || open->second.inode == 0) return;
   Unsynced before;
   before.offset = offset;
   original(file)->xFileSize(file, &before.size);
@@ -229,7 +249,11 @@ void SimDisk::remember(sqlite3_file* file, sqlite3_int64 offset, sqlite3_int64 l
 }
 
 void SimDisk::cross(std::string_view label) {
-  if (working_ < 0 || computers_[working_].dead || !world_.chance(crash_probability_)) return;
+  if (working_ < 0 || computers_[working_].dead || crash_probability_ == 0) return;
+  // Some places are passed a thousand times in a run, and others once.
+  int& times = crossed_.try_emplace(std::string(label), 0).first->second;
+  const double often = ++times <= kRareTimes ? kRareCrash : 1;
+  if (!world_.chance(often * crash_probability_)) return;
   const std::string who = working_ == 0 ? "B" : std::to_string(working_);
   world_.note(who + ": crash point " + std::string(label));
   ++world_.counts["crash point " + std::string(label)];
@@ -335,6 +359,18 @@ void SimDisk::write_back(int party) {
   for (const auto& entry : fs::recursive_directory_iterator(folder(party))) {
     if (entry.is_regular_file()) unsynced_.erase(inode_of(entry.path().string()));
   }
+}
+
+void SimDisk::make_image(int party, const std::string& folder_to) const {
+  fs::remove_all(folder_to);
+  fs::copy(folder(party), folder_to, fs::copy_options::recursive);
+}
+
+void SimDisk::restore_image(int party, const std::string& folder_from) {
+  if (!fs::exists(folder_from)) return;
+  write_back(party);
+  fs::remove_all(folder(party));
+  fs::copy(folder_from, folder(party), fs::copy_options::recursive);
 }
 
 void SimDisk::bury(int party) {

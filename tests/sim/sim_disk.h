@@ -3,8 +3,8 @@
 // is opened in it goes through it. Each computer has a folder of its own, named by its party.
 //
 // Not simulated: creation, renaming and removal of files that a power cut forgets; of the files
-// that csa writes without SQLite downloads alone lose their end, or have bits flipped; the broker's
-// files keep what was written.
+// that csa writes without SQLite downloads alone lose their end, or have bits flipped, in a power
+// cut. Their reading and writing fails as SQLite's does (raw_files.cc).
 #pragma once
 
 #include <sqlite3.h>
@@ -71,6 +71,11 @@ class SimDisk {
   [[nodiscard]] bool rotten(int party) { return computers_[party].rotten; }
   // One, of a file at rest; its byte.
   std::uint64_t flip_bit(const std::string& path);
+  // Of a computer that is off.
+  void make_image(int party, const std::string& folder_to) const;
+  void restore_image(int party, const std::string& folder_from);
+  // Of a file that csa uses without SQLite, by the program that is at work: 0, or the errno.
+  [[nodiscard]] static int raw(int file, Kind kind);
   void begin(int party) { computers_[party].failed = false; }
   [[nodiscard]] bool full(int party) { return computers_[party].failure.full; }
 
@@ -100,7 +105,7 @@ class SimDisk {
   void register_vfs();
   [[nodiscard]] int party_of(const char* path) const;  // -1: none's
   // SQLITE_OK, or how the operation fails.
-  [[nodiscard]] int operate(int party, Kind kind, int code);
+  [[nodiscard]] int operate(int party, Kind kind, int code, const std::string& whose = "disk");
   void remember(sqlite3_file* file, sqlite3_int64 offset, sqlite3_int64 length);
   void forget(const std::string& path, History history) const;
   void forget_tail(const std::string& path);
@@ -118,6 +123,7 @@ class SimDisk {
   std::map<ino_t, History> unsynced_;
   int working_ = -1;
   double crash_probability_ = 0;
+  std::map<std::string, int, std::less<>> crossed_;  // crash points
 };
 
 }  // namespace csa::sim

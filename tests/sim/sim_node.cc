@@ -2,9 +2,7 @@
 
 #include <filesystem>
 
-#include "common/beacon.h"
 #include "common/check.h"
-#include "common/codec.h"
 #include "common/limits.h"
 #include "node/store_jobs.h"
 #include "tests/sim/checkers.h"
@@ -38,6 +36,7 @@ SimNode::SimNode(World& world, SimBroker& broker, int party, std::string replica
       path_(std::move(replica)) {
   log_ = Log(LogLevel::kInfo, [this](LogLevel, std::string_view line) {
     world_.note(name() + ": " + std::string(line));
+    if (line.find("the full copy did not arrive whole") != line.npos) wrong_copy_ = line;
   });
 }
 
@@ -163,31 +162,6 @@ void SimNode::leave() {
   pump();
 }
 
-void SimNode::close_links() {
-  for (const PeerKey& key : {dealer_, sub_}) {
-    if (!key.empty()) broker_.disconnect(key);
-  }
-  dealer_.clear();
-  sub_.clear();
-  ++connection_;
-}
-
-std::function<void(Message)> SimNode::receiver() {
-  return [this, life = life_, connection = connection_](const Message& message) {
-    arrive([this, life, connection, message] {
-      if (!running() || life != life_ || connection != connection_) return;
-      if (on_heard) on_heard(*this, message);
-      const bool told = std::holds_alternative<Rehello>(message) && welcomed_ == connection;
-      if (std::holds_alternative<Welcome>(message)) welcomed_ = connection;
-      session().on_message(message, world_.now());
-      pump();
-      if (told && connection == connection_) {
-        throw Violation("node " + name() + " was told REHELLO and stays on the same link");
-      }
-    });
-  };
-}
-
 void SimNode::write(Write write, milliseconds timeout, std::function<void(const WriteDone&)> done) {
   const std::uint64_t call = next_call_++;
   calls_[call] = std::move(done);
@@ -196,9 +170,11 @@ void SimNode::write(Write write, milliseconds timeout, std::function<void(const 
 }
 
 void SimNode::pump() {
+  const std::string wrong = std::exchange(wrong_copy_, {});
+  if (!wrong.empty() && on_wrong_copy) on_wrong_copy(*this, wrong);
   for (int turns = 0; running() && turns < 100; ++turns) {
     const std::vector<UplinkAction> actions = session_->take_actions();
-    for (const UplinkAction& action : actions) act(action);
+    carry_out(actions);
     std::optional<StoreJob> job = session_->take_job();
     if (job) run_job(std::move(*job));
     for (CheckJob& check : session_->take_checks()) run_check(std::move(check));
@@ -207,62 +183,6 @@ void SimNode::pump() {
     if (actions.empty() && !job && events.empty()) break;
   }
   if (running()) schedule_deadline();
-}
-
-void SimNode::act(const UplinkAction& action) {
-  if (std::holds_alternative<OpenRequest>(action)) {
-    if (on_open) on_open(*this);
-    close_links();
-    dealer_ = "d" + name() + "." + std::to_string(connection_) + "." + std::to_string(life_);
-    if (broker_.running()) {
-      broker_.connect(dealer_, party_, receiver());
-    } else {
-      world_.after(milliseconds{1}, [this, connection = connection_] {
-        arrive([this, connection] {
-          if (!running() || connection != connection_) return;
-          session().on_disconnected("connection refused", world_.now());
-          pump();
-        });
-      });
-    }
-  } else if (const auto* const subscription = std::get_if<OpenSubscription>(&action)) {
-    if (!sub_.empty()) broker_.disconnect(sub_);
-    sub_ = dealer_ + "s";
-    world_.send(party_, kBrokerParty,
-                [this, key = sub_, topics = subscription->topics, deliver = receiver()] {
-                  if (key == sub_) broker_.subscribe(key, party_, topics, deliver);
-                });
-  } else if (std::holds_alternative<CloseLinks>(action)) {
-    close_links();
-  } else if (const auto* const send = std::get_if<SendRequest>(&action)) {
-    const auto* const get = std::get_if<SnapshotGet>(&send->message);
-    if (const auto* const log = std::get_if<LogGet>(&send->message)) asked_after_ = log->after.seq;
-    if (get != nullptr && get->snapshot.is_zero() && on_ask_copy) on_ask_copy(*this);
-    const Bytes frame = as_it_arrives(world_, party_, encode(send->message));
-    world_.send(party_, kBrokerParty,
-                [this, key = dealer_, frame] { broker_.receive(key, frame); });
-  } else if (const auto* const probe = std::get_if<SendProbe>(&action)) {
-    world_.send(party_, kBrokerParty, [this, life = life_, nonce = probe->nonce] {
-      if (!broker_.running()) return;
-      world_.send(kBrokerParty, party_, [this, life, nonce] {
-        if (asleep_) return;  // a datagram does not wait
-        if (!running() || life != life_ || !broker_.running()) return;
-        HeardBeacon heard;
-        heard.address = "10.0.0.1";
-        heard.beacon.kind = BeaconKind::kAnnounce;
-        heard.beacon.protocol_min = kProtocolVersion;
-        heard.beacon.protocol_max = kProtocolVersion;
-        heard.beacon.cluster = cluster_id("csa", "sim");
-        heard.beacon.boot = broker_.boot();
-        heard.beacon.port = 5775;
-        heard.beacon.pub_port = 5776;
-        heard.beacon.interval_ms = 1000;
-        heard.beacon.nonce = nonce;
-        session().on_beacon(heard, world_.now());
-        pump();
-      });
-    });
-  }
 }
 
 // The store thread: the work is done at once, its answer arrives after a while; a crash may come

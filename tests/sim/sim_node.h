@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -49,14 +50,18 @@ class SimNode {
   std::function<void(SimNode&)> on_end;       // before its objects go
   std::function<void(SimNode&)> on_crash;     // at a labelled point
   std::function<void(SimNode&, const Checked&)> on_checked;  // it has compared itself
-  double crash_probability = 0;                              // at each of them
-  double crash_in_copy = 0;                                  // behind each chunk
-  Duration verify_every{};                                   // 0: only when it is asked
+  // A full copy was whole by all that the node knew, and its hash says no.
+  std::function<void(SimNode&, const std::string&)> on_wrong_copy;
+  double crash_probability = 0;  // at each of them
+  double crash_in_copy = 0;      // behind each chunk
+  Duration verify_every{};       // 0: only when it is asked
 
  private:
   // With the node's clocks as they are now.
   [[nodiscard]] Session& session();
   void pump();
+  void carry_out(const std::vector<UplinkAction>& actions);
+  void send_frames(std::span<const Message* const> messages);
   void act(const UplinkAction& action);
   void run_job(StoreJob job);
   void carry_out(StoreJob& job);
@@ -84,6 +89,7 @@ class SimNode {
   std::vector<std::function<void()>> inbox_;  // of a sleeper
   const std::string path_;
   Log log_;
+  std::string wrong_copy_;
   std::uint64_t life_ = 0;        // starts of this node
   std::uint64_t connection_ = 0;  // number of the present link
   Seq asked_after_;               // by the last LOG_GET

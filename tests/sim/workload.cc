@@ -1,5 +1,6 @@
 // What the nodes of a simulated cluster write, and the changes of its schema: a ledger of tags,
 // each written once, transfers between accounts, twins of which both rows are there or none.
+#include "common/limits.h"
 #include "tests/sim/cluster.h"
 
 namespace csa::sim {
@@ -24,7 +25,8 @@ std::string Cluster::random_sql(const std::string& tag) {
     case 5:  // fails half-way: nothing of it may stay
       return sql + "UPDATE item SET qty = -1 WHERE id = (SELECT max(id) FROM item); SELECT 1";
     case 6: {  // now and then more than fits an UPDATE
-      const std::string size = std::to_string(world_.random(100) * 1000);
+      std::string size = std::to_string(world_.random(100) * 1000);
+      if (huge_rows_ && world_.chance(0.2)) size = std::to_string(limits::kCaptureMemory + 200000);
       if (!world_.chance(0.15) || !options_.has("large rows")) return sql;
       return sql + "DELETE FROM item WHERE length(note) > 9999; INSERT INTO item (qty, note) " +
              "VALUES (1, zeroblob(" + size + "))";
@@ -44,23 +46,29 @@ void Cluster::schedule_writes(SimNode& node) {
     if (world_.now() > faults_end_) return;
     schedule_writes(node);
     if (!node.running() || node.asleep()) return;
-    const std::string tag = node.name() + "-" + std::to_string(next_tag_++);
-    checkers_.sent(tag);
-    Write write;
-    write.sql = random_sql(tag);
-    node.write(write, milliseconds{2000 + world_.random(20000)},
-               [this, &node, tag](const WriteDone& done) {
-                 checkers_.answered(tag, done);
-                 if (done.status == WriteStatus::kRejected) {
-                   world_.note(tag + " is rejected: " + done.nack.message);
-                 } else if (done.status == WriteStatus::kNoBroker) {
-                   world_.note(tag + " is not sent: " + done.message);
-                 }
-                 if (done.status == WriteStatus::kCommitted && done.visible) {
-                   checkers_.visible(node.party(), node.path(), tag);
-                 }
-               });
+    // Now and then a program has much to say at once.
+    for (std::uint64_t n = world_.chance(0.1) ? 1 + world_.random(8) : 1; n > 0; --n) write(node);
   });
+}
+
+void Cluster::write(SimNode& node) {
+  if (!node.running()) return;  // it crashed over the one before
+  const std::string tag = node.name() + "-" + std::to_string(next_tag_++);
+  checkers_.sent(tag);
+  Write write;
+  write.sql = random_sql(tag);
+  node.write(write, milliseconds{2000 + world_.random(20000)},
+             [this, &node, tag](const WriteDone& done) {
+               checkers_.answered(node.party(), tag, done);
+               if (done.status == WriteStatus::kRejected) {
+                 world_.note(tag + " is rejected: " + done.nack.message);
+               } else if (done.status == WriteStatus::kNoBroker) {
+                 world_.note(tag + " is not sent: " + done.message);
+               }
+               if (done.status == WriteStatus::kCommitted && done.visible) {
+                 checkers_.visible(node.party(), node.path(), tag);
+               }
+             });
 }
 
 // The schema grows and shrinks beside the tables that are written to, and at one of them.

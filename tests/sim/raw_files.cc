@@ -1,0 +1,48 @@
+// The calls by which csa itself writes and reads files without SQLite (downloads, full copies in
+// the spool, spilled changes), linked in the place of the C library's: they meet what the simulated
+// disks do, and a computer may die at them.
+#include <fcntl.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "tests/sim/sim_disk.h"
+
+namespace {
+
+// False: it fails, and errno says how.
+bool works(int file, csa::sim::SimDisk::Kind kind) {
+  const int error = csa::sim::SimDisk::raw(file, kind);
+  if (error != 0) errno = error;
+  return error == 0;
+}
+
+}  // namespace
+
+extern "C" {
+
+ssize_t __real_pwrite(int file, const void* bytes, size_t size, off_t offset);
+ssize_t __real_pread(int file, void* bytes, size_t size, off_t offset);
+int __real_fsync(int file);
+int __real_ftruncate(int file, off_t size);
+
+ssize_t __wrap_pwrite(int file, const void* bytes, size_t size, off_t offset) {
+  if (!works(file, csa::sim::SimDisk::kWrite)) return -1;
+  return __real_pwrite(file, bytes, size, offset);
+}
+
+ssize_t __wrap_pread(int file, void* bytes, size_t size, off_t offset) {
+  if (!works(file, csa::sim::SimDisk::kRead)) return -1;
+  return __real_pread(file, bytes, size, offset);
+}
+
+int __wrap_fsync(int file) {
+  return works(file, csa::sim::SimDisk::kSync) ? __real_fsync(file) : -1;
+}
+
+int __wrap_ftruncate(int file, off_t size) {
+  return works(file, csa::sim::SimDisk::kTruncate) ? __real_ftruncate(file, size) : -1;
+}
+
+}  // extern "C"
