@@ -19,13 +19,13 @@ namespace csa {
 namespace {
 
 // SQLite's fileformat2.html, "The WAL File Format".
-constexpr std::size_t kHeader = 32;
+constexpr std::size_t kFileHeader = 32;
 constexpr std::size_t kHeaderProved = 24;  // then its checksum
 constexpr std::size_t kSaltsAt = 16;
-constexpr std::size_t kFrameHeader = 24;
+constexpr std::size_t kFrameHead = 24;
 constexpr std::size_t kFrameProved = 8;  // page number, size after a commit
-constexpr std::size_t kFrameSaltsAt = 8;
-constexpr std::size_t kFrameSumAt = 16;
+constexpr std::size_t kSaltsOfFrameAt = 8;
+constexpr std::size_t kSumOfFrameAt = 16;
 constexpr std::uint32_t kMagic = 0x377f0682;  // + 1: sums of big-endian words
 // wal-index: the last frame of the last commit (walformat.html, "mxFrame").
 constexpr int kShmPage = 32768;
@@ -145,7 +145,7 @@ class Wal {
 };
 
 struct Header {
-  std::array<std::uint8_t, kHeader> bytes{};
+  std::array<std::uint8_t, kFileHeader> bytes{};
   [[nodiscard]] bool big() const { return (big_word(bytes.data()) & 1U) != 0; }
   [[nodiscard]] std::size_t page_size() const { return big_word(bytes.data() + 8); }
   [[nodiscard]] Sum stored() const { return stored_sum(bytes.data() + kHeaderProved); }
@@ -161,7 +161,7 @@ struct Header {
 // Every bit is tried: there are few.
 std::size_t mend_header(const Wal& wal, Header& header) {
   std::vector<std::size_t> candidates;
-  for (std::size_t bit = 0; bit < kHeader * 8; ++bit) {
+  for (std::size_t bit = 0; bit < kFileHeader * 8; ++bit) {
     Header other = header;
     std::uint8_t& byte = other.bytes[bit / 8];
     byte = static_cast<std::uint8_t>(byte ^ (1U << (bit % 8)));
@@ -177,12 +177,12 @@ class Mender {
       : wal_(wal),
         header_(header),
         sum_(header.stored()),
-        frame_(kFrameHeader + header.page_size()) {}
+        frame_(kFrameHead + header.page_size()) {}
 
   MendedWal run() {
     std::int64_t lost = 0;  // commits that are told behind a frame that stays damaged
     bool cut = false;
-    for (std::uint64_t at = kHeader; wal_.read(at, frame_); at += frame_.size()) {
+    for (std::uint64_t at = kFileHeader; wal_.read(at, frame_); at += frame_.size()) {
       const Fit fit = take(at, cut);
       // Of damage in one frame the next one goes on from the sum that is stored there.
       if (fit == Fit::kFlipped) {
@@ -209,15 +209,15 @@ class Mender {
 
   [[nodiscard]] Sum sum_here() const {
     const Sum head = sum_of(sum_, ByteView(frame_).first(kFrameProved), header_.big());
-    return sum_of(head, ByteView(frame_).subspan(kFrameHeader), header_.big());
+    return sum_of(head, ByteView(frame_).subspan(kFrameHead), header_.big());
   }
   [[nodiscard]] bool has_salts() const {
-    return std::ranges::equal(ByteView(frame_).subspan(kFrameSaltsAt, 8), header_.salts());
+    return std::ranges::equal(ByteView(frame_).subspan(kSaltsOfFrameAt, 8), header_.salts());
   }
 
   Fit take(std::uint64_t at, bool cut) {
     const Sum here = sum_here();
-    const Sum stored = stored_sum(frame_.data() + kFrameSumAt);
+    const Sum stored = stored_sum(frame_.data() + kSumOfFrameAt);
     if (has_salts() && here == stored) {
       sum_ = here;
       return Fit::kSound;
@@ -229,7 +229,7 @@ class Mender {
     if (wrong.candidates > 1 && !(wrong.of_sum && goes_on_from(here, at))) return Fit::kFlipped;
     wal_.turn(at, wrong.bit, frame_);
     ++mended_.bits;
-    sum_ = stored_sum(frame_.data() + kFrameSumAt);
+    sum_ = stored_sum(frame_.data() + kSumOfFrameAt);
     return Fit::kMended;
   }
 
@@ -237,16 +237,16 @@ class Mender {
     const ByteView frame(frame_);
     if (!has_salts()) {
       if (here != stored) return {};
-      const auto bit = turned_bit(frame.subspan(kFrameSaltsAt, 8), header_.salts());
-      return bit ? WrongBit{1, *bit + kFrameSaltsAt * 8} : WrongBit{};
+      const auto bit = turned_bit(frame.subspan(kSaltsOfFrameAt, 8), header_.salts());
+      return bit ? WrongBit{1, *bit + kSaltsOfFrameAt * 8} : WrongBit{};
     }
     Bytes proved(frame.begin(), frame.begin() + kFrameProved);
-    proved.insert(proved.end(), frame.begin() + kFrameHeader, frame.end());
+    proved.insert(proved.end(), frame.begin() + kFrameHead, frame.end());
     WrongBit wrong = wrong_bit(proved, Sum{stored.a - here.a, stored.b - here.b}, header_.big());
-    if (wrong.bit >= kFrameProved * 8) wrong.bit += (kFrameHeader - kFrameProved) * 8;
-    if (const auto bit = turned_bit(frame.subspan(kFrameSumAt, 8), bytes_of(here))) {
+    if (wrong.bit >= kFrameProved * 8) wrong.bit += (kFrameHead - kFrameProved) * 8;
+    if (const auto bit = turned_bit(frame.subspan(kSumOfFrameAt, 8), bytes_of(here))) {
       ++wrong.candidates;
-      wrong.bit = *bit + kFrameSumAt * 8;
+      wrong.bit = *bit + kSumOfFrameAt * 8;
       wrong.of_sum = true;
     }
     return wrong;
@@ -254,7 +254,7 @@ class Mender {
 
   // The frame behind `at` is sound by the sum that is stored here, which counts from here on.
   bool goes_on_behind(std::uint64_t at) {
-    const Sum stored = stored_sum(frame_.data() + kFrameSumAt);
+    const Sum stored = stored_sum(frame_.data() + kSumOfFrameAt);
     const bool next = goes_on_from(stored, at);
     sum_ = stored;
     return next;
@@ -263,7 +263,7 @@ class Mender {
     const Bytes here = frame_;
     const Sum before = std::exchange(sum_, sum);
     const bool next = wal_.read(at + frame_.size(), frame_) && has_salts() &&
-                      sum_here() == stored_sum(frame_.data() + kFrameSumAt);
+                      sum_here() == stored_sum(frame_.data() + kSumOfFrameAt);
     frame_ = here;
     sum_ = before;
     return next;
@@ -299,10 +299,10 @@ bool wal_holds_more(const Database& db, const std::string& path) {
   if (!header.is_sound()) return true;
   const std::optional<std::uint32_t> last = last_frame(db);
   if (!last) return false;
-  std::array<std::uint8_t, kFrameHeader> next{};
-  const std::size_t step = kFrameHeader + header.page_size();
-  if (!wal.read(kHeader + std::uint64_t{*last} * step, next)) return false;
-  const ByteView salts = ByteView(next).subspan(kFrameSaltsAt, 8);
+  std::array<std::uint8_t, kFrameHead> next{};
+  const std::size_t step = kFrameHead + header.page_size();
+  if (!wal.read(kFileHeader + std::uint64_t{*last} * step, next)) return false;
+  const ByteView salts = ByteView(next).subspan(kSaltsOfFrameAt, 8);
   return std::ranges::equal(salts, header.salts()) || turned_bit(salts, header.salts());
 }
 
