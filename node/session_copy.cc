@@ -117,9 +117,9 @@ void CopyFetch::finish_if_written() {
   heard_.reset();
 }
 
-void CopyFetch::on_end(const SnapshotEnd& end, TimePoint now) {
+void CopyFetch::on_end(const SnapshotEnd& end, bool older, TimePoint now) {
   if (phase_ != Phase::kEnding || end.snapshot != snapshot_) return;
-  if (end.total != total_) {
+  if (end.total != total_ || older) {
     want(now, true);
     return;
   }

@@ -32,7 +32,8 @@ class CopyFetch {
   void link_up();
   void link_down();
   void on_chunk(SnapshotChunk chunk, TimePoint now);
-  void on_end(const SnapshotEnd& end, TimePoint now);
+  // `older`: than what was asked for.
+  void on_end(const SnapshotEnd& end, bool older, TimePoint now);
   // True: it concerns this copy, which begins anew after a while.
   bool on_gone(const SnapshotGone& gone, TimePoint now);
 

@@ -314,7 +314,9 @@ void Session::Impl::on_end(const SnapshotEnd& end, TimePoint now) {
                true, now);
     return;
   }
-  copy.on_end(end, now);
+  // A late answer to an earlier request may have been taken for the copy that was asked for.
+  const bool older = end.position.epoch == head.epoch && end.position.seq < copy_at_least();
+  copy.on_end(end, older, now);
 }
 
 void Session::Impl::on_answer(Message message, TimePoint now) {

@@ -61,4 +61,28 @@ TEST_CASE("session: written as a copy went on over a new link, what it offers is
   CHECK(offer->header.tx == bench.offered->write.tx);
 }
 
+TEST_CASE("session: a late answer names an older copy than what is here, another one is taken") {
+  Bench bench(60);
+  bench.start();
+  bench.connect(bench.welcome(90));
+  const LogGet* const get = bench.last<LogGet>();
+  REQUIRE(get != nullptr);
+  bench.tell(LogGone{get->request, at(90), Seq{70}, "the log begins at entry 70"});
+  bench.tell(SnapshotChunk{kSnapshot, kTotal, 0, {}});
+  bench.work_all();
+  for (const SnapshotGet& piece : bench.all<SnapshotGet>()) {
+    if (piece.snapshot.is_zero() || piece.offset >= kTotal) continue;
+    bench.tell(SnapshotChunk{kSnapshot, kTotal, piece.offset, Bytes(piece.length, 1)});
+  }
+  bench.work_all();
+  bench.messages.clear();
+  bench.tell(SnapshotEnd{kSnapshot, kTotal, {}, at(50)});
+  bench.work_all();
+  CHECK(bench.jobs_of<InstallCopy>() == 0);
+  bench.advance_connected(seconds{70}, 90);
+  REQUIRE(bench.last<SnapshotGet>() != nullptr);
+  CHECK(bench.last<SnapshotGet>()->snapshot.is_zero());
+  CHECK(bench.last<SnapshotGet>()->at_least == Seq{60});
+}
+
 }  // namespace csa::session_offered_test
