@@ -313,9 +313,20 @@ RunReport run_seed(std::uint64_t seed, const RunOptions& options) {
       (shm ? std::string("/dev/shm") : std::filesystem::temp_directory_path().string()) +
       "/csa-sim-XXXXXX";
   if (::mkdtemp(folder.data()) == nullptr) return {false, "cannot make " + folder, {}, {}, 0};
-  RunReport report = Cluster(seed, folder, options).run();
-  std::filesystem::remove_all(folder, ignored);
-  return report;
+  const auto run = [&] {
+    RunReport report = Cluster(seed, folder, options).run();
+    std::filesystem::remove_all(folder, ignored);
+    return report;
+  };
+  RunReport report = run();
+  if (!options.twice || !report.ok) return report;
+  RunReport again = run();
+  if (!again.ok || again.transcript == report.transcript) return again;
+  const auto [line, other] = std::ranges::mismatch(report.transcript, again.transcript);
+  again.ok = false;
+  again.violation = "a second run of the seed went another way after line " +
+                    std::to_string(line - report.transcript.begin());
+  return again;
 }
 
 }  // namespace csa::sim

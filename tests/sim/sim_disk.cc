@@ -101,6 +101,16 @@ struct SimDisk::Methods {
     disk.unsynced_.erase(inode_of(name));  // the next file may get its number
     return disk.real_->xDelete(disk.real_, name, sync_folder);
   }
+  // So that a seed's run is the same each time, down to the -wal's salts.
+  static int randomness(sqlite3_vfs*, int size, char* bytes) {
+    present().world_.fill(bytes, static_cast<std::size_t>(size));
+    return size;
+  }
+  static int time(sqlite3_vfs*, sqlite3_int64* now) {
+    constexpr sqlite3_int64 kJulianUnix = 210866760000000;  // 1970, in milliseconds
+    *now = kJulianUnix + present().world_.wall().ms;
+    return SQLITE_OK;
+  }
   static int close(sqlite3_file* file) {
     if (living() != nullptr) living()->open_.erase(file);
     return original(file)->xClose(file);
@@ -142,7 +152,10 @@ SimDisk::SimDisk(World& world, std::string folder)
   vfs_.pNext = nullptr;
   vfs_.xOpen = Methods::open;
   vfs_.xDelete = Methods::remove;
+  vfs_.xRandomness = Methods::randomness;
+  vfs_.xCurrentTimeInt64 = Methods::time;
   CSA_CHECK(sqlite3_vfs_register(&vfs_, 1) == SQLITE_OK);
+  sqlite3_randomness(0, nullptr);  // drawn anew from this one
 #ifdef CSA_PLANTED
   on_crash_point([](std::string_view label) { living()->cross(label); });
 #endif

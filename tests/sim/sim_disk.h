@@ -4,7 +4,7 @@
 //
 // Not simulated: creation, renaming and removal of files that a power cut forgets; of the files
 // that csa writes without SQLite downloads alone lose their end, or have bits flipped, in a power
-// cut. Their reading and writing fails as SQLite's does (raw_files.cc).
+// cut. Their reading and writing fails as SQLite's does (raw_calls.cc).
 #pragma once
 
 #include <sqlite3.h>

@@ -245,6 +245,7 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(500, 3600000));
   app.add_option("--nodes-max", flags.options.nodes_max, "at most so many nodes")
       ->check(CLI::Range(1, 7));
+  app.add_flag("--twice", flags.options.twice, "run each seed again: it must go the same way");
   app.add_flag("--verbose", flags.verbose, "print the transcript of one seed's run");
   app.add_flag("--no-shrink", flags.no_shrink, "tell a violation as it is");
   CLI11_PARSE(app, argc, argv);

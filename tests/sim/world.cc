@@ -1,6 +1,9 @@
 #include "tests/sim/world.h"
 
+#include <algorithm>
 #include <cstdio>
+
+#include "common/check.h"
 
 namespace csa::sim {
 namespace {
@@ -8,9 +11,21 @@ namespace {
 constexpr std::size_t kTranscriptMax = 20000;
 constexpr milliseconds kWallOffset{1767225600000};
 
+World*& living() {
+  static thread_local World* world = nullptr;
+  return world;
+}
+
 }  // namespace
 
-World::World(std::uint64_t seed) : engine_(seed) {}
+World::World(std::uint64_t seed) : engine_(seed) {
+  CSA_CHECK(living() == nullptr);
+  living() = this;
+}
+
+World::~World() { living() = nullptr; }
+
+World* World::present() { return living(); }
 
 Clocks::Clocks(const World& world, int party)
     : world_(world), boot_(1000 * (static_cast<std::uint64_t>(party) + 1)) {}
@@ -44,8 +59,13 @@ std::uint64_t World::random(std::uint64_t below) { return below == 0 ? 0 : engin
 
 Id128 World::random_id() {
   Id128 id;
-  for (auto& byte : id.bytes) byte = static_cast<std::uint8_t>(engine_());
+  fill(id.bytes.data(), id.bytes.size());
   return id;
+}
+
+void World::fill(void* bytes, std::size_t size) {
+  const auto draw = [this] { return static_cast<std::uint8_t>(engine_()); };
+  std::generate_n(static_cast<std::uint8_t*>(bytes), size, draw);
 }
 
 void World::after(Duration delay, std::function<void()> event) {

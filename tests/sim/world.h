@@ -52,6 +52,11 @@ struct Faults {
 class World {
  public:
   explicit World(std::uint64_t seed);
+  ~World();
+  World(const World&) = delete;
+  World& operator=(const World&) = delete;
+  // The thread's, one at a time; nullptr: none.
+  [[nodiscard]] static World* present();
 
   [[nodiscard]] TimePoint now() const { return now_; }
   [[nodiscard]] WallTime wall() const;  // the right one
@@ -59,6 +64,7 @@ class World {
   [[nodiscard]] bool chance(double probability);
   [[nodiscard]] std::uint64_t random(std::uint64_t below);  // 0..below-1
   [[nodiscard]] Id128 random_id();
+  void fill(void* bytes, std::size_t size);  // by chance
   [[nodiscard]] std::mt19937_64& engine() { return engine_; }
 
   void after(Duration delay, std::function<void()> event);

@@ -1,13 +1,15 @@
-// The calls by which csa itself writes and reads files without SQLite (downloads, full copies in
-// the spool, spilled changes), linked in the place of the C library's: they meet what the simulated
-// disks do, and a computer may die at them.
+// Calls linked in the place of the C library's. Those by which csa itself writes and reads files
+// without SQLite (downloads, full copies in the spool, spilled changes) meet what the simulated
+// disks do, and a computer may die at them. What the kernel draws by chance follows from the seed.
 #include <fcntl.h>
+#include <sys/random.h>
 #include <sys/types.h>
 #include <unistd.h>
 
 #include <cerrno>
 
 #include "tests/sim/sim_disk.h"
+#include "tests/sim/world.h"
 
 namespace {
 
@@ -26,6 +28,7 @@ ssize_t __real_pwrite(int file, const void* bytes, size_t size, off_t offset);
 ssize_t __real_pread(int file, void* bytes, size_t size, off_t offset);
 int __real_fsync(int file);
 int __real_ftruncate(int file, off_t size);
+ssize_t __real_getrandom(void* bytes, size_t size, unsigned flags);
 
 ssize_t __wrap_pwrite(int file, const void* bytes, size_t size, off_t offset) {
   if (!works(file, csa::sim::SimDisk::kWrite)) return -1;
@@ -43,6 +46,13 @@ int __wrap_fsync(int file) {
 
 int __wrap_ftruncate(int file, off_t size) {
   return works(file, csa::sim::SimDisk::kTruncate) ? __real_ftruncate(file, size) : -1;
+}
+
+ssize_t __wrap_getrandom(void* bytes, size_t size, unsigned flags) {
+  csa::sim::World* const world = csa::sim::World::present();
+  if (world == nullptr) return __real_getrandom(bytes, size, flags);
+  world->fill(bytes, size);
+  return static_cast<ssize_t>(size);
 }
 
 }  // extern "C"
