@@ -131,14 +131,14 @@ void Handover::on_replayed(const Replayed& answer, TimePoint now) {
     return;
   }
   if (answer.result == ReplayResult::kBusy) {
-    be_patient(first->previous, answer.text, now);
+    be_patient(sent_.front().previous, answer.text, now);
     return;
   }
   const bool nonsense = std::any_of(sent_.begin(), sent_.end(), [&](const Part& part) {
     return part.tx == answer.tx && part.last && part.end <= answer.offset;
   });
   if (answer.result == ReplayResult::kMore && nonsense) {
-    be_patient(first->previous,
+    be_patient(sent_.front().previous,
                "the broker asks for more of an offline change that is whole; it is kept, and tried"
                " again. Look into the broker's log, and restart the broker",
                now);

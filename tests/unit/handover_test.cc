@@ -100,6 +100,26 @@ TEST_CASE("handover: a busy broker gets the entry again after a while, nothing b
   CHECK(b.handover.take_requests(b.now).size() == 2);
 }
 
+TEST_CASE("handover: an entry is refused before those ahead of it are answered, all go again") {
+  Bench b;
+  b.handover.start(b.now);
+  b.read({b.entry(1, 0), b.entry(2, 1), b.entry(3, 2)});
+  CHECK(b.handover.take_requests(b.now).size() == 3);
+  // It is not queued at all, so its answer overtakes theirs.
+  b.handover.on_replayed(b.answer(3, ReplayResult::kBusy), b.now);
+  b.now += limits::kRetryMax;
+  CHECK(b.asked_after() == 0);
+  b.handover.on_read({b.entry(1, 0), b.entry(2, 1), b.entry(3, 2)});
+  CHECK(b.handover.take_requests(b.now).size() == 3);
+  for (std::uint64_t i = 1; i <= 3; ++i) {
+    b.handover.on_replayed(b.answer(i, ReplayResult::kApplied), b.now);
+  }
+  const std::optional<StoreJob> mark = b.handover.take_job(b.now);
+  REQUIRE(mark);
+  REQUIRE(std::holds_alternative<MarkAnswered>(*mark));
+  CHECK(std::get<MarkAnswered>(*mark).answers.size() == 3);
+}
+
 TEST_CASE("handover: parts give credit as they arrive; lost ones are sent from byte 0") {
   Bench b;
   b.handover.start(b.now);
