@@ -107,6 +107,7 @@ void Cluster::part(const EditStory& story, std::int64_t at) {
 void Cluster::boot_broker() {
   const TimePoint due = world_.now() + seconds{2};
   run_until([&] { return world_.now() >= due; }, kParting, "the boot of the broker's computer");
+  run_until([this] { return broker_->running(); }, kParting, "the broker up");
   broker_->ledger().housekeeping();
   broker_->crash();
   broker_->clocks().reboot();
