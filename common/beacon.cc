@@ -42,7 +42,7 @@ void take(ByteView& rest, std::span<std::uint8_t> out) {
   rest = rest.subspan(out.size());
 }
 
-Error malformed(const std::string& why) {
+Error no_beacon(const std::string& why) {
   return {Errc::kMalformed, "Not a beacon of csa: " + why + "."};
 }
 
@@ -68,14 +68,14 @@ std::array<std::uint8_t, kBeaconSize> encode(const Beacon& beacon) {
 
 Result<Beacon> decode_beacon(ByteView datagram) {
   if (datagram.size() != kBeaconSize) {
-    return malformed(std::to_string(datagram.size()) + " bytes instead of " +
+    return no_beacon(std::to_string(datagram.size()) + " bytes instead of " +
                      std::to_string(kBeaconSize));
   }
-  if (!std::equal(kMagic.begin(), kMagic.end(), datagram.begin())) return malformed("wrong magic");
+  if (!std::equal(kMagic.begin(), kMagic.end(), datagram.begin())) return no_beacon("wrong magic");
   ByteView rest = datagram.subspan(kMagic.size());
   Beacon beacon;
   const auto kind = static_cast<std::uint8_t>(take(rest, 1));
-  if (kind < 1 || kind > 3) return malformed("unknown kind " + std::to_string(kind));
+  if (kind < 1 || kind > 3) return no_beacon("unknown kind " + std::to_string(kind));
   beacon.kind = static_cast<BeaconKind>(kind);
   beacon.flags = static_cast<std::uint8_t>(take(rest, 1));
   beacon.protocol_min = static_cast<std::uint8_t>(take(rest, 1));
@@ -89,7 +89,7 @@ Result<Beacon> decode_beacon(ByteView datagram) {
   take(rest, beacon.key);
   take(rest, beacon.nonce.bytes);
   if (beacon.kind == BeaconKind::kAnnounce && beacon.port == 0) {
-    return malformed("an ANNOUNCE with port 0");
+    return no_beacon("an ANNOUNCE with port 0");
   }
   return beacon;
 }

@@ -3,10 +3,13 @@
 
 #include "tests/fuzz/fuzz.h"
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  using namespace csa;
+namespace csa::fuzz::beacon_target {
+
+CSA_FUZZ_TARGET(beacon) {
   const Result<Beacon> beacon = decode_beacon({data, size});
   if (!beacon) return 0;
   fuzz::prove_same(encode(*beacon), {data, size}, "beacon: other bytes came back");
   return 0;
 }
+
+}  // namespace csa::fuzz::beacon_target

@@ -4,9 +4,8 @@
 
 #include "tests/fuzz/fuzz.h"
 
+namespace csa::fuzz::changeset_target {
 namespace {
-
-using namespace csa;
 
 struct Read {
   Bytes again;
@@ -60,7 +59,7 @@ Read read(ByteView bytes, std::size_t piece) {
 
 }  // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+CSA_FUZZ_TARGET(changeset) {
   const ByteView input{data, size};
   const Read whole = read(input, size + 1);
   const Read parts = read(input, 3);
@@ -72,3 +71,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   fuzz::prove_same(again.again, whole.again, "changeset: written again it is another one");
   return 0;
 }
+
+}  // namespace csa::fuzz::changeset_target

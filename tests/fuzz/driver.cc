@@ -1,6 +1,7 @@
 // Runs a fuzz target without libFuzzer: every file of its corpus, then RUNS inputs that are made of
-// these by chance, from a fixed seed: driver CORPUS RUNS. A run that fails leaves its input in
-// fuzz-failed-TARGET beside itself, which is then a file for the corpus.
+// these by chance, from a fixed seed: fuzz_targets CORPUS RUNS, where the corpus' folder has the
+// target's name. A run that fails leaves its input in fuzz-failed-TARGET beside itself, which is
+// then a file for the corpus.
 #include <algorithm>
 #include <csignal>
 #include <cstdlib>
@@ -8,15 +9,20 @@
 #include <fstream>
 #include <iostream>
 #include <iterator>
+#include <map>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "tests/fuzz/fuzz.h"
 
+namespace csa::fuzz {
 namespace {
 
-using csa::Bytes;
+std::map<std::string, Target>& targets() {
+  static std::map<std::string, Target> all;
+  return all;
+}
 
 Bytes read_file(const std::filesystem::path& path) {
   std::ifstream in(path, std::ios::binary);
@@ -62,14 +68,18 @@ Bytes changed(const std::vector<Bytes>& corpus, std::mt19937_64& random) {
   return input;
 }
 
-}  // namespace
-
-int main(int count, char** words) {
+int run(int count, char** words) {
   if (count != 3) {
     std::cerr << "usage: " << words[0] << " CORPUS RUNS\n";
     return 2;
   }
   const std::filesystem::path folder = words[1];
+  const std::string name = folder.filename().string();
+  if (!targets().contains(name)) {
+    std::cerr << words[1] << " is no target's corpus\n";
+    return 2;
+  }
+  const Target target = targets().at(name);
   std::vector<std::filesystem::path> files;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) files.push_back(entry);
   std::sort(files.begin(), files.end());
@@ -77,20 +87,28 @@ int main(int count, char** words) {
   for (const auto& file : files) {
     std::cerr << file.filename().string() << '\n';
     corpus.push_back(read_file(file));
-    LLVMFuzzerTestOneInput(corpus.back().data(), corpus.back().size());
+    target(corpus.back().data(), corpus.back().size());
   }
   if (corpus.empty()) {
     std::cerr << folder << " is empty\n";
     return 2;
   }
-  const std::string kept = "fuzz-failed-" + folder.filename().string();
+  const std::string kept = "fuzz-failed-" + name;
   std::mt19937_64 random(1);
   for (long run = std::atol(words[2]); run > 0; --run) {
     const Bytes input = changed(corpus, random);
     std::ofstream(kept, std::ios::binary)
         .write(reinterpret_cast<const char*>(input.data()), static_cast<long>(input.size()));
-    LLVMFuzzerTestOneInput(input.data(), input.size());
+    target(input.data(), input.size());
   }
   std::filesystem::remove(kept);
   return 0;
 }
+
+}  // namespace
+
+Registered::Registered(const char* name, Target target) { targets()[name] = target; }
+
+}  // namespace csa::fuzz
+
+int main(int count, char** words) { return csa::fuzz::run(count, words); }

@@ -2,9 +2,8 @@
 #include "common/codec.h"
 #include "tests/fuzz/fuzz.h"
 
+namespace csa::fuzz::frame_target {
 namespace {
-
-using namespace csa;
 
 void meet(ByteView frame) {
   (void)split_topic(frame);
@@ -31,8 +30,10 @@ void meet(ByteView frame) {
 
 }  // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+CSA_FUZZ_TARGET(frame) {
   meet({data, size});
   meet(fuzz::sealed_frame({data, size}));
   return 0;
 }
+
+}  // namespace csa::fuzz::frame_target

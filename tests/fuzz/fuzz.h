@@ -1,6 +1,6 @@
-// What the fuzz targets share. A target is one file with LLVMFuzzerTestOneInput, which proves a
-// property of any bytes. It is linked to libFuzzer (preset fuzz) or to driver.cc, and named after
-// its folder in tests/fuzz/corpus.
+// What the fuzz targets share. A target is one file with CSA_FUZZ_TARGET, which proves a property
+// of any bytes, and is named after its folder in tests/fuzz/corpus. In the preset fuzz each is a
+// program with libFuzzer; elsewhere all are in the one of driver.cc.
 #pragma once
 
 #include <cstddef>
@@ -10,9 +10,25 @@
 
 #include "common/bytes.h"
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
-
 namespace csa::fuzz {
+
+using Target = int (*)(const std::uint8_t* data, std::size_t size);
+
+// As a static object: the driver knows the target from then on.
+struct Registered {
+  Registered(const char* name, Target target);
+};
+
+// CSA_FUZZ_TARGET(name) { what is done with `data` and `size`; return 0; }
+#ifdef CSA_LIBFUZZER
+#define CSA_FUZZ_TARGET(name) \
+  extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size)
+#else
+#define CSA_FUZZ_TARGET(name)                                              \
+  static int run_##name(const std::uint8_t* data, std::size_t size);       \
+  static const csa::fuzz::Registered registered_##name(#name, run_##name); \
+  static int run_##name(const std::uint8_t* data, std::size_t size)
+#endif
 
 // Ends the process with `what` where the property does not hold.
 void prove(bool holds, const std::string& what);

@@ -4,9 +4,9 @@
 #include "tests/fuzz/fuzz.h"
 #include "tests/unit/hub_stores.h"
 
+namespace csa::fuzz::hub_target {
 namespace {
 
-using namespace csa;
 using namespace csa::hub_bench;
 
 void step(Bench& bench, Stores& stores, fuzz::Choices& input) {
@@ -51,7 +51,7 @@ void step(Bench& bench, Stores& stores, fuzz::Choices& input) {
 
 }  // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+CSA_FUZZ_TARGET(hub) {
   HubConfig config = hub_bench::config();
   Bench bench(config);
   Stores stores;
@@ -65,3 +65,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   fuzz::prove(bench.hub.deadline() == TimePoint::max(), "hub: it does not end");
   return 0;
 }
+
+}  // namespace csa::fuzz::hub_target

@@ -2,8 +2,9 @@
 #include "tests/fuzz/fuzz.h"
 #include "tests/support/hostile_journal.h"
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  using namespace csa;
+namespace csa::fuzz::journal_target {
+
+CSA_FUZZ_TARGET(journal) {
   static std::unique_ptr<test::Hostile> master;
   static int runs = 0;
   if (++runs % 500 == 1) master = std::make_unique<test::Hostile>();
@@ -21,3 +22,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (runs % 50 == 0) master->check_unharmed();
   return 0;
 }
+
+}  // namespace csa::fuzz::journal_target

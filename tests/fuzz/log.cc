@@ -7,9 +7,8 @@
 #include "tests/support/hostile_journal.h"
 #include "tests/support/scratch_folder.h"
 
+namespace csa::fuzz::log_target {
 namespace {
-
-using namespace csa;
 
 struct Bench {
   ScratchFolder folder;
@@ -90,7 +89,7 @@ bool apply_and_roll_back(Bench& bench, const std::vector<LogPiece>& pieces) {
 
 }  // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+CSA_FUZZ_TARGET(log) {
   static std::unique_ptr<Bench> bench;
   static int runs = 0;
   if (!bench) bench = std::make_unique<Bench>();
@@ -105,3 +104,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   return 0;
 }
+
+}  // namespace csa::fuzz::log_target

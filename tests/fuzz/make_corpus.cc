@@ -11,8 +11,6 @@
 #include "tests/support/sample_messages.h"
 #include "tests/unit/hub_bench.h"
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t*, std::size_t) { return 0; }
-
 namespace {
 
 using namespace csa;

@@ -3,8 +3,9 @@
 #include "common/codec_packing.h"
 #include "tests/fuzz/fuzz.h"
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  using namespace csa;
+namespace csa::fuzz::packing_target {
+
+CSA_FUZZ_TARGET(packing) {
   const ByteView input{data, size};
   constexpr std::size_t kMost = 100'000;
   if (codec::is_packed(input)) {
@@ -27,3 +28,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   fuzz::prove_same(frame, input, "packing: changed and not packed");
   return 0;
 }
+
+}  // namespace csa::fuzz::packing_target

@@ -2,8 +2,9 @@
 #include "common/rules_text.h"
 #include "tests/fuzz/fuzz.h"
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  using namespace csa;
+namespace csa::fuzz::rules_target {
+
+CSA_FUZZ_TARGET(rules) {
   const std::string text(data, data + size);
   const Result<std::vector<RuleLine>> rules = parse_rules(text, "rules");
   if (!rules) {
@@ -20,3 +21,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   return 0;
 }
+
+}  // namespace csa::fuzz::rules_target

@@ -8,9 +8,8 @@
 #include "tests/support/hand_master.h"
 #include "tests/support/scratch_folder.h"
 
+namespace csa::fuzz::snapshot_target {
 namespace {
-
-using namespace csa;
 
 constexpr const char* kSchema =
     "CREATE TABLE part (id INTEGER PRIMARY KEY, name TEXT); CREATE INDEX named ON part (name);"
@@ -40,7 +39,7 @@ Bytes hostile_copy(fuzz::Choices& input, const Bytes& good) {
 
 }  // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+CSA_FUZZ_TARGET(snapshot) {
   static std::unique_ptr<Bench> bench;
   if (!bench) bench = std::make_unique<Bench>();
   fuzz::Choices input({data, size});
@@ -86,3 +85,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   return 0;
 }
+
+}  // namespace csa::fuzz::snapshot_target

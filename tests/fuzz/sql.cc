@@ -9,9 +9,8 @@
 #include "tests/fuzz/fuzz.h"
 #include "tests/support/hostile_journal.h"
 
+namespace csa::fuzz::sql_target {
 namespace {
-
-using namespace csa;
 
 struct Bench {
   ScratchFolder folder;
@@ -85,7 +84,7 @@ struct Bench {
 
 }  // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+CSA_FUZZ_TARGET(sql) {
   static std::unique_ptr<Bench> bench;
   if (!bench) bench = std::make_unique<Bench>();
   if (size > 4000) return 0;
@@ -118,3 +117,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   fuzz::prove(b.files() == files, "sql: another file is there");
   return 0;
 }
+
+}  // namespace csa::fuzz::sql_target

@@ -2,9 +2,8 @@
 #include "node/statement_split.h"
 #include "tests/fuzz/fuzz.h"
 
+namespace csa::fuzz::statements_target {
 namespace {
-
-using namespace csa;
 
 std::vector<SqlCall> calls_of(std::string_view text, std::size_t piece) {
   StatementSplitter splitter;
@@ -21,7 +20,7 @@ std::vector<SqlCall> calls_of(std::string_view text, std::size_t piece) {
 
 }  // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+CSA_FUZZ_TARGET(statements) {
   if (size > 2000) return 0;
   std::string text(data, data + size);
   const std::vector<SqlCall> whole = calls_of(text, text.size() + 1);
@@ -39,3 +38,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   fuzz::prove(calls == whole, "statements: by lines they are cut otherwise");
   return 0;
 }
+
+}  // namespace csa::fuzz::statements_target

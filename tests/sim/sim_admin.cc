@@ -5,7 +5,7 @@
 namespace csa::sim {
 namespace {
 
-constexpr milliseconds kPatience{3000};
+constexpr milliseconds kAdminPatience{3000};
 constexpr std::uint32_t kVerifyMs = 2000;
 
 }  // namespace
@@ -46,7 +46,7 @@ void SimAdmin::greet() {
   hello.incarnation = world_.random_id();
   hello.node = NodeId{identity_};
   send(hello);
-  world_.after(kPatience, [this, connection] {
+  world_.after(kAdminPatience, [this, connection] {
     if (busy_ && connection == connection_) greet();
   });
 }

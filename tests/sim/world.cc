@@ -11,7 +11,7 @@ namespace {
 constexpr std::size_t kTranscriptMax = 20000;
 constexpr milliseconds kWallOffset{1767225600000};
 
-World*& living() {
+World*& present_world() {
   static thread_local World* world = nullptr;
   return world;
 }
@@ -19,13 +19,13 @@ World*& living() {
 }  // namespace
 
 World::World(std::uint64_t seed) : engine_(seed) {
-  CSA_CHECK(living() == nullptr);
-  living() = this;
+  CSA_CHECK(present_world() == nullptr);
+  present_world() = this;
 }
 
-World::~World() { living() = nullptr; }
+World::~World() { present_world() = nullptr; }
 
-World* World::present() { return living(); }
+World* World::present() { return present_world(); }
 
 Clocks::Clocks(const World& world, int party)
     : world_(world), boot_(1000 * (static_cast<std::uint64_t>(party) + 1)) {}
