@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -121,6 +122,36 @@ TEST_CASE("archive: a page of a spool is not what was cut, it is not handed out"
   CHECK_FALSE(archive.read_chunk(copy->id, false, 0, copy->total).has_value());
   CHECK(m.lines.find("is not what was cut") != std::string::npos);
   CHECK(archive.read_chunk(copy->id, true, 0, 1000).has_value());
+}
+
+TEST_CASE("archive: a page of the master is kept wrongly, no copy is cut, and it says so") {
+  Master m;
+  std::int64_t root = 0;
+  {
+    const Database db(m.master.path(), Database::Mode::kReadWrite);
+    db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+    root = db.query_int("SELECT rootpage FROM sqlite_schema WHERE name = 'part'").value();
+  }
+  {
+    // The second row of the page is where the first one is.
+    std::fstream file(m.master.path(), std::ios::binary | std::ios::in | std::ios::out);
+    constexpr std::streamoff kPointers = 8;
+    std::array<char, 2> first{};
+    file.seekg((root - 1) * 4096 + kPointers);
+    file.read(first.data(), first.size());
+    file.seekp((root - 1) * 4096 + kPointers + 2);
+    file.write(first.data(), first.size());
+  }
+  const std::string spool = m.folder.file("spool");
+  Archive archive(m.master.path(), spool, m.log);
+  try {
+    (void)archive.cut();
+    FAIL("a copy of it was cut");
+  } catch (const SqliteError& error) {
+    CHECK(error.primary_code() == SQLITE_CORRUPT);
+    CHECK(std::string(error.what()).find("page") != std::string::npos);
+  }
+  CHECK(std::filesystem::is_empty(spool));
 }
 
 TEST_CASE("install: what is damaged of the master's log is left out of the copy's, and is told") {
