@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/cases.h"
 #include "tests/support/compare.h"
 #include "tests/support/random_schema.h"
 #include "tests/support/row_pair.h"
@@ -13,7 +14,7 @@
 namespace csa::capture_property_test {
 namespace {
 
-constexpr std::uint64_t kCases = 120;
+constexpr std::uint64_t kCases = test::cases(120);
 constexpr int kWrites = 25;
 
 std::string joined(const std::vector<std::string>& statements) {

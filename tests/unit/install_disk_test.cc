@@ -5,6 +5,7 @@
 #include <string>
 
 #include "common/random.h"
+#include "tests/support/cases.h"
 #include "tests/support/faulty_disk.h"
 #include "tests/support/replica_steps.h"
 #include "tests/support/scratch_folder.h"
@@ -47,7 +48,8 @@ std::int64_t waiting_in(const std::string& path) {
 }  // namespace
 
 TEST_CASE("install: the disk fails at any write, the replica knows what it holds, and goes on") {
-  for (const auto& [code, step] : {std::pair(SQLITE_FULL, 1), std::pair(SQLITE_IOERR_WRITE, 5)}) {
+  for (const auto& [code, step] :
+       {std::pair(SQLITE_FULL, int{test::kOneOf}), std::pair(SQLITE_IOERR_WRITE, 5)}) {
     int installed = 0;  // though the checkpoint behind it failed
     for (int k = 0, end = 1; k < end; k += step) {
       CAPTURE(code);

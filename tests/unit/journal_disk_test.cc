@@ -9,6 +9,7 @@
 
 #include "common/journal.h"
 #include "common/limits.h"
+#include "tests/support/cases.h"
 #include "tests/support/faulty_disk.h"
 #include "tests/support/replica_steps.h"
 #include "tests/support/scratch_folder.h"
@@ -78,7 +79,7 @@ struct Place {
     REQUIRE(after != before);
     int failures = 0;
     for (const int code : {SQLITE_FULL, SQLITE_IOERR_WRITE, SQLITE_IOERR_FSYNC}) {
-      for (int k = 0;; ++k) {
+      for (int k = 0;; k += test::kOneOf) {
         CAPTURE(code);
         CAPTURE(k);
         copy_to(tried);
@@ -161,7 +162,7 @@ TEST_CASE("journal: an offline write that the disk did not take is rejected, and
   const std::string before = Place::after_restart(tried);
   for (const int code : {SQLITE_FULL, SQLITE_IOERR_WRITE}) {
     int rejected = 0;
-    for (int k = 0; k < 500; ++k) {
+    for (int k = 0; k < 500; k += test::kOneOf) {
       CAPTURE(code);
       CAPTURE(k);
       p.copy_to(tried);

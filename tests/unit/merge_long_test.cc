@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <random>
 
+#include "tests/support/cases.h"
 #include "tests/support/merge_bench.h"
 
 namespace csa::merge_long_test {
@@ -69,7 +70,7 @@ void check_order(const std::vector<Stroke>& all, const std::vector<std::size_t>&
 }  // namespace
 
 TEST_CASE("merge: a row that all transactions of three journals change, the latest edit stays") {
-  for (std::uint64_t seed = 1; seed <= 3; ++seed) {
+  for (std::uint64_t seed = 1; seed <= test::cases(3); ++seed) {
     CAPTURE(seed);
     const std::vector<Stroke> all = strokes(seed);
     check_order(all, {0, 1, 2});

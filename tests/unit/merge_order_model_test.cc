@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/cases.h"
 #include "tests/support/edit_story.h"
 #include "tests/support/merge_bench.h"
 
@@ -83,7 +84,7 @@ void nothing_lost(const MergeBench& b, const std::vector<std::string>& values) {
 
 TEST_CASE("merge: random edits of some nodes, in every order what a model of the rules expects") {
   const char* const more = std::getenv("CSA_SEEDS");
-  const std::uint64_t seeds = more == nullptr ? 12 : std::strtoull(more, nullptr, 10);
+  const std::uint64_t seeds = more == nullptr ? test::cases(12) : std::strtoull(more, nullptr, 10);
   for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
     const std::size_t count = 2 + seed % 3;
     const EditStory story(seed, count);

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <random>
 
+#include "tests/support/cases.h"
 #include "tests/support/merge_bench.h"
 
 namespace csa::merge_order_test {
@@ -142,7 +143,7 @@ void check_orders(const Case& one) {
 
 TEST_CASE("merge: random edits of three nodes, the same rows in whichever order they return") {
   const char* const more = std::getenv("CSA_SEEDS");
-  const std::uint64_t seeds = more == nullptr ? 12 : std::strtoull(more, nullptr, 10);
+  const std::uint64_t seeds = more == nullptr ? test::cases(12) : std::strtoull(more, nullptr, 10);
   for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
     CAPTURE(seed);
     check_orders(random_case(seed));

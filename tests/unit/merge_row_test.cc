@@ -11,12 +11,13 @@
 #include <utility>
 #include <vector>
 
+#include "tests/support/cases.h"
 #include "tests/support/row_model.h"
 
 namespace csa::merge_row_test {
 namespace {
 
-constexpr int kMeetings = 200'000;
+constexpr int kMeetings = static_cast<int>(test::cases(200'000));
 constexpr std::size_t kColumns = 3;
 
 std::uint64_t seed() {

@@ -166,8 +166,8 @@ TEST_CASE("restore from a node: the log carries the hash by which replicas know 
 TEST_CASE("restore from a node: a large entry comes in parts") {
   Office o;
   o.journal(
-      "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 60000)"
-      " INSERT INTO note SELECT hex(randomblob(20)) FROM n");
+      "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 9000)"
+      " INSERT INTO note SELECT hex(randomblob(150)) FROM n");
   o.journal("UPDATE part SET qty = 0 WHERE id = 1");
   const std::string before = content_of(o.path);
   CHECK(o.restored(o.path).journaled == 2);
