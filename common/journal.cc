@@ -329,7 +329,9 @@ std::optional<JournalOutcome> Journal::find_outcome(std::uint64_t counter) const
 void Journal::replace_all(const std::vector<JournalOutcome>& outcomes) const {
   db_.exec(
       "DELETE FROM csa_journal; DELETE FROM csa_journal_part; DELETE FROM csa_journal_outcome");
-  Statement insert = db_.prepare("INSERT INTO csa_journal_outcome VALUES (?1, ?2, ?3, ?4, ?5, ?6)");
+  // They may come of a damaged file, which told one twice.
+  Statement insert =
+      db_.prepare("INSERT OR IGNORE INTO csa_journal_outcome VALUES (?1, ?2, ?3, ?4, ?5, ?6)");
   for (const JournalOutcome& outcome : outcomes) {
     insert.bind(1, signed_of(outcome.counter)).bind(2, outcome.edited.ms).bind(3, outcome.result);
     insert.bind(4, signed_of(outcome.seq.value)).bind(5, outcome.text);

@@ -260,4 +260,18 @@ TEST_CASE("journal: an entry that nobody can undo is damage, whatever it holds")
   }
 }
 
+TEST_CASE(
+    "journal: outcomes of a damaged file name one counter twice, the copy keeps one of them") {
+  Damaged d;
+  d.begin();
+  const Database db(d.path, Database::Mode::kReadWrite);
+  JournalOutcome first;
+  first.counter = 7;
+  first.result = "applied";
+  JournalOutcome other = first;
+  other.result = "parked";
+  Journal(db).replace_all({first, other});
+  CHECK(Journal(db).read_outcomes().size() == 1);
+}
+
 }  // namespace csa::journal_damage_test
