@@ -121,6 +121,12 @@ StoreFailure store_failure_of(const std::exception& error, const std::string& pa
   return {{Errc::kFailed, begin + error.what() + ". Is the disk read-only or broken?"}};
 }
 
+bool has_no_answer(const StoreJob& job) {
+  return std::holds_alternative<DropDownload>(job) ||
+         std::holds_alternative<RememberEndpoint>(job) ||
+         std::holds_alternative<RememberClock>(job);
+}
+
 StoreAnswer run_store_job(StoreJob job, Replica& replica) { return std::visit(Run{replica}, job); }
 
 }  // namespace csa

@@ -31,13 +31,18 @@ void Link::run_store() {
 
 void Link::store_job(StoreJob job) {
   StoreAnswer answer;
+  const bool told = !has_no_answer(job);
   try {
     answer = run_store_job(std::move(job), *replica_);
   } catch (const std::exception& error) {
-    answer = [failure = store_failure_of(error, config_.replica_path)](Session& session,
-                                                                       TimePoint now) {
-      session.on_store_failed(failure.error, failure.disk_full, now);
-    };
+    const StoreFailure failure = store_failure_of(error, config_.replica_path);
+    if (!told) {
+      log_.warn("store: " + failure.error.what);
+    } else {
+      answer = [failure](Session& session, TimePoint now) {
+        session.on_store_failed(failure.error, failure.disk_full, now);
+      };
+    }
   }
   crash_point("link: a job is done");
   if (!answer) return;

@@ -205,6 +205,7 @@ void SimNode::carry_out(StoreJob& job) {
   const char* const step = step_of(job);
   const bool copying = std::holds_alternative<WriteChunk>(job);
   const bool installing = std::holds_alternative<InstallCopy>(job);
+  const bool told = !has_no_answer(job);
   StoreAnswer answer;
   const bool alive = on_disk([&] {
     try {
@@ -215,6 +216,7 @@ void SimNode::carry_out(StoreJob& job) {
       answer = run_store_job(std::move(job), *replica_);
     } catch (const std::exception& error) {
       answer = store_failed(error);
+      if (!told) answer = {};
     }
     if (!world_.chance(0.1)) return;
     try {
