@@ -38,7 +38,9 @@ Cluster::Cluster(std::uint64_t seed, std::string folder, RunOptions options)
       world_(seed),
       folder_(std::move(folder)),
       master_(folder_ + "/0/master.db"),
-      checkers_(master_) {}
+      checkers_(master_) {
+  world_.prints_notes = options_.verbose;
+}
 
 void Cluster::create_master() {
   std::filesystem::create_directories(folder_ + "/0/spool");

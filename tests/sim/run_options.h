@@ -36,6 +36,8 @@ struct RunOptions {
   std::set<std::string> without;
   std::chrono::milliseconds fault_time{40000};
   std::size_t nodes_max = 7;
+  bool verbose =
+      false;           // the transcript is printed as it comes, also of a run that ends by a signal
   bool twice = false;  // each seed is run again, and must go the same way
 
   [[nodiscard]] bool has(const std::string& part) const { return !without.contains(part); }

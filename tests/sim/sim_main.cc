@@ -28,7 +28,6 @@ struct Flags {
   std::uint64_t first = 1;
   std::uint64_t seeds_max = 400;
   std::size_t jobs = std::max(1U, std::thread::hardware_concurrency());
-  bool verbose = false;
   bool fresh = false;
   bool no_shrink = false;
   bool bugs = false;
@@ -66,15 +65,12 @@ void print_failed(std::uint64_t seed, const Flags& flags, RunReport failed) {
 
 int run_one(const Flags& flags) {
   RunReport run = run_seed(*flags.seed, flags.options);
-  if (flags.verbose) {
-    for (const std::string& line : run.transcript) std::cout << line << "\n";
-  }
   if (run.ok) {
     std::cout << "csa-sim: seed " << *flags.seed << ": nothing violated, " << run.acknowledged
               << " acknowledged writes" << std::endl;
     return 0;
   }
-  if (flags.verbose) {
+  if (flags.options.verbose) {
     std::cout << "csa-sim: seed " << *flags.seed << " failed: " << run.violation << std::endl;
   } else {
     print_failed(*flags.seed, flags, std::move(run));
@@ -246,7 +242,7 @@ int main(int argc, char** argv) {
   app.add_option("--nodes-max", flags.options.nodes_max, "at most so many nodes")
       ->check(CLI::Range(1, 7));
   app.add_flag("--twice", flags.options.twice, "run each seed again: it must go the same way");
-  app.add_flag("--verbose", flags.verbose, "print the transcript of one seed's run");
+  app.add_flag("--verbose", flags.options.verbose, "print the transcript of one seed's run");
   app.add_flag("--no-shrink", flags.no_shrink, "tell a violation as it is");
   CLI11_PARSE(app, argc, argv);
   return csa::sim::run(flags);

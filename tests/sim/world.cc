@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <iostream>
 
 #include "common/check.h"
 
@@ -178,6 +179,7 @@ void World::note(const std::string& line) {
   char stamp[32];
   std::snprintf(stamp, sizeof stamp, "%10.3f ", static_cast<double>(ms - 3600000) / 1000.0);
   transcript_.push_back(stamp + line);
+  if (prints_notes) std::cout << transcript_.back() << std::endl;
 }
 
 }  // namespace csa::sim

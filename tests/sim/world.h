@@ -89,6 +89,7 @@ class World {
 
   // The transcript, for a seed that fails.
   void note(const std::string& line);
+  bool prints_notes = false;  // as they come
   [[nodiscard]] const std::vector<std::string>& transcript() const { return transcript_; }
   std::map<std::string, std::uint64_t> counts;  // faults and progress by kind
 
