@@ -139,6 +139,12 @@ void Checkers::replayed(const std::vector<WriteOutcome>& outcomes) {
   }
 }
 
+void Checkers::has_outcomes(const std::vector<TxId>& handed_over) {
+  for (auto& [party, made] : waiting_) {
+    for (const TxId& tx : handed_over) made.erase(tx);
+  }
+}
+
 void Checkers::keeps_own(int party, const std::string& path) {
   const std::set<std::string> here = tags_of(contents_now_.question(path, "SELECT name FROM tag"));
   for (const std::string& tag : std::exchange(in_journal_[party], {})) {

@@ -71,7 +71,7 @@ void Cluster::tell_offline_story() {
       node.start();
     }
     if (world_.chance(0.2)) node.clocks().set(any_hours(3));
-    if (world_.chance(0.1)) broker_->clocks().set(any_hours(3));
+    if (world_.chance(0.2)) broker_->clocks().set(any_hours(3));
     if (broker_boots && world_.chance(0.1)) {
       broker_boots = false;
       boot_broker();

@@ -51,33 +51,6 @@ void SimBroker::open_stores() {
   verifier_ = std::make_unique<Verifier>(database_, log_);
 }
 
-// What a commit has left that it died in: nobody was told, and it counts from now on.
-void SimBroker::tell_found(const Position& position) {
-  const Position before = std::exchange(told_, position);
-  if (before.epoch != position.epoch || before.seq == position.seq || !on_commit) return;
-  if (before.seq > position.seq) {
-    throw Violation("the master was at " + to_string(before) + " and is at " + to_string(position) +
-                    " after a crash");
-  }
-  CommitResult found;
-  found.head = position;
-  const Database db(database_, Database::Mode::kReadOnly);
-  LogTable log(db);
-  for (Seq seq = before.seq.next(); seq <= position.seq; seq = seq.next()) {
-    const auto entry = log.entry(seq);
-    if (!entry) continue;
-    LogPiece piece;
-    piece.header = entry->header;
-    piece.chain = entry->chain;
-    found.pieces.push_back(std::move(piece));
-    Ack ack;
-    ack.tx = entry->header.tx;
-    found.outcomes.push_back({0, ack});
-  }
-  ++world_.counts["commit found after a crash"];
-  on_commit(found);
-}
-
 void SimBroker::start() {
   if (on_disturbed) on_disturbed();
   ++boot_number_;

@@ -103,6 +103,15 @@ void print_never_fired(const Total& total) {
 void print_never_fired(const Total&) {}
 #endif
 
+// Of runs that take hours, now and then.
+void print_progress(const Total& total, std::uint64_t wanted) {
+  constexpr std::uint64_t kLong = 1000;
+  if (wanted < kLong || total.good % (wanted / 20) != 0) return;
+  const std::chrono::duration<double> took = monotonic_now() - total.start;
+  std::cout << "csa-sim: " << total.good << " runs after " << std::fixed << std::setprecision(0)
+            << took.count() << " s" << std::endl;
+}
+
 void print_total(const Total& total, std::size_t jobs) {
   const std::chrono::duration<double> took = monotonic_now() - total.start;
   std::cout << "csa-sim: " << total.good << " runs without a violation, " << total.failed
@@ -151,6 +160,7 @@ int run_many(const Flags& flags) {
     for (const auto& [kind, count] : run.counts) total.counts[kind] += count;
     total.acknowledged += run.acknowledged;
     total.least = std::min(total.least, run.acknowledged);
+    print_progress(total, wanted);
   };
   run_tasks(flags.jobs, flags.options, next, done);
   print_total(total, flags.jobs);

@@ -1,0 +1,57 @@
+// What a simulated broker finds in its database after a crash.
+#include <algorithm>
+
+#include "common/log_entry.h"
+#include "common/sqlite.h"
+#include "tests/sim/checkers.h"
+#include "tests/sim/sim_broker.h"
+
+namespace csa::sim {
+namespace {
+
+// Everything that was handed over, as far as its outcome is kept; what the commit merged is among
+// it, also where the log has no entry of it, or no longer has one.
+std::vector<TxId> handed_over(const Database& db) {
+  std::vector<TxId> all;
+  Statement rows = db.prepare("SELECT node, counter FROM csa_outcome WHERE replay <> 0");
+  while (rows.step()) {
+    TxId tx;
+    const Bytes node = rows.column_blob(0);
+    std::copy_n(node.begin(), tx.node.value.bytes.size(), tx.node.value.bytes.begin());
+    tx.counter = static_cast<std::uint64_t>(rows.column_int(1));
+    all.push_back(tx);
+  }
+  return all;
+}
+
+}  // namespace
+
+// What a commit has left that it died in: nobody was told, and it counts from now on.
+void SimBroker::tell_found(const Position& position) {
+  const Position before = std::exchange(told_, position);
+  if (before.epoch != position.epoch || before.seq == position.seq || !on_commit) return;
+  if (before.seq > position.seq) {
+    throw Violation("the master was at " + to_string(before) + " and is at " + to_string(position) +
+                    " after a crash");
+  }
+  CommitResult found;
+  found.head = position;
+  const Database db(database_, Database::Mode::kReadOnly);
+  LogTable log(db);
+  for (Seq seq = before.seq.next(); seq <= position.seq; seq = seq.next()) {
+    const auto entry = log.entry(seq);
+    if (!entry) continue;
+    LogPiece piece;
+    piece.header = entry->header;
+    piece.chain = entry->chain;
+    found.pieces.push_back(std::move(piece));
+    Ack ack;
+    ack.tx = entry->header.tx;
+    found.outcomes.push_back({0, ack});
+  }
+  ++world_.counts["commit found after a crash"];
+  if (on_found) on_found(handed_over(db));
+  on_commit(found);
+}
+
+}  // namespace csa::sim
