@@ -137,11 +137,13 @@ void Cluster::begin_faults() {
   if (w.chance(0.5)) w.faults.duplicate = 0.05;
   if (w.chance(0.6)) w.faults.slow = 0.1;
   if (w.chance(0.3)) w.faults.damage = 0.01;
+  if (w.chance(0.3)) w.faults.rot = 0.1;
   if (w.chance(0.5)) broker_->crash_probability = 0.01;
   if (w.chance(0.5)) let_nodes_crash(0.01);
   if (!options_.has("drops")) w.faults.drop = 0;
   if (!options_.has("duplicates")) w.faults.duplicate = 0;
   if (!options_.has("delays")) w.faults.slow = 0;
+  if (!options_.has("rot")) w.faults.rot = 0;
   if (!options_.has("broker crash points")) broker_->crash_probability = 0;
   if (!options_.has("node crash points")) let_nodes_crash(0);
   faults_end_ = w.now() + options_.fault_time;

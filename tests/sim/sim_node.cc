@@ -171,7 +171,8 @@ void SimNode::write(Write write, milliseconds timeout, std::function<void(const 
 
 void SimNode::pump() {
   const std::string wrong = std::exchange(wrong_copy_, {});
-  if (!wrong.empty() && on_wrong_copy) on_wrong_copy(*this, wrong);
+  const bool rotten = std::exchange(rotten_copy_, rotten_copy_ && wrong.empty());
+  if (!wrong.empty() && !rotten && on_wrong_copy) on_wrong_copy(*this, wrong);
   for (int turns = 0; running() && turns < 100; ++turns) {
     const std::vector<UplinkAction> actions = session_->take_actions();
     carry_out(actions);
@@ -227,6 +228,12 @@ void SimNode::carry_out(StoreJob& job) {
   });
   if (installing) ++world_.counts["full copy"];
   if (!alive) return;
+  if (copying && world_.chance(world_.faults.rot)) {
+    SimDisk::present().flip_bit(path_ + "-csa-copy");
+    rotten_copy_ = true;
+    world_.disturb(party_);
+    ++world_.counts["bit of a full copy kept wrongly"];
+  }
   if (on_replica) on_replica(*this, replica_->state());
   if (step != nullptr && crash_point(step, copying ? crash_in_copy : 0)) return;
   if (!answer) return;

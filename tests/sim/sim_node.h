@@ -90,6 +90,7 @@ class SimNode {
   const std::string path_;
   Log log_;
   std::string wrong_copy_;
+  bool rotten_copy_ = false;      // and nothing has come of it yet
   std::uint64_t life_ = 0;        // starts of this node
   std::uint64_t connection_ = 0;  // number of the present link
   Seq asked_after_;               // by the last LOG_GET

@@ -47,6 +47,7 @@ struct Faults {
   double slow = 0;         // takes up to slow_max, and later ones come before it
   milliseconds slow_max{400};
   double damage = 0;  // of a frame: a bit of it arrives wrong
+  double rot = 0;     // of a piece of a full copy: the disk keeps a bit of what it has wrongly
 };
 
 class World {
