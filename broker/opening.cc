@@ -268,7 +268,9 @@ std::unique_ptr<Database> keep_open(const DatabaseName& name) {
 Report inspect(const DatabaseName& name, bool thorough) {
   if (BrokerLock::is_taken(name.path)) {
     return report_of(Finding::kInUse,
-                     name.path + " is in use by another csa-broker or csa-node on this computer");
+                     name.path +
+                         " is in use by another csa-broker or csa-node on this computer. End"
+                         " that one first, or choose another --db");
   }
   return look_at(name, {thorough, false});
 }

@@ -19,6 +19,18 @@ OfflineWrite as_lost(std::uint64_t counter) {
   return lost;
 }
 
+// All pieces of the copy that are asked for, and its end.
+void serve_copy(Bench& bench) {
+  for (const SnapshotGet& piece : bench.all<SnapshotGet>()) {
+    if (piece.snapshot.is_zero() || piece.offset >= kTotal) continue;
+    bench.tell(SnapshotChunk{kSnapshot, kTotal, piece.offset, Bytes(piece.length, 1)});
+  }
+  bench.work_all();
+  bench.messages.clear();
+  bench.tell(SnapshotEnd{kSnapshot, kTotal, {}, at(50)});
+  bench.work_all();
+}
+
 }  // namespace
 
 TEST_CASE("session: written as a copy went on over a new link, what it offers is handed over") {
@@ -47,14 +59,7 @@ TEST_CASE("session: written as a copy went on over a new link, what it offers is
   bench.offered = as_lost(own->header.tx.counter + 1);
   bench.tell(Replayed{own->header.tx, ReplayResult::kApplied, 4, Seq{45}, {}, {}});
   bench.work_all();
-  for (const SnapshotGet& piece : bench.all<SnapshotGet>()) {
-    if (piece.snapshot.is_zero() || piece.offset >= kTotal) continue;
-    bench.tell(SnapshotChunk{kSnapshot, kTotal, piece.offset, Bytes(piece.length, 1)});
-  }
-  bench.work_all();
-  bench.messages.clear();
-  bench.tell(SnapshotEnd{kSnapshot, kTotal, {}, at(50)});
-  bench.work_all();
+  serve_copy(bench);
   REQUIRE(bench.jobs_of<InstallCopy>() == 1);
   const Replay* const offer = bench.last<Replay>();
   REQUIRE(offer != nullptr);
@@ -70,14 +75,7 @@ TEST_CASE("session: a late answer names an older copy than what is here, another
   bench.tell(LogGone{get->request, at(90), Seq{70}, "the log begins at entry 70"});
   bench.tell(SnapshotChunk{kSnapshot, kTotal, 0, {}});
   bench.work_all();
-  for (const SnapshotGet& piece : bench.all<SnapshotGet>()) {
-    if (piece.snapshot.is_zero() || piece.offset >= kTotal) continue;
-    bench.tell(SnapshotChunk{kSnapshot, kTotal, piece.offset, Bytes(piece.length, 1)});
-  }
-  bench.work_all();
-  bench.messages.clear();
-  bench.tell(SnapshotEnd{kSnapshot, kTotal, {}, at(50)});
-  bench.work_all();
+  serve_copy(bench);
   CHECK(bench.jobs_of<InstallCopy>() == 0);
   bench.advance_connected(seconds{70}, 90);
   REQUIRE(bench.last<SnapshotGet>() != nullptr);
