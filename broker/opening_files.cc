@@ -144,7 +144,9 @@ Trouble trouble_of(const SqliteError& error, const std::string& path) {
     case SQLITE_FULL:
       return {Finding::kUnreadable, "no space is left on the disk of " + path + said};
     case SQLITE_IOERR:
-      return {Finding::kUnreadable, "the disk of " + path + " reports errors" + said};
+      return {Finding::kUnreadable,
+              "the disk of " + path + " reports errors" + said +
+                  ". Free space there if it is full; else look after the disk"};
     case SQLITE_CORRUPT:
     default:
       return {Finding::kDamaged, path + " is damaged" + said};
