@@ -20,11 +20,6 @@ constexpr sqlite3_int64 kSector = 512;
 constexpr int kRareTimes = 4;
 constexpr double kRareCrash = 12;
 
-SimDisk*& living() {
-  static thread_local SimDisk* disk = nullptr;
-  return disk;
-}
-
 std::string content_of_file(const std::string& path) {
   const std::ifstream file(path, std::ios::binary);
   std::ostringstream bytes;
@@ -32,147 +27,21 @@ std::string content_of_file(const std::string& path) {
   return bytes.str();
 }
 
-ino_t inode_of(const std::string& path) {
-  struct stat about {};
-  return ::stat(path.c_str(), &about) == 0 ? about.st_ino : 0;
-}
-
-using Table = std::map<const sqlite3_io_methods*, sqlite3_io_methods>;
-using Originals = std::map<const sqlite3_io_methods*, const sqlite3_io_methods*>;
-
-// Tables of methods outlive every disk: SQLite may close a file later.
-Originals& originals() {
-  static thread_local Originals table;
-  return table;
-}
-
-const sqlite3_io_methods* original(sqlite3_file* file) { return originals().at(file->pMethods); }
-
 }  // namespace
 
-struct SimDisk::Methods {
-  static const sqlite3_io_methods* patched(const sqlite3_io_methods* real) {
-    static thread_local Table tables;
-    const auto [entry, added] = tables.try_emplace(real, *real);
-    if (added) {
-      entry->second.xRead = read;
-      entry->second.xWrite = write;
-      entry->second.xSync = sync;
-      entry->second.xTruncate = truncate;
-      entry->second.xClose = close;
-      originals()[&entry->second] = real;
-    }
-    return &entry->second;
-  }
-  // SQLITE_OK, or how the operation fails.
-  static int operate(sqlite3_file* file, Kind kind, int code) {
-    SimDisk* const disk = living();
-    if (disk == nullptr) return SQLITE_OK;
-    const auto open = disk->open_.find(file);
-    if (open == disk->open_.end() || !open->second.subject) return SQLITE_OK;
-    return disk->operate(open->second.party, kind, code);
-  }
-  static int open(sqlite3_vfs*, const char* name, sqlite3_file* file, int flags, int* out) {
-    SimDisk& disk = present();
-    constexpr int kKept = SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_WAL | SQLITE_OPEN_MAIN_JOURNAL;
-    const int party = (flags & kKept) == 0 ? -1 : disk.party_of(name);
-    const bool subject = party >= 0 && party == disk.working_;
-    if (subject) {
-      const int code = disk.operate(party, kOpen, SQLITE_CANTOPEN);
-      if (code != SQLITE_OK) {
-        file->pMethods = nullptr;
-        return code;
-      }
-    }
-    const int code = disk.real_->xOpen(disk.real_, name, file, flags, out);
-    if (code != SQLITE_OK || party < 0) return code;
-    file->pMethods = patched(file->pMethods);
-    // No broker's start leaves a full copy in the spool, so nothing of it is remembered.
-    const bool spooled = std::strstr(name, ".csa-spool") != nullptr;
-    disk.open_[file] = {party, subject, spooled ? 0 : inode_of(name)};
-    // Synced when it was whole, and not through here.
-    if (std::string_view(name).ends_with("-csa-copy")) disk.unsynced_.erase(inode_of(name));
-    return code;
-  }
-  static int remove(sqlite3_vfs*, const char* name, int sync_folder) {
-    SimDisk& disk = present();
-    const int party = disk.party_of(name);
-    if (party >= 0 && party == disk.working_ && disk.dead(party)) return SQLITE_IOERR_DELETE;
-    disk.unsynced_.erase(inode_of(name));  // the next file may get its number
-    return disk.real_->xDelete(disk.real_, name, sync_folder);
-  }
-  // So that a seed's run is the same each time, down to the -wal's salts.
-  static int randomness(sqlite3_vfs*, int size, char* bytes) {
-    present().world_.fill(bytes, static_cast<std::size_t>(size));
-    return size;
-  }
-  static int time(sqlite3_vfs*, sqlite3_int64* now) {
-    constexpr sqlite3_int64 kJulianUnix = 210866760000000;  // 1970, in milliseconds
-    *now = kJulianUnix + present().world_.wall().ms;
-    return SQLITE_OK;
-  }
-  static int close(sqlite3_file* file) {
-    if (living() != nullptr) living()->open_.erase(file);
-    return original(file)->xClose(file);
-  }
-  static int read(sqlite3_file* file, void* bytes, int size, sqlite3_int64 offset) {
-    const int code = operate(file, kRead, SQLITE_IOERR_READ);
-    return code != SQLITE_OK ? code : original(file)->xRead(file, bytes, size, offset);
-  }
-  static int write(sqlite3_file* file, const void* bytes, int size, sqlite3_int64 offset) {
-    const int code = operate(file, kWrite, SQLITE_IOERR_WRITE);
-    if (code != SQLITE_OK) return code;
-    if (living() != nullptr) living()->remember(file, offset, size);
-    return original(file)->xWrite(file, bytes, size, offset);
-  }
-  static int sync(sqlite3_file* file, int flags) {
-    const int code = operate(file, kSync, SQLITE_IOERR_FSYNC);
-    if (code != SQLITE_OK) return code;
-    SimDisk* const disk = living();
-    if (disk != nullptr && disk->open_.contains(file)) {
-      disk->unsynced_.erase(disk->open_.at(file).inode);
-    }
-    return original(file)->xSync(file, flags);
-  }
-  static int truncate(sqlite3_file* file, sqlite3_int64 size) {
-    const int code = operate(file, kTruncate, SQLITE_IOERR_TRUNCATE);
-    if (code != SQLITE_OK) return code;
-    sqlite3_int64 before = 0;
-    original(file)->xFileSize(file, &before);
-    if (living() != nullptr && before > size) living()->remember(file, size, before - size);
-    return original(file)->xTruncate(file, size);
-  }
-};
-
-SimDisk::SimDisk(World& world, std::string folder)
-    : world_(world), folder_(std::move(folder)), real_(sqlite3_vfs_find("unix")), vfs_(*real_) {
-  CSA_CHECK(living() == nullptr && real_ != nullptr);
-  living() = this;
-  vfs_.zName = "csa-sim";
-  vfs_.pNext = nullptr;
-  vfs_.xOpen = Methods::open;
-  vfs_.xDelete = Methods::remove;
-  vfs_.xRandomness = Methods::randomness;
-  vfs_.xCurrentTimeInt64 = Methods::time;
-  CSA_CHECK(sqlite3_vfs_register(&vfs_, 1) == SQLITE_OK);
-  sqlite3_randomness(0, nullptr);  // drawn anew from this one
-#ifdef CSA_PLANTED
-  on_crash_point([](std::string_view label) { living()->cross(label); });
-#endif
-}
-
-SimDisk::~SimDisk() {
-#ifdef CSA_PLANTED
-  on_crash_point({});
-#endif
-  sqlite3_vfs_unregister(&vfs_);
-  sqlite3_vfs_register(real_, 1);
-  living() = nullptr;
+SimDisk*& SimDisk::living() {
+  static thread_local SimDisk* disk = nullptr;
+  return disk;
 }
 
 SimDisk& SimDisk::present() {
   CSA_CHECK(living() != nullptr);
   return *living();
+}
+
+ino_t SimDisk::inode_of(const std::string& path) {
+  struct stat about {};
+  return ::stat(path.c_str(), &about) == 0 ? about.st_ino : 0;
 }
 
 SimDisk::Work::Work(int party, double crash_probability) {
@@ -245,20 +114,6 @@ int SimDisk::operate(int party, Kind kind, int code, const std::string& whose) {
   computer.failed = true;
   if (!failure.for_good) failure = {};
   return full ? SQLITE_FULL : code;
-}
-
-void SimDisk::remember(sqlite3_file* file, sqlite3_int64 offset, sqlite3_int64 length) {
-  const auto open = open_.find(file);
-  if (open == open_.end() || open->second.inode == 0) return;
-  Unsynced before;
-  before.offset = offset;
-  original(file)->xFileSize(file, &before.size);
-  length = std::clamp<sqlite3_int64>(before.size - offset, 0, length);
-  before.bytes.resize(static_cast<std::size_t>(length));
-  if (length > 0) {
-    original(file)->xRead(file, before.bytes.data(), static_cast<int>(length), offset);
-  }
-  unsynced_[open->second.inode].push_back(std::move(before));
 }
 
 void SimDisk::cross(std::string_view label) {

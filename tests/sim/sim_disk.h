@@ -12,10 +12,12 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "tests/sim/mapped_file.h"
 #include "tests/sim/world.h"
 
 namespace csa::sim {
@@ -98,15 +100,18 @@ class SimDisk {
     int party = 0;
     bool subject = false;
     ino_t inode = 0;
+    std::shared_ptr<MappedFile> memory;  // null: by the kernel's calls
   };
   struct Methods;
   friend struct Methods;
 
-  void register_vfs();
+  [[nodiscard]] static SimDisk*& living();
+  [[nodiscard]] static ino_t inode_of(const std::string& path);
+  // Of the file that SQLite has just opened there; null where it has none.
+  [[nodiscard]] std::shared_ptr<MappedFile> memory_of(ino_t inode, const std::string& path);
   [[nodiscard]] int party_of(const char* path) const;  // -1: none's
   // SQLITE_OK, or how the operation fails.
   [[nodiscard]] int operate(int party, Kind kind, int code, const std::string& whose = "disk");
-  void remember(sqlite3_file* file, sqlite3_int64 offset, sqlite3_int64 length);
   void forget(const std::string& path, History history) const;
   void forget_tail(const std::string& path);
   void flip_bits(const std::string& path);
@@ -120,6 +125,7 @@ class SimDisk {
   sqlite3_vfs vfs_;
   std::map<int, Computer> computers_;
   std::map<sqlite3_file*, Open> open_;
+  std::map<ino_t, std::weak_ptr<MappedFile>> memory_;
   std::map<ino_t, History> unsynced_;
   int working_ = -1;
   double crash_probability_ = 0;
