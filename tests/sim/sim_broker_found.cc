@@ -26,9 +26,13 @@ std::vector<TxId> handed_over(const Database& db) {
 
 }  // namespace
 
-// What a commit has left that it died in: nobody was told, and it counts from now on.
+// What a commit has left that it died in: nobody was told, and it counts from now on. A commit need
+// not move the position, and a master that was restored has taken in the journal of the file that
+// it comes from.
 void SimBroker::tell_found(const Position& position) {
   const Position before = std::exchange(told_, position);
+  const Database db(database_, Database::Mode::kReadOnly);
+  if (on_found) on_found(handed_over(db));
   if (before.epoch != position.epoch || before.seq == position.seq || !on_commit) return;
   if (before.seq > position.seq) {
     throw Violation("the master was at " + to_string(before) + " and is at " + to_string(position) +
@@ -36,7 +40,6 @@ void SimBroker::tell_found(const Position& position) {
   }
   CommitResult found;
   found.head = position;
-  const Database db(database_, Database::Mode::kReadOnly);
   LogTable log(db);
   for (Seq seq = before.seq.next(); seq <= position.seq; seq = seq.next()) {
     const auto entry = log.entry(seq);
@@ -50,7 +53,6 @@ void SimBroker::tell_found(const Position& position) {
     found.outcomes.push_back({0, ack});
   }
   ++world_.counts["commit found after a crash"];
-  if (on_found) on_found(handed_over(db));
   on_commit(found);
 }
 
