@@ -222,10 +222,7 @@ std::optional<std::size_t> Ledger::Impl::attempt(Batch& batch, std::size_t first
       }
       continue;
     }
-    Answer answer;
-    const bool alive = run_job(job, state, answer);
-    batch.answers[i] = std::move(answer);
-    if (!alive) return i;
+    if (!run_job(job, state, batch.answers[i].emplace())) return i;
   }
   end(state);
   if (state.new_epoch) {
@@ -305,6 +302,7 @@ void Ledger::Impl::end(GroupState& state) {
   time_kept = reading;
   wal->committed();
   meta = now;
+  handed_over.committed();
   confirmed.clear();
   to_forget.clear();
 }

@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "broker/handed_over.h"
 #include "broker/ledger.h"
 #include "broker/ledger_group.h"
 #include "broker/lost_transactions.h"
@@ -81,7 +82,7 @@ struct Ledger::Impl {
   };
   [[nodiscard]] ReplayFate fate_of(const Replay& replay);
   [[nodiscard]] bool follows(const Replay& replay) const;
-  void note_stood(const Replay& replay);
+  void note_handed_over(const Replay& replay);
   void look_at_forgotten(const Replay& replay, ReplayFate& fate);
   void look_at_origin(const Replay& replay, ReplayFate& fate);
   [[nodiscard]] Replayed stand(const ReplayEntry& entry, Ack ack, GroupState& state);
@@ -128,10 +129,7 @@ struct Ledger::Impl {
   std::unique_ptr<EditIndex> edits;
   std::unique_ptr<Merge> merge;
   ReplayParts parts;
-  // Handed over in their order while the broker runs; what was sent under their TxIds before tells
-  // nothing of it, being a WRITE or another transaction.
-  std::set<TxId> stood;
-  std::set<TxId> astray;  // seen, and not handed over; under their TxIds are other transactions
+  HandedOver handed_over;
   Statement savepoint, release, rollback_to, open_work, close_work, open_flush, close_flush;
   Statement page_count;
   Statement lost_by_tx;

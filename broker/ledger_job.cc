@@ -193,6 +193,7 @@ void Ledger::Impl::undo() {
   capture->discard();
   entries->forget_sum();
   outcomes->rolled_back();
+  handed_over.rolled_back();
   edits->forget();
   merge->forget();
 }

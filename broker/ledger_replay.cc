@@ -57,8 +57,6 @@ std::optional<Replayed> standing_of(const Outcome& outcome, const Replay& replay
   return std::nullopt;
 }
 
-constexpr std::size_t kStoodMax = 100000;
-
 constexpr const char* kOutcomeForgotten =
     " may be this transaction, and its outcome is forgotten (the node works with an older copy of"
     " its file): compare, and restore it if it is missing";
@@ -69,22 +67,16 @@ constexpr const char* kOutcomeForgotten =
 // nothing about the journal: others before it may be on their way still, or were told to wait.
 bool Ledger::Impl::follows(const Replay& replay) const {
   const TxId before{replay.header.tx.node, replay.previous};
-  if (planted("merge a journal out of order") || stood.contains(before)) return true;
+  if (planted("merge a journal out of order") || handed_over.has(before)) return true;
   // What has an outcome under its TxId is another transaction, of another copy of the replica.
-  if (astray.contains(before)) return false;
+  if (handed_over.is_stray(before)) return false;
   if (replay.previous <= outcomes->floor(before.node)) return true;
   const std::optional<Outcome> found = outcomes->find(before);
   return found && std::holds_alternative<Replayed>(found->answer);
 }
 
-// After a restart of the broker they are not known: the node is asked for its journal anew.
-void Ledger::Impl::note_stood(const Replay& replay) {
-  if (!follows(replay)) return;
-  for (auto* const noted : {&stood, &astray}) {
-    if (noted->size() >= kStoodMax) noted->clear();
-  }
-  stood.insert(replay.header.tx);
-  astray.erase(replay.header.tx);
+void Ledger::Impl::note_handed_over(const Replay& replay) {
+  if (follows(replay)) handed_over.note(replay.header.tx);
 }
 
 Ledger::Impl::ReplayFate Ledger::Impl::fate_of(const Replay& replay) {
@@ -107,7 +99,7 @@ Ledger::Impl::ReplayFate Ledger::Impl::fate_of(const Replay& replay) {
     found = outcomes->find(fate.name);
     if (!found) {
       log.warn("ledger: another transaction was sent under " + to_string(tx) + " before");
-      if (!stood.contains(tx)) astray.insert(tx);
+      handed_over.note_stray(tx);
     }
   }
   const bool was_sent = !replay.header.request_hash.is_zero() && !replay.header.is_renamed() &&
@@ -224,8 +216,8 @@ Replayed Ledger::Impl::run_replay(const Replay& replay, const std::string& hostn
   if (fate.known) {
     if (is_outcome(fate.known->result)) {
       parts.drop(tx.node);
-      const bool other = fate.name != tx || astray.contains(tx);
-      if (fate.known->result == ReplayResult::kStood || other) note_stood(replay);
+      const bool other = fate.name != tx || handed_over.is_stray(tx);
+      if (fate.known->result == ReplayResult::kStood || other) note_handed_over(replay);
     }
     return std::move(*fate.known);
   }
@@ -254,7 +246,7 @@ Replayed Ledger::Impl::run_replay(const Replay& replay, const std::string& hostn
   entry.header.request_hash = request_hash(replay);
   if (fate.stood) {
     Replayed stands = stand(entry, std::move(*fate.stood), state);
-    if (stands.result == ReplayResult::kStood) note_stood(replay);
+    if (stands.result == ReplayResult::kStood) note_handed_over(replay);
     parts.drop(tx.node);
     return stands;
   }
@@ -264,7 +256,7 @@ Replayed Ledger::Impl::run_replay(const Replay& replay, const std::string& hostn
   outcomes->add({fate.name, request_hash(replay), answer});
   if (fate.name != tx) {
     state.named.push_back(fate.name);
-    note_stood(replay);
+    note_handed_over(replay);
   }
   // The node's next entry asks for it, and so does a copy of the node for its own.
   if (fate.named_twice) outcomes->add({tx, request_hash(replay), answer});

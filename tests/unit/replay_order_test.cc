@@ -1,3 +1,4 @@
+#include "tests/support/faulty_disk.h"
 #include "tests/support/merge_bench.h"
 
 namespace csa::replay_order_test {
@@ -21,9 +22,8 @@ struct Bench : MergeBench {
     REQUIRE(entries.size() == 3);
     (void)master.ack({std::move(write), "node", ++ticket_});
   }
-  ReplayResult give(std::size_t which) {
-    return std::get<Replayed>(master.run({entries.at(which), "node", ++ticket_})).result;
-  }
+  ReplayResult give(std::size_t which) { return std::get<Replayed>(master.run(job(which))).result; }
+  WriteJob job(std::size_t which) { return {entries.at(which), "node", ++ticket_}; }
   std::vector<Replay> entries;
 
  private:
@@ -56,6 +56,21 @@ TEST_CASE(
   CHECK(b.give(1) == ReplayResult::kStood);
   CHECK(b.give(2) == ReplayResult::kApplied);
   CHECK(b.text("SELECT count(*) FROM note") == "3");
+}
+
+TEST_CASE("replay: the disk is full over a group with a write's outcome, what follows waits") {
+  test::FaultyDisk disk;
+  Bench b;
+  CHECK(b.give(0) == ReplayResult::kApplied);
+  disk.fail_writes(SQLITE_FULL);
+  for (const WriteOutcome& refused : b.master.ledger->commit({b.job(1), b.job(2)}).outcomes) {
+    CHECK(!is_outcome(std::get<Replayed>(refused.answer).result));
+  }
+  REQUIRE(disk.has_failed());
+  disk.mend();
+  CHECK(b.give(2) == ReplayResult::kAgain);
+  CHECK(b.give(1) == ReplayResult::kStood);
+  CHECK(b.give(2) == ReplayResult::kApplied);
 }
 
 }  // namespace csa::replay_order_test

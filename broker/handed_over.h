@@ -1,0 +1,42 @@
+// What an outcome under its TxId does not tell of a journal's entry: whether the journal was handed
+// over up to it. There, being a WRITE or another transaction, it says nothing of the entries before
+// it: they may be on their way, or were told to wait. Held while the broker runs; after a restart
+// nodes are asked for their journals anew. Pure; belongs to the ledger's thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <set>
+#include <vector>
+
+#include "common/types.h"
+
+namespace csa {
+
+class HandedOver {
+ public:
+  static constexpr std::size_t kMax = 100000;  // of each kind: then it is as after a restart
+  explicit HandedOver(std::size_t max = kMax) : max_(max) {}
+
+  // The entry was handed over, in its order, by what is about to be committed.
+  void note(const TxId& tx);
+  [[nodiscard]] bool has(const TxId& tx) const { return noted_.contains(tx); }
+
+  // Under the entry's TxId another transaction has an outcome; no longer so once it is noted.
+  void note_stray(const TxId& tx);
+  [[nodiscard]] bool is_stray(const TxId& tx) const { return strays_.contains(tx); }
+
+  void committed() { pending_.clear(); }
+  void rolled_back();  // what was noted since the last committed() was not
+
+ private:
+  struct Pending {
+    TxId tx;
+    bool was_stray = false;
+  };
+  const std::size_t max_;
+  std::set<TxId> noted_, strays_;
+  std::vector<Pending> pending_;
+};
+
+}  // namespace csa
