@@ -20,6 +20,10 @@ void HandedOver::note_stray(const TxId& tx) {
   if (!noted_.contains(tx)) add(strays_, tx, max_);
 }
 
+void HandedOver::note_copy(const NodeId& node, std::uint64_t journal) {
+  add(copies_, std::pair(node, journal), max_);
+}
+
 void HandedOver::rolled_back() {
   for (const Pending& one : pending_) {
     noted_.erase(one.tx);

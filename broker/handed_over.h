@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "common/types.h"
@@ -26,6 +27,13 @@ class HandedOver {
   void note_stray(const TxId& tx);
   [[nodiscard]] bool is_stray(const TxId& tx) const { return strays_.contains(tx); }
 
+  // A journal, by the number of its first entry, is of a copy of the node's replica: what the log
+  // has under its NodeId is, from some entry on, what that copy did not know.
+  void note_copy(const NodeId& node, std::uint64_t journal);
+  [[nodiscard]] bool is_copy(const NodeId& node, std::uint64_t journal) const {
+    return copies_.contains({node, journal});
+  }
+
   void committed() { pending_.clear(); }
   void rolled_back();  // what was noted since the last committed() was not
 
@@ -36,6 +44,7 @@ class HandedOver {
   };
   const std::size_t max_;
   std::set<TxId> noted_, strays_;
+  std::set<std::pair<NodeId, std::uint64_t>> copies_;
   std::vector<Pending> pending_;
 };
 

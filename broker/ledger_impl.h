@@ -79,6 +79,7 @@ struct Ledger::Impl {
     std::optional<Ack> stood;  // of the WRITE that was sent under the TxId
     TxId name;                 // for the log and the outcome ...
     bool named_twice = false;  // ... which is kept under the entry's TxId too
+    bool of_copy = false;      // HandedOver::is_copy()
   };
   [[nodiscard]] ReplayFate fate_of(const Replay& replay);
   [[nodiscard]] bool follows(const Replay& replay) const;

@@ -92,6 +92,8 @@ Ledger::Impl::ReplayFate Ledger::Impl::fate_of(const Replay& replay) {
   std::optional<Outcome> found = outcomes->find(tx);
   if (planted("merge an entry again")) found.reset();
   const bool forgotten = !found && tx.counter <= floor;
+  if (found && found->request_hash != hash) handed_over.note_copy(tx.node, replay.first);
+  fate.of_copy = handed_over.is_copy(tx.node, replay.first);
   if (forgotten || (found && found->request_hash != hash)) {
     // Two programs with one identity, or one with an older copy of its file. Nobody's work is lost:
     // this one goes by another name.
@@ -302,7 +304,8 @@ Replayed Ledger::Impl::stand(const ReplayEntry& entry, Ack ack, GroupState& stat
 Replayed Ledger::Impl::merge_entry(const ReplayEntry& entry, const ReplayFate& fate,
                                    GroupState& state) {
   const TxId& tx = entry.header.tx;
-  const MergeContext context{state.meta, state.time, state.wall_ahead_ms};
+  MergeContext context{state.meta, state.time, state.wall_ahead_ms};
+  if (fate.of_copy) context.author = name_of_stray(tx, entry.header.request_hash).node;
   ReplayFate now = fate;
   for (const bool last : {false, true}) {
     savepoint.run();

@@ -30,6 +30,8 @@ struct MergeContext {
   WallTime time;     // of the commit
   std::int64_t wall_ahead_ms = 0;  // the broker's wall clock, of `time`
   bool restoring = false;
+  // Whose entries of the log the journal's replica knew; nothing: those of the entry's node.
+  std::optional<NodeId> author = std::nullopt;
 };
 
 struct MergeOutcome {

@@ -41,8 +41,7 @@ std::string other_row(const MergeTable& table) {
 
 RowMeeting MergeRun::meeting_of(Step& step, EditIndex::RowEdits& edits) {
   RowMeeting meeting;
-  meeting.node_edit = {entry_.header.edited, entry_.header.edited_error_ms, entry_.header.tx.node};
-  const NodeId& node = meeting.node_edit.node;
+  meeting.node_edit = {entry_.header.edited, entry_.header.edited_error_ms, author_};
   meeting.atomic = atomic_;
   const auto set_rows = [&] {
     meeting.base = step.base;
@@ -54,7 +53,7 @@ RowMeeting MergeRun::meeting_of(Step& step, EditIndex::RowEdits& edits) {
   bool same = set_rows();
   if (same && !others_may_have_edited(step)) return meeting;
   if (context_.restoring) return meeting;
-  edits = edits_.edits({logged_as(step), step.renamed.has_value()}, base_, context_.meta, node);
+  edits = edits_.edits({logged_as(step), step.renamed.has_value()}, base_, context_.meta, author_);
   found_.qualify(edits);
   const std::optional<MergeTable::Found> moved =
       edits.moved ? step.table->find(*edits.moved) : std::nullopt;
@@ -70,8 +69,8 @@ RowMeeting MergeRun::meeting_of(Step& step, EditIndex::RowEdits& edits) {
     same = set_rows();
     meeting.gone = whole_of(*edits.gone, step.columns.known);
   }
-  const auto is_others = [&node](const Edit& edit) {
-    return edit.node != node && edit.node != NodeId{};
+  const auto is_others = [this](const Edit& edit) {
+    return edit.node != author_ && edit.node != NodeId{};
   };
   // Without a row there is nothing to lose to but a deletion.
   const bool met =
@@ -100,8 +99,8 @@ RowMeeting MergeRun::meeting_of(Step& step, EditIndex::RowEdits& edits) {
 // For a row that is kept and not decided: as meeting_of() tells it.
 bool MergeRun::is_anothers(const Step& step) {
   if (!step.base || !step.broker || is_told(step) || !others_may_have_edited(step)) return false;
-  const EditIndex::RowEdits edits = edits_.edits({logged_as(step), step.renamed.has_value()}, base_,
-                                                 context_.meta, entry_.header.tx.node);
+  const EditIndex::RowEdits edits =
+      edits_.edits({logged_as(step), step.renamed.has_value()}, base_, context_.meta, author_);
   return edits.born && !edits.moved;
 }
 
@@ -118,7 +117,7 @@ bool MergeRun::is_placed(const Step& step, const PastRow& gone) const {
 // to the same value as an earlier edit of the node.
 bool MergeRun::others_may_have_edited(const Step& step) {
   if (!knows_base_ || step.table->is_shadow()) return false;
-  return edits_.others_wrote(base_, entry_.header.tx.node, context_.meta) && !is_new(step);
+  return edits_.others_wrote(base_, author_, context_.meta) && !is_new(step);
 }
 
 RowIdentity MergeRun::logged_as(const Step& step) const {

@@ -30,7 +30,7 @@ bool MergeRun::has_made(const Parent& parent) const {
 
 EditIndex::RowEdits MergeRun::edits_of(const Parent& parent) const {
   return edits_.edits({{parent.table->name(), Row{Value{parent.rowid}}}}, base_, context_.meta,
-                      entry_.header.tx.node);
+                      author_);
 }
 
 // What others did to a row of that key was about another one: SQLite has numbered this one at the
@@ -61,7 +61,7 @@ bool MergeRun::is_new(const Step& step) {
 void MergeRun::prove_parents(const Step& step, const RowVerdict& verdict) {
   const MergeTable& table = *step.table;
   if (!verdict.result || table.references().empty() || !knows_base_) return;
-  if (!edits_.others_wrote(base_, entry_.header.tx.node, context_.meta)) return;
+  if (!edits_.others_wrote(base_, author_, context_.meta)) return;
   for (const MergeReference& reference : table.references()) {
     const bool written = std::ranges::any_of(reference.columns, [&](std::uint32_t column) {
       return !step.broker || step.broker->row[column] != (*verdict.result)[column];

@@ -169,6 +169,7 @@ class MergeRun {
   const ReplayEntry& entry_;
   const Meta told_;  // the master before this entry, with all that its log tells
   const MergeContext context_;
+  const NodeId author_;  // edits of others are those that the journal's replica did not know
   const MasterHistory::Base found_;  // of the entry
   ConflictOrigin origin_;
   const bool knows_base_;  // it is of this history

@@ -1,0 +1,66 @@
+// Merging the journal of a copy of a node's replica (a file that was set back or copied): the log
+// has edits under its NodeId that it did not know.
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "tests/support/away_bench.h"
+
+namespace csa::merge_copied_test {
+
+using namespace away_bench;
+
+namespace {
+
+constexpr const char* kAccounts =
+    "CREATE TABLE account (no TEXT PRIMARY KEY, n INTEGER);"
+    "INSERT INTO account VALUES ('x', 100), ('y', 100), ('z', 100);"
+    "CREATE TABLE note (text TEXT)";
+
+std::string transfer(const std::string& from, const std::string& to) {
+  return "UPDATE account SET n = n - 10 WHERE no = '" + from +
+         "'; UPDATE account SET n = n + 10 WHERE no = '" + to + "'";
+}
+
+struct Copied {
+  MergeBench b{kAccounts, 1};
+  MergeBench::Node& node = b.nodes[0];
+  MergeBench::Node& copy = b.add_node(node.replica->state().node);
+  Copied() { set_rules(b, {{"account", "", "atomic"}}); }
+  Fate hand_over(MergeBench::Node& of) {
+    Fate fate;
+    for (const Replayed& one : b.hand_over(of)) fate.push_back(one.result);
+    return fate;
+  }
+};
+
+}  // namespace
+
+TEST_CASE(
+    "merge: atomic, a copy of the replica does not overwrite a part of what it did not know") {
+  Copied c;
+  c.b.edit(c.node, transfer("x", "y"), 1000);
+  c.b.edit(c.copy, transfer("y", "z"), 2000);
+  CHECK(c.hand_over(c.node) == Fate{ReplayResult::kApplied});
+  CHECK(c.hand_over(c.copy) == Fate{ReplayResult::kSuperseded});
+  CHECK(c.b.text("SELECT group_concat(n) FROM account") == "90,110,100");
+  CHECK(c.b.text("SELECT count(*) FROM csa_conflicts WHERE state = 'open'") == "2");
+}
+
+TEST_CASE("merge: atomic, nor do a copy's later entries, under TxIds that nobody has used") {
+  Copied c;
+  c.b.edit(c.node, "INSERT INTO note VALUES ('one')", 1000);
+  ++c.node.counter;
+  c.b.edit(c.node, transfer("x", "y"), 1100);
+  c.b.edit(c.copy, "INSERT INTO note VALUES ('another')", 2000);
+  c.b.edit(c.copy, transfer("y", "z"), 2100);
+  c.copy.counter += 5;
+  c.b.edit(c.copy, transfer("z", "y"), 2200);
+  CHECK(c.hand_over(c.node) == Fate{kApplied, kApplied});
+  CHECK(c.hand_over(c.copy).size() == 3);
+  CHECK(c.b.text("SELECT sum(n) FROM account") == "300");
+  CHECK(c.b.text("SELECT n FROM account WHERE no = 'x'") == "90");
+  CHECK(c.b.text("SELECT count(*) FROM note") == "2");
+}
+
+}  // namespace csa::merge_copied_test
