@@ -139,9 +139,9 @@ void Checkers::replayed(const std::vector<WriteOutcome>& outcomes) {
   }
 }
 
-void Checkers::has_outcomes(const std::vector<TxId>& handed_over) {
+void Checkers::has_outcomes(const std::vector<TxId>& settled) {
   for (auto& [party, made] : waiting_) {
-    for (const TxId& tx : handed_over) made.erase(tx);
+    for (const TxId& tx : settled) made.erase(tx);
   }
 }
 

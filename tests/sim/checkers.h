@@ -44,7 +44,7 @@ class Checkers {
   // What was made offline takes effect in the order in which it was made; `outcomes` of a commit.
   void replayed(const std::vector<WriteOutcome>& outcomes);
   // These have theirs, of a commit that nobody was told of.
-  void has_outcomes(const std::vector<TxId>& handed_over);
+  void has_outcomes(const std::vector<TxId>& settled);
   // G4: an answer that says visible must be visible.
   void visible(int party, const std::string& path, const std::string& tag);
 

@@ -9,11 +9,11 @@
 namespace csa::sim {
 namespace {
 
-// Everything that was handed over, as far as its outcome is kept; what the commit merged is among
-// it, also where the log has no entry of it, or no longer has one.
-std::vector<TxId> handed_over(const Database& db) {
+// Everything that was handed over or was committed as a write, as far as its outcome is kept; what
+// the commit merged is among it, also where the log has no entry of it, or no longer has one.
+std::vector<TxId> settled(const Database& db) {
   std::vector<TxId> all;
-  Statement rows = db.prepare("SELECT node, counter FROM csa_outcome WHERE replay <> 0");
+  Statement rows = db.prepare("SELECT node, counter FROM csa_outcome WHERE replay <> 0 OR code = 0");
   while (rows.step()) {
     TxId tx;
     const Bytes node = rows.column_blob(0);
@@ -32,7 +32,7 @@ std::vector<TxId> handed_over(const Database& db) {
 void SimBroker::tell_found(const Position& position) {
   const Position before = std::exchange(told_, position);
   const Database db(database_, Database::Mode::kReadOnly);
-  if (on_found) on_found(handed_over(db));
+  if (on_found) on_found(settled(db));
   if (before.epoch != position.epoch || before.seq == position.seq || !on_commit) return;
   if (before.seq > position.seq) {
     throw Violation("the master was at " + to_string(before) + " and is at " + to_string(position) +
