@@ -138,6 +138,10 @@ void Ledger::Impl::look_at_forgotten(const Replay& replay, ReplayFate& fate) {
     if (tx.counter > outcomes->floor(tx.node)) continue;
     const Held held = log_holds(tx, request_hash(replay), replay.header.base);
     if (held == Held::kUnknown) fate.park = to_string(replay.header.tx) + kOutcomeForgotten;
+    if (held == Held::kNo && tx == replay.header.tx) {
+      handed_over.note_copy(tx.node, replay.first);
+      fate.of_copy = true;
+    }
     if (held != Held::kYes) continue;
     fate.park.reset();
     fate.stood = Ack{};

@@ -13,7 +13,8 @@ namespace {
 // the commit merged is among it, also where the log has no entry of it, or no longer has one.
 std::vector<TxId> settled(const Database& db) {
   std::vector<TxId> all;
-  Statement rows = db.prepare("SELECT node, counter FROM csa_outcome WHERE replay <> 0 OR code = 0");
+  Statement rows =
+      db.prepare("SELECT node, counter FROM csa_outcome WHERE replay <> 0 OR code = 0");
   while (rows.step()) {
     TxId tx;
     const Bytes node = rows.column_blob(0);

@@ -63,4 +63,15 @@ TEST_CASE("merge: atomic, nor do a copy's later entries, under TxIds that nobody
   CHECK(c.b.text("SELECT count(*) FROM note") == "2");
 }
 
+TEST_CASE("merge: atomic, nor does a copy whose node has confirmed what is under its TxIds") {
+  Copied c;
+  c.b.edit(c.node, transfer("x", "y"), 1000);
+  c.b.edit(c.copy, transfer("y", "z"), 2000);
+  CHECK(c.hand_over(c.node) == Fate{kApplied});
+  c.b.master.ledger->confirm(c.node.replica->state().node, 1);
+  c.b.edit_online(c.node, "INSERT INTO note VALUES ('with it, the confirmation')");
+  CHECK(c.hand_over(c.copy) == Fate{ReplayResult::kSuperseded});
+  CHECK(c.b.text("SELECT group_concat(n) FROM account") == "90,110,100");
+}
+
 }  // namespace csa::merge_copied_test
