@@ -1,5 +1,5 @@
 // How many of a test's cases are tried: all, or under a sanitizer, where each takes many times as
-// long, a third of them.
+// long, a fifth of them.
 #pragma once
 
 #include <algorithm>
@@ -8,7 +8,7 @@
 namespace csa::test {
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-inline constexpr int kOneOf = 3;
+inline constexpr int kOneOf = 5;
 #else
 inline constexpr int kOneOf = 1;
 #endif
