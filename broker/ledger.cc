@@ -215,10 +215,9 @@ std::optional<std::size_t> Ledger::Impl::attempt(Batch& batch, std::size_t first
     const WriteJob& job = batch.jobs[i];
     if (batch.forced[i]) {
       batch.answers[i] = batch.forced[i];
-      const Nack& nack = std::get<Nack>(*batch.forced[i]);
       // A full disk is no outcome: the write may be sent again.
       if (batch.lasting[i]) {
-        store_outcome(nack.tx, hash_of(job.request), *batch.forced[i]);
+        store_outcome(tx_of(job.request), hash_of(job.request), *batch.forced[i]);
       }
       continue;
     }
@@ -243,6 +242,7 @@ std::optional<std::size_t> Ledger::Impl::attempt(Batch& batch, std::size_t first
 
 void Ledger::Impl::begin(GroupState& state) {
   db.exec("BEGIN IMMEDIATE");
+  guard.emplace(db.handle());
   state.meta = meta;
   tell_time(state);
   if (wal->written_by_others()) begin_epoch(state);
@@ -294,10 +294,12 @@ void Ledger::Impl::end(GroupState& state) {
   write_meta(db, now);
   const ClockAnchor reading = keep_time();
   commits->add();
+  guard->prove();
   crash_point("ledger: before commit");
   planted("go on after a failed commit")
       ? void(sqlite3_exec(db.handle(), "COMMIT", nullptr, nullptr, nullptr))
       : db.exec("COMMIT");
+  guard.reset();
   crash_point("ledger: after commit");
   time_kept = reading;
   wal->committed();

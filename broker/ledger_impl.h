@@ -18,6 +18,7 @@
 #include "common/capture.h"
 #include "common/held_back.h"
 #include "common/past_log.h"
+#include "common/rollback_guard.h"
 #include "common/sandbox.h"
 #include "common/wal_base.h"
 
@@ -118,6 +119,7 @@ struct Ledger::Impl {
   LedgerOptions options;
   Log log;
   Database db;
+  std::optional<RollbackGuard> guard;  // of the group's transaction
   // Made from db, gone before it.
   std::unique_ptr<Sandbox> sandbox;
   std::unique_ptr<WalWatch> wal;

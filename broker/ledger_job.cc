@@ -187,6 +187,7 @@ bool Ledger::Impl::run_job(const WriteJob& job, GroupState& state, Answer& answe
 
 // Back to the last commit, whoever ended the transaction.
 void Ledger::Impl::undo() {
+  guard.reset();
   if (db.in_transaction()) db.exec("ROLLBACK");
   if (planted("reuse a sequence number") && meta.position.seq.value > 0) --meta.position.seq.value;
   CSA_CHECK(!db.in_transaction());

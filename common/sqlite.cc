@@ -4,6 +4,7 @@
 #include <limits>
 
 namespace csa {
+
 std::string quote(std::string_view identifier) {
   std::string quoted = "\"";
   for (const char c : identifier) {
@@ -113,7 +114,11 @@ Statement& Statement::bind(int position, const Value& value) {
   return *this;
 }
 
-int Statement::try_step() { return sqlite3_step(stmt_.get()); }
+// See RollbackGuard.
+int Statement::try_step() {
+  const int code = sqlite3_step(stmt_.get());
+  return code == SQLITE_CONSTRAINT_COMMITHOOK ? SQLITE_ABORT_ROLLBACK : code;
+}
 
 bool Statement::step() {
   const int code = try_step();
@@ -121,7 +126,8 @@ bool Statement::step() {
   sqlite3* const db = sqlite3_db_handle(stmt_.get());
   if (code != SQLITE_DONE) {
     const SqliteError error(
-        code, std::string(sqlite3_sql(stmt_.get())).substr(0, 200) + ": " + sqlite3_errmsg(db));
+        code, std::string(sqlite3_sql(stmt_.get())).substr(0, 200) + ": " +
+                  (code == SQLITE_ABORT_ROLLBACK ? kRolledBackBefore : sqlite3_errmsg(db)));
     sqlite3_reset(stmt_.get());
     throw error;
   }
@@ -243,7 +249,10 @@ std::optional<std::string> Database::query_text(std::string_view sql) const {
   return statement.column_text(0);
 }
 
-Transaction::Transaction(const Database& db) : db_(db) { db_.exec("BEGIN IMMEDIATE"); }
+Transaction::Transaction(const Database& db) : db_(db) {
+  db_.exec("BEGIN IMMEDIATE");
+  guard_.emplace(db_.handle());
+}
 
 Transaction::~Transaction() {
   if (open_ && db_.in_transaction()) {
@@ -253,6 +262,7 @@ Transaction::~Transaction() {
 }
 
 void Transaction::commit() {
+  guard_->prove();
   db_.exec("COMMIT");
   open_ = false;
 }

@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "common/bytes.h"
+#include "common/rollback_guard.h"
 #include "common/value.h"
 
 namespace csa {
@@ -121,7 +122,8 @@ class Database {
   std::unique_ptr<sqlite3, Closer> db_;
 };
 
-// BEGIN IMMEDIATE now, ROLLBACK in the destructor unless committed.
+// BEGIN IMMEDIATE now, ROLLBACK in the destructor unless committed. All of it or nothing, also
+// where SQLite rolls it back before (rollback_guard.h).
 class Transaction {
  public:
   explicit Transaction(const Database& db);
@@ -132,6 +134,7 @@ class Transaction {
 
  private:
   const Database& db_;  // must outlive this
+  std::optional<RollbackGuard> guard_;
   bool open_ = true;
 };
 

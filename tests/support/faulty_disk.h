@@ -5,6 +5,7 @@
 #include <sqlite3.h>
 
 #include <map>
+#include <utility>
 
 #include "common/check.h"
 
@@ -34,11 +35,22 @@ class FaultyDisk {
     writes_left_ = after;
     failed_ = false;
   }
-  // A write, since fail_writes().
+  // A write since fail_writes(), or the read of fail_one_read().
   [[nodiscard]] bool has_failed() const { return failed_; }
   void fail_syncs(int code) { sync_code_ = code; }
   void fail_reads(int code) { read_code_ = code; }
-  void mend() { write_code_ = sync_code_ = read_code_ = SQLITE_OK; }
+  // After so many more good ones.
+  void fail_one_read(int code, int after) {
+    fail_reads(code);
+    reads_left_ = after;
+    one_read_ = true;
+    failed_ = false;
+  }
+  void mend() {
+    write_code_ = sync_code_ = read_code_ = SQLITE_OK;
+    reads_left_ = 0;
+    one_read_ = false;
+  }
 
  private:
   static FaultyDisk*& present() {
@@ -70,7 +82,11 @@ class FaultyDisk {
   }
   static int read(sqlite3_file* file, void* bytes, int size, sqlite3_int64 offset) {
     FaultyDisk* const disk = present();
-    if (disk != nullptr && disk->read_code_ != SQLITE_OK) return disk->read_code_;
+    if (disk != nullptr && disk->read_code_ != SQLITE_OK && disk->reads_left_-- <= 0) {
+      if (!disk->one_read_) return disk->read_code_;
+      disk->failed_ = true;
+      return std::exchange(disk->read_code_, SQLITE_OK);
+    }
     return originals().at(file->pMethods)->xRead(file, bytes, size, offset);
   }
   static int write(sqlite3_file* file, const void* bytes, int size, sqlite3_int64 offset) {
@@ -94,6 +110,8 @@ class FaultyDisk {
   bool failed_ = false;
   int sync_code_ = SQLITE_OK;
   int read_code_ = SQLITE_OK;
+  int reads_left_ = 0;
+  bool one_read_ = false;
 };
 
 }  // namespace csa::test
