@@ -14,7 +14,7 @@ Result<std::string> read_text_file(const std::string& path) {
                                                              std::fclose);
   std::string text;
   std::array<char, 65536> block{};
-  errno = 0;
+  if (file) errno = 0;
   while (file) {
     const std::size_t size = std::fread(block.data(), 1, block.size(), file.get());
     text.append(block.data(), size);
