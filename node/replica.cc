@@ -105,7 +105,7 @@ Result<Applied> Replica::Impl::apply(const std::vector<LogPiece>& pieces) {
     return outcome.error();
   }
   refresh_state();
-  if (wal_pages >= kCheckpointPagesMax) checkpoint();
+  if (wal_pages >= kCheckpointPagesMax) tidy([this] { checkpoint(); });
   return Applied{state, std::move(outcome->tables), outcome->schema_changed};
 }
 
@@ -242,7 +242,7 @@ Result<Applied> Replica::apply(const std::vector<LogPiece>& pieces) {
 void Replica::trim(Seq floor) {
   if (!impl_->applier) return;
   impl_->trim_to = std::max(impl_->trim_to, floor);
-  impl_->guarded([&] { return impl_->applier->trim(impl_->trim_to); });
+  impl_->tidy([&] { (void)impl_->applier->trim(impl_->trim_to); });
 }
 
 std::uint64_t Replica::reserve_counters() {
@@ -291,8 +291,11 @@ std::optional<std::string> Replica::last_endpoint() const {
 }
 
 void Replica::housekeeping() {
-  if (impl_->applier && impl_->applier->trim(impl_->trim_to)) return;  // more of it next time
-  if (impl_->wal_pages >= kCheckpointPages) impl_->checkpoint();
+  if (!impl_->db) return;
+  impl_->guarded([&] {
+    if (impl_->applier && impl_->applier->trim(impl_->trim_to)) return;  // more of it next time
+    if (impl_->wal_pages >= kCheckpointPages) impl_->checkpoint();
+  });
 }
 
 void Replica::close() { impl_->let_go(); }

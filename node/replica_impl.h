@@ -138,6 +138,16 @@ struct Replica::Impl {
       throw;
     }
   }
+  // What is done behind a commit that stands, and can be done later: a failure of the disk is told,
+  // and takes nothing from who asked.
+  template <class Step>
+  void tidy(Step step) {
+    try {
+      guarded(step);
+    } catch (const SqliteError& error) {
+      log.warn("replica: put off: " + std::string(error.what()));
+    }
+  }
   void ensure_open();
   void note_data_version() noexcept;
   // Another program has written.

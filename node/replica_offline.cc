@@ -160,7 +160,7 @@ Result<Applied> Replica::Impl::take_over() {
   applier->forget_spool();
   journal = JournalState{};
   refresh_state();
-  if (wal_pages >= kCheckpointPagesMax) checkpoint();
+  if (wal_pages >= kCheckpointPagesMax) tidy([this] { checkpoint(); });
   return Applied{state, std::move(outcome->tables), outcome->schema_changed};
 }
 

@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "node/replica.h"
+#include "node/store_jobs.h"
 #include "tests/support/faulty_disk.h"
 #include "tests/support/replica_steps.h"
 #include "tests/support/scratch_folder.h"
@@ -121,7 +122,7 @@ TEST_CASE("replica: its disk fails to be read, that is not taken for another pro
     const auto replica = open_replica(path);
     REQUIRE(take_copy(*replica, master.copy()));
     master.exec("UPDATE t SET v = 'two'");
-    REQUIRE(follow(*replica, master));
+    REQUIRE(follow(*replica, master).has_value());
     master.exec("UPDATE t SET v = 'three'");
     // A checkpoint, after which the pages are read anew; nothing is written.
     Database(path, Database::Mode::kReadWrite).exec("PRAGMA wal_checkpoint(TRUNCATE)");
@@ -182,6 +183,51 @@ TEST_CASE("replica: a reader that stops checkpoints is told of when the WAL is l
   lines.clear();
   grow(10);
   CHECK(told() == 0);
+}
+
+// Large entries: what they free is more than the page cache holds.
+TEST_CASE("replica: the disk is full as the log is trimmed, no other program is blamed for it") {
+  const ScratchFolder folder;
+  HandMaster master(folder.path(), kSchema);
+  const HandMaster::Copy copy = master.copy();
+  test::FaultyDisk disk;
+  const auto replica = open_replica(folder.file("r.db"));
+  REQUIRE(take_copy(*replica, copy).has_value());
+  for (int i = 0; i < 20; ++i) {
+    master.exec("UPDATE t SET v = zeroblob(1000000 + " + std::to_string(i) + ")");
+  }
+  REQUIRE(follow(*replica, master).has_value());
+  disk.fail_writes(SQLITE_FULL);
+  replica->trim(Seq{10});
+  CHECK(throws([&] { return replica->housekeeping(), 0; }));
+  disk.mend();
+  master.exec("UPDATE t SET v = 'new'");
+  CHECK(follow(*replica, master).has_value());
+  CHECK_FALSE(throws([&] { return replica->housekeeping(), 0; }));
+}
+
+TEST_CASE("replica: the disk fails behind a commit, what changed is told all the same") {
+  const ScratchFolder folder;
+  HandMaster master(folder.path(), kSchema);
+  const HandMaster::Copy copy = master.copy();
+  test::FaultyDisk disk;
+  const auto replica = open_replica(folder.file("r.db"));
+  REQUIRE(take_copy(*replica, copy).has_value());
+  for (int i = 0; i < 20; ++i) master.exec("UPDATE t SET v = v || 'x'");
+  const auto pieces = master.after(replica->state().position->seq);
+  for (int writes = 0; writes < 400; ++writes) {
+    disk.fail_writes(SQLITE_FULL, writes);
+    StoreAnswer answer;
+    const bool failed = throws([&] {
+      answer = run_store_job(ApplyPieces{pieces, Seq{10}}, *replica);
+      return 0;
+    });
+    disk.mend();
+    const bool there = replica->state().position->seq == pieces.back().header.seq;
+    CHECK(failed != there);
+    if (there) return;
+  }
+  FAIL("never applied");
 }
 
 }  // namespace csa::replica_disk_test
