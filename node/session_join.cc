@@ -125,11 +125,12 @@ bool Session::Impl::refuse_broker(const Welcome& welcome, const Endpoint& endpoi
         now);
     return true;
   }
-  if (welcome.last_counter > replica.counter) {
+  // Not above what is reserved: a file that was set back has reserved the same counters again.
+  if (welcome.last_counter > writes.used()) {
     identity_above = welcome.last_counter;
     const std::string reason = "the broker knows write " + std::to_string(welcome.last_counter) +
                                " of this replica, which itself knows only " +
-                               std::to_string(replica.counter) +
+                               std::to_string(writes.used()) +
                                " (copied file, or restored from a backup)";
     const bool renewing = want_identity || out == Out::kIdentity || renew_identity(reason, now);
     if (renewing) {

@@ -233,6 +233,13 @@ void Writes::reject(Order order, Nack nack) {
   end(order, std::move(done));
 }
 
+void Writes::end_unknown(Order order, std::string message) {
+  WriteDone done;
+  done.status = WriteStatus::kUnknown;
+  done.message = std::move(message);
+  end(order, std::move(done));
+}
+
 void Writes::put_off(Order order, const Nack& nack, TimePoint now) {
   Pending& pending = pending_.at(order);
   pending.busy = std::min(pending.busy + 1, kDoublingsMax);
@@ -259,20 +266,19 @@ bool Writes::on_nack(const Nack& nack, TimePoint now) {
       take_back_used(order);
     } else if (nack.code == NackCode::kUnknown || nack.code == NackCode::kExpired) {
       if (!question && nack.code == NackCode::kUnknown) continue;  // the answer to a question
-      WriteDone done;
-      done.status = WriteStatus::kUnknown;
-      done.message = nack.message.empty() ? "the master holds no outcome of it" : nack.message;
-      end(order, std::move(done));
+      end_unknown(order, nack.message.empty() ? "the master holds no outcome of it" : nack.message);
     } else if (nack.code == NackCode::kLimit && pending.may_have_run) {
       // A full disk keeps no outcome: what was sent over an earlier link may arrive behind it.
-      WriteDone done;
-      done.status = WriteStatus::kUnknown;
-      done.message = nack.message + " (it was sent before that, too: ask for its outcome later)";
-      end(order, std::move(done));
+      end_unknown(order,
+                  nack.message + " (it was sent before that, too: ask for its outcome later)");
+    } else if (nack.code == NackCode::kMismatch && !question && pending.may_have_run) {
+      // The journal keeps a write that was never sent by its changes, and its caller may send it.
+      end_unknown(order, "the master has something else under " + to_string(nack.tx) +
+                             ": what the journal of this replica held of this write, or a write of"
+                             " a copy of the replica. Ask csa-node outcome " +
+                             to_string(nack.tx) + ", and look before you write it again");
     } else if (planted("leave a rejected write unknown")) {
-      WriteDone done;
-      done.status = WriteStatus::kUnknown;
-      end(order, std::move(done));
+      end_unknown(order, {});
     } else {
       reject(order, nack);
     }

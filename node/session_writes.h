@@ -24,6 +24,8 @@ class Writes {
   // Writes that were sent under another NodeId are unknown for ever.
   void set_identity(const NodeId& node, std::uint64_t used);
   void set_reserved(std::uint64_t up_to);
+  // No counter above this one can have been used: what is reserved is not given yet.
+  [[nodiscard]] std::uint64_t used() const { return next_ - 1; }
   // A write waits for a TxId, and no counter is left.
   [[nodiscard]] bool needs_counters() const;
   // Outcomes of all counters up to here have been delivered, less those that somebody may still
@@ -112,6 +114,7 @@ class Writes {
   void end_without_outcome(Order order, const std::string& no_broker);
   void end_committed(Order order, bool visible_now);
   void reject(Order order, Nack nack);
+  void end_unknown(Order order, std::string message);
   void put_off(Order order, const Nack& nack, TimePoint now);
 
   std::mt19937_64 random_;

@@ -250,34 +250,4 @@ TEST_CASE("session: refused by an old broker, works on standalone and finds the 
   CHECK(bench.all<Replay>().size() == 2);
 }
 
-TEST_CASE("session: the broker knows higher counters, a new NodeId, then a new greeting") {
-  Bench bench(5);
-  bench.start();
-  Welcome copied = bench.welcome(5);
-  copied.last_counter = 101;
-  bench.connect(copied);
-  CHECK(bench.last<LogGet>() == nullptr);
-  bench.forget();
-  bench.work_all();
-  CHECK(bench.jobs_of<RenewIdentity>() == 1);
-  CHECK(bench.replica.counter == 101);  // whoever is new begins above what the broker has forgotten
-  if (bench.last<Hello>() == nullptr) REQUIRE(bench.next_hello(seconds{2}));
-  CHECK(bench.last<Hello>()->node == bench.replica.node);
-  CHECK(bench.last<Hello>()->node != kNode);
-  bench.connect(bench.welcome(5));
-  bench.answer_log(5);
-  CHECK(bench.state() == NodeState::kLive);
-
-  // A broker that says so always is refused, not obeyed in a loop.
-  bench.forget();
-  bench.session.on_disconnected("reset", bench.now);
-  bench.collect();
-  if (bench.last<Hello>() == nullptr) REQUIRE(bench.next_hello(seconds{2}));
-  copied.last_counter = 5000;
-  bench.connect(copied);
-  bench.work_all();
-  CHECK(bench.jobs_of<RenewIdentity>() == 1);
-  CHECK(bench.state() == NodeState::kRefused);
-}
-
 }  // namespace csa::session_test

@@ -353,48 +353,4 @@ TEST_CASE("session: an outcome is asked for, also of a write that nobody here kn
   }
 }
 
-TEST_CASE("session: a TxId that another write has used is taken back, the write gets another one") {
-  Bench bench(5);
-  bench.make_live(5);
-  bench.write(1);
-  const TxId used = bench.last<Write>()->tx;
-  bench.messages.clear();
-  bench.tell(Nack{used, NackCode::kMismatch, "another write", 0});
-  CHECK(bench.told<WriteDone>().empty());
-  bench.work_all();
-  const std::uint64_t fresh = bench.replica.counter - limits::kCounterBlock + 1;
-  CHECK(bench.jobs_of<ReserveCounters>() == 2);  // the next ones may be used too
-  CHECK(fresh > used.counter + 1);
-  SUBCASE("online") {
-    bench.advance_connected(seconds{1}, 5);
-    REQUIRE(bench.all<Write>().size() == 1);
-    CHECK(bench.last<Write>()->tx == TxId{kNode, fresh});
-  }
-  SUBCASE("the link is lost") {
-    bench.session.on_disconnected("reset", bench.now);
-    bench.collect();
-    bench.work_all();
-    REQUIRE(bench.made_offline.size() == 1);
-    CHECK(bench.made_offline[0].write.tx == TxId{kNode, fresh});
-    CHECK(bench.made_offline[0].request_hash.is_zero());
-  }
-}
-
-TEST_CASE("session: a TxId that is EXPIRED at its first sending leads to a new identity") {
-  Bench bench(5);
-  bench.make_live(5);
-  bench.write(1);
-  const TxId before = bench.last<Write>()->tx;
-  bench.messages.clear();
-  bench.tell(Nack{before, NackCode::kExpired, "below the floor", 0});
-  CHECK(bench.told<WriteDone>().empty());
-  bench.work_all();
-  CHECK(bench.jobs_of<RenewIdentity>() == 1);
-  // The link ended with the old identity, so the write is made here meanwhile.
-  REQUIRE(bench.made_offline.size() == 1);
-  CHECK(bench.made_offline[0].write.tx.node == bench.replica.node);
-  CHECK(bench.made_offline[0].write.tx.node != before.node);
-  CHECK(bench.made_offline[0].request_hash.is_zero());
-}
-
 }  // namespace csa::session_write_test
