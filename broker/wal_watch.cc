@@ -1,17 +1,9 @@
 #include "broker/wal_watch.h"
 
-#include <cstring>
-
 #include "common/planted.h"
+#include "common/wal_index.h"
 
 namespace csa {
-namespace {
-
-// wal-index, page 0: the header's counter of commits (SQLite's walformat.html, "iChange").
-constexpr int kShmPage = 32768;
-constexpr std::size_t kChangeCounter = 8;
-
-}  // namespace
 
 WalWatch::WalWatch(const Database& db) : db_(db), data_version_(db, "PRAGMA data_version") {
   sqlite3_wal_hook(
@@ -25,29 +17,11 @@ WalWatch::WalWatch(const Database& db) : db_(db), data_version_(db, "PRAGMA data
 
 WalWatch::~WalWatch() { sqlite3_wal_hook(db_.handle(), nullptr, nullptr); }
 
-// Through SQLite's own file object: opening the file ourselves would drop the process's locks.
-std::uint32_t WalWatch::changes() const {
-  sqlite3_file* file = nullptr;
-  int code = sqlite3_file_control(db_.handle(), "main", SQLITE_FCNTL_FILE_POINTER, &file);
-  if (code != SQLITE_OK) throw_sqlite(db_.handle(), code, "find the database's file");
-  void volatile* page = nullptr;
-  code = file->pMethods->xShmMap(file, 0, kShmPage, 0, &page);
-  if (code != SQLITE_OK || page == nullptr) {
-    throw SqliteError(code == SQLITE_OK ? SQLITE_IOERR_SHMMAP : code,
-                      "look at the write-ahead log's index");
-  }
-  std::uint32_t counter = 0;
-  std::memcpy(&counter,
-              const_cast<std::uint8_t*>(static_cast<std::uint8_t volatile*>(page)) + kChangeCounter,
-              sizeof counter);
-  return counter;
-}
-
 bool WalWatch::written_by_others() {
   if (!data_version_.step()) throw SqliteError(SQLITE_ERROR, "PRAGMA data_version has no row");
   seen_version_ = data_version_.column_int(0);
   data_version_.reset();
-  seen_changes_ = changes();
+  seen_changes_ = commits_in_wal_index(db_);
   if (!begun_) return false;
   // Another program's checkpoint changes the version too, but not the counter of commits.
   return seen_version_ != version_ && seen_changes_ != changes_;

@@ -30,8 +30,6 @@ class WalWatch {
   void checkpoint_all();
 
  private:
-  [[nodiscard]] std::uint32_t changes() const;
-
   const Database& db_;
   Statement data_version_;
   std::int64_t version_ = 0;

@@ -10,6 +10,7 @@
 #include "common/random.h"
 #include "common/schema.h"
 #include "common/wal_base.h"
+#include "common/wal_index.h"
 #include "node/install.h"
 #include "node/replica_impl.h"
 
@@ -31,6 +32,7 @@ void Replica::Impl::start(ReplicaFile file) {
       this);
   data_version.reset();
   (void)is_disturbed();
+  uncounted = uncounted_commits();
   trim_to = Seq{};
   if (file.meta) applier = std::make_unique<LogApplier>(db, *file.meta);
   skip_used_counters();
@@ -90,7 +92,16 @@ void Replica::Impl::note_data_version() noexcept {
 bool Replica::Impl::is_disturbed() {
   const std::int64_t now = db.query_int("PRAGMA data_version").value_or(0);
   if (!data_version) data_version = now;
-  return now != *data_version;
+  if (now == *data_version) return false;
+  // Another program's checkpoint moves it too.
+  if (uncounted_commits() != uncounted) return true;
+  data_version = now;
+  return false;
+}
+
+std::uint32_t Replica::Impl::uncounted_commits() const {
+  const std::int64_t counted_ones = commits_of(db);
+  return commits_in_wal_index(db) - static_cast<std::uint32_t>(counted_ones);
 }
 
 Result<Applied> Replica::Impl::apply(const std::vector<LogPiece>& pieces) {

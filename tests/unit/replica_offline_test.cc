@@ -231,6 +231,8 @@ TEST_CASE("replica offline: a TxId that a copy of the replica has used is no ans
 TEST_CASE("replica offline: another program's write is noticed before anything is run") {
   Offline o;
   o.journaled("UPDATE part SET qty = 6 WHERE id = 1");
+  run_sql(o.path, "PRAGMA wal_checkpoint(TRUNCATE)");  // writes nothing
+  o.journaled("UPDATE part SET qty = 7 WHERE id = 1");
   run_sql(o.path, "UPDATE part SET qty = 100 WHERE id = 2");
   OfflineWrite write = o.call("DELETE FROM part");
   const OfflineDone done = o.replica->write_offline(write).value();

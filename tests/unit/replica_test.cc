@@ -270,6 +270,19 @@ TEST_CASE("replica: another program writes while it is open, noticed at the next
   CHECK(asides_of(pair.folder.path()).size() == 1);
 }
 
+TEST_CASE("replica: another program empties the -wal, that is no writing; a row as well, it is") {
+  Pair pair;
+  const std::string empty = "PRAGMA wal_checkpoint(TRUNCATE)";
+  pair.master.exec("INSERT INTO part (name) VALUES ('a')");
+  REQUIRE(follow(*pair.replica, pair.master).has_value());
+  run_sql(pair.path, empty);
+  pair.master.exec("INSERT INTO part (name) VALUES ('b')");
+  REQUIRE(follow(*pair.replica, pair.master).has_value());
+  run_sql(pair.path, "INSERT INTO note VALUES ('from outside', 2);" + empty);
+  pair.master.exec("INSERT INTO part (name) VALUES ('c')");
+  CHECK(follow(*pair.replica, pair.master).error().code == Errc::kDamaged);
+}
+
 TEST_CASE("replica: schema entries, layout and version follow; another result is damage") {
   Pair pair;
   pair.master.migrate("ALTER TABLE part ADD COLUMN bin TEXT DEFAULT 'none'");
