@@ -188,6 +188,7 @@ int restore_command(const BrokerFlags& flags, const Terminal& terminal) {
   const DamagedJournal damaged = flags.as_is ? DamagedJournal::kAsIs : DamagedJournal::kNo;
   const Result<Restoration> done = restore(flags.name(), flags.from, real_world(), damaged);
   if (!done) return fail(terminal, done.error());
+  for (const std::string& remark : done->remarks) terminal.err << kProgram << remark << std::endl;
   const bool kept = !done->kept_as.empty();
   if (flags.common.json) {
     terminal.out << line_of({{"database", flags.serve.database},
@@ -195,6 +196,7 @@ int restore_command(const BrokerFlags& flags, const Terminal& terminal) {
                              {"journaled", done->journaled},
                              {"inbox", done->inbox},
                              {"as_is", as_is_json(done->as_is)},
+                             {"remarks", done->remarks},
                              {"position", position_json(done->meta.position)}})
                  << std::endl;
     return 0;

@@ -95,8 +95,10 @@ std::unique_ptr<CLI::App> broker_cli(BrokerFlags& flags) {
       ->type_name("FILE");
   app->add_option("--from", flags.from, "restore: the backup, or a node's replica")
       ->type_name("FILE");
-  app->add_flag("--as-is", flags.as_is,
-                "restore: of a replica whose journal is damaged, the tables as they stand");
+  app->add_flag(
+      "--as-is", flags.as_is,
+      "restore: of a replica whose journal is damaged, the tables as they stand; of a -wal,"
+      " what can be read");
   add_serve_flags(*app, flags);
   app->require_subcommand(0, 1);
   add_verb(*app, flags, BrokerVerb::kServe, "serve", "serve the database (the default command)");

@@ -111,13 +111,15 @@ struct AsIs {
 // at name.path is kept beside it under a dated name, told in the result's text.
 struct Restoration {
   Meta meta;
-  std::string kept_as;          // empty: there was none
-  std::uint64_t journaled = 0;  // transactions of the replica's journal that were merged
-  std::uint64_t inbox = 0;      // rows of them that are in the inbox
-  std::optional<AsIs> as_is;    // nothing: the journal was sound
+  std::string kept_as;               // empty: there was none
+  std::uint64_t journaled = 0;       // transactions of the replica's journal that were merged
+  std::uint64_t inbox = 0;           // rows of them that are in the inbox
+  std::optional<AsIs> as_is;         // nothing: the journal was sound
+  std::vector<std::string> remarks;  // a -wal that the disk keeps wrongly
 };
 // Of a damaged journal kNo makes an Error; kAsIs takes the tables as they stand, with the offline
-// changes in them, and keeps a copy of the replica beside name.path.
+// changes in them, and keeps a copy of the replica beside name.path. So of commits at the end of
+// from_file's -wal that cannot be read: kAsIs leaves them out.
 enum class DamagedJournal : std::uint8_t { kNo, kAsIs };
 [[nodiscard]] Result<Restoration> restore(const DatabaseName& name, const std::string& from_file,
                                           const Randomness& from,

@@ -52,6 +52,16 @@ struct Look {
 // Rows that violate foreign keys, as lines; at most a hundred.
 [[nodiscard]] std::vector<std::string> foreign_key_lines(const Database& db);
 
+// Whether commits may lie in the -wal that SQLite does not find. Throws SqliteError.
+[[nodiscard]] bool wal_is_cut(const std::string& path);
+// Both files, and the -wal of the copy put right, for restore() of `name`; a remark for people, or
+// empty. Error where commits cannot be read and `damaged` is kNo. Throws SqliteError.
+[[nodiscard]] Result<std::string> copy_with_wal(const std::string& from, const std::string& to,
+                                                const DatabaseName& name, DamagedJournal damaged);
+// Puts the -wal right in its place, with a remark for people; false: commits at its end cannot be
+// read. Throws SqliteError, SQLITE_BUSY where another program has the file open.
+[[nodiscard]] bool mend_alone(const std::string& path, std::string& remark);
+
 // Makes the file WAL, for every connection to come. Error: the file system or another program does
 // not let it.
 [[nodiscard]] Status make_wal(const Database& db, const std::string& path);

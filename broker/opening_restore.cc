@@ -42,11 +42,37 @@ struct BackupCloser {
   void operator()(sqlite3_backup* backup) const noexcept { sqlite3_backup_finish(backup); }
 };
 
-Status copy(const std::string& from, const std::string& to) {
-  const Database source(from, Database::Mode::kReadOnly);
+// What is restored from.
+struct Source {
+  std::string path;
+  bool in_use = false;  // by a node or a broker: then SQLite knows the -wal from them
+  DamagedJournal damaged = DamagedJournal::kNo;
+};
+
+std::optional<std::string> mixture_in(const Database& db, const std::string& path) {
+  const bool master = has_tables(db) && read_private(db, kRoleKey) == kRoleBroker;
+  return wal_mismatch(db, path, master ? WalOf::kMaster : WalOf::kReplica);
+}
+
+// SQLite would copy what it finds in the -wal, without a word of the rest.
+Result<std::string> copy_mended(const Source& from, const std::string& to,
+                                const DatabaseName& name) {
+  Result<std::string> remark = copy_with_wal(from.path, to, name, from.damaged);
+  if (!remark) return remark;
+  const Database target(to, Database::Mode::kReadWrite);
+  sqlite3_db_config(target.handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+  if (!mixture_in(target, to)) return remark;
+  return Error{Errc::kDamaged, from.path + " and " + from.path +
+                                   "-wal do not belong together, and the disk keeps the -wal"
+                                   " wrongly; restore from the replica of another node"};
+}
+
+// A remark for people, or empty.
+Result<std::string> copy(const Source& from, const std::string& to, const DatabaseName& name) {
+  if (!from.in_use && wal_is_cut(from.path)) return copy_mended(from, to, name);
+  const Database source(from.path, Database::Mode::kReadOnly);
   sqlite3_db_config(source.handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
-  const bool master = has_tables(source) && read_private(source, kRoleKey) == kRoleBroker;
-  if (const auto mixture = wal_mismatch(source, from, master ? WalOf::kMaster : WalOf::kReplica)) {
+  if (const auto mixture = mixture_in(source, from.path)) {
     return Error{Errc::kDamaged, *mixture + ", or restore from the replica of another node"};
   }
   const Database target(to, Database::Mode::kCreate);
@@ -56,7 +82,7 @@ Status copy(const std::string& from, const std::string& to) {
   if (!backup) throw_sqlite(target.handle(), sqlite3_errcode(target.handle()), "copy");
   const int code = sqlite3_backup_step(backup.get(), -1);
   if (code != SQLITE_DONE) throw SqliteError(code, std::string("copy: ") + sqlite3_errstr(code));
-  return Ok{};
+  return std::string();
 }
 
 // Proves that the copy is sound and of this application and group; its meta then.
@@ -193,22 +219,23 @@ Status put_back(const Database& db, const std::string& site, const Meta& meta,
   return Ok{};
 }
 
-Result<Restoration> build(const DatabaseName& name, const std::string& from_file,
-                          const Randomness& from, DamagedJournal damaged) {
+Result<Restoration> build(const DatabaseName& name, const Source& source, const Randomness& from) {
   const std::string site = building_site(name.path);
-  CSA_TRY(copy(from_file, site));
+  const Result<std::string> remark = copy(source, site, name);
+  if (!remark) return remark.error();
   const Database db(site, Database::Mode::kReadWrite);
   CSA_TRY(make_wal(db, site));
   db.exec("PRAGMA secure_delete=ON");
-  Result<Meta> meta = sound_meta(db, name, from_file);
+  Result<Meta> meta = sound_meta(db, name, source.path);
   if (!meta) return meta.error();
   Restoration built;
-  CSA_TRY(put_back(db, site, *meta, damaged, built));
+  if (!remark->empty()) built.remarks.push_back(*remark);
+  CSA_TRY(put_back(db, site, *meta, source.damaged, built));
   meta = read_meta(db);
   if (!meta) return meta.error();
   const std::vector<Unshareable> unshareable = find_unshareable(db, Probe::kSchema);
   if (!unshareable.empty()) {
-    return Error{Errc::kFailed, from_file + " cannot be shared: " + unshareable.front().object +
+    return Error{Errc::kFailed, source.path + " cannot be shared: " + unshareable.front().object +
                                     ": " + unshareable.front().reason +
                                     ". Way out: " + unshareable.front().way_out};
   }
@@ -229,9 +256,10 @@ Result<Restoration> build(const DatabaseName& name, const std::string& from_file
 }
 
 // Brings what lies in the old file's log into it, so that it can be kept under another name. A file
-// that SQLite cannot read keeps its log beside it, under the new name too.
-Status put_down(const std::string& path, const std::string& kept) {
-  try {
+// that SQLite cannot read keeps its log beside it, under the new name too, as does one with commits
+// in it that cannot be read.
+Status put_down(const std::string& path, const std::string& kept, std::string& remark) {
+  const auto fold = [&]() -> Status {
     Database db(path, Database::Mode::kReadWrite);
     // A file that cannot be read must not lose its log by being closed.
     sqlite3_db_config(db.handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
@@ -244,6 +272,9 @@ Status put_down(const std::string& path, const std::string& kept) {
                    path + " is in use by another program; end that one, then restore again"};
     }
     return Ok{};
+  };
+  try {
+    if (!wal_is_cut(path) || mend_alone(path, remark)) return fold();
   } catch (const SqliteError& error) {
     if (error.primary_code() == SQLITE_BUSY || error.primary_code() == SQLITE_LOCKED) {
       return error_of(error, path);
@@ -265,7 +296,10 @@ Result<Restoration> install(const DatabaseName& name, Restoration done, const Ra
     return done;
   }
   done.kept_as = kept_name(name.path, ".kept-", from.local_now().wall);
-  CSA_TRY(put_down(name.path, done.kept_as));
+  std::string remark;
+  CSA_TRY(put_down(name.path, done.kept_as, remark));
+  const bool told = std::ranges::find(done.remarks, remark) != done.remarks.end();
+  if (!remark.empty() && !told) done.remarks.push_back(remark);
   CSA_TRY(swap_in(site, name.path, done.kept_as));
   return done;
 }
@@ -274,17 +308,18 @@ Result<Restoration> install(const DatabaseName& name, Restoration done, const Ra
 
 Result<Restoration> restore(const DatabaseName& name, const std::string& from_file,
                             const Randomness& from, DamagedJournal damaged) {
-  const Report source = look_at({from_file, name.app, name.group}, {false, true});
+  const Source source{from_file, BrokerLock::is_taken(from_file), damaged};
+  const Report seen = look_at({from_file, name.app, name.group}, {false, true});
   // Only what keeps it from being read at all; the rest is asked of the copy.
-  if (source.finding == Finding::kMissing) {
+  if (seen.finding == Finding::kMissing) {
     return Error{Errc::kNothing,
                  "there is no file " + from_file +
                      "; --from takes a backup of the master, or the replica of a node: csa-node"
                      " status says there where it lies, by default ~/.local/share/csa/" +
                      name.group + "/replica.db"};
   }
-  if (source.finding == Finding::kUnreadable || source.finding == Finding::kNotSqlite) {
-    return to_error(source);
+  if (seen.finding == Finding::kUnreadable || seen.finding == Finding::kNotSqlite) {
+    return to_error(seen);
   }
   const Result<BrokerLock> lock = BrokerLock::take(name.path);
   if (!lock) return lock.error();
@@ -297,12 +332,13 @@ Result<Restoration> restore(const DatabaseName& name, const std::string& from_fi
   std::string damaged_as;
   auto restored = [&]() -> Result<Restoration> {
     try {
-      Result<Restoration> built = build(name, from_file, from, damaged);
+      Result<Restoration> built = build(name, source, from);
       if (!built) return built;
       if (built->as_is) {
         damaged_as = kept_name(name.path, ".damaged-", from.local_now().wall);
         built->as_is->kept_as = damaged_as;
-        CSA_TRY(copy(from_file, damaged_as));
+        const Result<std::string> copied = copy(source, damaged_as, name);
+        if (!copied) return copied.error();
       }
       return install(name, std::move(*built), from);
     } catch (const SqliteError& error) {
