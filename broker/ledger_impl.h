@@ -107,6 +107,7 @@ struct Ledger::Impl {
   void checkpoint();
   // Whether the log has what was made under `tx` after `base`, by the hash of its request.
   [[nodiscard]] Held log_holds(const TxId& tx, const Id128& hash, const Position& base);
+  void read_logged();
   void forget_logged();
   // Whether this history has what `header` says the lost one had.
   [[nodiscard]] Held holds_lost(const JournalHeader& header);
@@ -142,6 +143,7 @@ struct Ledger::Impl {
   };
   std::map<std::pair<NodeId, std::uint64_t>, Logged> logged;  // TxIds of committed entries ...
   Seq logged_to;                                              // ... to this one
+  Seq logged_doubted;  // the last of them that is not what was written
   std::uint64_t page_size = 0;
   Meta meta;
   std::optional<BrokerTime> time;

@@ -71,18 +71,27 @@ void Ledger::Impl::settle_brought(const TxId& tx, const Id128& hash) {
   if (found && (found->state == "lost" || found->state == "doubtful")) mark_brought(db, found->id);
 }
 
-// The outcome of what a node has confirmed is forgotten; the log may still tell of it.
-Ledger::Impl::Held Ledger::Impl::log_holds(const TxId& tx, const Id128& hash,
-                                           const Position& base) {
-  for (Seq seq = std::max(logged_to.next(), past->floor(meta)); seq <= meta.position.seq;
-       seq = seq.next()) {
-    if (const auto entry = entries->entry(seq)) {
+void Ledger::Impl::read_logged() {
+  const Seq first = std::max(logged_to.next(), past->floor(meta));
+  if (first > meta.position.seq) return;
+  LogProof proof(db, *entries);
+  for (Seq seq = first; seq <= meta.position.seq; seq = seq.next()) {
+    if (const auto entry = proof.doubts(seq) ? std::nullopt : entries->entry(seq)) {
       const EntryHeader& header = entry->header;
       logged[{header.tx.node, header.tx.counter}] = {header.request_hash, seq};
+    } else {
+      logged_doubted = seq;
     }
   }
   logged_to = meta.position.seq;
+  if (logged_doubted >= first) log.error("ledger: " + doubted_entry(db, logged_doubted));
   forget_logged();
+}
+
+// The outcome of what a node has confirmed is forgotten; the log may still tell of it.
+Ledger::Impl::Held Ledger::Impl::log_holds(const TxId& tx, const Id128& hash,
+                                           const Position& base) {
+  read_logged();
   const auto found = logged.find({tx.node, tx.counter});
   if (found != logged.end() && (hash.is_zero() || found->second.hash == hash)) return Held::kYes;
   return log_tells_since(base) ? Held::kNo : Held::kUnknown;
@@ -98,16 +107,18 @@ void Ledger::Impl::forget_logged() {
 }
 
 bool Ledger::Impl::log_tells_since(const Position& base) const {
-  const Seq floor = past->floor(meta);
+  // What it tells begins behind an entry that a disk keeps wrongly, as behind one that is gone.
+  const Seq floor = std::max(past->floor(meta), logged_doubted.next());
   const std::vector<EpochRecord> epochs = read_epochs(db);
   if (base.epoch.id == meta.position.epoch.id) {
     const bool begins = std::ranges::any_of(epochs, [&base](const EpochRecord& record) {
       return record.epoch.id == base.epoch.id && record.parent.seq == base.seq;
     });
+    if (floor > base.seq.next()) return false;
     // Only this epoch ever began there; an entry with that number is of the one before.
-    if (begins || base.seq.value == 0) return floor <= base.seq.next();
+    if (begins || base.seq.value == 0) return true;
     // An older state of the file may have been put back: is it this epoch's `base`?
-    const auto entry = entries->entry(base.seq);
+    const auto entry = readable_entry(*entries, base.seq);
     return entry && entry->chain == base.chain;
   }
   for (const EpochRecord& record : epochs) {

@@ -141,6 +141,19 @@ struct LedgerBench {
     return Database(path, Database::Mode::kReadOnly).query_int(sql).value_or(-1);
   }
 
+  // Of a log entry, as its first row in the file has it.
+  [[nodiscard]] Bytes header_of(Seq seq) const {
+    const Database db(path, Database::Mode::kReadOnly);
+    Statement read = db.prepare("SELECT header FROM csa_log WHERE part_id = ?1");
+    REQUIRE(read.bind(1, first_log_part(seq)).step());
+    return read.column_blob(0);
+  }
+  void set_header(Seq seq, const Bytes& header) const {
+    const Database db(path, Database::Mode::kReadWrite);
+    Statement write = db.prepare("UPDATE csa_log SET header = ?2 WHERE part_id = ?1");
+    write.bind(1, first_log_part(seq)).bind_blob(2, header).run();
+  }
+
   // Replays the whole log onto the copy of the start; empty: it became the master.
   std::string replay_difference() const {
     const Database master(path, Database::Mode::kReadOnly);

@@ -2,6 +2,7 @@
 // identity.
 #include <doctest/doctest.h>
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -67,6 +68,11 @@ struct Copied : LedgerBench {
     write.tx = {first, at};
     write.sql = "INSERT INTO part (name) VALUES ('of before')";
     return ack({write, "till", ++ticket});
+  }
+  void put_back(const std::string& file) {
+    ledger.reset();
+    for (const char* const end : {"", "-wal", "-shm"}) std::filesystem::remove(path + end);
+    std::filesystem::copy_file(file, path);
   }
   Replayed give(const Replay& replay) {
     Replayed answer = std::get<Replayed>(run({replay, "till", ++ticket}));
@@ -214,6 +220,54 @@ TEST_CASE("copied replica: another transaction under a TxId that was confirmed, 
   }
   CHECK(c.count("SELECT count(*) FROM csa_conflicts WHERE decision = 'parked'") == 0);
   CHECK(c.replay_difference().empty());
+}
+
+TEST_CASE(
+    "copied replica: a bit of its log entry's header is wrong, it is parked and not repeated") {
+  Copied c;
+  (void)c.write("UPDATE part SET name = 'before it' WHERE id = 1");
+  const Replay own = c.insert(1, "part", 2, Text{"washer"});
+  const Seq seq = c.give(own).seq;
+  c.ledger->confirm(c.first, 1);
+  (void)c.write("UPDATE part SET name = 'with it, the confirmation' WHERE id = 1");
+  c.ledger->close();
+  const Bytes header = c.header_of(seq);
+  const std::string sound = c.folder.file("sound.db");
+  std::filesystem::copy_file(c.path, sound);
+  // Some of every byte's.
+  for (std::size_t bit = 0; bit < header.size() * 8; bit += 7) {
+    CAPTURE(bit);
+    c.put_back(sound);
+    Bytes wrong = header;
+    wrong[bit / 8] ^= static_cast<std::uint8_t>(1U << bit % 8);
+    c.set_header(seq, wrong);
+    c.lines.clear();
+    c.open();
+    CHECK(c.give(own).result == ReplayResult::kParked);
+    CHECK(c.count("SELECT count(*) FROM part WHERE name = 'washer'") == 1);
+    CHECK(c.lines.find("is not what was written") != std::string::npos);
+  }
+}
+
+TEST_CASE("copied replica: an entry of the log is damaged, what was made after it is made once") {
+  Copied c;
+  (void)c.write("UPDATE part SET name = 'before it' WHERE id = 1");
+  const Seq seq = c.ledger->meta().position.seq;
+  const Replay onto = c.insert(1, "part", 2, Text{"onto it"});
+  (void)c.write("UPDATE part SET name = 'after it' WHERE id = 1");
+  const Replay later = c.insert(2, "part", 3, Text{"later"});
+  c.ledger->confirm(c.first, 5);
+  (void)c.write("UPDATE part SET name = 'with it, the confirmation' WHERE id = 1");
+  c.ledger.reset();
+  // Not to be read as a header.
+  c.set_header(seq, Bytes(c.header_of(seq).size(), 0xff));
+  c.open();
+  for (int time = 0; time < 2; ++time) {
+    // Whether it is this history's entry that it was made onto, nobody can tell.
+    CHECK(c.give(onto).result == ReplayResult::kParked);
+    CHECK(c.give(later).result == ReplayResult::kApplied);
+  }
+  CHECK(c.count("SELECT count(*) FROM part WHERE name = 'later'") == 1);
 }
 
 }  // namespace csa::test::ledger_copied_test
