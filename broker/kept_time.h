@@ -3,12 +3,13 @@
 
 #include "broker/broker_time.h"
 #include "common/sqlite.h"
+#include "common/store_meta.h"
 
 namespace csa {
 
-// `logged`: the last commit that its log tells; `random`: for the id of a scale that begins now.
+// Not before the last commit that its log tells; `random`: for the id of a scale that begins now.
 // Throws SqliteError.
-[[nodiscard]] BrokerTime resume_time(const Database& db, WallTime logged, const LocalTime& now,
+[[nodiscard]] BrokerTime resume_time(const Database& db, const Meta& meta, const LocalTime& now,
                                      const Id128& random);
 
 }  // namespace csa

@@ -6,9 +6,8 @@ namespace csa {
 
 // Before anybody hears of a scale it is in the file, so that the next start goes on with it.
 void Ledger::Impl::begin_time() {
-  const std::optional<LogTable::Entry> last = entries->entry(meta.position.seq);
   const LocalTime now = options.local_now();
-  time.emplace(resume_time(db, last ? last->header.time : WallTime{}, now, options.random_id()));
+  time.emplace(resume_time(db, meta, now, options.random_id()));
   time_kept = time->reading(now);
   write_private(db, kClockKey, to_text(time_kept));
 }

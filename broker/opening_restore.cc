@@ -131,17 +131,6 @@ std::uint64_t generation_in(const std::string& path) {
   }
 }
 
-// Of the last entry; the begin of all time where nobody can read it.
-WallTime last_commit(const Database& db, const Meta& meta) {
-  try {
-    const std::optional<LogTable::Entry> last = LogTable(db).entry(meta.position.seq);
-    return last ? last->header.time : WallTime{};
-  } catch (const SqliteError& error) {
-    if (error.primary_code() != SQLITE_CORRUPT) throw;
-    return {};
-  }
-}
-
 // Only broker's time goes on: a backup has kept it, a replica has measured it.
 void become_master(const Database& db) {
   const std::optional<std::string> clock = read_private(db, kClockKey);
@@ -175,7 +164,7 @@ Meta begin_history(const Database& db, Meta meta, std::uint64_t generation, bool
   const Id128 fingerprint = schema_fingerprint(db);
   // Before that log goes which it must not begin before.
   const LocalTime now = from.local_now();
-  const BrokerTime time = resume_time(db, last_commit(db, meta), now, from.random_id());
+  const BrokerTime time = resume_time(db, meta, now, from.random_id());
   keep_past_log(db, meta, as_it_was && fingerprint == meta.fingerprint);
   meta.tables_version = kTablesVersion;
   meta.position.epoch = Epoch{generation, from.random_id()};

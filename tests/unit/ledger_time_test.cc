@@ -61,6 +61,27 @@ TEST_CASE("ledger: its wall clock is set by hours, broker's time and the log go 
   CHECK(b.scale() == scale);
 }
 
+TEST_CASE("ledger: a bit of its last entry's header is wrong, broker's time goes on as it was") {
+  TimeBench b;
+  b.rename("a");
+  b.rename("b");
+  const WallTime now = b.now();
+  const TimeScale scale = b.scale();
+  const Seq last = b.master.ledger->meta().position.seq;
+  const Bytes header = b.master.header_of(last);
+  // Some of every byte's.
+  for (std::size_t bit = 0; bit < header.size() * 8; bit += 7) {
+    CAPTURE(bit);
+    Bytes wrong = header;
+    wrong[bit / 8] ^= static_cast<std::uint8_t>(1U << bit % 8);
+    b.master.ledger.reset();
+    b.master.set_header(last, wrong);
+    REQUIRE_NOTHROW(b.master.open());
+    CHECK(b.now() == now);
+    CHECK(b.scale() == scale);
+  }
+}
+
 TEST_CASE("ledger: a boot of its computer begins a scale that follows the one before") {
   TimeBench b;
   b.rename("a");
