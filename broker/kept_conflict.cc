@@ -5,6 +5,7 @@
 
 #include "broker/column_places.h"
 #include "broker/journal_names.h"
+#include "common/past_log.h"
 #include "common/store_meta.h"
 
 namespace csa {
@@ -63,7 +64,8 @@ std::optional<std::string> follow_names(const Database& db, const KeptConflict& 
   kept.name = conflict.decided.table;
   kept.column_names = versions.columns;
   // Where the log does not tell any more when that was: any version that had such columns.
-  const std::optional<LogTable::Entry> entry = LogTable(db).entry(conflict.seq);
+  LogTable log(db);
+  const std::optional<LogTable::Entry> entry = readable_entry(log, conflict.seq);
   const std::uint64_t last = entry ? entry->header.schema_version : now;
   std::optional<ChangeTable> found;
   for (std::uint64_t then = entry ? last : 1; then <= last; ++then) {
