@@ -87,7 +87,8 @@ void Hub::Impl::confirm(Peer& peer, std::uint64_t confirmed) {
   const std::uint64_t counter = std::min(confirmed, *used);
   if (counter <= peer.confirmed) return;
   peer.confirmed = counter;
-  outbox.emplace_back(ConfirmJob{peer.node, counter});
+  std::uint64_t& known = to_confirm[peer.node];
+  known = std::max(known, counter);
 }
 
 void Hub::Impl::on_ping(Peer& peer, const Ping& ping, TimePoint now) {

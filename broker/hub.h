@@ -73,9 +73,8 @@ struct CommitJob {  // ledger -> on_committed; never two at a time
   std::vector<WriteJob> jobs;
   std::vector<NodeId> forget;  // before the jobs: see OutcomeTable
 };
-struct ConfirmJob {  // ledger, no answer
-  NodeId node;
-  std::uint64_t counter = 0;
+struct ConfirmJob {  // ledger -> on_confirmed; never two at a time
+  std::map<NodeId, std::uint64_t> counters;
 };
 // Ledger, no answer: entries from here on are still read by who catches up. The newest one counts,
 // so it may be passed on at any time before the next CommitJob.
@@ -165,6 +164,8 @@ class Hub {
 
   // REQUIRES: a CommitJob is out and `result` has one outcome for each of its tickets.
   void on_committed(const CommitResult& result, TimePoint now);
+  // REQUIRES: a ConfirmJob is out.
+  void on_confirmed();
   void on_stored(const StoreState& state);
   // The ledger was seen at work, if it has work; while that goes on, its disk is not dead. `begun`:
   // the last ticket it began, see WriteQueue::take_overdue().

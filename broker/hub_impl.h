@@ -168,9 +168,11 @@ struct Hub::Impl {
   std::uint64_t malformed = 0;
 
   WriteQueue writes;
-  std::optional<TimePoint> commit_since;  // a CommitJob is out
-  std::uint64_t begun = 0;                // the last ticket that the ledger began
-  TimePoint progress{};                   // when the ledger was last seen at work
+  std::optional<TimePoint> commit_since;       // a CommitJob is out
+  std::map<NodeId, std::uint64_t> to_confirm;  // of `writers`: for the next ConfirmJob
+  bool confirming = false;                     // a ConfirmJob is out
+  std::uint64_t begun = 0;                     // the last ticket that the ledger began
+  TimePoint progress{};                        // when the ledger was last seen at work
   TimePoint overdue_looked{};
   RateMeter commits;
   TimePoint head_due{};                    // the next periodic HEAD

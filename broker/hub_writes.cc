@@ -92,7 +92,12 @@ void Hub::Impl::on_write(const Peer& peer, WriteRequest request, TimePoint now) 
 }
 
 void Hub::Impl::give_to_ledger() {
-  if (commit_since || phase != Phase::kServing || writes.waiting() == 0) return;
+  if (phase != Phase::kServing) return;
+  if (!confirming && !to_confirm.empty()) {
+    confirming = true;
+    outbox.emplace_back(ConfirmJob{std::exchange(to_confirm, {})});
+  }
+  if (commit_since || writes.waiting() == 0) return;
   commit_since = last_now;
   outbox.emplace_back(CommitJob{writes.take_group(), forget_writers()});
 }
@@ -102,6 +107,7 @@ std::vector<NodeId> Hub::Impl::forget_writers() {
   const auto is_here = [this](const NodeId& node) { return peers.holder(node) != nullptr; };
   for (const Writers::Forgotten& gone : writers.take_excess(is_here)) {
     nodes.push_back(gone.node);
+    to_confirm.erase(gone.node);
     master.forgotten_counter = std::max(master.forgotten_counter, gone.counter);
   }
   return nodes;
@@ -185,6 +191,11 @@ void Hub::on_committed(const CommitResult& result, TimePoint now) {
   }
   hub.release_cut(now);
   if (hub.phase == Phase::kStopping) hub.finish_stop();
+}
+
+void Hub::on_confirmed() {
+  CSA_CHECK(impl_->confirming);
+  impl_->confirming = false;
 }
 
 void Hub::on_ledger_progress(TimePoint at, std::uint64_t begun) {

@@ -11,7 +11,9 @@
 namespace csa {
 namespace {
 
-constexpr std::size_t kLedgerJobsMax = limits::kPeersMax + 8;  // one group, and confirmations
+constexpr std::size_t kLedgerJobsMax = 2;  // a group, and confirmations
+// Copies count as no reader's job: all that there are may be dropped, and one more be cut.
+constexpr std::size_t kQuickJobsMax = limits::kReaderJobsMax + limits::kSnapshotsMax + 1;
 // Between two steps of work that was put off, so that writes and reads come in between.
 constexpr std::chrono::milliseconds kHousekeepingPause{20};
 constexpr std::size_t kAnswersMax = 2 * limits::kReaderJobsMax;
@@ -28,7 +30,7 @@ Stores::Stores(const std::string& database, const LedgerOptions& options, const 
       spool_(folder_of(database)),
       log_(log),
       ledger_jobs_(kLedgerJobsMax),
-      quick_jobs_(limits::kReaderJobsMax),
+      quick_jobs_(kQuickJobsMax),
       cut_jobs_(limits::kSnapshotsMax),
       check_jobs_(limits::kReaderJobsMax),
       answers_(kAnswersMax) {
@@ -74,8 +76,8 @@ void Stores::give(HubAction job) {
   bool taken = true;
   if (auto* const commit = std::get_if<CommitJob>(&job)) {
     taken = ledger_jobs_.push(std::move(*commit));
-  } else if (const auto* const confirm = std::get_if<ConfirmJob>(&job)) {
-    (void)ledger_jobs_.push(*confirm);  // is said again with the next PING
+  } else if (auto* const confirm = std::get_if<ConfirmJob>(&job)) {
+    taken = ledger_jobs_.push(std::move(*confirm));
   } else if (const auto* const retain = std::get_if<RetainJob>(&job)) {
     // Only the newest counts, so it takes no place in the queue.
     retained_.store(retain->from.value);
@@ -96,8 +98,13 @@ void Stores::give(HubAction job) {
   } else if (std::holds_alternative<CutJob>(job)) {
     taken = cut_jobs_.push(CutJob{});
   }
-  // The Hub bounds what is in flight below what the mailboxes hold.
-  if (!taken && !fatal_) log_.error("stores: a job was lost because its thread has ended");
+  if (taken || fatal_) return;
+  // The Hub bounds what is in flight below what the mailboxes hold; without an answer it would wait
+  // for ever.
+  fatal_ = Error{Errc::kFailed,
+                 "stores: there is no room for a job. The broker ends, because what waits for it "
+                 "would never go on; nothing that was acknowledged is affected. Start csa-broker "
+                 "again."};
 }
 
 void Stores::answer_all(Hub& hub, TimePoint now) {
@@ -163,7 +170,8 @@ void Stores::run_ledger() {
 
 void Stores::ledger_job(LedgerJob& job) {
   if (const auto* const confirm = std::get_if<ConfirmJob>(&job)) {
-    ledger_->confirm(confirm->node, confirm->counter);
+    for (const auto& [node, counter] : confirm->counters) ledger_->confirm(node, counter);
+    post([](Hub& hub, TimePoint) { hub.on_confirmed(); });
     return;
   }
   const CommitJob& commit = std::get<CommitJob>(job);
@@ -214,7 +222,9 @@ void Stores::quick_job(Archive& archive, QuickJob& job) {
   } else if (const auto* const drop = std::get_if<DropJob>(&job)) {
     archive.drop(drop->snapshot);
   } else if (auto* const spool = std::get_if<Spool>(&job)) {
+    const Result<SnapshotInfo> info = spool->info();
     archive.keep(std::move(*spool));
+    post([info](Hub& hub, TimePoint now) { hub.on_cut(info, now); });
   }
 }
 
@@ -248,10 +258,13 @@ void Stores::run_cuts() {
   while (true) {
     const std::optional<CutJob> job = cut_jobs_.wait_pop(limits::kHeadInterval);
     if (job) {
-      auto info = std::make_shared<Result<SnapshotInfo>>(archive.cut());
-      // Handed out by the other archive from now on: this one may be cutting the next meanwhile.
-      if (*info && !quick_jobs_.push(archive.release((*info)->id))) return;
-      post([info](Hub& hub, TimePoint now) { hub.on_cut(*info, now); });
+      const Result<SnapshotInfo> info = archive.cut();
+      if (!info) {
+        post([info](Hub& hub, TimePoint now) { hub.on_cut(info, now); });
+        continue;
+      }
+      // Handed out by the other archive from now on, which answers: so one at a time waits there.
+      if (!quick_jobs_.push(archive.release(info->id))) return;  // the broker ends
     } else if (cut_jobs_.closed()) {
       return;
     }

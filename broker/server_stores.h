@@ -36,7 +36,8 @@ class Stores {
   // Of the ledger, for other threads.
   [[nodiscard]] const BrokerTime& time() const { return *time_; }
 
-  // For a store: true and taken, or no job of a store. Never blocks.
+  // Carries a job to its store; what is none is left out. Never blocks. Where there is no room for
+  // it, as after stop(): fatal().
   void give(HubAction job);
   // Readable when answers wait.
   [[nodiscard]] int wake_fd() const { return answers_.wake_fd(); }

@@ -306,8 +306,8 @@ void SimBroker::act(HubAction action) {
   } else if (auto* const commit = std::get_if<CommitJob>(&action)) {
     later("before commit", [this, job = std::move(*commit)] { run_commit(job); });
   } else if (const auto* const confirm = std::get_if<ConfirmJob>(&action)) {
-    ledger_->confirm(confirm->node, confirm->counter);
-    crash_point("after confirming");
+    for (const auto& [node, counter] : confirm->counters) ledger_->confirm(node, counter);
+    if (!crash_point("after confirming")) hub_->on_confirmed();
   } else if (const auto* const retain = std::get_if<RetainJob>(&action)) {
     ledger_->retain(retain->from);
   } else if (const auto* const log = std::get_if<LogJob>(&action)) {

@@ -16,6 +16,7 @@ struct Stores {
   std::vector<CommitJob> commits;
   std::vector<HubAction> readers;
   std::size_t cuts = 0;
+  std::size_t confirmations = 0;
   std::set<Id128> spools;
 };
 
@@ -25,6 +26,7 @@ inline void carry_out(Bench& bench, Stores& stores) {
     if (const auto* const one = std::get_if<Publish>(&action)) CHECK_FALSE(invalid(one->message));
     if (auto* const job = std::get_if<CommitJob>(&action)) stores.commits.push_back(*job);
     if (std::holds_alternative<CutJob>(action)) ++stores.cuts;
+    if (std::holds_alternative<ConfirmJob>(action)) ++stores.confirmations;
     if (auto* const job = std::get_if<DropJob>(&action)) stores.spools.erase(job->snapshot);
     if (std::holds_alternative<LogJob>(action) || std::holds_alternative<LayoutJob>(action) ||
         std::holds_alternative<OutcomeJob>(action) || std::holds_alternative<ChunkJob>(action)) {
@@ -34,6 +36,7 @@ inline void carry_out(Bench& bench, Stores& stores) {
   bench.out.clear();
   CHECK(stores.commits.size() <= 1);
   CHECK(stores.cuts <= 1);
+  CHECK(stores.confirmations <= 1);
   CHECK(stores.readers.size() <= limits::kReaderJobsMax);
   CHECK(stores.spools.size() + stores.cuts <= limits::kSnapshotsMax);
   std::set<NodeId> held;
@@ -66,6 +69,11 @@ inline void answer_some(Bench& bench, Stores& stores,
     }
     stores.commits.clear();
     bench.commit(result);
+  }
+  if (stores.confirmations > 0 && random() % 4 == 0) {
+    stores.confirmations = 0;
+    bench.hub.on_confirmed();
+    bench.take();
   }
   if (stores.cuts > 0 && random() % 8 == 0) {
     stores.cuts = 0;

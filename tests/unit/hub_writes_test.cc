@@ -260,12 +260,14 @@ TEST_CASE("hub: a new history is told at once and loudly") {
 }
 
 TEST_CASE("hub: confirmed outcomes go to the ledger when they rise, never beyond what is known") {
+  using Counters = std::map<NodeId, std::uint64_t>;
   Bench bench;  // knows counter 7 of node 1
   Hello greeting = hello(1);
   greeting.confirmed = 3;
   bench.say("a", greeting);
   REQUIRE(bench.jobs<ConfirmJob>().size() == 1);
-  CHECK(bench.jobs<ConfirmJob>()[0].counter == 3);
+  CHECK(bench.jobs<ConfirmJob>()[0].counters == Counters{{node(1), 3}});
+  bench.hub.on_confirmed();
   bench.out.clear();
   Ping ping;
   ping.confirmed = 3;
@@ -275,8 +277,40 @@ TEST_CASE("hub: confirmed outcomes go to the ledger when they rise, never beyond
   bench.say("a", ping);
   bench.say("a", ping);
   REQUIRE(bench.jobs<ConfirmJob>().size() == 1);
-  CHECK(bench.jobs<ConfirmJob>()[0].node == node(1));
-  CHECK(bench.jobs<ConfirmJob>()[0].counter == 7);
+  CHECK(bench.jobs<ConfirmJob>()[0].counters == Counters{{node(1), 7}});
+}
+
+TEST_CASE(
+    "hub: a flood of confirmations while the ledger is busy, one job is out, the newest next") {
+  Bench bench;  // knows counter 7 of node 1
+  bench.join("a", 1);
+  bench.join("b", 2);
+  bench.say("b", write(2, 3000));
+  bench.commit(bench.result_of(bench.jobs<CommitJob>().at(0)));
+  bench.out.clear();
+  Ping ping;
+  for (ping.confirmed = 1; ping.confirmed <= 3000; ++ping.confirmed) {
+    bench.say("b", ping);
+    bench.say("a", ping);
+  }
+  REQUIRE(bench.jobs<ConfirmJob>().size() == 1);
+  bench.say("a", write(1, 8));
+  CHECK(bench.jobs<CommitJob>().size() == 1);
+  // One that is connected anew, with what it knew before.
+  Hello again = hello(2);
+  again.confirmed = 5;
+  bench.say("b", Goodbye{});
+  bench.say("b", again);
+  bench.out.clear();
+  bench.hub.on_confirmed();
+  bench.take();
+  REQUIRE(bench.jobs<ConfirmJob>().size() == 1);
+  const std::map<NodeId, std::uint64_t> newest{{node(1), 7}, {node(2), 3000}};
+  CHECK(bench.jobs<ConfirmJob>()[0].counters == newest);
+  bench.out.clear();
+  bench.hub.on_confirmed();
+  bench.take();
+  CHECK(bench.jobs<ConfirmJob>().empty());
 }
 
 TEST_CASE("hub: a write that cannot begin in its time is told busy, and does not run") {
