@@ -13,8 +13,6 @@ namespace {
 constexpr std::size_t kDigestsKept = 2;
 constexpr std::chrono::seconds kFreshFor{60};
 constexpr int kScansMax = 3;
-// An answer's rows, sums included.
-constexpr std::size_t kRowsBytesMax = 2 * limits::kMiB;
 constexpr std::size_t kSumBytes = 24;
 
 Database open_verified(const std::string& path) {
@@ -23,17 +21,6 @@ Database open_verified(const std::string& path) {
   sqlite3_db_config(db.handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
   db.exec("PRAGMA query_only=ON");
   return db;
-}
-
-std::size_t bytes_of(const RowSum& row) {
-  std::size_t bytes = kSumBytes;
-  for (const Value& value : row.key) {
-    bytes += sizeof(std::int64_t);
-    if (const auto* const text = std::get_if<Text>(&value)) bytes += text->utf8.size();
-    if (const auto* const blob = std::get_if<Bytes>(&value)) bytes += blob->size();
-    if (const auto* const wide = std::get_if<Text16>(&value)) bytes += 2 * wide->units.size();
-  }
-  return bytes;
 }
 
 }  // namespace
@@ -90,11 +77,10 @@ RowsReply Verifier::rows(const RowsGet& request) {
   const Result<Meta> meta = read_meta(db_);
   if (!meta) throw SqliteError(SQLITE_CORRUPT, meta.error().what);
   reply.position = meta->position;
-  reply.rows = row_sums(db_, request.table, request.buckets);
-  std::size_t bytes = 0;
-  for (const RowSum& row : reply.rows) bytes += bytes_of(row);
-  if (bytes > kRowsBytesMax) {
-    reply.rows.clear();
+  auto rows = row_sums(db_, request.table, request.buckets, kRowSumBytesMax);
+  if (rows) {
+    reply.rows = std::move(*rows);
+  } else {
     reply.text = "There are too many rows for one answer.";
   }
   return reply;

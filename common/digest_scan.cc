@@ -94,6 +94,19 @@ Result<Meta> readable_meta(const Database& db) {
   return meta;
 }
 
+// About what it takes in a message.
+std::size_t sum_bytes(const RowSum& row) {
+  constexpr std::size_t kFixedBytes = 24;
+  std::size_t bytes = kFixedBytes;
+  for (const Value& value : row.key) {
+    bytes += sizeof(std::int64_t);
+    if (const auto* const text = std::get_if<Text>(&value)) bytes += text->utf8.size();
+    if (const auto* const blob = std::get_if<Bytes>(&value)) bytes += blob->size();
+    if (const auto* const wide = std::get_if<Text16>(&value)) bytes += 2 * wide->units.size();
+  }
+  return bytes;
+}
+
 std::int64_t rowid_of(const Row& key) {
   const auto* const rowid = key.empty() ? nullptr : std::get_if<std::int64_t>(&key.front());
   return rowid != nullptr ? *rowid : INT64_MIN;
@@ -234,8 +247,9 @@ const Digest& DigestScan::digest() const {
   return impl_->result;
 }
 
-std::vector<RowSum> row_sums(const Database& db, const std::string& table,
-                             const std::vector<std::uint32_t>& buckets) {
+std::optional<std::vector<RowSum>> row_sums(const Database& db, const std::string& table,
+                                            const std::vector<std::uint32_t>& buckets,
+                                            std::size_t bytes_max) {
   std::vector<RowSum> sums;
   if (!table_info(db, table)) return sums;
   ScannedTable open = open_table(db, table);
@@ -243,6 +257,7 @@ std::vector<RowSum> row_sums(const Database& db, const std::string& table,
   const std::set<std::size_t> wanted(buckets.begin(), buckets.end());
   RowReader reader(is_utf16(db));
   TableDigest one;
+  std::size_t bytes = 0;
   while (open.rows.step()) {
     reader.read_key(open);
     if (!wanted.contains(reader.bucket())) continue;
@@ -250,6 +265,8 @@ std::vector<RowSum> row_sums(const Database& db, const std::string& table,
     reader.add_to(open, one);
     RowSum sum{{}, one.sum.low, one.sum.high};
     for (ByteReader key(reader.key()); !key.at_end() && key.ok();) sum.key.push_back(key.value());
+    bytes += sum_bytes(sum);
+    if (bytes > bytes_max) return std::nullopt;
     sums.push_back(std::move(sum));
   }
   return sums;

@@ -43,10 +43,14 @@ class DigestScan {
   std::unique_ptr<Impl> impl_;
 };
 
+// Of the rows of one answer.
+inline constexpr std::size_t kRowSumBytesMax = std::size_t{2} << 20U;
 // The sums of the rows of these buckets, by key, as the file is now: for the few that differ.
-// Inside a read transaction.
-[[nodiscard]] std::vector<RowSum> row_sums(const Database& db, const std::string& table,
-                                           const std::vector<std::uint32_t>& buckets);
+// nullopt: they take more than `bytes_max`; the scan ended there. Inside a read transaction.
+[[nodiscard]] std::optional<std::vector<RowSum>> row_sums(const Database& db,
+                                                          const std::string& table,
+                                                          const std::vector<std::uint32_t>& buckets,
+                                                          std::size_t bytes_max);
 // For messages: the sums of tables, and of the buckets that hold rows, by number.
 [[nodiscard]] std::vector<TableSum> table_sums(const Digest& digest);
 [[nodiscard]] std::vector<RowSum> bucket_sums(const TableDigest& table);

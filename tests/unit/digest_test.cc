@@ -1,8 +1,11 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <string>
 
+#include "broker/verifier.h"
 #include "common/digest_scan.h"
+#include "node/self_check.h"
 #include "tests/support/ledger_bench.h"
 #include "tests/support/random_schema.h"
 
@@ -53,6 +56,12 @@ struct Copy {
   }
   Database db;
 };
+
+// Counts the rows that are read through a connection.
+int count_row(unsigned /*kind*/, void* rows, void* /*statement*/, void* /*nothing*/) {
+  ++*static_cast<int*>(rows);
+  return 0;
+}
 
 std::vector<std::string> differing(const Digest& a, const Digest& b) {
   std::vector<std::string> names;
@@ -156,6 +165,61 @@ TEST_CASE("digest: a schema change, a log that is too short and offline changes 
   copy.db.exec("INSERT INTO csa_journal VALUES (1, x'00', x'00', 0)");
   DigestScan offline(copy.db);
   CHECK(offline.step(kWhole).error().code == Errc::kRefused);
+}
+
+TEST_CASE("digest: rows that are too many for one answer, the scan ends at the bound and says so") {
+  LedgerBench bench(
+      "CREATE TABLE part (id INTEGER PRIMARY KEY, name TEXT);"
+      "WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000)"
+      " INSERT INTO part SELECT i, 'a' FROM n");
+  Verifier verifier(bench.path, bench.log);
+  RowsGet get{1, {}, "part", {0}};
+  const RowsReply few = verifier.rows(get);
+  CHECK(few.text.empty());
+  CHECK(few.rows.size() > 50);
+  for (std::uint32_t i = 1; i < kDigestBuckets; ++i) get.buckets.push_back(i);
+  const RowsReply many = verifier.rows(get);
+  CHECK(many.text == "There are too many rows for one answer.");
+  CHECK(many.rows.empty());
+  const Database reader(bench.path, Database::Mode::kReadOnly);
+  const ReadTransaction view(reader);
+  int read = 0;
+  sqlite3_trace_v2(reader.handle(), SQLITE_TRACE_ROW, count_row, &read);
+  CHECK_FALSE(row_sums(reader, "part", get.buckets, 1000));
+  CHECK(read < 100);
+  sqlite3_trace_v2(reader.handle(), 0, nullptr, nullptr);
+  CHECK(row_sums(reader, "part", get.buckets, limits::kFrameMax)->size() == 100000);
+}
+
+TEST_CASE("digest: a node with too many rows that the master has not, its table is told whole") {
+  LedgerBench bench(
+      "CREATE TABLE word (word TEXT PRIMARY KEY) WITHOUT ROWID;"
+      "CREATE TABLE part (id INTEGER PRIMARY KEY);"
+      "INSERT INTO part VALUES (1);"
+      "WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10)"
+      " INSERT INTO word SELECT i || hex(zeroblob(300000)) FROM n");
+  const std::string master = bench.folder.file("emptied.db");
+  {
+    const Database db(master, Database::Mode::kCreate);
+    backup(Database(bench.path, Database::Mode::kReadOnly), db);
+    db.exec("DELETE FROM word; DELETE FROM part");
+  }
+  Verifier verifier(master, bench.log);
+  SelfCheckOptions options;
+  options.replica = bench.path;
+  options.pause = [](Duration) { return true; };
+  options.wall_now = [] { return WallTime{1700000000000}; };
+  SelfCheck check(options);
+  std::optional<CheckAnswer> answer = check.take(verifier.digest(1, true, bench.now));
+  while (answer && std::holds_alternative<RowsGet>(*answer)) {
+    answer = check.take(verifier.rows(std::get<RowsGet>(*answer)));
+  }
+  REQUIRE(answer.has_value());
+  const std::vector<KeyRange> told = std::get<Checked>(*answer).differences;
+  const KeyRange part{"part", 1, {Value(std::int64_t{1})}, {Value(std::int64_t{1})}};
+  REQUIRE(told.size() == 2);
+  CHECK(std::count(told.begin(), told.end(), part) == 1);
+  CHECK(std::count(told.begin(), told.end(), KeyRange{"word", 0, {}, {}}) == 1);
 }
 
 }  // namespace csa::test::digest_test
