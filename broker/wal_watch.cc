@@ -21,7 +21,9 @@ bool WalWatch::written_by_others() {
   if (!data_version_.step()) throw SqliteError(SQLITE_ERROR, "PRAGMA data_version has no row");
   seen_version_ = data_version_.column_int(0);
   data_version_.reset();
-  seen_changes_ = commits_in_wal_index(db_);
+  const std::optional<WalIndex> index = look_at_wal_index(db_);
+  if (!index) throw SqliteError(SQLITE_IOERR_SHMMAP, "look at the write-ahead log's index");
+  seen_changes_ = index->commits;
   if (!begun_) return false;
   // Another program's checkpoint changes the version too, but not the counter of commits.
   return seen_version_ != version_ && seen_changes_ != changes_;

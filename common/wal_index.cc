@@ -5,27 +5,26 @@
 namespace csa {
 namespace {
 
-constexpr int kShmPage = 32768;
-constexpr std::size_t kChangeCounter = 8;
+constexpr int kIndexPage = 32768;
+constexpr std::size_t kCommitsAt = 8;
+constexpr std::size_t kLastFrameAt = 16;
 
 }  // namespace
 
 // Through SQLite's own file object: opening the file ourselves would drop the process's locks.
-std::uint32_t commits_in_wal_index(const Database& db) {
+std::optional<WalIndex> look_at_wal_index(const Database& db) {
   sqlite3_file* file = nullptr;
   int code = sqlite3_file_control(db.handle(), "main", SQLITE_FCNTL_FILE_POINTER, &file);
   if (code != SQLITE_OK) throw_sqlite(db.handle(), code, "find the database's file");
   void volatile* page = nullptr;
-  code = file->pMethods->xShmMap(file, 0, kShmPage, 0, &page);
-  if (code != SQLITE_OK || page == nullptr) {
-    throw SqliteError(code == SQLITE_OK ? SQLITE_IOERR_SHMMAP : code,
-                      "look at the write-ahead log's index");
-  }
-  std::uint32_t counter = 0;
-  std::memcpy(&counter,
-              const_cast<std::uint8_t*>(static_cast<std::uint8_t volatile*>(page)) + kChangeCounter,
-              sizeof counter);
-  return counter;
+  code = file->pMethods->xShmMap(file, 0, kIndexPage, 0, &page);
+  if (code != SQLITE_OK || page == nullptr) return std::nullopt;
+  const auto* const header =
+      const_cast<const std::uint8_t*>(static_cast<std::uint8_t volatile*>(page));
+  WalIndex index;
+  std::memcpy(&index.commits, header + kCommitsAt, sizeof index.commits);
+  std::memcpy(&index.last_frame, header + kLastFrameAt, sizeof index.last_frame);
+  return index;
 }
 
 }  // namespace csa

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "common/bytes.h"
+#include "common/wal_index.h"
 
 namespace csa {
 namespace {
@@ -27,9 +28,6 @@ constexpr std::size_t kFrameProved = 8;  // page number, size after a commit
 constexpr std::size_t kSaltsOfFrameAt = 8;
 constexpr std::size_t kSumOfFrameAt = 16;
 constexpr std::uint32_t kMagic = 0x377f0682;  // + 1: sums of big-endian words
-// wal-index: the last frame of the last commit (walformat.html, "mxFrame").
-constexpr int kShmPage = 32768;
-constexpr std::size_t kLastFrameAt = 16;
 
 struct Sum {
   std::uint32_t a = 0, b = 0;
@@ -276,20 +274,6 @@ class Mender {
   MendedWal mended_;
 };
 
-std::optional<std::uint32_t> last_frame(const Database& db) {
-  sqlite3_file* file = nullptr;
-  int code = sqlite3_file_control(db.handle(), "main", SQLITE_FCNTL_FILE_POINTER, &file);
-  if (code != SQLITE_OK) throw_sqlite(db.handle(), code, "find the database's file");
-  void volatile* page = nullptr;
-  code = file->pMethods->xShmMap(file, 0, kShmPage, 0, &page);
-  if (code != SQLITE_OK || page == nullptr) return std::nullopt;
-  std::uint32_t frame = 0;
-  std::memcpy(&frame,
-              const_cast<std::uint8_t*>(static_cast<std::uint8_t volatile*>(page)) + kLastFrameAt,
-              sizeof frame);
-  return frame;
-}
-
 }  // namespace
 
 bool wal_holds_more(const Database& db, const std::string& path) {
@@ -297,11 +281,11 @@ bool wal_holds_more(const Database& db, const std::string& path) {
   Header header;
   if (!wal.read(0, header.bytes)) return false;
   if (!header.is_sound()) return true;
-  const std::optional<std::uint32_t> last = last_frame(db);
+  const std::optional<WalIndex> last = look_at_wal_index(db);
   if (!last) return false;
   std::array<std::uint8_t, kFrameHead> next{};
   const std::size_t step = kFrameHead + header.page_size();
-  if (!wal.read(kFileHeader + std::uint64_t{*last} * step, next)) return false;
+  if (!wal.read(kFileHeader + std::uint64_t{last->last_frame} * step, next)) return false;
   const ByteView salts = ByteView(next).subspan(kSaltsOfFrameAt, 8);
   return std::ranges::equal(salts, header.salts()) || turned_bit(salts, header.salts());
 }

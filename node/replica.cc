@@ -94,14 +94,16 @@ bool Replica::Impl::is_disturbed() {
   if (!data_version) data_version = now;
   if (now == *data_version) return false;
   // Another program's checkpoint moves it too.
-  if (uncounted_commits() != uncounted) return true;
+  if (!uncounted || uncounted_commits() != uncounted) return true;
   data_version = now;
   return false;
 }
 
-std::uint32_t Replica::Impl::uncounted_commits() const {
+std::optional<std::uint32_t> Replica::Impl::uncounted_commits() const {
   const std::int64_t counted_ones = commits_of(db);
-  return commits_in_wal_index(db) - static_cast<std::uint32_t>(counted_ones);
+  const std::optional<WalIndex> index = look_at_wal_index(db);
+  if (!index) return std::nullopt;
+  return index->commits - static_cast<std::uint32_t>(counted_ones);
 }
 
 Result<Applied> Replica::Impl::apply(const std::vector<LogPiece>& pieces) {

@@ -41,8 +41,8 @@ class Replica {
   // together with the Position, parts of an unfinished entry as they come. Error kDamaged: they do
   // not fit (chain, old values, schema): nothing was applied; take a full copy.
   [[nodiscard]] Result<Applied> apply(const std::vector<LogPiece>& pieces);
-  // The broker's log begins at `floor` now: older entries are let go here too, in housekeeping() where
-  // the disk fails now.
+  // The broker's log begins at `floor` now: older entries are let go here too, by housekeeping()
+  // where the disk fails.
   void trim(Seq floor);
 
   // Standalone: the call's statements on this replica, triggers and foreign keys on, under the

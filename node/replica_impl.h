@@ -83,7 +83,7 @@ struct Replica::Impl {
   std::string aside, aside_why;             // kept for an install that has not ended
   // As it is unless somebody else writes; nothing: the disk failed the look, the next one counts.
   std::optional<std::int64_t> data_version;
-  std::uint32_t uncounted = 0;  // see uncounted_commits()
+  std::optional<std::uint32_t> uncounted;  // see uncounted_commits()
   int wal_pages = 0;
   HeldBack held_back;
   Seq trim_to;
@@ -154,7 +154,7 @@ struct Replica::Impl {
   // Another program has written.
   [[nodiscard]] bool is_disturbed();
   // Of others, since the file was opened, modulo 2^32 and plus what it was then: ours are counted.
-  [[nodiscard]] std::uint32_t uncounted_commits() const;
+  [[nodiscard]] std::optional<std::uint32_t> uncounted_commits() const;
 };
 
 }  // namespace csa
