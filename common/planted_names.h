@@ -67,6 +67,8 @@ inline constexpr std::array kPlantedBugs = {
     std::string_view("take a refusal for an outcome"),
     // session: the journal ends before the replica has what it came to.
     std::string_view("take over too early"),
+    // session: a counter that is reserved counts as given.
+    std::string_view("take what is reserved for used"),
     // merge: rows of an atomic table win and lose one by one.
     std::string_view("tear an atomic transaction"),
     // apply: triggers run again at the replica.

@@ -126,11 +126,12 @@ bool Session::Impl::refuse_broker(const Welcome& welcome, const Endpoint& endpoi
     return true;
   }
   // Not above what is reserved: a file that was set back has reserved the same counters again.
-  if (welcome.last_counter > writes.used()) {
+  const std::uint64_t used =
+      planted("take what is reserved for used") ? replica.counter : writes.used();
+  if (welcome.last_counter > used) {
     identity_above = welcome.last_counter;
     const std::string reason = "the broker knows write " + std::to_string(welcome.last_counter) +
-                               " of this replica, which itself knows only " +
-                               std::to_string(writes.used()) +
+                               " of this replica, which itself knows only " + std::to_string(used) +
                                " (copied file, or restored from a backup)";
     const bool renewing = want_identity || out == Out::kIdentity || renew_identity(reason, now);
     if (renewing) {

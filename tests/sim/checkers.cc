@@ -155,7 +155,14 @@ void Checkers::keeps_own(int party, const std::string& path) {
   }
 }
 
+void Checkers::answered_by_itself(const WriteDone& done) {
+  if (done.status != WriteStatus::kCommitted) return;
+  if (committed_as_.insert(done.tx).second) return;
+  throw Violation("two writes were answered committed under " + to_string(done.tx));
+}
+
 void Checkers::answered(int party, const std::string& tag, const WriteDone& done) {
+  answered_by_itself(done);
   switch (done.status) {
     case WriteStatus::kCommitted:
       // Of a master that is gone: its last words.

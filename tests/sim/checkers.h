@@ -41,6 +41,8 @@ class Checkers {
   // Every write carries a tag of its own that it inserts once.
   void sent(const std::string& tag) { sent_.insert(tag); }
   void answered(int party, const std::string& tag, const WriteDone& done);
+  // Any write: what is committed under a TxId was asked for once.
+  void answered_by_itself(const WriteDone& done);
   // What was made offline takes effect in the order in which it was made; `outcomes` of a commit.
   void replayed(const std::vector<WriteOutcome>& outcomes);
   // These have theirs, of a commit that nobody was told of.
@@ -77,6 +79,7 @@ class Checkers {
   std::map<int, Position> last_;
   std::set<std::string> sent_, committed_, rejected_;
   std::set<std::string> journaled_;
+  std::set<TxId> committed_as_;
   // They use TxIds a second time. Which entry another follows is known by its TxId alone, so where
   // what was sent first gets lost, a later one can be taken to follow what the first life sent.
   std::set<int> set_back_;

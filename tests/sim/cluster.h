@@ -57,6 +57,8 @@ class Cluster {
   // workload.cc
   void schedule_writes(SimNode& node);
   void write(SimNode& node);
+  void write_the_same(SimNode& node);
+  const SimNode* repeats_itself_ = nullptr;  // writes the same more often
   [[nodiscard]] std::string random_sql(const std::string& tag);
   void schedule_migrations();
   [[nodiscard]] std::string random_migration();

@@ -113,18 +113,26 @@ void Cluster::schedule_set_back() {
   const std::string image = folder_ + "/image";
   const milliseconds at{1000 + world_.random(15000)};
   const milliseconds back = at + milliseconds{3000 + world_.random(15000)};
+  // Its network comes up later then, so that it works alone first, and asks for the same again.
+  const bool alone = world_.chance(0.6);
   if (!wanted) return;
-  world_.after(at, [this, &node, stop, image] {
+  world_.after(at, [this, &node, stop, image, alone] {
     stop();
     disk_.make_image(node.party(), image);
+    if (alone) repeats_itself_ = &node;
     node.start();
   });
-  world_.after(back, [this, &node, stop, image] {
+  world_.after(back, [this, &node, stop, image, alone] {
     stop();
     world_.note(node.name() + ": its disk is set back");
     ++world_.counts["node set back"];
     disk_.restore_image(node.party(), image);
     checkers_.replica_set_back(node.party());
+    if (alone) {
+      world_.cut(node.party(), kBrokerParty, true);
+      world_.after(milliseconds{3500 + world_.random(3000)},
+                   [this, &node] { world_.mend(node.party(), kBrokerParty); });
+    }
     node.start();
   });
 }

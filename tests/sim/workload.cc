@@ -47,8 +47,24 @@ void Cluster::schedule_writes(SimNode& node) {
     schedule_writes(node);
     if (!node.running() || node.asleep()) return;
     // Now and then a program has much to say at once.
-    for (std::uint64_t n = world_.chance(0.1) ? 1 + world_.random(8) : 1; n > 0; --n) write(node);
+    for (std::uint64_t n = world_.chance(0.1) ? 1 + world_.random(8) : 1; n > 0; --n) {
+      if (world_.chance(&node == repeats_itself_ ? 0.6 : 0.1)) {
+        write_the_same(node);
+      } else {
+        write(node);
+      }
+    }
   });
+}
+
+// Others send these very statements, as programs do: what is one and what another only the TxId
+// tells.
+void Cluster::write_the_same(SimNode& node) {
+  if (!node.running()) return;
+  Write write;
+  write.sql = "UPDATE item SET qty = qty + 1 WHERE id = 2";
+  node.write(write, milliseconds{2000 + world_.random(20000)},
+             [this](const WriteDone& done) { checkers_.answered_by_itself(done); });
 }
 
 void Cluster::write(SimNode& node) {
