@@ -59,6 +59,7 @@ class Cluster {
   void write(SimNode& node);
   void write_the_same(SimNode& node);
   const SimNode* repeats_itself_ = nullptr;  // writes the same more often
+  bool set_back_ = false;
   [[nodiscard]] std::string random_sql(const std::string& tag);
   void schedule_migrations();
   [[nodiscard]] std::string random_migration();

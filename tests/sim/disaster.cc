@@ -128,6 +128,7 @@ void Cluster::schedule_set_back() {
     ++world_.counts["node set back"];
     disk_.restore_image(node.party(), image);
     checkers_.replica_set_back(node.party());
+    set_back_ = true;
     if (alone) {
       world_.cut(node.party(), kBrokerParty, true);
       world_.after(milliseconds{3500 + world_.random(3000)},

@@ -46,6 +46,8 @@ void Cluster::schedule_writes(SimNode& node) {
     if (world_.now() > faults_end_) return;
     schedule_writes(node);
     if (!node.running() || node.asleep()) return;
+    // Fewer than in its first life, which has used more TxIds then.
+    if (&node == repeats_itself_ && set_back_ && !world_.chance(0.15)) return;
     // Now and then a program has much to say at once.
     for (std::uint64_t n = world_.chance(0.1) ? 1 + world_.random(8) : 1; n > 0; --n) {
       if (world_.chance(&node == repeats_itself_ ? 0.6 : 0.1)) {
