@@ -52,6 +52,16 @@ int in_child(Steps steps) {
   return WEXITSTATUS(status);
 }
 
+struct OnFaultyDisk {
+  ScratchFolder folder;
+  HandMaster master{folder.path(), kSchema};
+  HandMaster::Copy copy = master.copy();
+  test::FaultyDisk disk;
+  std::unique_ptr<Replica> replica = open_replica(folder.file("r.db"));
+
+  OnFaultyDisk() { REQUIRE(take_copy(*replica, copy).has_value()); }
+};
+
 }  // namespace
 
 TEST_CASE("replica: no space for entries, the old state stays; they are taken when there is some") {
@@ -187,43 +197,33 @@ TEST_CASE("replica: a reader that stops checkpoints is told of when the WAL is l
 
 // Large entries: what they free is more than the page cache holds.
 TEST_CASE("replica: the disk is full as the log is trimmed, no other program is blamed for it") {
-  const ScratchFolder folder;
-  HandMaster master(folder.path(), kSchema);
-  const HandMaster::Copy copy = master.copy();
-  test::FaultyDisk disk;
-  const auto replica = open_replica(folder.file("r.db"));
-  REQUIRE(take_copy(*replica, copy).has_value());
+  OnFaultyDisk on;
   for (int i = 0; i < 20; ++i) {
-    master.exec("UPDATE t SET v = zeroblob(1000000 + " + std::to_string(i) + ")");
+    on.master.exec("UPDATE t SET v = zeroblob(1000000 + " + std::to_string(i) + ")");
   }
-  REQUIRE(follow(*replica, master).has_value());
-  disk.fail_writes(SQLITE_FULL);
-  replica->trim(Seq{10});
-  CHECK(throws([&] { return replica->housekeeping(), 0; }));
-  disk.mend();
-  master.exec("UPDATE t SET v = 'new'");
-  CHECK(follow(*replica, master).has_value());
-  CHECK_FALSE(throws([&] { return replica->housekeeping(), 0; }));
+  REQUIRE(follow(*on.replica, on.master).has_value());
+  on.disk.fail_writes(SQLITE_FULL);
+  on.replica->trim(Seq{10});
+  CHECK(throws([&] { return on.replica->housekeeping(), 0; }));
+  on.disk.mend();
+  on.master.exec("UPDATE t SET v = 'new'");
+  CHECK(follow(*on.replica, on.master).has_value());
+  CHECK_FALSE(throws([&] { return on.replica->housekeeping(), 0; }));
 }
 
 TEST_CASE("replica: the disk fails behind a commit, what changed is told all the same") {
-  const ScratchFolder folder;
-  HandMaster master(folder.path(), kSchema);
-  const HandMaster::Copy copy = master.copy();
-  test::FaultyDisk disk;
-  const auto replica = open_replica(folder.file("r.db"));
-  REQUIRE(take_copy(*replica, copy).has_value());
-  for (int i = 0; i < 20; ++i) master.exec("UPDATE t SET v = v || 'x'");
-  const auto pieces = master.after(replica->state().position->seq);
+  OnFaultyDisk on;
+  for (int i = 0; i < 20; ++i) on.master.exec("UPDATE t SET v = v || 'x'");
+  const auto pieces = on.master.after(on.replica->state().position->seq);
   for (int writes = 0; writes < 400; ++writes) {
-    disk.fail_writes(SQLITE_FULL, writes);
+    on.disk.fail_writes(SQLITE_FULL, writes);
     StoreAnswer answer;
     const bool failed = throws([&] {
-      answer = run_store_job(ApplyPieces{pieces, Seq{10}}, *replica);
+      answer = run_store_job(ApplyPieces{pieces, Seq{10}}, *on.replica);
       return 0;
     });
-    disk.mend();
-    const bool there = replica->state().position->seq == pieces.back().header.seq;
+    on.disk.mend();
+    const bool there = on.replica->state().position->seq == pieces.back().header.seq;
     CHECK(failed != there);
     if (there) return;
   }
