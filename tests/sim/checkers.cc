@@ -48,6 +48,17 @@ std::int64_t after_last_schema(const Database& db, std::int64_t from) {
   return from;
 }
 
+std::set<TxId> logged_in(const Database& db) {
+  std::set<TxId> there;
+  LogTable log(db);
+  const Result<Meta> meta = read_meta(db);
+  if (!meta) return there;
+  for (Seq seq{1}; seq <= meta->position.seq; seq = seq.next()) {
+    if (const auto entry = readable_entry(log, seq)) there.insert(entry->header.tx);
+  }
+  return there;
+}
+
 }  // namespace
 
 void Checkers::master_at(const Position& position, const std::vector<LogPiece>& pieces) {
@@ -233,6 +244,9 @@ void Checkers::master_restored(const Position& position) {
     committed_.erase(tag);
     journaled_.erase(tag);
   }
+  // Of the others it knows nothing, so a node set back behind them may use their TxIds again.
+  const std::set<TxId> there = logged_in(db);
+  std::erase_if(committed_as_, [&there](const TxId& tx) { return !there.contains(tx); });
 }
 
 void Checkers::all_recovered() { recovered_ = true; }
