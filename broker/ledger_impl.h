@@ -109,6 +109,9 @@ struct Ledger::Impl {
   [[nodiscard]] Held log_holds(const TxId& tx, const Id128& hash, const Position& base);
   void read_logged();
   void forget_logged();
+  [[nodiscard]] Held holds(const TxId& tx, const Id128& hash, const Position& base);
+  // What the same transaction may be called in another history.
+  [[nodiscard]] std::vector<TxId> other_names(const TxId& tx, const Id128& hash);
   // Whether this history has what `header` says the lost one had.
   [[nodiscard]] Held holds_lost(const JournalHeader& header);
   // The log tells of everything since `base`, which may be of an earlier history.

@@ -130,13 +130,34 @@ bool Ledger::Impl::log_tells_since(const Position& base) const {
   return false;
 }
 
-Ledger::Impl::Held Ledger::Impl::holds_lost(const JournalHeader& header) {
-  const TxId& tx = header.lost;
+Ledger::Impl::Held Ledger::Impl::holds(const TxId& tx, const Id128& hash, const Position& base) {
   const std::optional<Outcome> found = outcomes->find(tx);
-  const Id128& hash = header.request_hash;
   if (found && (hash.is_zero() || found->request_hash == hash)) return Held::kYes;
   if (found || tx.counter > outcomes->floor(tx.node)) return Held::kNo;
-  return log_holds(tx, hash, header.base);
+  return log_holds(tx, hash, base);
+}
+
+Ledger::Impl::Held Ledger::Impl::holds_lost(const JournalHeader& header) {
+  const Id128& hash = header.request_hash;
+  const Held held = holds(header.lost, hash, header.base);
+  if (held == Held::kYes || hash.is_zero()) return held;
+  for (const TxId& name : other_names(header.lost, hash)) {
+    if (holds(name, hash, header.base) == Held::kYes) return Held::kYes;
+  }
+  return held;
+}
+
+// Of a node that was set back: whether an entry of its journal goes by its own TxId depends on what
+// a history had under that, and a lost one had other things there than this one.
+std::vector<TxId> Ledger::Impl::other_names(const TxId& tx, const Id128& hash) {
+  std::vector<TxId> names = {name_of_stray(tx, hash)};
+  const std::map<NodeId, std::uint64_t> nodes = outcome_floors(db);
+  if (nodes.contains(tx.node)) return names;  // of a stray nobody else knows the name
+  for (const auto& [node, floor] : nodes) {
+    const TxId own{node, tx.counter};
+    if (name_of_stray(own, hash) == tx) names.push_back(own);
+  }
+  return names;
 }
 
 }  // namespace csa

@@ -321,6 +321,7 @@ Replayed Ledger::Impl::merge_entry(const ReplayEntry& entry, const ReplayFate& f
     try {
       done = run_merge(entry, now, context);
       settle_brought(fate.name, entry.header.request_hash);
+      if (fate.name != tx) settle_brought(tx, entry.header.request_hash);
       failure = end_request(body, 0);
     } catch (const SqliteError& error) {
       if (last || now.park || !is_about_entry(error)) throw;

@@ -210,6 +210,60 @@ TEST_CASE("lost transaction: another one under the same TxId, both are there in 
   }
 }
 
+// A node that was set back uses TxIds again: in one history another transaction had that of its
+// entry, in the other none had.
+struct BothNames : Both {
+  void other_name_there() {
+    offer.header.lost = name_of_stray(own.header.tx, request_hash(own));
+    JournalHasher hasher(offer.header);
+    hasher.update(offer.bytes);
+    offer.checksum = hasher.digest();
+  }
+  // The node's first life.
+  void taken_here() {
+    Write first;
+    first.tx = own.header.tx;
+    first.sql = "UPDATE part SET stock = 1 WHERE id = 1";
+    (void)b.master.ack({std::move(first), "till", 5});
+  }
+  void forget_own() {
+    b.master.ledger->confirm(own.header.tx.node, own.header.tx.counter);
+    b.master.write("UPDATE part SET stock = 5 WHERE id = 1");
+  }
+};
+
+TEST_CASE(
+    "lost transaction: of a node set back, by another name in either history, it is there once") {
+  for (const bool there : {true, false}) {
+    for (const int order : {0, 1, 2}) {
+      CAPTURE(there);
+      CAPTURE(order);
+      BothNames t;
+      if (there) t.other_name_there();
+      if (!there) t.taken_here();
+      if (order == 0) CHECK(replay(t.b, t.offer).result == ReplayResult::kOffered);
+      CHECK(replay(t.b, t.own).result == ReplayResult::kApplied);
+      if (order == 2) t.forget_own();
+      if (order != 0) CHECK(replay(t.b, t.offer).result == ReplayResult::kOffered);
+      CHECK(t.state() == (order == 0 ? "brought" : "-"));
+      CHECK(t.washers() == "1");
+    }
+  }
+}
+
+TEST_CASE("lost transaction: of a node set back, recovered by another name, it is there once") {
+  for (const bool there : {true, false}) {
+    CAPTURE(there);
+    BothNames t;
+    if (there) t.other_name_there();
+    if (!there) t.taken_here();
+    CHECK(replay(t.b, t.offer).result == ReplayResult::kOffered);
+    REQUIRE(std::holds_alternative<Ack>(settle(t.b, 1, ConflictVerb::kRecover)));
+    (void)replay(t.b, t.own);
+    CHECK(t.washers() == "1");
+  }
+}
+
 TEST_CASE("lost transaction: two of one TxId are offered, both are kept, each once") {
   Both t;
   const NodeId laptop = t.b.nodes[1].replica->state().node;
