@@ -29,6 +29,11 @@ class SqliteError : public std::runtime_error {
   int code_;
 };
 
+// Pages of the file are not what was written.
+[[nodiscard]] inline bool is_damage(const SqliteError& error) {
+  return error.primary_code() == SQLITE_CORRUPT || error.primary_code() == SQLITE_NOTADB;
+}
+
 // "name" with quotes doubled: the one way an identifier gets into generated SQL.
 [[nodiscard]] std::string quote(std::string_view identifier);
 // A to Z made small, nothing else: SQLite takes names for equal that are equal then.

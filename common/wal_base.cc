@@ -135,6 +135,16 @@ std::int64_t commits_of(const Database& db) {
   return db.query_int("SELECT value FROM csa_meta WHERE key = 'commits'").value_or(0);
 }
 
+std::int64_t commits_at_most(const Database& db, const std::string& path) {
+  try {
+    return commits_of(db);
+  } catch (const SqliteError& error) {
+    if (!is_damage(error)) throw;
+  }
+  const std::optional<Stand> alone = read_alone(path);
+  return alone ? alone->commits + commits_in(path + "-wal") : 0;
+}
+
 void set_commits(const Database& db, std::int64_t commits) {
   Statement set = db.prepare("INSERT OR REPLACE INTO csa_meta VALUES ('commits', ?1)");
   set.bind(1, commits).run();

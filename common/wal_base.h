@@ -40,6 +40,9 @@ class CountedTransaction {
 };
 
 [[nodiscard]] std::int64_t commits_of(const Database& db);
+// Of the database at `path`; where a disk keeps that wrongly, what it can be at most, so that a
+// copy that takes its place counts on. 0: nothing is known, nor will wal_mismatch() know.
+[[nodiscard]] std::int64_t commits_at_most(const Database& db, const std::string& path);
 // In the transaction that makes a file, or content that is to replace another's.
 void set_commits(const Database& db, std::int64_t commits);
 

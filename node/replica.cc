@@ -100,10 +100,15 @@ bool Replica::Impl::is_disturbed() {
 }
 
 std::optional<std::uint32_t> Replica::Impl::uncounted_commits() const {
-  const std::int64_t counted_ones = commits_of(db);
-  const std::optional<WalIndex> index = look_at_wal_index(db);
-  if (!index) return std::nullopt;
-  return index->commits - static_cast<std::uint32_t>(counted_ones);
+  try {
+    const std::int64_t counted_ones = commits_of(db);
+    const std::optional<WalIndex> index = look_at_wal_index(db);
+    if (!index) return std::nullopt;
+    return index->commits - static_cast<std::uint32_t>(counted_ones);
+  } catch (const SqliteError& error) {
+    if (!is_damage(error)) throw;
+    return std::nullopt;
+  }
 }
 
 Result<Applied> Replica::Impl::apply(const std::vector<LogPiece>& pieces) {

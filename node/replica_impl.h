@@ -60,11 +60,6 @@ class ApplyEnd {
   bool committed_ = false;
 };
 
-// Pages of the file are not what was written.
-inline bool is_damage(const SqliteError& error) {
-  return error.primary_code() == SQLITE_CORRUPT || error.primary_code() == SQLITE_NOTADB;
-}
-
 struct Replica::Impl {
   Impl(ReplicaName replica_name, const Log& logger)
       : name(std::move(replica_name)), log(logger), download(name.path) {}

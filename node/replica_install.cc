@@ -23,8 +23,9 @@ Result<Applied> Replica::Impl::install(const SnapshotEnd& end) {
     return whole.error();
   }
   writer.reset();
+  const std::int64_t counted_ones = commits_at_most(db, name.path);
   const Result<Meta> meta = prepare_copy(
-      download.path(), {end.position, state.db, identity, outcomes_to_keep(), commits_of(db)});
+      download.path(), {end.position, state.db, identity, outcomes_to_keep(), counted_ones});
   if (!meta) {
     log.warn("replica: " + meta.error().what);
     download.drop();
