@@ -6,6 +6,7 @@
 
 #include "common/codec.h"
 #include "common/journal.h"
+#include "common/past_log.h"
 
 namespace csa {
 namespace {
@@ -98,7 +99,7 @@ std::uint64_t count_spooled(const Database& db, const Meta& meta) {
   LogTable log(db);
   Seq seq = meta.position.seq;
   while (true) {
-    const auto entry = log.entry(seq.next());
+    const auto entry = readable_entry(log, seq.next());
     if (!entry || log.stored(seq.next()) != entry->header.size) break;
     seq = seq.next();
   }

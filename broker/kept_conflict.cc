@@ -65,7 +65,8 @@ std::optional<std::string> follow_names(const Database& db, const KeptConflict& 
   kept.column_names = versions.columns;
   // Where the log does not tell any more when that was: any version that had such columns.
   LogTable log(db);
-  const std::optional<LogTable::Entry> entry = readable_entry(log, conflict.seq);
+  std::optional<LogTable::Entry> entry;
+  if (!LogProof(db, log).doubts(conflict.seq)) entry = readable_entry(log, conflict.seq);
   const std::uint64_t last = entry ? entry->header.schema_version : now;
   std::optional<ChangeTable> found;
   for (std::uint64_t then = entry ? last : 1; then <= last; ++then) {

@@ -7,6 +7,7 @@
 #include "common/capture_table.h"
 #include "common/check.h"
 #include "common/log_changes.h"
+#include "common/past_log.h"
 #include "common/schema.h"
 #include "common/store_meta.h"
 
@@ -309,7 +310,8 @@ Status lead(const Database& db, Digest& digest, Seq to) {
   if (to == meta->position.seq) {
     digest.position = meta->position;
   } else if (to != from) {
-    const std::optional<LogTable::Entry> entry = LogTable(db).entry(to);
+    LogTable log(db);
+    const std::optional<LogTable::Entry> entry = readable_entry(log, to);
     digest.position.seq = to;
     digest.position.chain = entry ? entry->chain : Chain{};
   }

@@ -167,6 +167,19 @@ TEST_CASE("digest: a schema change, a log that is too short and offline changes 
   CHECK(offline.step(kWhole).error().code == Errc::kRefused);
 }
 
+TEST_CASE("digest: led back to a log entry whose header is kept wrongly, it is the content's") {
+  LedgerBench bench("CREATE TABLE part (id INTEGER PRIMARY KEY, qty)");
+  bench.write("INSERT INTO part VALUES (1,1),(2,2),(3,3)");
+  const Database reader(bench.path, Database::Mode::kReadOnly);
+  const Digest was = scan_now(reader);
+  bench.write("UPDATE part SET qty = 5");
+  Digest led = scan_now(reader);
+  const Copy copy(bench);
+  copy.db.exec("UPDATE csa_log SET header = x'ff' WHERE part_id >> 20 = 1");
+  REQUIRE(lead(copy.db, led, was.position.seq).has_value());
+  CHECK(differing(was, led).empty());
+}
+
 TEST_CASE("digest: rows that are too many for one answer, the scan ends at the bound and says so") {
   LedgerBench bench(
       "CREATE TABLE part (id INTEGER PRIMARY KEY, name TEXT);"

@@ -256,6 +256,23 @@ TEST_CASE("restore as is: of a damaged journal the tables stay, and each change 
   CHECK(content_of(o.name.path) == before);
 }
 
+TEST_CASE("restore as is: a spooled entry that is kept wrongly, the rest is taken all the same") {
+  Office o;
+  o.journal("UPDATE part SET qty = qty - 3 WHERE id = 1");
+  o.master.exec("UPDATE part SET name = 'bolt M8' WHERE id = 1");
+  REQUIRE(o.replica->spool(o.master.after(o.replica->state().position->seq)).has_value());
+  const std::string before = content_of(o.path);
+  o.replica->close();
+  run_sql(o.path,
+          "UPDATE csa_journal_part SET body = CAST(substr(body, 1, 20) || x'FF' ||"
+          " substr(body, 22) AS BLOB);"
+          "UPDATE csa_log SET header = x'ff' WHERE part_id = (SELECT max(part_id) FROM csa_log)");
+  const Restoration done = o.restored(o.path, DamagedJournal::kAsIs);
+  CHECK(content_of(o.name.path) == before);
+  REQUIRE(done.as_is.has_value());
+  CHECK(done.as_is->spooled == 0);
+}
+
 TEST_CASE("restore as is: a header that cannot be read, and an offer") {
   Office o;
   o.journal("UPDATE part SET qty = 6 WHERE id = 1");

@@ -1,6 +1,9 @@
 // Losers that a person puts back: single rows, and transactions that were kept whole.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
+#include "common/codec.h"
 #include "tests/support/merge_bench.h"
 
 namespace csa::restore_test {
@@ -333,18 +336,27 @@ TEST_CASE("restore: the log entry that decided cannot be read, done or refused i
       "ALTER TABLE person RENAME COLUMN t TO note";
   constexpr const char* kAnew =
       "ALTER TABLE person DROP COLUMN note; ALTER TABLE person ADD COLUMN note TEXT";
-  for (std::size_t migrations = 0; migrations <= 2; ++migrations) {
-    CAPTURE(migrations);
+  for (std::size_t i = 0; i <= 3; ++i) {
+    const std::size_t migrations = std::min<std::size_t>(i, 2);
+    const bool another_version = i == 3;  // it can be read, and says what is not so
+    CAPTURE(i);
     Inbox b(kPerson, 1);
     b.edit(b.nodes[0], "UPDATE person SET phone = 'lost' WHERE id = 1", 1);
     b.master.write("UPDATE person SET phone = 'won' WHERE id = 1");
     (void)b.hand_over(b.nodes[0]);
     const Seq seq = b.master.ledger->meta().position.seq;
+    const std::uint64_t version = b.master.ledger->meta().schema_version;
     if (migrations > 0) (void)b.master.ack(b.master.migration(kSwap));
     // Now the columns are called as they were when the row was kept, but are others.
     if (migrations > 1) (void)b.master.ack(b.master.migration(kAnew));
     b.master.ledger.reset();
-    b.master.set_header(seq, Bytes(b.master.header_of(seq).size(), 0xff));
+    Bytes header(b.master.header_of(seq).size(), 0xff);
+    if (another_version) {
+      EntryHeader decoded = decode_header(b.master.header_of(seq)).value();
+      decoded.schema_version = version + 2;
+      header = encode_header(decoded);
+    }
+    b.master.set_header(seq, header);
     b.master.open();
     const std::string why = b.settle(b.id_of("table_name = 'person'"));
     CAPTURE(why);
