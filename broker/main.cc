@@ -34,9 +34,7 @@ int main(int argc, char** argv) {
     const auto look = [&](const csa::ServeConfig& config) { search.begin(config); };
     return csa::run(flags, terminal, {look, serve});
   } catch (const csa::SqliteError& error) {
-    const bool damaged =
-        error.primary_code() == SQLITE_CORRUPT || error.primary_code() == SQLITE_NOTADB;
-    const csa::Errc code = damaged ? csa::Errc::kDamaged : csa::Errc::kFailed;
+    const csa::Errc code = csa::is_damage(error) ? csa::Errc::kDamaged : csa::Errc::kFailed;
     return csa::report_error("csa-broker", {code, std::string("the database: ") + error.what()});
   } catch (const std::exception& error) {
     return csa::report_error("csa-broker", {csa::Errc::kFailed, error.what()});

@@ -75,7 +75,7 @@ LedgerOptions ledger_options(const ServeConfig& config) {
 }  // namespace
 
 Status serve(const ServeConfig& config, RivalSearch& search, std::unique_ptr<Database> held,
-             const Log& log) {
+             const Log& log) try {
   for (const std::string& text : config.announce_to) {
     const std::optional<Endpoint> endpoint = parse_endpoint(text, config.beacon_port);
     if (!endpoint || parse_ip(endpoint->host) == 0) {
@@ -105,6 +105,9 @@ Status serve(const ServeConfig& config, RivalSearch& search, std::unique_ptr<Dat
   if (!ended) return ended.error();
   if (stores.fatal()) return *stores.fatal();
   return Ok{};
+} catch (const SqliteError& error) {
+  if (!is_damage(error)) throw;
+  return end_of_damage("start", config.database, error);
 }
 
 }  // namespace csa

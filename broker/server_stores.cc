@@ -25,6 +25,13 @@ std::string folder_of(const std::string& database) {
 
 }  // namespace
 
+Error end_of_damage(const std::string& who, const std::string& database, const SqliteError& error) {
+  return {Errc::kDamaged, who + ": " + database + " is damaged (" + error.what() +
+                              "). The broker ends; nodes go on offline. csa-broker check shows what"
+                              " is lost, and csa-broker restore --from FILE makes a sound one of a"
+                              " backup or a node's replica."};
+}
+
 Stores::Stores(const std::string& database, const LedgerOptions& options, const Log& log)
     : database_(database),
       spool_(folder_of(database)),
@@ -124,14 +131,9 @@ void Stores::guarded(const char* who, const std::function<void()>& work) {
     work();
   } catch (const std::exception& error) {
     const auto* const sqlite = dynamic_cast<const SqliteError*>(&error);
-    if (sqlite != nullptr &&
-        (sqlite->primary_code() == SQLITE_CORRUPT || sqlite->primary_code() == SQLITE_NOTADB)) {
-      const std::string what = std::string(who) + ": " + database_ + " is damaged (" +
-                               error.what() +
-                               "). The broker ends; nodes go on offline. csa-broker check shows"
-                               " what is lost, and csa-broker restore --from FILE makes a sound one"
-                               " of a backup or a node's replica.";
-      post([this, what](Hub&, TimePoint) { fatal_ = Error{Errc::kDamaged, what}; });
+    if (sqlite != nullptr && is_damage(*sqlite)) {
+      const Error damage = end_of_damage(who, database_, *sqlite);
+      post([this, damage](Hub&, TimePoint) { fatal_ = damage; });
       return;
     }
     const bool memory = dynamic_cast<const std::bad_alloc*>(&error) != nullptr;

@@ -21,6 +21,10 @@
 
 namespace csa {
 
+// How a broker ends whose disk keeps the database wrongly.
+[[nodiscard]] Error end_of_damage(const std::string& who, const std::string& database,
+                                  const SqliteError& error);
+
 class Stores {
  public:
   using Answer = std::function<void(Hub&, TimePoint)>;

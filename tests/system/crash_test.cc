@@ -131,6 +131,35 @@ TEST_CASE("crash: an older copy of the master under what kill -9 left of its -wa
 }
 
 TEST_CASE(
+    "crash: the broker meets a broken page of its own tables as it starts, the way out is told") {
+  const Place place;
+  place.create(kLoadSchema);
+  {
+    Ready ready;
+    Program broker = place.serve(ready);
+    broker.signal(SIGTERM);
+    CHECK(broker.exit_code() == 0);
+  }
+  std::filesystem::copy_file(place.master(), place.file("sound.db"));
+  for (const std::string table : {"csa_private", "csa_outcome", "csa_log"}) {
+    CAPTURE(table);
+    std::filesystem::copy_file(place.file("sound.db"), place.master(),
+                               std::filesystem::copy_options::overwrite_existing);
+    const std::int64_t root =
+        count_of(place.master(), "SELECT rootpage FROM sqlite_schema WHERE name = '" + table + "'");
+    const std::int64_t page = count_of(place.master(), "PRAGMA page_size");
+    REQUIRE(root > 1);
+    std::fstream file(place.master(), std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp((root - 1) * page);
+    file.put('\xff');
+    file.close();
+    const Finished refused = run(place.broker({"serve", "--port", "0"}));
+    CHECK(refused.code == 7);
+    CHECK_MESSAGE(refused.err.find("csa-broker restore") != std::string::npos, refused.err);
+  }
+}
+
+TEST_CASE(
     "crash: a replica that was cut to nothing is told as damaged, one that never was is begun") {
   const Place place;
   place.create(kLoadSchema);
