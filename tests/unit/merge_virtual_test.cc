@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include "common/virtual_table.h"
+#include "tests/support/cases.h"
 #include "tests/support/merge_bench.h"
 
 namespace csa::merge_virtual_test {
@@ -197,6 +198,7 @@ TEST_CASE("merge: documents of FTS4 and of its external content are found everyw
 TEST_CASE("merge: rows of a spatial index from two nodes and the master, all found everywhere") {
   for (const bool first_a : {true, false}) {
     for (const std::string module : {"rtree", "rtree_i32"}) {
+      if (test::kOneOf > 1 && first_a == (module == "rtree")) continue;
       CAPTURE(first_a);
       CAPTURE(module);
       MergeBench b("CREATE VIRTUAL TABLE area USING " + module +
