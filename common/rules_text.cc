@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::string_view kBlank = " \t\r";
 
-Error malformed(std::string what) { return {Errc::kMalformed, std::move(what)}; }
+Error unreadable(std::string what) { return {Errc::kMalformed, std::move(what)}; }
 
 std::string_view trimmed(std::string_view text) {
   const std::size_t begin = text.find_first_not_of(kBlank);
@@ -32,7 +32,7 @@ Result<std::string> take_name(std::string_view& text) {
     text.remove_prefix(1);
     while (true) {
       const std::size_t end = text.find('"');
-      if (end == std::string_view::npos) return malformed("a double quote is not closed");
+      if (end == std::string_view::npos) return unreadable("a double quote is not closed");
       name += text.substr(0, end);
       text.remove_prefix(end + 1);
       if (!text.starts_with('"')) break;
@@ -40,8 +40,8 @@ Result<std::string> take_name(std::string_view& text) {
       text.remove_prefix(1);
     }
   }
-  if (name.empty()) return malformed("a name is empty; TABLE or TABLE.COLUMN is expected");
-  if (name.size() > limits::kRuleNameMax) return malformed("a name is too long");
+  if (name.empty()) return unreadable("a name is empty; TABLE or TABLE.COLUMN is expected");
+  if (name.size() > limits::kRuleNameMax) return unreadable("a name is too long");
   return name;
 }
 
@@ -77,11 +77,11 @@ Result<RuleSetting> parse_rule(std::string_view place, std::string_view rule) {
     setting.column = std::move(column).value();
   }
   if (!place.empty()) {
-    return malformed("'" + std::string(place) + "' is left over behind TABLE.COLUMN");
+    return unreadable("'" + std::string(place) + "' is left over behind TABLE.COLUMN");
   }
-  if (rule.empty() || rule.size() > limits::kRuleNameMax) return malformed("the rule is missing");
+  if (rule.empty() || rule.size() > limits::kRuleNameMax) return unreadable("the rule is missing");
   if (rule.find_first_of("\"#") != std::string_view::npos) {
-    return malformed("'" + std::string(rule) + "' is no rule: it has a quote or '#' in it");
+    return unreadable("'" + std::string(rule) + "' is no rule: it has a quote or '#' in it");
   }
   setting.rule = rule;
   return setting;
@@ -104,9 +104,9 @@ std::optional<Error> contradiction(const std::vector<RuleLine>& rules, const std
     const auto known = first.emplace(std::tuple(lower(one.table), lower(one.column), whole), &line);
     const RuleLine& other = *known.first->second;
     if (lower(other.setting.rule) == rule) continue;
-    return malformed(file + ", line " + std::to_string(line.line) + ": '" + rule_text(one) +
-                     "' contradicts line " + std::to_string(other.line) + ", '" +
-                     rule_text(other.setting) + "'; keep one of them");
+    return unreadable(file + ", line " + std::to_string(line.line) + ": '" + rule_text(one) +
+                      "' contradicts line " + std::to_string(other.line) + ", '" +
+                      rule_text(other.setting) + "'; keep one of them");
   }
   return std::nullopt;
 }
@@ -122,7 +122,7 @@ Result<std::vector<RuleLine>> parse_rules(std::string_view text, const std::stri
     text.remove_prefix(std::min(end + 1, text.size()));
     if (line.empty()) continue;
     const auto at = [&](const std::string& why) {
-      return malformed(file + ", line " + std::to_string(number) + ": " + why);
+      return unreadable(file + ", line " + std::to_string(number) + ": " + why);
     };
     const std::size_t blank = line.find_last_of(kBlank);
     if (blank == std::string_view::npos || line.back() == '"') {

@@ -64,9 +64,9 @@ class Finder {
   }
 
   void check_name(const Object& object) {
-    constexpr std::string_view kPrefix = "csa_";
-    const bool prefixed = sqlite3_strnicmp(object.name.c_str(), kPrefix.data(),
-                                           static_cast<int>(kPrefix.size())) == 0;
+    constexpr std::string_view kReserved = "csa_";
+    const bool prefixed = sqlite3_strnicmp(object.name.c_str(), kReserved.data(),
+                                           static_cast<int>(kReserved.size())) == 0;
     if (lower(object.name) == "json_each") {
       add(object.type + " " + object.name,
           "its name is that of a function by which csa_conflicts tells conflicts", "rename it");
