@@ -51,6 +51,10 @@ StoryRows ArrivalModel::rows() const {
   return rows;
 }
 
+ColumnRule ArrivalModel::rule_of(std::size_t i) const {
+  return i < rules_.columns.size() ? rules_.columns[i] : ColumnRule::kTable;
+}
+
 ArrivalModel::Kept& ArrivalModel::kept(Table& rows, const StoryEdit& part) const {
   Kept& kept = rows[key_of(part)];
   kept.columns.resize(kColumnCount);
@@ -83,8 +87,9 @@ bool ArrivalModel::merge(Table& rows, const StoryEdit& part, const std::set<Stor
   const bool lost = verdict.decision == RowDecision::kBrokerWon ||
                     verdict.decision == RowDecision::kManual || verdict.node_loses;
   const bool won = verdict.decision == RowDecision::kNodeWon;
-  const bool partly = won && atomic_ &&
-                      (overwrites_a_part(at, part, all) || overwrites_a_half(at, part, verdict));
+  const bool partly =
+      won && atomic_ &&
+      (overwrites_a_part(at, part, verdict, all) || overwrites_a_half(at, part, verdict));
   put(at, part, verdict);
   return !lost && !partly;
 }
@@ -111,11 +116,18 @@ RowMeeting ArrivalModel::meeting_of(const Kept& at, const StoryEdit& part) const
   return x;
 }
 
-// All or nothing holds for the others' transactions too.
-bool ArrivalModel::overwrites_a_part(const Kept& at, const StoryEdit& part,
+// All or nothing holds for the others' transactions too, where this row costs them something.
+bool ArrivalModel::overwrites_a_part(const Kept& at, const StoryEdit& part, const Expected& verdict,
                                      const std::set<StoryKey>& all) const {
+  const auto loses = [&](const StoryEdit& other) {
+    if (!at.row || !verdict.result || !other.image) return true;
+    for (std::size_t i = 0; i < kColumnCount; ++i) {
+      if (gives(other, i) && !adds_up(rule_of(i)) && takes(at, part, verdict, i)) return true;
+    }
+    return false;
+  };
   return std::ranges::any_of(at.edits, [&](const StoryEdit* other) {
-    if (knows_(part, *other)) return false;
+    if (knows_(part, *other) || !loses(*other)) return false;
     return std::ranges::any_of(parts_of(*taken_.at(other->at)),
                                [&](const StoryEdit* its) { return !all.contains(key_of(*its)); });
   });
@@ -130,8 +142,7 @@ bool ArrivalModel::overwrites_a_half(const Kept& at, const StoryEdit& part,
     bool some = false;
     bool all = true;
     for (std::size_t i = 0; i < kColumnCount; ++i) {
-      const ColumnRule rule = i < rules_.columns.size() ? rules_.columns[i] : ColumnRule::kTable;
-      if (!gives(*other, i) || adds_up(rule)) continue;
+      if (!gives(*other, i) || adds_up(rule_of(i))) continue;
       const bool lost = takes(at, part, verdict, i);
       some = some || lost;
       all = all && lost;

@@ -30,11 +30,13 @@ class ArrivalModel {
     std::vector<const StoryEdit*> columns;  // the last of each column
   };
   using Table = std::map<StoryKey, Kept>;
+  [[nodiscard]] ColumnRule rule_of(std::size_t i) const;
   [[nodiscard]] Kept& kept(Table& rows, const StoryEdit& part) const;
   // False: it loses something.
   [[nodiscard]] bool merge(Table& rows, const StoryEdit& part, const std::set<StoryKey>& all);
   [[nodiscard]] RowMeeting meeting_of(const Kept& at, const StoryEdit& part) const;
   [[nodiscard]] bool overwrites_a_part(const Kept& at, const StoryEdit& part,
+                                       const Expected& verdict,
                                        const std::set<StoryKey>& all) const;
   [[nodiscard]] bool overwrites_a_half(const Kept& at, const StoryEdit& part,
                                        const Expected& verdict) const;
