@@ -71,8 +71,7 @@ Result<OfflineDone> Replica::Impl::write_and_journal(const OfflineWrite& write) 
   }
   OfflineDone done;
   OfflineWriter::Outcome outcome = writer->write(
-      write, applier->meta(), journal, [this] { return !is_disturbed(); },
-      done.tables);
+      write, applier->meta(), journal, [this] { return !is_disturbed(); }, done.tables);
   if (std::holds_alternative<OfflineWriter::Unsound>(outcome)) {
     const std::string why = "another program has written to the replica " + name.path +
                             "; it needs a full copy, and what is in it now is kept aside";
@@ -85,12 +84,10 @@ Result<OfflineDone> Replica::Impl::write_and_journal(const OfflineWrite& write) 
   if (auto* const journaled = std::get_if<Journaled>(&outcome)) {
     done.answer = std::move(*journaled);
   } else {
+    // The master may hold other rows, or the same behind this journal: what is refused here may
+    // have been made there.
     Nack nack = std::get<Nack>(std::move(outcome));
-    // Of how long it takes the broker only the broker can tell.
-    if (nack.code == NackCode::kTimeout) {
-      return not_made(write, {nack.code, std::move(nack.message), nack.statement});
-    }
-    done.answer = std::move(nack);
+    return not_made(write, {nack.code, std::move(nack.message), nack.statement});
   }
   if (wal_pages >= kCheckpointPagesMax) checkpoint();
   return done;
@@ -125,7 +122,11 @@ Result<OfflineDone> Replica::Impl::after_failure(const OfflineWrite& write,
 
 // Of a WRITE that was sent before, only the broker can tell.
 Result<OfflineDone> Replica::Impl::not_made(const OfflineWrite& write, Rejection why) const {
-  if (!write.request_hash.is_zero()) return Error{Errc::kFailed, std::move(why.message)};
+  if (!write.request_hash.is_zero()) {
+    return Error{Errc::kFailed,
+                 "it was sent and may have run at the broker, and is not made here (" +
+                     why.message + "): ask for its outcome when there is a broker again"};
+  }
   OfflineDone done;
   done.state = state;
   done.answer = Nack{write.write.tx, why.code, std::move(why.message), why.statement};

@@ -164,6 +164,17 @@ TEST_CASE("replica offline: what the schema refuses changes nothing and leaves n
   CHECK(differs(o.path, o.master.path()).empty());
 }
 
+TEST_CASE("replica offline: what the schema refuses here, sent before, may have run elsewhere") {
+  Offline o;
+  OfflineWrite write = o.call("INSERT INTO part (id, name) VALUES (1, 'again')");
+  write.request_hash = request_hash(write.write);
+  const Result<OfflineDone> done = o.replica->write_offline(write);
+  REQUIRE_FALSE(done.has_value());
+  CHECK(done.error().what.find("UNIQUE") != std::string::npos);
+  CHECK(done.error().what.find("ask for its outcome") != std::string::npos);
+  CHECK(o.replica->state().journal.entries == 0);
+}
+
 TEST_CASE("replica offline: a call that changes nothing leaves no entry, and an outcome") {
   Offline o;
   CHECK(o.journaled("UPDATE part SET qty = 5 WHERE id = 1").changes == 1);
