@@ -92,12 +92,14 @@ Ledger::Impl::ReplayFate Ledger::Impl::fate_of(const Replay& replay) {
   std::optional<Outcome> found = outcomes->find(tx);
   if (planted("merge an entry again")) found.reset();
   const bool forgotten = !found && tx.counter <= floor;
+  const TxId stray = name_of_stray(tx, hash);
+  const bool lost_other = !found && !forgotten && outcomes->find(stray).has_value();
   if (found && found->request_hash != hash) handed_over.note_copy(tx.node, replay.first);
   fate.of_copy = handed_over.is_copy(tx.node, replay.first);
-  if (forgotten || (found && found->request_hash != hash)) {
+  if (forgotten || lost_other || (found && found->request_hash != hash)) {
     // Two programs with one identity, or one with an older copy of its file. Nobody's work is lost:
-    // this one goes by another name.
-    fate.name = name_of_stray(tx, hash);
+    // this one goes by another name. So it does where a lost history alone knew the other one.
+    fate.name = stray;
     found = outcomes->find(fate.name);
     if (!found) {
       log.warn("ledger: another transaction was sent under " + to_string(tx) + " before");
@@ -162,9 +164,16 @@ void Ledger::Impl::look_at_origin(const Replay& replay, ReplayFate& fate) {
     if (!fate.standing) fate.park = std::get<Nack>(found->answer).message;
     return;
   }
+  // A lost history alone may have known the other one that had its TxId.
+  const TxId stray = name_of_stray(origin, hash);
+  if (const std::optional<Outcome> there = outcomes->find(stray)) {
+    fate.standing = standing_of(*there, replay);
+    fate.keys_of = origin;
+    return;
+  }
   if (fate.name != replay.header.tx) return;
   const bool forgotten = !found && origin.counter <= outcomes->floor(origin.node);
-  const TxId name = found || forgotten ? name_of_stray(origin, hash) : origin;
+  const TxId name = found || forgotten ? stray : origin;
   TxId had = origin;
   Held held = forgotten ? log_holds(origin, hash, replay.header.base) : Held::kNo;
   if (held != Held::kYes && name != origin && name.counter <= outcomes->floor(name.node)) {
@@ -172,10 +181,6 @@ void Ledger::Impl::look_at_origin(const Replay& replay, ReplayFate& fate) {
     held = log_holds(name, hash, replay.header.base);
   }
   fate.keys_of = origin;
-  if (const std::optional<Outcome> stray = outcomes->find(name)) {
-    fate.standing = standing_of(*stray, replay);
-    return;
-  }
   if (held == Held::kYes) {
     const Seq seq = logged.at({had.node, had.counter}).seq;
     const std::uint64_t size = replay.header.size;

@@ -130,6 +130,32 @@ TEST_CASE(
   CHECK(c.replay_difference().empty());
 }
 
+TEST_CASE(
+    "copied replica: the other one under its TxId is of a lost history, an entry stays made once") {
+  for (const bool renamed : {false, true}) {
+    CAPTURE(renamed);
+    Copied c;
+    // Refused, so no log tells of it.
+    Write refused;
+    refused.tx = {c.first, 1};
+    refused.sql = "INSERT INTO part VALUES (1, 'again')";
+    (void)c.nack({refused, "till", 5});
+    const Replay own = c.insert(1, "part", 2, Text{"washer"});
+    const Replay entry = renamed ? c.renamed(own) : own;
+    CHECK(is_outcome(c.give(entry).result));
+    // Of a replica that is made the master only what its log says is known.
+    c.ledger.reset();
+    {
+      const Database db(c.path, Database::Mode::kReadWrite);
+      Statement forget = db.prepare("DELETE FROM csa_outcome WHERE node IN (?1, ?2)");
+      forget.bind_blob(1, c.first.value.bytes).bind_blob(2, c.second.value.bytes).run();
+    }
+    c.open();
+    CHECK(is_outcome(c.give(entry).result));
+    CHECK(c.count("SELECT count(*) FROM part WHERE name = 'washer'") == 1);
+  }
+}
+
 TEST_CASE("copied replica: an older copy's entries under TxIds of writes, made once in order") {
   Copied c;
   for (std::uint64_t n = 1; n <= 3; ++n) (void)c.write_as(n);
