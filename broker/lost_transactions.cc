@@ -1,5 +1,6 @@
 #include "broker/lost_transactions.h"
 
+#include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -16,7 +17,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// csa_lost_part's key is id << kPartBits | part (schemas/tables.sql).
+// csa_lost_part's key is id << kPartBits | part; -id is the checksum's (schemas/tables.sql).
 constexpr int kPartBits = 20;
 
 constexpr std::size_t kRowsShown = 5;          // of one transaction, in a list
@@ -78,9 +79,18 @@ std::optional<Kept> find(const Database& db, std::int64_t id) {
 void settle(const Database& db, std::int64_t id, std::string_view state, const std::string& text) {
   Statement set = db.prepare("UPDATE main.csa_lost SET state = ?2, outcome = ?3 WHERE id = ?1");
   set.bind(1, id).bind(2, state).bind(3, text).run();
-  Statement erase =
-      db.prepare("DELETE FROM main.csa_lost_part WHERE part_id >= ?1 AND part_id < ?2");
-  erase.bind(1, id << kPartBits).bind(2, (id + 1) << kPartBits).run();
+  Statement erase = db.prepare(
+      "DELETE FROM main.csa_lost_part WHERE part_id >= ?1 AND part_id < ?2"
+      " OR part_id = ?3");
+  erase.bind(1, id << kPartBits).bind(2, (id + 1) << kPartBits).bind(3, -id).run();
+}
+
+// Its header and changes are those that were offered. One that an older version has kept has no
+// checksum.
+bool is_as_offered(const Database& db, std::int64_t id, const Id128& checksum) {
+  Statement row = db.prepare("SELECT body FROM main.csa_lost_part WHERE part_id = ?1");
+  row.bind(1, -id);
+  return !row.step() || std::ranges::equal(row.column_blob(0), checksum.bytes);
 }
 
 Json object_of(const NamedValues& values) {
@@ -182,12 +192,16 @@ MergeOutcome keep_lost(const Database& db, const ReplayEntry& entry, const std::
   const std::int64_t id = sqlite3_last_insert_rowid(db.handle());
   Statement part = db.prepare("INSERT INTO main.csa_lost_part VALUES (?1, ?2)");
   std::int64_t number = 0;
+  JournalHasher hasher(header);
   for (std::uint64_t at = 0; at < entry.body.size(); ++number) {
     const Bytes bytes = entry.body.read(at, limits::kPieceMax);
+    hasher.update(bytes);
     part.bind(1, id << kPartBits | number).bind_blob(2, bytes);
     part.run();
     at += bytes.size();
   }
+  part.bind(1, -id).bind_blob(2, hasher.digest().bytes);
+  part.run();
   return {ReplayResult::kOffered, "", {}, 0};
 }
 
@@ -227,14 +241,24 @@ std::variant<Recovered, Rejection> recover_lost(const Database& db, std::int64_t
   const Result<JournalHeader> header = decode_journal_header(kept->header);
   if (!header) return rejected(name_of(id) + " cannot be read: " + header.error().what);
   Spill body(spill_folder, limits::kCaptureMemory);
+  JournalHasher hasher(*header);
   {
     Statement parts = db.prepare(
         "SELECT body FROM main.csa_lost_part WHERE part_id >= ?1 AND part_id < ?2 ORDER BY"
         " part_id");
     parts.bind(1, id << kPartBits).bind(2, (id + 1) << kPartBits);
-    while (parts.step()) body.append(parts.column_blob(0));
+    while (parts.step()) {
+      const Bytes bytes = parts.column_blob(0);
+      hasher.update(bytes);
+      body.append(bytes);
+    }
   }
   if (body.size() != header->size) return rejected(name_of(id) + " is not whole any more");
+  if (!is_as_offered(db, id, hasher.digest())) {
+    return rejected(name_of(id) +
+                    " cannot be read as it was offered; csa_lost and csa_lost_part of a replica may"
+                    " have it");
+  }
   ReplayEntry entry{*header, 1, kept->hostname, body};
   entry.header.tx = entry_of(*header);
   const MergeOutcome done = merge(entry);

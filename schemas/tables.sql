@@ -203,7 +203,8 @@ CREATE TABLE csa_lost (
   UNIQUE (node, counter)
 ) STRICT;
 
--- Shared: their changesets. part_id = id << 20 | part.
+-- Shared: their changesets. part_id = id << 20 | part; -id: the checksum over header and changeset,
+-- as in csa_journal (none where an older version has kept it).
 CREATE TABLE csa_lost_part (
   part_id INTEGER PRIMARY KEY,
   body BLOB NOT NULL

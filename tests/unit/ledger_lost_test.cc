@@ -110,6 +110,47 @@ TEST_CASE("lost transaction: changes that nobody can read, parked and not kept")
   CHECK(b.text("SELECT stock FROM part") == "10");
 }
 
+// By another program, while no broker runs.
+void change(MergeBench& b, const std::string& sql) {
+  b.master.ledger.reset();
+  Database(b.master.path, Database::Mode::kReadWrite).exec(sql.c_str());
+  b.master.open();
+}
+
+TEST_CASE("lost transaction: a bit of what was offered has changed since, it waits on, unmerged") {
+  for (const char* const damage :
+       {"UPDATE csa_lost_part SET body = CAST(replace(body, 'washer', 'wasHer') AS BLOB)"
+        " WHERE part_id > 0",
+        "UPDATE csa_lost SET header = CAST(replace(header, 'till', 'tilL') AS BLOB)"}) {
+    CAPTURE(damage);
+    MergeBench b(kStock, 1);
+    b.edit(b.nodes[0], "INSERT INTO part (name, stock) VALUES ('washer', 4)", 10);
+    CHECK(replay(b, offered(b.nodes[0], {NodeId{random_id()}, 5}).at(0)).result ==
+          ReplayResult::kOffered);
+    const std::string kept = "SELECT group_concat(hex(body)) FROM csa_lost_part";
+    change(b, damage);
+    const std::string after = b.text(kept);
+    const WriteAnswer answer = settle(b, 1, ConflictVerb::kRecover);
+    REQUIRE(std::holds_alternative<Nack>(answer));
+    CHECK(std::get<Nack>(answer).message.find("as it was offered") != std::string::npos);
+    CHECK(b.text("SELECT state FROM csa_lost") == "lost");
+    CHECK(b.text(kept) == after);
+    CHECK(b.text("SELECT count(*) FROM part") == "1");
+    CHECK(std::holds_alternative<Ack>(settle(b, 1, ConflictVerb::kForgetLost)));
+    CHECK(b.text("SELECT count(*) FROM csa_lost_part") == "0");
+  }
+}
+
+TEST_CASE("lost transaction: kept by a version that stored no checksum, it is recovered") {
+  MergeBench b(kStock, 1);
+  b.edit(b.nodes[0], "INSERT INTO part (name, stock) VALUES ('washer', 4)", 10);
+  CHECK(replay(b, offered(b.nodes[0], {NodeId{random_id()}, 5}).at(0)).result ==
+        ReplayResult::kOffered);
+  change(b, "DELETE FROM csa_lost_part WHERE part_id < 0");
+  CHECK(std::holds_alternative<Ack>(settle(b, 1, ConflictVerb::kRecover)));
+  CHECK(b.text("SELECT count(*) FROM part") == "2");
+}
+
 // What the node's journal holds is brought by the node and offered by another, which has it from
 // the lost history's log.
 struct Both {
