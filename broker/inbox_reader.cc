@@ -64,7 +64,11 @@ InboxReader::InboxReader(const Database& db)
              "SELECT state, seq, time, counter, node_time, decided, row, exact FROM"
              " main.csa_inbox_later WHERE id = ?1") {}
 
-std::optional<InboxReader::Stored> InboxReader::read(const Statement& row) {
+std::int64_t InboxReader::Stored::count() const {
+  return static_cast<std::int64_t>(std::max(hashes.size() / kHash, std::size_t{1}));
+}
+
+InboxReader::Stored InboxReader::read(const Statement& row) {
   Stored stored;
   stored.first = row.column_int(0);
   KeptConflict& shared = stored.shared;
@@ -80,19 +84,22 @@ std::optional<InboxReader::Stored> InboxReader::read(const Statement& row) {
   shared.bundle = unsigned_of(row.column_int(9));
   shared.state = "open";
   stored.hashes = row.column_blob(10);
+  if (!read_rows(row, stored)) stored.rows.clear();
+  return stored;
+}
+
+bool InboxReader::read_rows(const Statement& row, Stored& stored) {
   const std::string texts = row.column_text(12);
   std::optional<std::vector<InboxRow>> rows = read_inbox_rows(row.column_text(11), texts);
-  if (!rows || rows->empty() || row.column_int(1) < stored.first) return std::nullopt;
-  if (unsigned_of(row.column_int(1)) - unsigned_of(stored.first) != rows->size() - 1) {
-    return std::nullopt;
-  }
-  if (stored.hashes.size() != rows->size() * kHash) return std::nullopt;
+  if (!rows || rows->empty() || row.column_int(1) < stored.first) return false;
+  if (unsigned_of(row.column_int(1)) - unsigned_of(stored.first) != rows->size() - 1) return false;
+  if (stored.hashes.size() != rows->size() * kHash) return false;
   std::optional<std::vector<Bytes>> exact = exact_of(row.column_blob(13), rows->size());
-  if (!exact) return std::nullopt;
+  if (!exact) return false;
   stored.size = texts.size();
   stored.rows = std::move(*rows);
   stored.exact = std::move(*exact);
-  return stored;
+  return true;
 }
 
 std::optional<KeptConflict> InboxReader::conflict_of(const Stored& stored, std::int64_t id) {
@@ -126,6 +133,15 @@ std::optional<KeptConflict> InboxReader::conflict_of(const Stored& stored, std::
   return found;
 }
 
+KeptConflict InboxReader::damaged_of(const Stored& stored, std::int64_t id) {
+  KeptConflict damaged = stored.shared;
+  damaged.id = id;
+  later_.bind(1, id);
+  if (later_.step()) damaged.state = later_.column_text(0);
+  later_.reset();
+  return damaged;
+}
+
 const InboxReader::Stored* InboxReader::stored_with(std::int64_t id) {
   const auto holds = [id](const Stored& stored) {
     return id >= stored.first && id - stored.first < static_cast<std::int64_t>(stored.rows.size());
@@ -133,7 +149,8 @@ const InboxReader::Stored* InboxReader::stored_with(std::int64_t id) {
   const auto known = std::ranges::find_if(known_, holds);
   if (known != known_.end()) return &*known;
   of_id_.bind(1, id);
-  std::optional<Stored> stored = of_id_.step() ? read(of_id_) : std::nullopt;
+  std::optional<Stored> stored;
+  if (of_id_.step()) stored = read(of_id_);
   of_id_.reset();
   if (!stored || !holds(*stored)) return nullptr;
   std::size_t size = stored->size;
@@ -150,29 +167,35 @@ std::optional<KeptConflict> InboxReader::find(std::int64_t id) {
   return stored == nullptr ? std::nullopt : conflict_of(*stored, id);
 }
 
-void InboxReader::each(Statement& rows, std::int64_t from, const Visit& visit) {
+void InboxReader::each(Statement& rows, std::int64_t from, const Visit& visit,
+                       const Visit& damaged) {
   bool more = true;
   while (more && rows.step()) {
-    const std::optional<Stored> stored = read(rows);
-    if (!stored) continue;
-    for (std::size_t i = 0; more && i < stored->rows.size(); ++i) {
-      const std::int64_t id = stored->first + static_cast<std::int64_t>(i);
-      if (id < from) continue;
-      std::optional<KeptConflict> conflict = conflict_of(*stored, id);
-      if (conflict) more = visit(*conflict);
+    const Stored stored = read(rows);
+    for (std::int64_t id = std::max(stored.first, from); more && id - stored.first < stored.count();
+         ++id) {
+      std::optional<KeptConflict> conflict;
+      if (!stored.rows.empty()) conflict = conflict_of(stored, id);
+      if (conflict) {
+        more = visit(*conflict);
+      } else {
+        KeptConflict unread = damaged_of(stored, id);
+        more = damaged(unread);
+      }
     }
   }
   rows.reset();
 }
 
-void InboxReader::each_from(std::int64_t id, const Visit& visit) {
+void InboxReader::each_from(std::int64_t id, const Visit& visit, const Visit& damaged) {
   from_.bind(1, id);
-  each(from_, id, visit);
+  each(from_, id, visit, damaged);
 }
 
-void InboxReader::each_of(const NodeId& node, std::uint64_t journal, const Visit& visit) {
+void InboxReader::each_of(const NodeId& node, std::uint64_t journal, const Visit& visit,
+                          const Visit& damaged) {
   of_journal_.bind_blob(1, node.value.bytes).bind(2, signed_of(journal));
-  each(of_journal_, INT64_MIN, visit);
+  each(of_journal_, INT64_MIN, visit, damaged);
 }
 
 }  // namespace csa

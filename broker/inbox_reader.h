@@ -49,10 +49,13 @@ class InboxReader {
   explicit InboxReader(const Database& db);  // must outlive this
   // Nothing: there is none, or it is damaged.
   [[nodiscard]] std::optional<KeptConflict> find(std::int64_t id);
-  // By id, from this one on, until `visit` returns false.
+  // By id, from this one on, until `visit` returns false. In its place among them, one that cannot
+  // be read goes to `damaged`, with what its row of csa_inbox tells of all: neither what was
+  // decided nor key and versions.
   using Visit = std::function<bool(KeptConflict& conflict)>;
-  void each_from(std::int64_t id, const Visit& visit);
-  void each_of(const NodeId& node, std::uint64_t journal, const Visit& visit);
+  void each_from(std::int64_t id, const Visit& visit, const Visit& damaged = skip);
+  void each_of(const NodeId& node, std::uint64_t journal, const Visit& visit,
+               const Visit& damaged = skip);
   // The tables were written, or a transaction was rolled back.
   void forget() { known_.clear(); }
 
@@ -62,15 +65,20 @@ class InboxReader {
     std::int64_t first = 0;
     KeptConflict shared;
     Bytes hashes;
-    std::vector<InboxRow> rows;
+    std::vector<InboxRow> rows;  // none: damaged
     std::vector<Bytes> exact;
     std::size_t size = 0;  // of its texts
+    // As many as there are hashes, whatever else is damaged.
+    [[nodiscard]] std::int64_t count() const;
   };
-  [[nodiscard]] static std::optional<Stored> read(const Statement& row);
+  static bool skip(const KeptConflict&) { return true; }
+  [[nodiscard]] static Stored read(const Statement& row);
+  [[nodiscard]] static bool read_rows(const Statement& row, Stored& stored);
   [[nodiscard]] const Stored* stored_with(std::int64_t id);
   // REQUIRES: `id` is one of its rows.
   [[nodiscard]] std::optional<KeptConflict> conflict_of(const Stored& stored, std::int64_t id);
-  void each(Statement& rows, std::int64_t from, const Visit& visit);
+  [[nodiscard]] KeptConflict damaged_of(const Stored& stored, std::int64_t id);
+  void each(Statement& rows, std::int64_t from, const Visit& visit, const Visit& damaged);
 
   Statement of_id_, from_, of_journal_, later_;
   std::deque<Stored> known_;  // the last that find() has met

@@ -23,11 +23,18 @@ Row placed(const Row& version, const std::vector<std::optional<std::size_t>>& pl
 
 // Rows of the transactions that were kept whole with it.
 void each_of_bundle(const Database& db, const KeptConflict& conflict,
-                    const std::function<void(const KeptConflict& one)>& visit) {
-  InboxReader(db).each_of(conflict.tx.node, conflict.journal, [&](const KeptConflict& one) {
-    if (one.bundle == conflict.bundle && one.is_whole()) visit(one);
-    return true;
-  });
+                    const std::function<void(const KeptConflict& one)>& visit,
+                    const std::function<void(const KeptConflict& one)>& damaged) {
+  InboxReader(db).each_of(
+      conflict.tx.node, conflict.journal,
+      [&](const KeptConflict& one) {
+        if (one.bundle == conflict.bundle && one.is_whole()) visit(one);
+        return true;
+      },
+      [&](const KeptConflict& one) {
+        if (one.bundle == conflict.bundle) damaged(one);
+        return true;
+      });
 }
 
 }  // namespace
@@ -36,17 +43,37 @@ std::optional<KeptConflict> find_conflict(const Database& db, std::int64_t id) {
   return InboxReader(db).find(id);
 }
 
-std::vector<std::int64_t> bundle_of(const Database& db, const KeptConflict& conflict) {
-  std::vector<std::int64_t> ids;
-  each_of_bundle(db, conflict, [&ids](const KeptConflict& one) {
-    if (one.state != "restored") ids.push_back(one.id);
+std::string missing_conflict(const Database& db, std::int64_t id) {
+  const std::string name = "conflict " + std::to_string(id);
+  bool damaged = false;
+  const auto none = [](const KeptConflict&) { return false; };
+  InboxReader(db).each_from(id, none, [&](const KeptConflict& one) {
+    damaged = one.id == id;
+    return false;
   });
-  return ids;
+  return damaged ? unreadable(name) : "there is no " + name + "; csa-admin conflicts lists them";
+}
+
+std::string unreadable(const std::string& conflicts) {
+  return conflicts +
+         " cannot be read; csa_inbox and csa_inbox_later of a replica may have what is missing";
+}
+
+Bundle bundle_of(const Database& db, const KeptConflict& conflict) {
+  Bundle bundle;
+  const auto into = [](std::vector<std::int64_t>& ids) {
+    return [&ids](const KeptConflict& one) {
+      if (one.state != "restored") ids.push_back(one.id);
+    };
+  };
+  each_of_bundle(db, conflict, into(bundle.ids), into(bundle.damaged));
+  return bundle;
 }
 
 std::int64_t bundle_size(const Database& db, const KeptConflict& conflict) {
   std::int64_t size = 0;
-  each_of_bundle(db, conflict, [&size](const KeptConflict&) { ++size; });
+  const auto count = [&size](const KeptConflict&) { ++size; };
+  each_of_bundle(db, conflict, count, count);
   return size;
 }
 

@@ -18,9 +18,17 @@
 namespace csa {
 
 [[nodiscard]] std::optional<KeptConflict> find_conflict(const Database& db, std::int64_t id);
+// Why there is none that find_conflict() gives.
+[[nodiscard]] std::string missing_conflict(const Database& db, std::int64_t id);
+// Of `conflicts`, as "conflict 7" or "conflicts 3 to 7".
+[[nodiscard]] std::string unreadable(const std::string& conflicts);
+struct Bundle {
+  std::vector<std::int64_t> ids;      // ascending
+  std::vector<std::int64_t> damaged;  // of others that belong to it, as far as can be told
+};
 // Those that are to be restored with it, itself among them, in the order of their keeping; only
 // open ones.
-[[nodiscard]] std::vector<std::int64_t> bundle_of(const Database& db, const KeptConflict& conflict);
+[[nodiscard]] Bundle bundle_of(const Database& db, const KeptConflict& conflict);
 // How many there are, whatever their state.
 [[nodiscard]] std::int64_t bundle_size(const Database& db, const KeptConflict& conflict);
 // Moved on from "open" by a person.

@@ -22,10 +22,6 @@ Rejection unsettled(std::string why) { return {NackCode::kSql, std::move(why), 0
 
 std::string conflict_name(std::int64_t id) { return "conflict " + std::to_string(id); }
 
-std::string missing(std::int64_t id) {
-  return "there is no " + conflict_name(id) + "; csa-admin conflicts lists them";
-}
-
 std::size_t size_of(const Value& value) {
   const auto* const text = std::get_if<Text>(&value);
   return 9 + (text == nullptr ? 16 : text->utf8.size());
@@ -69,7 +65,7 @@ CallEffect show_inbox(const Database& db, std::int64_t from, std::size_t rows_ma
   CallEffect effect;
   effect.columns.assign(kShown.begin(), kShown.end());
   std::size_t bytes = 0;
-  InboxReader(db).each_from(from, [&](const KeptConflict& kept) {
+  const auto take = [&](const KeptConflict& kept) {
     Row row = shown(kept);
     // A row too large for any answer is shown without its values: they are in every replica.
     if (size_of(row) > rows_max / 2) {
@@ -79,6 +75,12 @@ CallEffect show_inbox(const Database& db, std::int64_t from, std::size_t rows_ma
     if (bytes > rows_max / 2 && !effect.rows.empty()) return false;
     effect.rows.push_back(std::move(row));
     return true;
+  };
+  InboxReader(db).each_from(from, take, [&](KeptConflict& kept) {
+    kept.key = "{}";
+    kept.decided.decision = "unreadable";
+    kept.decided.reason = unreadable(conflict_name(kept.id));
+    return take(kept);
   });
   return effect;
 }
@@ -140,7 +142,7 @@ bool restores_whole(const Database& db, const Conflict& request) {
 Done settle_conflict(const Database& db, const Conflict& request, std::size_t rows_max) {
   if (request.verb == ConflictVerb::kShow) return show_inbox(db, request.id, rows_max);
   const std::optional<KeptConflict> kept = find_conflict(db, request.id);
-  if (!kept) return unsettled(missing(request.id));
+  if (!kept) return unsettled(missing_conflict(db, request.id));
   if (kept->state == "restored")
     return unsettled(conflict_name(request.id) + " was restored already");
   if (kept->state != "dismissed") set_conflict_state(db, request.id, "dismissed");
@@ -151,7 +153,7 @@ Done restore_conflict(const RestorePlace& place, const Conflict& request,
                       const WholeRestore& whole) {
   const std::string name = conflict_name(request.id);
   const std::optional<KeptConflict> kept = find_conflict(place.db, request.id);
-  if (!kept) return unsettled(missing(request.id));
+  if (!kept) return unsettled(missing_conflict(place.db, request.id));
   const bool all = kept->is_whole() && request.verb == ConflictVerb::kRestore;
   if (kept->state == "restored") {
     // With the others of its transaction: whoever goes through the list is not stopped there.

@@ -155,7 +155,15 @@ std::variant<RestoredWhole, std::string> restore_whole(const RestorePlace& place
                                                        const MergeContext& context, Merge& merge) {
   const Database& db = place.db;
   RestoredWhole restored;
-  restored.ids = bundle_of(db, conflict);
+  Bundle bundle = bundle_of(db, conflict);
+  if (!bundle.damaged.empty()) {
+    const std::int64_t first = bundle.damaged.front();
+    const std::int64_t last = bundle.damaged.back();
+    return unreadable(first == last ? "conflict " + std::to_string(first)
+                                    : std::to_string(bundle.damaged.size()) + " conflicts from " +
+                                          std::to_string(first) + " to " + std::to_string(last));
+  }
+  restored.ids = std::move(bundle.ids);
   InboxReader inbox(db);
   Spill body(spill_folder, limits::kCaptureMemory);
   try {

@@ -28,6 +28,44 @@ std::string told(const std::string& value) {
   return row.substr(before.size(), row.size() - before.size() - after.size());
 }
 
+// A transaction of 40 rows that the inbox has whole, in several rows of csa_inbox, the second of
+// which a disk has changed, by another program's hand.
+struct Torn {
+  MergeBench b{
+      "CREATE TABLE t (id INTEGER PRIMARY KEY, v, w);"
+      "CREATE TABLE u (v UNIQUE);"
+      "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 40)"
+      "INSERT INTO t SELECT i, 'old', hex(zeroblob(500)) FROM n",
+      1};
+
+  explicit Torn(const std::string& damage) {
+    b.edit(b.nodes[0], "UPDATE t SET v = 'away'; INSERT INTO u VALUES ('once')", 1);
+    b.master.write("INSERT INTO u VALUES ('once')");
+    CHECK(b.hand_over(b.nodes[0]).at(0).result == ReplayResult::kParked);
+    REQUIRE(b.text("SELECT count(*) > 1 FROM csa_inbox") == "1");
+    b.master.write("DELETE FROM u");
+    change(damage);
+  }
+  void change(const std::string& sql) {
+    b.master.ledger.reset();
+    Database(b.master.path, Database::Mode::kReadWrite).exec(sql.c_str());
+    b.master.open();
+  }
+  WriteAnswer ask(std::int64_t id, ConflictVerb verb) {
+    return b.master.run({Conflict{TxId{b.master.node, ++b.master.counter}, id, verb}, "desk", 8});
+  }
+  std::string refusal(std::int64_t id, ConflictVerb verb) {
+    const WriteAnswer answer = ask(id, verb);
+    return std::holds_alternative<Nack>(answer) ? std::get<Nack>(answer).message : "";
+  }
+};
+
+constexpr const char* kBracket =
+    "UPDATE csa_inbox SET rows = '{' || substr(rows, 2) WHERE first ="
+    " (SELECT min(first) FROM csa_inbox WHERE first > 1)";
+constexpr const char* kLater =
+    "INSERT INTO csa_inbox_later VALUES (2, 'open', 1, '', 1, '', '{', '[', x'')";
+
 }  // namespace
 
 TEST_CASE("merge: the inbox tells every kind of value as JSON") {
@@ -171,6 +209,54 @@ TEST_CASE("merge: a row is looked for in the inbox of its own journal, whatever 
   for (MergeBench::Node& node : b.nodes) b.edit(node, "UPDATE t SET v = 'then'", 2);
   for (MergeBench::Node& node : b.nodes) REQUIRE(b.hand_over(node).size() == 1);
   CHECK(b.text("SELECT group_concat(node_row ->> 'v') FROM csa_conflicts") == "then,then,then");
+}
+
+TEST_CASE("merge: a transaction that was kept whole is not restored without what cannot be read") {
+  for (const std::string damage : {kBracket, kLater}) {
+    CAPTURE(damage);
+    Torn t(damage);
+    const std::int64_t unread =
+        damage == kLater ? 2
+                         : std::stoll(t.b.text("SELECT min(first) FROM csa_inbox WHERE first > 1"));
+    const std::string why = t.refusal(1, ConflictVerb::kRestore);
+    CHECK_MESSAGE(why.find("cannot be read") != std::string::npos, why);
+    CHECK_MESSAGE(why.find(" " + std::to_string(unread)) != std::string::npos, why);
+    CHECK(t.b.text("SELECT count(*) FROM t WHERE v = 'away'") == "0");
+    CHECK(t.b.text("SELECT count(*) FROM csa_inbox_later WHERE state <> 'open'") == "0");
+    for (const ConflictVerb verb :
+         {ConflictVerb::kRestore, ConflictVerb::kRestoreRow, ConflictVerb::kDismiss}) {
+      CHECK(
+          t.refusal(unread, verb).find("conflict " + std::to_string(unread) + " cannot be read") ==
+          0);
+    }
+    CHECK(t.refusal(1000, ConflictVerb::kRestore).find("there is no conflict") == 0);
+    CHECK(t.refusal(1, ConflictVerb::kRestoreRow).empty());
+    CHECK(t.b.text("SELECT group_concat(id) FROM t WHERE v = 'away'") == "1");
+  }
+}
+
+TEST_CASE("merge: the list of the inbox tells of those that cannot be read, in their places") {
+  for (const std::string damage : {kBracket, kLater}) {
+    CAPTURE(damage);
+    Torn t(damage);
+    std::int64_t next = 1, unread = 0;
+    while (true) {
+      const WriteAnswer answer = t.ask(next, ConflictVerb::kShow);
+      REQUIRE(std::holds_alternative<Ack>(answer));
+      const Ack& ack = std::get<Ack>(answer);
+      if (ack.rows.empty()) break;
+      for (const Row& row : ack.rows) {
+        REQUIRE(row.size() == ack.columns.size());
+        CHECK(row[0] == Value{next++});
+        if (row[9] == Value{Text{"unreadable"}}) ++unread;
+        CHECK(row[17] == Value{Text{"open"}});
+      }
+    }
+    CHECK(next == 42);
+    const std::string damaged =
+        t.b.text("SELECT length(hashes) / 16 FROM csa_inbox WHERE rows LIKE '{%'");
+    CHECK(std::to_string(unread) == (damage == kLater ? "1" : damaged));
+  }
 }
 
 }  // namespace csa::merge_inbox_test
