@@ -41,13 +41,25 @@ std::optional<WriteResult> find_waiting(const Database& db, const TxId& tx) {
   return result;
 }
 
+// By an entry that the journal has, or had: it keeps its counter, and its first TxId while it is
+// there, under another NodeId too. Afterwards the master's log has that TxId, at the same place as
+// the outcome.
+bool is_journaled(const Database& db, const NodeId& node, const TxId& tx, const Ack* logged) {
+  if (tx.node == node) return true;
+  const Journal journal(db);
+  const Result<std::optional<JournalHeader>> entry = journal.find(tx.counter);
+  if (entry && *entry) return (*entry)->origin == tx;
+  const std::optional<JournalOutcome> outcome = journal.find_outcome(tx.counter);
+  return outcome && logged != nullptr && outcome->seq == logged->seq;
+}
+
 std::optional<WriteResult> find(const Database& db, const NodeId& node, const TxId& tx) {
-  if (tx.node == node) {
+  const std::optional<Outcome> known = OutcomeTable(db).find(tx);
+  const auto* const ack = known ? std::get_if<Ack>(&known->answer) : nullptr;
+  if (is_journaled(db, node, tx, ack)) {
     if (std::optional<WriteResult> decided = find_decided(db, tx)) return decided;
     if (std::optional<WriteResult> waiting = find_waiting(db, tx)) return waiting;
   }
-  const std::optional<Outcome> known = OutcomeTable(db).find(tx);
-  const auto* const ack = known ? std::get_if<Ack>(&known->answer) : nullptr;
   if (ack == nullptr) return std::nullopt;
   return to_result(*ack, true);
 }

@@ -267,6 +267,13 @@ bool Writes::on_nack(const Nack& nack, TimePoint now) {
     } else if (nack.code == NackCode::kUnknown || nack.code == NackCode::kExpired) {
       if (!question && nack.code == NackCode::kUnknown) continue;  // the answer to a question
       end_unknown(order, nack.message.empty() ? "the master holds no outcome of it" : nack.message);
+    } else if (nack.code == NackCode::kForbidden && question) {
+      // Nothing of the write is refused by that: this replica may have made it under another
+      // NodeId.
+      end_unknown(order, "the broker tells of " + to_string(nack.tx) +
+                             " only to the node of that name (" + nack.message +
+                             "), which this replica may have been before: look whether it took"
+                             " effect before you write it again");
     } else if (nack.code == NackCode::kLimit && pending.may_have_run) {
       // A full disk keeps no outcome: what was sent over an earlier link may arrive behind it.
       end_unknown(order,

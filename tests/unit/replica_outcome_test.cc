@@ -52,6 +52,41 @@ TEST_CASE("outcome: an offline row that got another key, the replica and the eve
   CHECK(event->keys == changed);
 }
 
+TEST_CASE("outcome: of an offline write, by the TxId that it had before its replica was renamed") {
+  MergeBench b("CREATE TABLE part (id INTEGER PRIMARY KEY, name UNIQUE)", 1);
+  MergeBench::Node& node = b.nodes[0];
+  std::vector<TxId> were;
+  for (const std::string name : {"bolt", "nut", "rod"}) {
+    b.edit(node, "INSERT INTO part (name) VALUES ('" + name + "')", 1);
+    were.push_back({node.replica->state().node, node.counter});
+  }
+  const auto told = [&](std::size_t which) {
+    const std::optional<WriteResult> known = known_outcome(node.path, were[which]);
+    REQUIRE(known.has_value());
+    CHECK(known->tx == to_string(were[which]));
+    return *known;
+  };
+  node.replica->renew_identity();
+  for (const std::size_t which : {0U, 1U, 2U}) {
+    CHECK(told(which).status == WriteResult::Status::kJournaled);
+    CHECK(told(which).pending == 3);
+  }
+  // Nobody's that this replica knows, whatever has its counter.
+  CHECK_FALSE(known_outcome(node.path, {NodeId{random_id()}, were[0].counter}).has_value());
+  b.master.write("INSERT INTO part (id, name) VALUES (7, 'nut')");
+  REQUIRE(b.hand_over(node).size() == 3);
+  for (const bool after : {false, true}) {
+    CAPTURE(after);
+    if (after) REQUIRE(b.catch_up(node) == "");
+    CHECK(told(0).status == WriteResult::Status::kCommitted);
+    CHECK(told(0).outcome == "applied");
+    CHECK(told(1).status == WriteResult::Status::kRejected);
+    CHECK(told(1).outcome == "parked");
+    CHECK(told(2).status == WriteResult::Status::kCommitted);
+  }
+  REQUIRE(node.replica->state().journal.entries == 0);
+}
+
 TEST_CASE("outcome: a question for one is a byte of the entry, of which the master keeps nothing") {
   MergeBench b("CREATE TABLE note (text TEXT);", 1);
   auto& node = b.nodes[0];

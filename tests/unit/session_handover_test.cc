@@ -130,6 +130,32 @@ TEST_CASE("session: under a NodeId that is not this replica's, only the outcome 
   CHECK(bench.last<OutcomeGet>()->tx == tx);
 }
 
+TEST_CASE("session: what the broker does not tell of a write under another NodeId stays unknown") {
+  Bench bench(5);
+  bench.make_live(5);
+  const TxId tx{NodeId{Id128{{8}}}, 77};
+  SUBCASE("it is gone on with") { resume(bench, 1, tx); }
+  SUBCASE("it is asked for") {
+    bench.session.write({1, OutcomeGet{tx}, bench.now + seconds{5}}, bench.now);
+    bench.collect();
+  }
+  REQUIRE(bench.last<OutcomeGet>() != nullptr);
+  bench.tell(Nack{tx, NackCode::kForbidden, "This TxId belongs to another node.", 0});
+  REQUIRE(bench.told<WriteDone>().size() == 1);
+  CHECK(bench.told<WriteDone>()[0].status == WriteStatus::kUnknown);
+  CHECK(bench.told<WriteDone>()[0].message.find("another node") != std::string::npos);
+}
+
+TEST_CASE("session: a write of its own that is forbidden is rejected") {
+  Bench bench(5);
+  bench.make_live(5);
+  bench.write(1);
+  REQUIRE(bench.last<Write>() != nullptr);
+  bench.tell(Nack{bench.last<Write>()->tx, NackCode::kForbidden, "no", 0});
+  REQUIRE(bench.told<WriteDone>().size() == 1);
+  CHECK(bench.told<WriteDone>()[0].status == WriteStatus::kRejected);
+}
+
 TEST_CASE("session: a new identity gives a waiting write another TxId, which is told anew") {
   Bench bench(5);
   bench.make_live(5);
