@@ -4,6 +4,7 @@
 #include <optional>
 #include <vector>
 
+#include "broker/lost_transactions.h"
 #include "common/codec.h"
 #include "common/journal.h"
 #include "common/past_log.h"
@@ -67,13 +68,12 @@ class Taking {
     return journal_.read(counter - 1, 0, 1, true).has_value();
   }
 
-  // As the ledger would know a repeat of it.
+  // As the ledger would know a repeat of it: another copy of the replica may hand it over under the
+  // TxId that it had first.
   void add_outcome(const JournalHeader& header) {
-    const TxId& tx = header.tx;
-    if (tx.counter <= outcomes_.floor(tx.node) || outcomes_.find(tx)) return;
     Replay replay;
     replay.header = header;
-    checksum_.bind(1, signed_of(tx.counter));
+    checksum_.bind(1, signed_of(header.tx.counter));
     if (checksum_.step()) {
       const Bytes bytes = checksum_.column_blob(0);
       if (bytes.size() == replay.checksum.bytes.size()) {
@@ -81,8 +81,20 @@ class Taking {
       }
     }
     checksum_.reset();
-    const Replayed applied{tx, ReplayResult::kApplied, header.size, meta_.position.seq, kTaken, {}};
-    outcomes_.add({tx, request_hash(replay), applied});
+    add_outcome(header.tx, request_hash(replay), header.size);
+    if (header.is_renamed()) add_outcome(header.origin, request_hash(replay), header.size);
+  }
+
+  // Where another transaction has, or had, the TxId, under the name that the ledger gives it then.
+  void add_outcome(const TxId& tx, const Id128& hash, std::uint64_t size) {
+    const std::optional<Outcome> known = outcomes_.find(tx);
+    const bool forgotten = tx.counter <= outcomes_.floor(tx.node);
+    if (known && known->request_hash == hash && !forgotten) return;
+    const bool taken = known || forgotten;
+    const TxId name = taken ? name_of_stray(tx, hash) : tx;
+    if (taken && outcomes_.find(name)) return;
+    const Replayed applied{tx, ReplayResult::kApplied, size, meta_.position.seq, kTaken, {}};
+    outcomes_.add({name, hash, applied});
   }
 
   const Database& db_;  // must outlive this

@@ -256,6 +256,68 @@ TEST_CASE("restore as is: of a damaged journal the tables stay, and each change 
   CHECK(content_of(o.name.path) == before);
 }
 
+// Two entries, the first of which can be read no more; another copy of the replica hands over both.
+struct AsIsTwice : Office {
+  std::vector<Replay> other;
+
+  AsIsTwice() {
+    journal("INSERT INTO part (name, qty) VALUES ('washer', 5)");
+    journal("UPDATE part SET qty = qty - 4 WHERE id = 1");
+    other = entries();
+  }
+  void damage() {
+    replica->close();
+    run_sql(path,
+            "UPDATE csa_journal_part SET body = CAST(substr(body, 1, 20) || x'FF' ||"
+            " substr(body, 22) AS BLOB) WHERE part_id >> 20 = 1");
+  }
+  void counts_once() {
+    const std::string before = content_of(path);
+    CHECK(restored(path, DamagedJournal::kAsIs).as_is.value().changes == 2);
+    const std::vector<ReplayResult> both{ReplayResult::kApplied, ReplayResult::kApplied};
+    CHECK(hand_over(other) == both);
+    CHECK(count("SELECT count(*) FROM part WHERE name = 'washer'") == 1);
+    CHECK(content_of(name.path) == before);
+  }
+};
+
+TEST_CASE("restore as is: of a renamed journal each change counts once, by its first TxId too") {
+  AsIsTwice o;
+  o.replica->renew_identity();
+  const std::vector<Replay> renamed = o.entries();
+  o.damage();
+  o.counts_once();
+  CHECK(all_outcomes(o.hand_over(renamed)));
+  CHECK(o.count("SELECT count(*) FROM part WHERE name = 'washer'") == 1);
+}
+
+TEST_CASE(
+    "restore as is: another transaction has an entry's TxId, or had, the change counts once") {
+  for (const bool forgotten : {false, true}) {
+    CAPTURE(forgotten);
+    AsIsTwice o;
+    o.damage();
+    {
+      const Database db(o.path, Database::Mode::kReadWrite);
+      Transaction transaction(db);
+      OutcomeTable outcomes(db);
+      for (const Replay& entry : o.other) {
+        const TxId& tx = entry.header.tx;
+        if (forgotten) {
+          outcomes.raise_floor(tx.node, tx.counter);
+        } else {
+          Ack ack;
+          ack.tx = tx;
+          ack.seq = Seq{1};
+          outcomes.add({tx, random_id(), ack});
+        }
+      }
+      transaction.commit();
+    }
+    o.counts_once();
+  }
+}
+
 TEST_CASE("restore as is: a spooled entry that is kept wrongly, the rest is taken all the same") {
   Office o;
   o.journal("UPDATE part SET qty = qty - 3 WHERE id = 1");
