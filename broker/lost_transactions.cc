@@ -85,6 +85,25 @@ void settle(const Database& db, std::int64_t id, std::string_view state, const s
   erase.bind(1, id << kPartBits).bind(2, (id + 1) << kPartBits).bind(3, -id).run();
 }
 
+// Whether it is here under the TxId that its node gave it, where the history that it is offered
+// from had another transaction under that, so that `stray` is its name there.
+bool is_known_by_own_name(const Database& db, Statement& by_tx, const TxId& stray,
+                          const Id128& hash) {
+  if (hash.is_zero()) return false;
+  Statement next = db.prepare("SELECT min(node) FROM main.csa_lost WHERE node > ?1");
+  TxId own{{}, stray.counter};
+  next.bind_blob(1, Bytes{});
+  while (next.step() && !next.column_is_null(0)) {
+    const Bytes node = next.column_blob(0);
+    std::copy_n(node.begin(), std::min(node.size(), own.node.value.bytes.size()),
+                own.node.value.bytes.begin());
+    next.reset();
+    next.bind_blob(1, node);
+    if (name_of_stray(own, hash) == stray && find_lost(by_tx, own, hash)) return true;
+  }
+  return false;
+}
+
 // Its header and changes are those that were offered. One that an older version has kept has no
 // checksum.
 bool is_as_offered(const Database& db, std::int64_t id, const Id128& checksum) {
@@ -169,7 +188,8 @@ TxId name_of_stray(const TxId& tx, const Id128& request_hash) {
 MergeOutcome keep_lost(const Database& db, const ReplayEntry& entry, const std::string& doubt) {
   const JournalHeader& header = entry.header;
   Statement by_tx = prepare_find_lost(db);
-  if (find_lost(by_tx, header.lost, header.request_hash)) {
+  if (find_lost(by_tx, header.lost, header.request_hash) ||
+      is_known_by_own_name(db, by_tx, header.lost, header.request_hash)) {
     return {ReplayResult::kOffered, "another replica has offered it", {}, 0};
   }
   by_tx.bind_blob(1, header.lost.node.value.bytes);

@@ -292,6 +292,38 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("lost transaction: of a node set back, offered by both its names, it is kept once") {
+  for (const bool stray_first : {false, true}) {
+    for (const bool recovered : {false, true}) {
+      CAPTURE(stray_first);
+      CAPTURE(recovered);
+      BothNames t;
+      Replay second = t.offer;
+      t.other_name_there();
+      std::swap(second, t.offer);
+      if (stray_first) std::swap(second, t.offer);
+      second.header.tx = {NodeId{random_id()}, 1};
+      second.header.base.epoch = {0, random_id()};
+      JournalHasher hasher(second.header);
+      hasher.update(second.bytes);
+      second.checksum = hasher.digest();
+      CHECK(replay(t.b, t.offer).result == ReplayResult::kOffered);
+      if (recovered) REQUIRE(std::holds_alternative<Ack>(settle(t.b, 1, ConflictVerb::kRecover)));
+      CHECK(replay(t.b, second).result == ReplayResult::kOffered);
+      CHECK(t.b.text("SELECT count(*) FROM csa_lost") == "1");
+      CHECK(t.washers() == (recovered ? "1" : "0"));
+      // Another one under that TxId is no such.
+      second.header.request_hash = random_id();
+      ++second.header.tx.counter;
+      JournalHasher again(second.header);
+      again.update(second.bytes);
+      second.checksum = again.digest();
+      CHECK(replay(t.b, second).result == ReplayResult::kOffered);
+      CHECK(t.b.text("SELECT count(*) FROM csa_lost") == "2");
+    }
+  }
+}
+
 TEST_CASE("lost transaction: of a node set back, recovered by another name, it is there once") {
   for (const bool there : {true, false}) {
     CAPTURE(there);
