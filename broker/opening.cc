@@ -43,7 +43,10 @@ Report missing(const std::string& path) {
     return report_of(Finding::kUnreadable, "there is no folder " + folder +
                                                " for the database; make it, or correct --db");
   }
-  return report_of(Finding::kMissing, "there is no database " + path);
+  const std::string kept = newest_kept(path);
+  return report_of(Finding::kMissing,
+                   "there is no database " + path +
+                       (kept.empty() ? "" : "; what a restore took from there is kept as " + kept));
 }
 
 // What the file system says, without opening the file: closing a descriptor of it would drop the
@@ -187,6 +190,10 @@ void add_ways_out(Report& report, const DatabaseName& name) {
       add_way(report, Way::kAdopt, "Adopt an existing SQLite file",
               broker_command("adopt", {"FILE", name.app, name.group}, ""));
       add_way(report, Way::kRestore, kRestore, restore);
+      if (const std::string kept = newest_kept(name.path); !kept.empty()) {
+        add_way(report, Way::kRestore, "Restore what a restore took from there and has kept",
+                broker_command("restore", name, "--from " + shell_word(kept)), kept);
+      }
       break;
     case Finding::kNotSqlite:
     case Finding::kDamaged:

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -33,6 +34,27 @@ Status sync(const std::string& path, int flags) {
   // Some file systems cannot sync a folder; there is nothing better to do on them.
   if (code != 0 && code != EINVAL) return failed("write " + path + " to the disk", code);
   return Ok{};
+}
+
+// An errno: EEXIST where `to` is there.
+int rename_new(const std::string& from, const std::string& to) {
+  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return 0;
+  if (errno != EINVAL && errno != ENOSYS) return errno;
+  // A link fails where the name is taken, like the call above.
+  if (::link(from.c_str(), to.c_str()) != 0) return errno;
+  ::unlink(from.c_str());
+  return 0;
+}
+
+// A second name, or a copy where a file can have one name only; on the disk once the folder is.
+Status keep_too(const std::string& from, const std::string& to) {
+  CSA_TRY(sync(from, O_RDONLY));
+  if (::link(from.c_str(), to.c_str()) == 0) return Ok{};
+  if (errno == EEXIST) return failed("keep " + from + " as " + to, EEXIST);
+  std::error_code error;
+  fs::copy_file(from, to, error);
+  if (error) return failed("keep " + from + " as " + to, error.value());
+  return sync(to, O_RDONLY);
 }
 
 }  // namespace
@@ -79,13 +101,9 @@ void remove_shared_memory(const std::string& path) { ::unlink((path + "-shm").c_
 
 Status move_in(const std::string& from, const std::string& to) {
   CSA_TRY(sync(from, O_RDONLY));
-  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) != 0) {
-    if (errno == EEXIST) return Error{Errc::kFailed, to + " exists already; nothing was changed"};
-    if (errno != EINVAL && errno != ENOSYS) return failed("name the new database " + to, errno);
-    // A link fails where the name is taken, like the call above.
-    if (::link(from.c_str(), to.c_str()) != 0) return failed("name the new database " + to, errno);
-    ::unlink(from.c_str());
-  }
+  const int code = rename_new(from, to);
+  if (code == EEXIST) return Error{Errc::kFailed, to + " exists already; nothing was changed"};
+  if (code != 0) return failed("give " + from + " the name " + to, code);
   crash_point("opening: named");
   return sync(folder_of(to), O_RDONLY | O_DIRECTORY);
 }
@@ -94,8 +112,8 @@ Status swap_in(const std::string& from, const std::string& to, const std::string
   CSA_TRY(sync(from, O_RDONLY));
   // First the new file gets the name of the old one to be: whatever ends us now or after the swap,
   // no file has a name under which it would be removed as a leftover.
-  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, kept.c_str(), RENAME_NOREPLACE) != 0) {
-    return failed("use the name " + kept, errno);
+  if (const int code = rename_new(from, kept); code != 0) {
+    return failed("use the name " + kept, code);
   }
   crash_point("opening: between two names");
   if (::renameat2(AT_FDCWD, kept.c_str(), AT_FDCWD, to.c_str(), RENAME_EXCHANGE) != 0) {
@@ -108,12 +126,51 @@ Status swap_in(const std::string& from, const std::string& to, const std::string
   return sync(folder_of(to), O_RDONLY | O_DIRECTORY);
 }
 
+Status put_aside(const std::string& path, const std::string& kept) {
+  // Its -wal goes last: without it the file may pass for a sound one that never had its commits.
+  const auto each = [&](const auto& call) -> Status {
+    for (const char* const ending : {"-wal", "-journal"}) {
+      if (exists(path + ending)) CSA_TRY(call(path + ending, kept + ending));
+    }
+    return sync(folder_of(path), O_RDONLY | O_DIRECTORY);
+  };
+  Status named = each(keep_too);
+  if (named) named = move_in(path, kept);
+  if (!named) {
+    if (!exists(path)) return named;
+    for (const char* const ending : {"-wal", "-journal"}) ::unlink((kept + ending).c_str());
+    return named;
+  }
+  remove_shared_memory(path);
+  return each([](const std::string& from, const std::string&) -> Status {
+    if (::unlink(from.c_str()) == 0) return Ok{};
+    return failed("remove " + from + ", which is kept under another name", errno);
+  });
+}
+
+std::string newest_kept(const std::string& path) {
+  const std::string own = fs::path(path).filename().string();
+  const std::string start = own + std::string(kKeptEnding);
+  std::string newest;
+  std::error_code error;
+  for (fs::directory_iterator it(folder_of(path), error), end; !error && it != end;
+       it.increment(error)) {
+    const std::string name = it->path().filename().string();
+    const bool beside =
+        name.ends_with("-wal") || name.ends_with("-shm") || name.ends_with("-journal");
+    if (!name.starts_with(start) || beside) continue;
+    newest = std::max(newest, path + name.substr(own.size()));
+  }
+  return newest;
+}
+
 Status check_no_leftovers(const std::string& path) {
   for (const char* const ending : {"-wal", "-journal"}) {
     struct stat about {};
     const std::string name = path + ending;
     if (::stat(name.c_str(), &about) != 0) continue;
-    if (about.st_size == 0) {
+    // Empty, or put_aside() was ended before it took this name away.
+    if (about.st_size == 0 || about.st_nlink > 1) {
       ::unlink(name.c_str());
       continue;
     }

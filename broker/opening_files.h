@@ -31,6 +31,12 @@ void remove_shared_memory(const std::string& path);  // of a file that no progra
 // system can swap two names, else the name is free for a moment.
 [[nodiscard]] Status swap_in(const std::string& from, const std::string& to,
                              const std::string& kept);
+// Gives a database and what SQLite keeps beside it the name `kept`: it is never at `path` without
+// its -wal. REQUIRES: no file has a name that begins with `kept`.
+[[nodiscard]] Status put_aside(const std::string& path, const std::string& kept);
+// What restore() has kept of the database at `path`, the last one; empty: nothing.
+inline constexpr std::string_view kKeptEnding = ".kept-";
+[[nodiscard]] std::string newest_kept(const std::string& path);
 // "-wal" and "-journal" that would be taken for those of a new database of this name.
 [[nodiscard]] Status check_no_leftovers(const std::string& path);
 

@@ -18,14 +18,17 @@ namespace csa {
 namespace {
 
 // 2026-01-31T09:00:00.123Z as part of a file's name.
-std::string kept_name(const std::string& path, const std::string& ending, WallTime now) {
+std::string kept_name(const std::string& path, std::string_view ending, WallTime now) {
   std::string stamp;
   for (const char c : to_string(now).substr(0, 19)) {
     if (c != '-' && c != ':') stamp += c;
   }
-  const std::string base = path + ending + stamp + "Z";
+  const std::string base = path + std::string(ending) + stamp + "Z";
   std::string name = base;
-  for (int i = 2; exists(name); ++i) name = base + "-" + std::to_string(i);
+  const auto taken = [&name] {
+    return exists(name) || exists(name + "-wal") || exists(name + "-journal");
+  };
+  for (int i = 2; taken(); ++i) name = base + "-" + std::to_string(i);
   return name;
 }
 
@@ -117,9 +120,10 @@ std::uint64_t highest_generation(const Database& db, const Meta& meta) {
   return highest;
 }
 
-// Of the file that is to be replaced, as far as it can still be read.
-std::uint64_t generation_in(const std::string& path) {
-  if (!exists(path)) return 0;
+// Of the file that is to be replaced, or was about to be, as far as it can still be read.
+std::uint64_t generation_in(const std::string& present) {
+  const std::string path = exists(present) ? present : newest_kept(present);
+  if (path.empty()) return 0;
   try {
     const Database db(path, Database::Mode::kReadOnly);
     sqlite3_db_config(db.handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
@@ -244,9 +248,25 @@ Result<Restoration> build(const DatabaseName& name, const Source& source, const 
   return built;
 }
 
+// Whether the old file must keep its -wal as it is: with commits in it that cannot be read, or with
+// a file that it does not belong to, which a checkpoint would make one for good. Throws
+// SqliteError.
+bool keeps_wal(const std::string& path, std::string& remark) {
+  if (wal_is_cut(path) && !mend_alone(path, remark)) return true;
+  if (!exists(path + "-wal")) return false;
+  {
+    const Database db(path, Database::Mode::kReadOnly);
+    sqlite3_db_config(db.handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+    if (!mixture_in(db, path)) return false;
+  }
+  std::string told;  // by now
+  (void)mend_alone(path, told);
+  return true;
+}
+
 // Brings what lies in the old file's log into it, so that it can be kept under another name. A file
 // that SQLite cannot read keeps its log beside it, under the new name too, as does one with commits
-// in it that cannot be read.
+// in it that cannot be read, or of another file: `path` is free then.
 Status put_down(const std::string& path, const std::string& kept, std::string& remark) {
   const auto fold = [&]() -> Status {
     Database db(path, Database::Mode::kReadWrite);
@@ -263,16 +283,13 @@ Status put_down(const std::string& path, const std::string& kept, std::string& r
     return Ok{};
   };
   try {
-    if (!wal_is_cut(path) || mend_alone(path, remark)) return fold();
+    if (!keeps_wal(path, remark)) return fold();
   } catch (const SqliteError& error) {
     if (error.primary_code() == SQLITE_BUSY || error.primary_code() == SQLITE_LOCKED) {
       return error_of(error, path);
     }
   }
-  for (const char* const ending : {"-wal", "-journal"}) {
-    if (!exists(path + ending)) continue;
-    CSA_TRY(move_in(path + ending, kept + ending));
-  }
+  if (exists(path + "-wal") || exists(path + "-journal")) return put_aside(path, kept);
   remove_shared_memory(path);
   return Ok{};
 }
@@ -284,12 +301,17 @@ Result<Restoration> install(const DatabaseName& name, Restoration done, const Ra
     CSA_TRY(move_in(site, name.path));
     return done;
   }
-  done.kept_as = kept_name(name.path, ".kept-", from.local_now().wall);
+  done.kept_as = kept_name(name.path, kKeptEnding, from.local_now().wall);
   std::string remark;
   CSA_TRY(put_down(name.path, done.kept_as, remark));
   const bool told = std::ranges::find(done.remarks, remark) != done.remarks.end();
   if (!remark.empty() && !told) done.remarks.push_back(remark);
-  CSA_TRY(swap_in(site, name.path, done.kept_as));
+  if (exists(name.path)) {
+    CSA_TRY(swap_in(site, name.path, done.kept_as));
+  } else if (const Status moved = move_in(site, name.path); !moved) {
+    return Error{moved.error().code,
+                 moved.error().what + "; what was there is kept as " + done.kept_as};
+  }
   return done;
 }
 
@@ -301,11 +323,13 @@ Result<Restoration> restore(const DatabaseName& name, const std::string& from_fi
   const Report seen = look_at({from_file, name.app, name.group}, {false, true});
   // Only what keeps it from being read at all; the rest is asked of the copy.
   if (seen.finding == Finding::kMissing) {
+    const std::string kept = newest_kept(from_file);
     return Error{Errc::kNothing,
                  "there is no file " + from_file +
                      "; --from takes a backup of the master, or the replica of a node: csa-node"
                      " status says there where it lies, by default ~/.local/share/csa/" +
-                     name.group + "/replica.db"};
+                     name.group + "/replica.db" +
+                     (kept.empty() ? "" : ". What a restore took from there is kept as " + kept)};
   }
   if (seen.finding == Finding::kUnreadable || seen.finding == Finding::kNotSqlite) {
     return to_error(seen);

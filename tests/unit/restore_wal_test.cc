@@ -3,7 +3,10 @@
 #include <doctest/doctest.h>
 
 #include <memory>
+#include <string_view>
 
+#include "common/planted.h"
+#include "common/wal_base.h"
 #include "tests/support/opening_place.h"
 #include "tests/support/replica_steps.h"
 
@@ -71,6 +74,45 @@ std::string remark_of(const Restoration& done) {
 Restoration must(const Result<Restoration>& done) {
   REQUIRE_MESSAGE(done.has_value(), (done ? "" : done.error().what));
   return *done;
+}
+
+// An older copy of a master under the -wal of a newer one.
+void mixed_master(const DatabaseName& name) {
+  const ScratchFolder folder;
+  const DatabaseName running{folder.file("running.db"), name.app, name.group};
+  REQUIRE(create(running, {kPartSchema}, real()).has_value());
+  fs::copy_file(running.path, name.path);
+  const Database db(running.path, Database::Mode::kReadWrite);
+  CommitCount count(db);
+  for (const int commits : {kCommits, 2}) {
+    db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+    for (int i = 0; i < commits; ++i) {
+      CountedTransaction transaction(db, count);
+      db.exec("INSERT INTO part (name) VALUES ('answered')");
+      transaction.commit();
+    }
+  }
+  fs::copy_file(running.path + "-wal", name.path + "-wal");
+}
+
+// restore() over a file that is refused, killed at the `nth` name that is given; false: there are
+// fewer.
+bool killed_at_name(const DatabaseName& name, const std::string& from, DamagedJournal damaged,
+                    int nth) {
+  struct Killed {};
+  on_crash_point([&nth](std::string_view label) {
+    const bool named = label == "opening: named" || label == "opening: between two names" ||
+                       label == "opening: swapped";
+    if (named && --nth == 0) throw Killed{};
+  });
+  bool killed = false;
+  try {
+    (void)must(restore(name, from, real(), damaged));
+  } catch (const Killed&) {
+    killed = true;
+  }
+  on_crash_point({});
+  return killed;
 }
 
 void kill_either(bool replica, const DatabaseName& name) {
@@ -156,6 +198,64 @@ TEST_CASE("restore: over a file with commits that cannot be read, they are kept 
     CHECK((bytes_of(done.kept_as + "-wal") == before));
     CHECK_FALSE(fs::exists(place.path + "-wal"));
     CHECK(place.found(true) == Finding::kSound);
+  }
+}
+
+TEST_CASE("restore: killed over a file that is refused, what is left is refused and restorable") {
+  for (const bool mixture : {false, true}) {
+    for (const bool itself : {false, true}) {
+      if (mixture && itself) continue;
+      bool killed = true;
+      int killings = 0;
+      for (int nth = 1; killed; ++nth) {
+        CAPTURE(mixture);
+        CAPTURE(itself);
+        CAPTURE(nth);
+        const Place place;
+        const std::string backup = place.folder.file("backup.db");
+        REQUIRE(create({backup, "csa", "shop"}, {kPartSchema}, real()).has_value());
+        if (mixture) {
+          mixed_master(place.name);
+          REQUIRE(place.found() == Finding::kDamaged);
+        } else {
+          killed_master(place.name);
+          turn_bits(place.path, 2);
+        }
+        const std::string file = bytes_of(place.path);
+        const std::string wal = bytes_of(place.path + "-wal");
+        killed = killed_at_name(place.name, itself ? place.path : backup,
+                                itself ? DamagedJournal::kAsIs : DamagedJournal::kNo, nth);
+        if (killed) {
+          ++killings;
+          std::unique_ptr<Database> held;
+          const bool restored = place.kept().size() == 2 && !fs::exists(place.path + "-wal") &&
+                                place.found() == Finding::kSound;
+          const bool refused =
+              !put_wal_right(place.name, held).has_value() || place.found() != Finding::kSound;
+          held.reset();
+          CHECK((refused || restored));
+          if (!restored) {
+            const bool there = fs::exists(place.path);
+            const Report report = inspect(place.name, false);
+            if (!there) {
+              REQUIRE(report.finding == Finding::kMissing);
+              CHECK(report.sentence.find(place.path + ".kept-") != std::string::npos);
+              CHECK(report.ways_out.back().file.find(".kept-") != std::string::npos);
+            }
+            (void)must(restore(place.name, backup, real()));
+          }
+        }
+        CHECK(place.found(true) == Finding::kSound);
+        bool kept = false;
+        for (const std::string& name : place.kept()) {
+          const std::string path = place.folder.file(name);
+          if (path.ends_with("-wal") || !fs::exists(path + "-wal")) continue;
+          kept = kept || (bytes_of(path) == file && bytes_of(path + "-wal") == wal);
+        }
+        CHECK(kept);
+      }
+      CHECK(killings > 0);
+    }
   }
 }
 
