@@ -1,6 +1,8 @@
 #include "tools/backup.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -19,22 +21,29 @@ namespace csa {
 namespace {
 
 constexpr std::chrono::seconds kSilenceMax{60};
+constexpr int kTriesMax = 3;
 
 class Download {
  public:
   Download(Caller& caller, std::string file)
       : caller_(caller), file_(std::move(file)), bar_("backup") {
     part_ = file_ + ".part";
-    fd_ = ::open(part_.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    for (int i = 0; i < kTriesMax && !open_part(); ++i) {
+    }
   }
   ~Download() {
-    if (fd_ >= 0) ::close(fd_);
+    if (fd_ < 0) return;
     ::unlink(part_.c_str());  // a finished copy has its own name by now
+    ::close(fd_);
   }
   Download(const Download&) = delete;
   Download& operator=(const Download&) = delete;
 
   Status run() {
+    if (in_use_) {
+      return Error{Errc::kRefused, part_ + " is being written by another csa-admin; name another" +
+                                       " file, or wait for that one"};
+    }
     if (fd_ < 0) return disk("make");
     // Not a copy that was cut for somebody else before: everything that is acknowledged by now.
     caller_.uplink().send(SnapshotGet{{}, 0, 0, caller_.uplink().welcome().head.seq});
@@ -60,6 +69,28 @@ class Download {
   [[nodiscard]] const SnapshotEnd& end() const { return *end_; }
 
  private:
+  // Of one csa-admin at a time, and never a copy that is finished: killed before it took the part's
+  // name away, a backup leaves it to a file that people may have given another name since. False:
+  // that name is gone now, so try again.
+  bool open_part() {
+    const int fd = ::open(part_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) return true;
+    in_use_ = ::flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    struct stat own {};
+    struct stat named {};
+    const bool ours = !in_use_ && ::fstat(fd, &own) == 0 && ::stat(part_.c_str(), &named) == 0 &&
+                      own.st_dev == named.st_dev && own.st_ino == named.st_ino;
+    if (ours && own.st_nlink == 1 && ::ftruncate(fd, 0) == 0) {
+      fd_ = fd;
+      return true;
+    }
+    if (ours && own.st_nlink > 1) ::unlink(part_.c_str());
+    const int code = errno;
+    ::close(fd);
+    errno = code;
+    return in_use_;
+  }
+
   Error disk(const char* step) const {
     return Error{Errc::kFailed,
                  std::string("cannot ") + step + " " + part_ + ": " + std::strerror(errno)};
@@ -142,6 +173,7 @@ class Download {
   std::string part_;
   ProgressBar bar_;
   int fd_ = -1;
+  bool in_use_ = false;
   bool begun_ = false;
   Id128 id_;
   std::uint64_t total_ = 0;

@@ -191,6 +191,29 @@ TEST_CASE("fault: power cut while a database is created, there is none or a whol
   CHECK(ended_at("opening: named", 1, 1).reached);
 }
 
+TEST_CASE("fault: a backup ended as it has its name, the next one of that name leaves it alone") {
+  Place place;
+  place.create(kLoadSchema);
+  Ready ready;
+  const Program broker = place.serve(ready);
+  const std::string file = place.file("backup.db");
+  const Launch backup = place.admin({"backup", file});
+  REQUIRE(system_test::run(crashing(backup, "backup: named:1")).code == kKilled);
+  REQUIRE(std::filesystem::hard_link_count(file) == 2);
+  // As people do it who keep two of them.
+  std::filesystem::rename(file, file + ".1");
+  REQUIRE(system_test::run(place.node("till.db", {"exec",
+                                                  "INSERT INTO entry (writer, number)"
+                                                  " VALUES (1, 1)"}))
+              .code == 0);
+  REQUIRE(system_test::run(backup).code == 0);
+  CHECK(std::filesystem::hard_link_count(file) == 1);
+  CHECK(std::filesystem::hard_link_count(file + ".1") == 1);
+  CHECK_FALSE(std::filesystem::exists(file + ".part"));
+  CHECK(system_test::count_of(file, "SELECT count(*) FROM entry WHERE writer = 1") == 1);
+  CHECK(system_test::count_of(file + ".1", "SELECT count(*) FROM entry WHERE writer = 1") == 0);
+}
+
 TEST_CASE("shown: fault: programs ended at every labelled place, nothing answered is lost") {
   end_everywhere(false);
 }
