@@ -12,6 +12,7 @@
 #include "common/limits.h"
 #include "common/past_log.h"
 #include "common/planted.h"
+#include "common/sync_file.h"
 #include "common/wal_base.h"
 
 namespace csa {
@@ -352,6 +353,9 @@ Result<Restoration> restore(const DatabaseName& name, const std::string& from_fi
         built->as_is->kept_as = damaged_as;
         const Result<std::string> copied = copy(source, damaged_as, name);
         if (!copied) return copied.error();
+        for (const char* const ending : {"", "-wal"}) {
+          if (exists(damaged_as + ending)) CSA_TRY(sync_with_folder(damaged_as + ending));
+        }
       }
       return install(name, std::move(*built), from);
     } catch (const SqliteError& error) {

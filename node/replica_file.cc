@@ -8,6 +8,7 @@
 #include "common/counted.h"
 #include "common/random.h"
 #include "common/schema.h"
+#include "common/sync_file.h"
 #include "common/wal_base.h"
 #include "common/wal_mend.h"
 #include "node/disk_probe.h"
@@ -97,6 +98,14 @@ bool misses_commits(const Database& db, const std::string& path) try {
   return true;
 }
 
+// Before the next commits write over it.
+Status keep_damaged_wal(const std::string& wal, const std::string& kept) {
+  std::error_code failed;
+  std::filesystem::copy_file(wal, kept, std::filesystem::copy_options::overwrite_existing, failed);
+  if (failed) return Error{Errc::kFailed, failed.message()};
+  return sync_with_folder(kept);
+}
+
 // Else SQLite leaves out what was answered, without a word.
 void put_wal_right(Database& db, const std::string& path, const Log& log) {
   if (!misses_commits(db, path)) return;
@@ -107,14 +116,12 @@ void put_wal_right(Database& db, const std::string& path, const Log& log) {
     // Torn by a power cut, where it was never synced; or damaged, and there is no telling. One is
     // kept, the last.
     const std::string kept = path + "-wal-damaged";
-    std::error_code failed;
-    std::filesystem::copy_file(path + "-wal", kept,
-                               std::filesystem::copy_options::overwrite_existing, failed);
+    const Status done = keep_damaged_wal(path + "-wal", kept);
     log.error("replica: commits at the end of " + path +
               "-wal cannot be read, after a power cut or by the disk's fault. The master has what"
               " was its own; if offline changes are missing, they were in " +
-              (failed ? path + "-wal, which could not be kept: " + failed.message()
-                      : kept + ", where it is kept"));
+              (done ? kept + ", where it is kept"
+                    : path + "-wal, which could not be kept: " + done.error().what));
   }
   if (mended.bits > 0) {
     log.error("replica: the disk keeps " + counted(mended.bits, "bit", "bits") + " of " + path +
