@@ -1,6 +1,10 @@
 #include "node/self_check.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <map>
 #include <set>
@@ -12,6 +16,7 @@
 #include "common/planted.h"
 #include "common/schema.h"
 #include "common/store_meta.h"
+#include "common/sync_file.h"
 #include "node/file_proof.h"
 #include "node/read_only.h"
 
@@ -128,8 +133,8 @@ CheckAnswer SelfCheck::begin(DigestReply reference) {
   result_ = Checked{};
   result_.asked = reference.asked;
   result_.position = reference.position;
-  kept_.clear();
-  kept_as_.clear();
+  kept_ = {};
+  rows_.clear();
   tables_.clear();
   open_ = true;
   if (!reference.text.empty()) {
@@ -251,7 +256,7 @@ Status SelfCheck::compare_rows(const RowsReply& master) {
         const std::vector<Row> keys = differing_keys(*own, master.rows, touched);
         if (keys.empty()) return Error{Errc::kNothing, "its rows were changed meanwhile"};
         result_.differences.push_back({asked_.table, keys.size(), keys.front(), keys.back()});
-        if (kept_.size() < kKeptMax) kept_ += rows_sql(db, asked_.table, keys);
+        if (rows_.size() < kKeptMax) rows_ += rows_sql(db, asked_.table, keys);
         return Ok{};
       }
     }
@@ -267,20 +272,34 @@ void SelfCheck::prove_file() {
   result_.text = fault->text;
 }
 
+// The copy that repairs them is synced, so they must be before.
+void SelfCheck::keep_rows() {
+  std::string date = to_string(options_.wall_now()).substr(0, 19);
+  std::erase_if(date, [](char c) { return c == '-' || c == ':'; });
+  const std::string path = options_.replica + "-differing-" + date + ".sql";
+  const bool fresh = ::access(path.c_str(), F_OK) != 0;
+  errno = 0;
+  std::ofstream file(path, std::ios::binary | std::ios::app);
+  file << "-- rows of " << options_.replica << " that differed from the master's at "
+       << to_string(result_.position) << "\n"
+       << rows_;
+  file.close();
+  const int code = errno;
+  const Status synced =
+      file ? sync_with_folder(path)
+           : Error{Errc::kFailed, "cannot write " + path + ": " + std::strerror(code)};
+  if (synced) {
+    kept_.file = path;
+    return;
+  }
+  kept_.failed = synced.error().what;
+  if (fresh) ::unlink(path.c_str());
+}
+
 Checked SelfCheck::end() {
   open_ = false;
   if (result_.differences.empty() && result_.text.empty()) prove_file();
-  if (!kept_.empty()) {
-    std::string date = to_string(options_.wall_now()).substr(0, 19);
-    std::erase_if(date, [](char c) { return c == '-' || c == ':'; });
-    const std::string path = options_.replica + "-differing-" + date + ".sql";
-    std::ofstream file(path, std::ios::binary | std::ios::app);
-    file << "-- rows of " << options_.replica << " that differed from the master's at "
-         << to_string(result_.position) << "\n"
-         << kept_;
-    file.close();
-    if (file) kept_as_ = path;
-  }
+  if (!rows_.empty()) keep_rows();
   return result_;
 }
 

@@ -22,6 +22,12 @@ using CheckJob = std::variant<DigestReply, RowsReply>;
 // For the broker. A Checked ends the check.
 using CheckAnswer = std::variant<RowsGet, Checked>;
 
+// The rows that differ, as they are here.
+struct KeptRows {
+  std::string file = {};    // that holds them, for good; empty: none does
+  std::string failed = {};  // why they could not be kept, though there are some; for people
+};
+
 struct SelfCheckOptions {
   std::string replica;
   std::uint64_t bytes_per_s = 0;  // of a check that nobody waits for; 0: no bound
@@ -36,9 +42,8 @@ class SelfCheck {
 
   // nullopt: a late answer to something that is over. May take as long as reading the replica.
   [[nodiscard]] std::optional<CheckAnswer> take(CheckJob job);
-  // Where the rows that differ, as they are here, were written; empty: nowhere. Of the last
-  // Checked.
-  [[nodiscard]] const std::string& kept_as() const { return kept_as_; }
+  // Of the last Checked.
+  [[nodiscard]] const KeptRows& kept() const { return kept_; }
 
  private:
   [[nodiscard]] CheckAnswer begin(DigestReply reference);
@@ -48,6 +53,7 @@ class SelfCheck {
   [[nodiscard]] CheckAnswer next_table();
   [[nodiscard]] Status compare_rows(const RowsReply& master);
   void prove_file();
+  void keep_rows();
   [[nodiscard]] Checked end();
 
   const SelfCheckOptions options_;
@@ -57,8 +63,8 @@ class SelfCheck {
   RowsGet asked_;
   bool open_ = false;
   std::uint64_t requests_ = 0;
-  std::string kept_as_;
-  std::string kept_;  // SQL of the rows that differ
+  KeptRows kept_;
+  std::string rows_;  // SQL of those that differ
 };
 
 }  // namespace csa

@@ -183,8 +183,8 @@ class Session {
   // The job that is out met the disk's error (kFailed): it is tried again after a while, and while
   // the disk is full, new writes are refused. For a job without an answer: nothing.
   void on_store_failed(Error error, bool disk_full, TimePoint now);
-  // From the one who compares; kept_as: the file that holds the rows that differ.
-  void on_check(CheckAnswer answer, const std::string& kept_as, TimePoint now);
+  // From the one who compares.
+  void on_check(CheckAnswer answer, const KeptRows& kept, TimePoint now);
   // From the application. Every call gets one WriteDone.
   void write(WriteCall call, TimePoint now);
   // The caller knows this TxId now. One that does not wait: nothing.

@@ -5,7 +5,7 @@
 namespace csa {
 namespace {
 
-// After the start, and after a full copy that a difference has called for.
+// After the start, and after a difference that was found, its full copy called for or not.
 constexpr std::chrono::minutes kFirstCheck{2};
 // Copies that a difference calls for, one after the other, before it is only told.
 constexpr int kHealsMax = 2;
@@ -50,7 +50,7 @@ bool Session::Impl::on_check_message(Message& message) {
   return false;
 }
 
-void Session::on_check(CheckAnswer answer, const std::string& kept_as, TimePoint now) {
+void Session::on_check(CheckAnswer answer, const KeptRows& kept, TimePoint now) {
   Impl& s = *impl_;
   if (s.stopped) return;
   if (auto* const get = std::get_if<RowsGet>(&answer)) {
@@ -69,8 +69,15 @@ void Session::on_check(CheckAnswer answer, const std::string& kept_as, TimePoint
   }
   const std::string what = "this replica differed from the master in " + found(checked) +
                            (checked.text.empty() ? "" : ": " + checked.text);
-  s.log.error("session: " + what + (kept_as.empty() ? "" : "; its rows are in " + kept_as));
-  if (!kept_as.empty()) s.events.emplace_back(KeptAside{kept_as, what});
+  s.log.error("session: " + what + (kept.file.empty() ? "" : "; its rows are in " + kept.file));
+  if (!kept.failed.empty()) {
+    s.log.error("session: it is not repaired before its rows are kept, which would be lost: " +
+                kept.failed + "; it is compared again later, or when csa-admin verify asks");
+    if (s.config.verify_every > Duration{}) s.verify_at = now + kFirstCheck;
+    s.settle(now);
+    return;
+  }
+  if (!kept.file.empty()) s.events.emplace_back(KeptAside{kept.file, what});
   s.heal(what, now);
   s.settle(now);
 }

@@ -256,7 +256,7 @@ void SimNode::run_check(CheckJob job) {
       if (!on_disk([&] { answer = check_->take(std::move(*shared)); }) || !answer) return;
       const auto* const checked = std::get_if<Checked>(&*answer);
       if (checked != nullptr && on_checked) on_checked(*this, *checked);
-      session().on_check(std::move(*answer), check_->kept_as(), world_.now());
+      session().on_check(std::move(*answer), check_->kept(), world_.now());
       pump();
     });
   });

@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <string>
 
 #include "broker/verifier.h"
@@ -202,6 +203,41 @@ TEST_CASE("digest: rows that are too many for one answer, the scan ends at the b
   CHECK(read < 100);
   sqlite3_trace_v2(reader.handle(), 0, nullptr, nullptr);
   CHECK(row_sums(reader, "part", get.buckets, limits::kFrameMax)->size() == 100000);
+}
+
+TEST_CASE("digest: rows that differ and cannot be kept beside the replica, it is told why") {
+  LedgerBench bench(
+      "CREATE TABLE part (id INTEGER PRIMARY KEY, name); INSERT INTO part VALUES (1, 'a')");
+  const std::string master = bench.folder.file("changed.db");
+  {
+    const Database db(master, Database::Mode::kCreate);
+    backup(Database(bench.path, Database::Mode::kReadOnly), db);
+    db.exec("UPDATE part SET name = 'b'");
+  }
+  Verifier verifier(master, bench.log);
+  SelfCheckOptions options;
+  options.replica = bench.path;
+  options.pause = [](Duration) { return true; };
+  options.wall_now = [] { return WallTime{1700000000000}; };
+  SelfCheck check(options);
+  const auto run = [&] {
+    std::optional<CheckAnswer> answer = check.take(verifier.digest(1, true, bench.now));
+    while (answer && std::holds_alternative<RowsGet>(*answer)) {
+      answer = check.take(verifier.rows(std::get<RowsGet>(*answer)));
+    }
+    REQUIRE(answer.has_value());
+    REQUIRE(std::get<Checked>(*answer).differences.size() == 1);
+  };
+  const std::string file = bench.path + "-differing-20231114T221320.sql";
+  std::filesystem::create_directory(file);
+  run();
+  CHECK(check.kept().file.empty());
+  CHECK(check.kept().failed.find("cannot write " + file) != std::string::npos);
+  std::filesystem::remove(file);
+  run();
+  CHECK(check.kept().failed.empty());
+  CHECK(check.kept().file == file);
+  CHECK(std::filesystem::file_size(file) > 0);
 }
 
 TEST_CASE("digest: a node with too many rows that the master has not, its table is told whole") {

@@ -119,6 +119,20 @@ TEST_CASE("session: a difference is found where offline changes wait, they go be
   CHECK(bench.last<SnapshotGet>()->at_least == Seq{6});
 }
 
+TEST_CASE("session: rows that differ could not be kept, no copy replaces them, until they are") {
+  Bench bench(5);
+  bench.make_live(5);
+  bench.session.on_check(differing(), {{}, "no space left"}, bench.now);
+  bench.collect();
+  bench.advance_connected(milliseconds{1500}, 5);
+  CHECK(bench.last<SnapshotGet>() == nullptr);
+  CHECK(bench.state() == NodeState::kLive);
+  CHECK_FALSE(has(bench.why(), "full copy"));
+  bench.session.on_check(differing(), {"differing.sql", {}}, bench.now);
+  bench.collect();
+  CHECK(bench.last<SnapshotGet>() != nullptr);
+}
+
 TEST_CASE("session: differences that come back after two copies are only told, until it is equal") {
   Bench bench(5);
   bench.make_live(5);
