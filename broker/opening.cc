@@ -94,10 +94,10 @@ std::string of_app(const std::string& app, const std::string& group) {
 Report look_at_tables(const Database& db, const DatabaseName& name) {
   const std::string role = read_private(db, kRoleKey).value_or("");
   if (role != kRoleBroker) {
-    return report_of(
-        Finding::kCopy,
-        name.path + (role == "node" ? " is a node's replica" : " is a copy of a shared database") +
-            ", not a broker's database; to serve it, restore from it");
+    return report_of(Finding::kCopy, name.path +
+                                         (role == kRoleNode ? " is a node's replica"
+                                                            : " is a copy of a shared database") +
+                                         ", not a broker's database; to serve it, restore from it");
   }
   if (const std::optional<std::string> mixture = wal_mismatch(db, name.path, WalOf::kMaster)) {
     Report report = report_of(Finding::kDamaged, *mixture);

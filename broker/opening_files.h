@@ -13,6 +13,7 @@ namespace csa {
 // csa_private: this file is the master itself, not a copy of it.
 inline constexpr std::string_view kRoleKey = "role";
 inline constexpr std::string_view kRoleBroker = "broker";
+inline constexpr std::string_view kRoleNode = "node";  // a replica
 
 [[nodiscard]] bool exists(const std::string& path);
 // One word of a shell command, quoted where that is needed.

@@ -4,6 +4,7 @@
 #include "broker/opening.h"
 #include "broker/opening_files.h"
 #include "common/counted.h"
+#include "common/store_meta.h"
 #include "common/wal_mend.h"
 
 namespace csa {
@@ -24,14 +25,39 @@ std::string commits_lost(const MendedWal& mended) {
   return "at least " + counted(mended.behind, "commit", "commits") + " at its end";
 }
 
-Error unreadable_end(const MendedWal& mended, const std::string& path, const DatabaseName& name) {
-  return {Errc::kDamaged,
-          path + " is damaged: the disk keeps its -wal wrongly, and " + commits_lost(mended) +
-              ", which may have been answered, cannot be read. Nothing was done."
-              " A node that was up to date has what the broker answered:\n  " +
-              broker_command("restore", name, "--from REPLICA") +
-              "\nTo go on without them, as a new history:\n  " +
-              broker_command("restore", name, "--from " + shell_word(path) + " --as-is")};
+// A node syncs its offline changes, and what it takes from the master only now and then: of that a
+// power cut can tear more than the last commit.
+bool may_be_torn(const MendedWal& mended, const std::string& path) try {
+  if (mended.certain) return false;
+  const Database db(path, Database::Mode::kReadOnly);
+  sqlite3_db_config(db.handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+  return has_tables(db) && read_private(db, kRoleKey) == kRoleNode;
+} catch (const SqliteError&) {
+  return false;
+}
+
+// `there`: the file that was mended, `path` or its copy.
+Error unreadable_end(const MendedWal& mended, const std::string& path, const DatabaseName& name,
+                     const std::string& there) {
+  const std::string as_is =
+      broker_command("restore", name, "--from " + shell_word(path) + " --as-is");
+  if (may_be_torn(mended, there)) {
+    return {Errc::kDamaged,
+            path + " is damaged, by a power cut or by its disk: of its -wal " +
+                commits_lost(mended) +
+                " cannot be read. Nothing was done."
+                " What the master had answered in them, another node may have:\n  " +
+                broker_command("restore", name, "--from REPLICA") +
+                "\nOffline changes that were made here and are in them, nobody else has. To go on"
+                " without them:\n  " +
+                as_is};
+  }
+  return {Errc::kDamaged, path + " is damaged: the disk keeps its -wal wrongly, and " +
+                              commits_lost(mended) +
+                              ", which may have been answered, cannot be read. Nothing was done."
+                              " A node that was up to date has what the broker answered:\n  " +
+                              broker_command("restore", name, "--from REPLICA") +
+                              "\nTo go on without them, as a new history:\n  " + as_is};
 }
 
 Status copy_bytes(const std::string& from, const std::string& to) {
@@ -55,7 +81,9 @@ Result<std::string> put_wal_right(const DatabaseName& name, std::unique_ptr<Data
   held.reset();
   const MendedWal mended = mend_wal(name.path);
   held = keep_open(name);
-  if (lost_answered(mended)) return unreadable_end(mended, name.path, name);
+  if (lost_answered(mended)) {
+    return unreadable_end(mended, name.path, name, name.path);
+  }
   return put_right(mended, name.path);
 } catch (const SqliteError& error) {
   return error_of(error, name.path);
@@ -78,7 +106,13 @@ Result<std::string> copy_with_wal(const std::string& from, const std::string& to
   for (const char* const ending : {"", "-wal"}) CSA_TRY(copy_bytes(from + ending, to + ending));
   const MendedWal mended = mend_wal(to);
   if (!lost_answered(mended)) return put_right(mended, from);
-  if (damaged == DamagedJournal::kNo) return unreadable_end(mended, from, name);
+  if (damaged == DamagedJournal::kNo) {
+    return unreadable_end(mended, from, name, to);
+  }
+  if (may_be_torn(mended, to)) {
+    return "of " + from + "-wal " + commits_lost(mended) +
+           " cannot be read, after a power cut or by the" + " disk's fault, and are left out";
+  }
   return "the disk keeps " + from + "-wal wrongly: " + commits_lost(mended) +
          " cannot be read, and are left out. Look after the disk";
 }

@@ -2,6 +2,7 @@
 // is put in the place of.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <memory>
 #include <string_view>
 
@@ -41,6 +42,26 @@ void killed_master(const DatabaseName& name) {
   const Database db(running.path, Database::Mode::kReadWrite);
   for (int i = 0; i < kCommits; ++i) db.exec("INSERT INTO part (name) VALUES ('answered')");
   copy_pair(running.path, name.path);
+}
+
+// A node's replica with what it took from the master in its -wal, after a power cut that has
+// forgotten one write of them.
+void torn_replica(const std::string& path) {
+  const ScratchFolder folder;
+  HandMaster master(folder.path(), "CREATE TABLE part (id INTEGER PRIMARY KEY, name TEXT)");
+  const std::unique_ptr<Replica> replica = open_replica(folder.file("running.db"));
+  REQUIRE(take_copy(*replica, master.copy()).has_value());
+  std::size_t second = 0;
+  for (int i = 0; i < kCommits; ++i) {
+    master.exec("INSERT INTO part (name) VALUES ('answered')");
+    REQUIRE(follow(*replica, master).has_value());
+    if (i == 1) second = fs::file_size(folder.file("running.db-wal"));
+  }
+  copy_pair(folder.file("running.db"), path);
+  std::string wal = bytes_of(path + "-wal");
+  REQUIRE(wal.size() > second + 4096);
+  std::fill_n(wal.begin() + static_cast<std::ptrdiff_t>(second) + 24, 4096, '\0');
+  opening::write_file(path + "-wal", wal);
 }
 
 // A node's replica, with offline changes in its -wal.
@@ -165,6 +186,22 @@ TEST_CASE("restore: commits in the source's -wal cannot be read, refused, or lef
     CHECK(remark_of(as_is).find("left out") != std::string::npos);
     CHECK(place.found(true) == Finding::kSound);
   }
+}
+
+TEST_CASE("restore: from a replica that a power cut has torn, it is told so, and left out as is") {
+  const Place place;
+  const std::string from = place.folder.file("torn.db");
+  torn_replica(from);
+  const auto refused = restore(place.name, from, real());
+  REQUIRE_FALSE(refused.has_value());
+  CHECK(refused.error().code == Errc::kDamaged);
+  const std::string& what = refused.error().what;
+  CHECK_MESSAGE(what.find("by a power cut or by its disk") != std::string::npos, what);
+  CHECK(what.find("--from " + from + " --as-is") != std::string::npos);
+  const auto as_is = must(restore(place.name, from, real(), DamagedJournal::kAsIs));
+  CHECK(rows_of(place.path) == 2);
+  CHECK(remark_of(as_is).find("after a power cut or by the disk's fault") != std::string::npos);
+  CHECK(place.found(true) == Finding::kSound);
 }
 
 TEST_CASE("restore: from the file itself with a wrong bit, the new and the kept one have all") {
