@@ -148,6 +148,7 @@ void Hub::Impl::welcome(const Peer& peer) {
   welcome.last_counter = writers.last(peer.node).value_or(master.forgotten_counter);
   welcome.hostname = config.hostname;
   welcome.program = config.program;
+  welcome.nonces = true;
   send(peer.key, std::move(welcome));
 }
 

@@ -270,7 +270,8 @@ ChainHasher::ChainHasher(const Chain& before, const EntryHeader& header) {
 }
 
 Id128 request_hash(const Write& write) {
-  return hash_of(Write{}, write.sql, write.parameters, write.expect);
+  if (write.nonce == 0) return hash_of(Write{}, write.sql, write.parameters, write.expect);
+  return hash_of(Write{}, write.sql, write.parameters, write.expect, write.nonce);
 }
 
 Id128 request_hash(const Migrate& migrate) {

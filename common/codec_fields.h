@@ -54,6 +54,7 @@ void fields(A& a, Ref<A, Welcome> m) {
   a("last_counter", m.last_counter);
   a("hostname", m.hostname);
   a("program", m.program);
+  added(a, "nonces", m.nonces);
 }
 template <class A>
 void fields(A& a, Ref<A, Refused> m) {
@@ -89,6 +90,7 @@ void fields(A& a, Ref<A, Write> m) {
   a("parameters", m.parameters);
   a("expect", m.expect);
   added(a, "wait_ms", m.wait_ms);
+  added(a, "nonce", m.nonce);
 }
 template <class A>
 void fields(A& a, Ref<A, Migrate> m) {

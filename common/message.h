@@ -96,6 +96,7 @@ struct Welcome {
   std::uint64_t last_counter = 0;  // highest counter of this NodeId that the master has seen
   std::string hostname;
   std::string program;
+  bool nonces = false;  // a WRITE's nonce is part of its request hash
   bool operator==(const Welcome&) const = default;
 };
 
@@ -139,6 +140,9 @@ struct Write {
   Row parameters;
   std::optional<std::int64_t> expect;  // reject unless so many rows change
   std::uint32_t wait_ms = 0;           // BUSY where it has not begun by then; 0: it waits for ever
+  // Random, where the broker takes it into the request hash: copies of a replica may give one TxId
+  // to equal requests, which are two.
+  std::uint64_t nonce = 0;
   bool operator==(const Write&) const = default;
 };
 

@@ -4,6 +4,7 @@
 #include <future>
 #include <mutex>
 
+#include "common/random.h"
 #include "common/rules_text.h"
 #include "common/system_clock.h"
 #include "node/backend.h"
@@ -125,16 +126,17 @@ bool Client::wait_for(ClientState state, milliseconds timeout) {
                                timeout);
 }
 
-void Client::exec_async(std::string_view sql, Row parameters, WriteOptions options,
-                        std::function<void(WriteResult)> done) {
+namespace {
+
+// With its nonce, so that another program that takes over the replica sends it as this one did.
+Write write_of(std::string_view sql, Row&& parameters, const WriteOptions& options) {
   Write write;
   write.sql = std::string(sql);
   write.parameters = std::move(parameters);
   write.expect = options.expect;
-  impl_->backend_->submit(std::move(write), options.timeout, std::move(done));
+  while (write.nonce == 0) write.nonce = random_u64();
+  return write;
 }
-
-namespace {
 
 WriteResult submit_and_wait(Backend& backend, Backend::Request request, milliseconds timeout) {
   auto promise = std::make_shared<std::promise<WriteResult>>();
@@ -146,12 +148,15 @@ WriteResult submit_and_wait(Backend& backend, Backend::Request request, millisec
 
 }  // namespace
 
+void Client::exec_async(std::string_view sql, Row parameters, WriteOptions options,
+                        std::function<void(WriteResult)> done) {
+  impl_->backend_->submit(write_of(sql, std::move(parameters), options), options.timeout,
+                          std::move(done));
+}
+
 WriteResult Client::exec(std::string_view sql, Row parameters, WriteOptions options) {
-  Write write;
-  write.sql = std::string(sql);
-  write.parameters = std::move(parameters);
-  write.expect = options.expect;
-  return submit_and_wait(*impl_->backend_, std::move(write), options.timeout);
+  return submit_and_wait(*impl_->backend_, write_of(sql, std::move(parameters), options),
+                         options.timeout);
 }
 
 WriteResult Client::migrate(std::string_view sql, std::optional<std::uint64_t> version,

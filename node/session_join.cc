@@ -153,6 +153,7 @@ void Session::Impl::on_ready(const LinkReady& ready, TimePoint now) {
   ledger_age_ms = 0;
   clock.begin_link();
   if (refuse_broker(ready.welcome, ready.endpoint, now)) return;
+  writes.set_nonces(ready.welcome.nonces);
   no_link.clear();
   outdated_told = false;
   const std::string place = to_string(ready.endpoint);

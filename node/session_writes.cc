@@ -155,6 +155,14 @@ void Writes::add(WriteCall call) {
   pending_.emplace(order, std::move(pending));
 }
 
+// For good: its hash must be that which this broker takes.
+void Writes::give_nonce(WriteCall& call) {
+  auto* const write = std::get_if<Write>(&call.request);
+  if (write == nullptr) return;
+  if (!nonces_) write->nonce = 0;
+  while (nonces_ && write->nonce == 0) write->nonce = random_();
+}
+
 std::vector<Message> Writes::take_sendable(TimePoint now) {
   while (!resends_.empty() && resends_.begin()->first <= now) {
     const Order order = resends_.begin()->second;
@@ -174,6 +182,7 @@ std::vector<Message> Writes::take_sendable(TimePoint now) {
       tell(order, pending);
       continue;
     }
+    if (pending.sends == 0) give_nonce(pending.call);
     messages.push_back(std::visit(ToMessage{pending.tx}, pending.call.request));
     if (auto* const write = std::get_if<Write>(&messages.back())) {
       write->wait_ms = wait_ms(pending.call.deadline - now);

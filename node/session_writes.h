@@ -57,6 +57,8 @@ class Writes {
   // The replica has no room: calls that were never sent are answered with `nack`, and those that
   // are committed do not wait to be seen.
   void on_disk_full(const Nack& nack);
+  // Whether the broker that is written to takes a WRITE's nonce into its request hash.
+  void set_nonces(bool taken) { nonces_ = taken; }
   // The answers may be lost: what has no outcome is sent again on the next link.
   void link_down();
 
@@ -98,6 +100,7 @@ class Writes {
   using Order = std::uint64_t;
 
   void resume(Order order, WriteCall& call, Pending& pending);
+  void give_nonce(WriteCall& call);
   [[nodiscard]] bool visible(const Pending& pending) const;
   // Whoever called is told the TxId, and the write waits for release().
   void tell(Order order, Pending& pending);
@@ -118,6 +121,7 @@ class Writes {
   void put_off(Order order, const Nack& nack, TimePoint now);
 
   std::mt19937_64 random_;
+  bool nonces_ = false;
   NodeId node_;
   std::uint64_t next_ = 1;
   std::uint64_t reserved_ = 0;

@@ -77,8 +77,8 @@ std::vector<Sample> sample_messages() {
   first.app = "csa";
   first.group = "default";
   Welcome welcome;
-  welcome = {1,     id(0x80), DbId{id(0x60)}, position(122),     Seq{5}, 7, 5776, 10000, 30000,
-             30000, 1001,     "server",       "csa-broker 0.1.0"};
+  welcome = {1,     id(0x80), DbId{id(0x60)}, position(122),      Seq{5}, 7, 5776, 10000, 30000,
+             30000, 1001,     "server",       "csa-broker 0.1.0", true};
   Ack bare;
   bare.tx = kTx;
   bare.seq = Seq{1};
@@ -96,7 +96,7 @@ std::vector<Sample> sample_messages() {
       {"goodbye", Goodbye{"stopped"}},
       {"ping", Ping{42, NodeState::kLive, position(122), 0, 990}},
       {"pong", Pong{42, position(122), kTime, 17, {99, 98, WallTime{1767225000000}}}},
-      {"write", Write{kTx, "INSERT INTO item VALUES(?,?,?,?,?,?)", parameters, 1}},
+      {"write", Write{kTx, "INSERT INTO item VALUES(?,?,?,?,?,?)", parameters, 1, 29000, 77}},
       {"migrate", Migrate{kTx, "ALTER TABLE item ADD note TEXT", 8}},
       {"rules", Rules{kTx, {{"item", "qty", "sum"}, {"item", "", "atomic"}}, true}},
       {"conflict", Conflict{kTx, 17, ConflictVerb::kRestore}},

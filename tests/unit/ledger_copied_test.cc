@@ -172,6 +172,33 @@ TEST_CASE("copied replica: an older copy's entries under TxIds of writes, made o
   CHECK(c.replay_difference().empty());
 }
 
+TEST_CASE("copied replica: equal writes of two copies under one TxId, each takes effect") {
+  for (const bool sent_again : {true, false}) {
+    CAPTURE(sent_again);
+    Copied c;
+    const auto write = [&c](std::uint64_t nonce) {
+      Write one;
+      one.tx = {c.first, 1};
+      one.sql = "INSERT INTO part (name) VALUES ('washer')";
+      one.nonce = nonce;
+      return one;
+    };
+    (void)c.ack({write(7), "till", 5});
+    if (sent_again) {
+      CHECK(c.nack({write(8), "laptop", 6}).code == NackCode::kMismatch);
+      CHECK(c.ack({write(7), "till", 7}).repeated);
+      continue;
+    }
+    // No answer came, so it was made on the copy.
+    Replay entry = c.insert(1, "part", 2, Text{"washer"});
+    entry.header.request_hash = request_hash(write(8));
+    Copied::seal(entry);
+    CHECK(is_outcome(c.give(entry).result));
+    CHECK(c.give(entry).result == ReplayResult::kApplied);
+    CHECK(c.count("SELECT count(*) FROM part WHERE name = 'washer'") == 2);
+  }
+}
+
 TEST_CASE("copied replica: an older copy's entry, what another one was told under it is not its") {
   Copied c;
   (void)c.write_as(1);

@@ -114,6 +114,35 @@ TEST_CASE("session: a rejection is an outcome, BUSY is none and is sent again") 
   CHECK(bench.told<WriteDone>()[0].nack.code == NackCode::kBusy);
 }
 
+TEST_CASE(
+    "session: a write has one nonce however often it is sent, none where no broker takes it") {
+  for (const bool taken : {true, false}) {
+    CAPTURE(taken);
+    Bench bench(5);
+    Welcome welcome = bench.welcome(5);
+    welcome.nonces = taken;
+    bench.start();
+    bench.connect(welcome);
+    bench.answer_log(5);
+    bench.write(1);
+    const std::uint64_t first = bench.last<Write>()->nonce;
+    CHECK((first != 0) == taken);
+    bench.write(2);
+    CHECK((bench.last<Write>()->nonce != first) == taken);
+    // By then it has a hash.
+    welcome = bench.welcome(5);
+    welcome.nonces = !taken;
+    bench.messages.clear();
+    bench.session.on_disconnected("reset", bench.now);
+    bench.collect();
+    if (bench.last<Hello>() == nullptr) REQUIRE(bench.next_hello(seconds{2}));
+    bench.messages.clear();
+    bench.connect(welcome);
+    REQUIRE(!bench.all<Write>().empty());
+    CHECK(bench.all<Write>()[0].nonce == first);
+  }
+}
+
 TEST_CASE("session: a write tells how long it may wait, and ends as busy, not as unknown") {
   Bench bench(5);
   bench.make_live(5);
