@@ -76,13 +76,14 @@ std::optional<RowIdentity> EditIndex::Impl::read_row(const Asked& asked, const H
   const Id128 name = hash_of(asked.row);
   const LongHistories::Kept* const kept = asked.was_its_key ? nullptr : histories.find(name, asker);
   if (kept != nullptr) history = kept->history;
-  using Place = TouchIndex::Place;
+  using Touched = TouchIndex::Place;
   using Move = TouchIndex::Move;
-  Place last = kept != nullptr ? Place{name, kept->seq, kept->n}
-                               : Place{name, asker.after, std::numeric_limits<std::int64_t>::max()};
+  Touched last = kept != nullptr
+                     ? Touched{name, kept->seq, kept->n}
+                     : Touched{name, asker.after, std::numeric_limits<std::int64_t>::max()};
   std::size_t read = 0;
   bool moves = asked.was_its_key;
-  std::optional<Place> place = last;
+  std::optional<Touched> place = last;
   for (bool arrives = false; place;) {
     index.ask(*place, asked.row.table, asker.schema_version);
     const bool first_name = place->row == name && !arrives;
@@ -113,7 +114,7 @@ std::optional<RowIdentity> EditIndex::Impl::read_row(const Asked& asked, const H
       // For who has moved the row, what its old name means after that is another one.
       if (!arrives) history = RowHistory(asker);
       moved = back || !arrives ? std::nullopt : std::move(called);
-      place = Place{moved ? hash_of(*moved) : name, touch.seq, touch.n};
+      place = Touched{moved ? hash_of(*moved) : name, touch.seq, touch.n};
     }
     index.end_asking();
   }
