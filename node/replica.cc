@@ -169,10 +169,16 @@ void Replica::Impl::save_identity() {
   refresh_state();
 }
 
-// The log tells of those that a copy of this replica has used under its NodeId.
+// The log tells of those that a copy of this replica has used under its NodeId, the journal of its
+// own, which a file put together from two, or kept wrongly by its disk, gives again.
 void Replica::Impl::skip_used_counters() {
   if (!applier) return;
   identity.counter = std::max(identity.counter, OutcomeTable(db).last_counter(identity.node));
+  for (const char* const last :
+       {"SELECT max(entry) FROM csa_journal", "SELECT max(counter) FROM csa_journal_outcome"}) {
+    const std::int64_t used = db.query_int(last).value_or(0);
+    if (used > 0) identity.counter = std::max(identity.counter, unsigned_of(used));
+  }
 }
 
 void Replica::Impl::let_go() {
