@@ -143,7 +143,9 @@ OfflineWriter::Outcome OfflineWriter::write(const OfflineWrite& write, const Met
     note_unchanged(db_, write, base.position.seq);
   }
   crash_point("replica: before journaling");
+  in_commit_ = true;
   open.commit();
+  in_commit_ = false;
   crash_point("replica: journaled");
   state = next;
   return journaled;

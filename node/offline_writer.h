@@ -36,6 +36,8 @@ class OfflineWriter {
   using Outcome = std::variant<Journaled, Nack, Unsound>;
   [[nodiscard]] Outcome write(const OfflineWrite& write, const Meta& base, JournalState& state,
                               const std::function<bool()>& sound, std::vector<std::string>& tables);
+  // Of a write() that threw: its COMMIT was begun.
+  [[nodiscard]] bool in_commit() const { return in_commit_; }
 
  private:
   [[nodiscard]] std::variant<CallEffect, Rejection> run(const OfflineWrite& write,
@@ -51,6 +53,7 @@ class OfflineWriter {
   std::unique_ptr<Capture> capture_;
   std::unique_ptr<Journal> journal_;
   std::unique_ptr<CommitCount> commits_;
+  bool in_commit_ = false;
 };
 
 }  // namespace csa

@@ -93,9 +93,21 @@ Result<OfflineDone> Replica::Impl::write_and_journal(const OfflineWrite& write) 
   return done;
 }
 
+namespace {
+
+// Not of a COMMIT that failed behind its last frame: the WAL's index has not grown, and who opens
+// the file next finds the frame and takes it in.
+bool is_undone(const SqliteError& error, bool in_commit) {
+  if (error.code() == SQLITE_IOERR_FSYNC || error.code() == SQLITE_IOERR_DIR_FSYNC) return false;
+  return !in_commit || error.primary_code() == SQLITE_FULL || error.code() == SQLITE_IOERR_WRITE;
+}
+
+}  // namespace
+
 // Whether the commit is there only a fresh look can tell.
 Result<OfflineDone> Replica::Impl::after_failure(const OfflineWrite& write,
                                                  const SqliteError& error) {
+  const bool undone = is_undone(error, writer && writer->in_commit());
   writer.reset();
   note_data_version();
   if (is_damage(error)) {
@@ -109,8 +121,8 @@ Result<OfflineDone> Replica::Impl::after_failure(const OfflineWrite& write,
       return std::move(*made);
     }
   }
-  // Written and not synced: what the computer finds when it starts again is open.
-  if (error.code() == SQLITE_IOERR_FSYNC || error.code() == SQLITE_IOERR_DIR_FSYNC) throw error;
+  // What the computer finds when it starts again is open.
+  if (!undone) throw error;
   try {
     return not_made(write, rejection_of(error, 0, Place::kThisComputer));
   } catch (const SqliteError&) {

@@ -38,6 +38,8 @@ class FaultyDisk {
   // A write since fail_writes(), or the read of fail_one_read().
   [[nodiscard]] bool has_failed() const { return failed_; }
   void fail_syncs(int code) { sync_code_ = code; }
+  // Where the WAL's index grows.
+  void fail_growth(int code) { growth_code_ = code; }
   void fail_reads(int code) { read_code_ = code; }
   // After so many more good ones.
   void fail_one_read(int code, int after) {
@@ -47,7 +49,7 @@ class FaultyDisk {
     failed_ = false;
   }
   void mend() {
-    write_code_ = sync_code_ = read_code_ = SQLITE_OK;
+    write_code_ = sync_code_ = read_code_ = growth_code_ = SQLITE_OK;
     reads_left_ = 0;
     one_read_ = false;
   }
@@ -65,6 +67,7 @@ class FaultyDisk {
       entry->second.xRead = read;
       entry->second.xWrite = write;
       entry->second.xSync = sync;
+      entry->second.xShmMap = map;
       originals()[&entry->second] = real;
     }
     return &entry->second;
@@ -103,12 +106,21 @@ class FaultyDisk {
     return originals().at(file->pMethods)->xSync(file, flags);
   }
 
+  static int map(sqlite3_file* file, int region, int size, int extend, void volatile** out) {
+    FaultyDisk* const disk = present();
+    if (disk != nullptr && disk->growth_code_ != SQLITE_OK && extend != 0 && region > 0) {
+      return disk->growth_code_;
+    }
+    return originals().at(file->pMethods)->xShmMap(file, region, size, extend, out);
+  }
+
   sqlite3_vfs* real_;
   sqlite3_vfs vfs_;
   int write_code_ = SQLITE_OK;
   int writes_left_ = 0;
   bool failed_ = false;
   int sync_code_ = SQLITE_OK;
+  int growth_code_ = SQLITE_OK;
   int read_code_ = SQLITE_OK;
   int reads_left_ = 0;
   bool one_read_ = false;

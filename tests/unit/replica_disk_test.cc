@@ -230,4 +230,39 @@ TEST_CASE("replica: the disk fails behind a commit, what changed is told all the
   FAIL("never applied");
 }
 
+// The frames are there and synced when it is known that the index has no room for them.
+TEST_CASE("replica: the disk is full behind an offline commit, it is not told as one not made") {
+  OnFaultyDisk on;
+  const Database reader(on.replica->path(), Database::Mode::kReadOnly);
+  reader.exec("BEGIN; SELECT count(*) FROM t");
+  on.disk.fail_growth(SQLITE_IOERR_SHMSIZE);
+  std::int64_t made = 0;
+  bool not_made = false;
+  for (std::uint64_t n = 1; n < 1000; ++n) {
+    OfflineWrite write;
+    write.write.tx = {on.replica->state().node, n};
+    write.write.sql = "INSERT INTO t (v) VALUES (hex(zeroblob(16000)))";
+    try {
+      const Result<OfflineDone> done = on.replica->write_offline(write);
+      not_made = done && std::holds_alternative<Nack>(done->answer);
+      if (!done || not_made) break;
+      ++made;
+    } catch (const SqliteError& error) {
+      CHECK(error.code() == SQLITE_IOERR_SHMSIZE);
+      break;
+    }
+  }
+  REQUIRE(made > 100);
+  REQUIRE(made < 900);
+  const std::string found = on.folder.file("found.db");
+  for (const char* const end : {"", "-wal"}) {
+    std::filesystem::copy_file(on.replica->path() + end, found + end);
+  }
+  on.disk.mend();
+  const Database db(found, Database::Mode::kReadWrite);
+  const std::int64_t entries = db.query_int("SELECT count(*) FROM csa_journal").value_or(-1);
+  CHECK(entries == made + 1);
+  CHECK_FALSE(not_made);
+}
+
 }  // namespace csa::replica_disk_test
