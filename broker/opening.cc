@@ -154,15 +154,20 @@ Report look_inside(const Database& db, const DatabaseName& name, bool thorough) 
     report = report_of(Finding::kNotAdopted,
                        name.path + " is an SQLite database that is not yet shared");
   }
-  if (!thorough) return report;
-  std::vector<std::string> lines = integrity_faults(db, IntegrityCheck::kFull, kLinesMax);
+  const bool ends = ends_as_it_says(db, name.path);
+  if (!thorough && ends) return report;
+  const IntegrityCheck kind = thorough ? IntegrityCheck::kFull : IntegrityCheck::kQuick;
+  std::vector<std::string> lines = integrity_faults(db, kind, kLinesMax);
   if (!lines.empty()) {
     report.finding = Finding::kDamaged;
-    report.sentence = name.path + " is damaged: SQLite's check finds errors";
+    report.sentence = name.path + " is damaged: " +
+                      (ends ? "SQLite's check finds errors"
+                            : "its first page says that it ends before what is in it");
     report.details = std::move(lines);
     report.ways_out.clear();
     return report;
   }
+  if (!thorough) return report;
   report.details = foreign_key_lines(db);
   return report;
 }

@@ -1,7 +1,11 @@
 #include "common/integrity.h"
 
+#include <sys/stat.h>
+
 #include <map>
 #include <optional>
+
+#include "common/wal_index.h"
 
 namespace csa {
 namespace {
@@ -65,6 +69,18 @@ std::vector<std::string> integrity_faults(const Database& db, IntegrityCheck kin
     faults.push_back(std::move(line));
   }
   return faults;
+}
+
+bool ends_as_it_says(const Database& db, const std::string& path) {
+  const std::int64_t pages = db.query_int("PRAGMA main.page_count").value_or(0);
+  // In another mode asking for the index of the -wal would make one.
+  if (db.query_text("PRAGMA main.journal_mode") == "wal") {
+    const std::optional<WalIndex> index = look_at_wal_index(db);
+    if (index && index->last_frame != 0) return pages == index->pages;
+  }
+  struct stat about {};
+  if (::stat(path.c_str(), &about) != 0) return true;
+  return about.st_size <= pages * db.query_int("PRAGMA main.page_size").value_or(0);
 }
 
 }  // namespace csa

@@ -8,6 +8,7 @@ namespace {
 constexpr int kIndexPage = 32768;
 constexpr std::size_t kCommitsAt = 8;
 constexpr std::size_t kLastFrameAt = 16;
+constexpr std::size_t kPagesAt = 20;
 
 }  // namespace
 
@@ -24,6 +25,7 @@ std::optional<WalIndex> look_at_wal_index(const Database& db) {
   WalIndex index;
   std::memcpy(&index.commits, header + kCommitsAt, sizeof index.commits);
   std::memcpy(&index.last_frame, header + kLastFrameAt, sizeof index.last_frame);
+  std::memcpy(&index.pages, header + kPagesAt, sizeof index.pages);
   return index;
 }
 

@@ -13,6 +13,7 @@ struct WalIndex {
   // data_version too, leaves it. Begins anew when the last connection was closed. "iChange".
   std::uint32_t commits = 0;
   std::uint32_t last_frame = 0;  // of the last commit. "mxFrame"
+  std::uint32_t pages = 0;       // of the database after the last commit. "nPage"
 };
 
 // Nothing: the index cannot be looked at. REQUIRES: `db` is in WAL mode and has been read from;

@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "common/counted.h"
+#include "common/integrity.h"
 #include "common/random.h"
 #include "common/schema.h"
 #include "common/sync_file.h"
@@ -130,6 +131,11 @@ void put_wal_right(Database& db, const std::string& path, const Log& log) {
   db = Database(path, Database::Mode::kCreate);
 }
 
+// The next commits would overwrite what lies behind that end.
+bool ends_too_early(const Database& db, const std::string& path) {
+  return !ends_as_it_says(db, path) && !integrity_faults(db, IntegrityCheck::kQuick, 1).empty();
+}
+
 Result<ReplicaFile> inspect_and_take(const ReplicaName& name, const Log& log) {
   ReplicaFile file;
   file.db = Database(name.path, Database::Mode::kCreate);
@@ -155,6 +161,10 @@ Result<ReplicaFile> inspect_and_take(const ReplicaName& name, const Log& log) {
   if (const auto mixture = wal_mismatch(file.db, name.path, WalOf::kReplica)) {
     sqlite3_db_config(file.db.handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
     return damaged(name.path, *mixture);
+  }
+  if (ends_too_early(file.db, name.path)) {
+    sqlite3_db_config(file.db.handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+    return damaged(name.path, "its first page says that it ends before what is in it");
   }
   CSA_TRY(configure(file.db, name.path));
   return file;

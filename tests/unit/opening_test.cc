@@ -110,6 +110,47 @@ TEST_CASE("inspect: damaged pages are found by the thorough look") {
   CHECK(to_error(report).code == Errc::kDamaged);
 }
 
+TEST_CASE("inspect: a first page that ends the file too early, by one bit, is found at once") {
+  const Place place;
+  place.created();
+  place.change(
+      "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 2000)"
+      " INSERT INTO part (name) SELECT hex(randomblob(20)) FROM n;");
+  const std::string sound = bytes_of(place.path);
+  REQUIRE(!fs::exists(place.path + "-wal"));
+  const auto low = static_cast<unsigned char>(sound[31]);
+  REQUIRE(low != 0);
+  for (unsigned bit = 1; bit < 256; bit <<= 1U) {
+    CAPTURE(bit);
+    std::string bytes = sound;
+    bytes[31] = static_cast<char>(low ^ bit);
+    write_file(place.path, bytes);
+    CHECK(place.found() == Finding::kDamaged);
+    CHECK(bytes_of(place.path) == bytes);
+  }
+  write_file(place.path, sound);
+  {
+    // Page 1 lies in the file alone, and SQLite takes its word.
+    const Database db(place.path, Database::Mode::kReadWrite);
+    sqlite3_db_config(db.handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+    db.exec("UPDATE part SET name = 'x' WHERE id = 1");
+  }
+  REQUIRE(fs::file_size(place.path + "-wal") > 0);
+  CHECK(place.found() == Finding::kSound);
+  std::string bytes = sound;
+  bytes[31] = static_cast<char>(low & (low - 1));
+  write_file(place.path, bytes);
+  CHECK(place.found() == Finding::kDamaged);
+}
+
+TEST_CASE("inspect: a file that grew in advance, as some programs' do, is sound") {
+  const Place place;
+  place.created();
+  write_file(place.path, bytes_of(place.path) + std::string(5 * 4096, '\0'));
+  CHECK(place.found() == Finding::kSound);
+  CHECK(place.found(true) == Finding::kSound);
+}
+
 TEST_CASE("inspect: what SQLite's check is wrong about is no damage, a true NULL is") {
   const Place place;
   place.plain(

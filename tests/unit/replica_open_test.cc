@@ -94,6 +94,26 @@ TEST_CASE("open replica: the file was cut short, damaged and kept") {
   CHECK(bytes_of(path) == before);
 }
 
+TEST_CASE("open replica: its first page ends it too early, by one bit, damaged and kept") {
+  const ScratchFolder folder;
+  const std::string path = folder.file("r.db");
+  HandMaster master(folder.path(), kSchema);
+  REQUIRE(take_copy(*open_replica(path), master.copy()).has_value());
+  run_sql(path,
+          "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n LIMIT 2000)"
+          " INSERT INTO t SELECT i, hex(zeroblob(20)) FROM n");
+  REQUIRE(!std::filesystem::exists(path + "-wal"));
+  std::string bytes = bytes_of(path);
+  const auto low = static_cast<unsigned char>(bytes[31]);
+  REQUIRE(low != 0);
+  bytes[31] = static_cast<char>(low & (low - 1));
+  write_file(path, bytes);
+  const Error error = open_error(path);
+  CHECK(error.code == Errc::kDamaged);
+  CHECK(speaks_of(error, "first page"));
+  CHECK(bytes_of(path) == bytes);
+}
+
 TEST_CASE("open replica: an older copy of its file under its -wal, refused and left as it is") {
   namespace fs = std::filesystem;
   const ScratchFolder folder;
