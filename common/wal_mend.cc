@@ -1,60 +1,21 @@
 #include "common/wal_mend.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cerrno>
-#include <cstring>
 #include <optional>
 #include <span>
 #include <utility>
 #include <vector>
 
 #include "common/bytes.h"
+#include "common/wal_frames.h"
+#include "common/wal_headless.h"
 #include "common/wal_index.h"
 
 namespace csa {
+namespace wal {
 namespace {
-
-// SQLite's fileformat2.html, "The WAL File Format".
-constexpr std::size_t kFileHeader = 32;
-constexpr std::size_t kHeaderProved = 24;  // then its checksum
-constexpr std::size_t kSaltsAt = 16;
-constexpr std::size_t kFrameHead = 24;
-constexpr std::size_t kFrameProved = 8;  // page number, size after a commit
-constexpr std::size_t kSaltsOfFrameAt = 8;
-constexpr std::size_t kSumOfFrameAt = 16;
-constexpr std::uint32_t kMagic = 0x377f0682;  // + 1: sums of big-endian words
-
-struct Sum {
-  std::uint32_t a = 0, b = 0;
-  bool operator==(const Sum&) const = default;
-};
-
-std::uint32_t big_word(const std::uint8_t* at) {
-  return std::uint32_t{at[0]} << 24U | std::uint32_t{at[1]} << 16U | std::uint32_t{at[2]} << 8U |
-         std::uint32_t{at[3]};
-}
-
-std::uint32_t word(const std::uint8_t* at, bool big) {
-  if (big) return big_word(at);
-  return std::uint32_t{at[3]} << 24U | std::uint32_t{at[2]} << 16U | std::uint32_t{at[1]} << 8U |
-         std::uint32_t{at[0]};
-}
-
-Sum stored_sum(const std::uint8_t* at) { return {big_word(at), big_word(at + 4)}; }
-
-// REQUIRES: a multiple of eight bytes.
-Sum sum_of(Sum sum, ByteView bytes, bool big) {
-  for (std::size_t at = 0; at < bytes.size(); at += 8) {
-    sum.a += word(bytes.data() + at, big) + sum.b;
-    sum.b += word(bytes.data() + at + 4, big) + sum.a;
-  }
-  return sum;
-}
 
 struct WrongBit {
   std::size_t candidates = 0;
@@ -110,63 +71,34 @@ std::array<std::uint8_t, 8> bytes_of(Sum sum) {
   return bytes;
 }
 
-class Wal {
- public:
-  Wal(const std::string& path, int flags)
-      : path_(path + "-wal"), file_(::open(path_.c_str(), flags | O_CLOEXEC)) {}
-  ~Wal() {
-    if (file_ >= 0) ::close(file_);
-  }
-  Wal(const Wal&) = delete;
-  Wal& operator=(const Wal&) = delete;
-  [[nodiscard]] bool read(std::uint64_t at, std::span<std::uint8_t> to) const {
-    if (file_ < 0) return false;
-    const ssize_t got = ::pread(file_, to.data(), to.size(), static_cast<off_t>(at));
-    if (got < 0) fail("read");
-    return got == static_cast<ssize_t>(to.size());
-  }
-  void turn(std::uint64_t at, std::size_t bit, std::span<std::uint8_t> bytes) const {
-    std::uint8_t& byte = bytes[bit / 8];
-    byte = static_cast<std::uint8_t>(byte ^ (1U << (bit % 8)));
-    if (::pwrite(file_, &byte, 1, static_cast<off_t>(at + bit / 8)) != 1) fail("mend");
-  }
-  void sync() const {
-    if (::fsync(file_) != 0) fail("sync");
-  }
-
- private:
-  [[noreturn]] void fail(const std::string& step) const {
-    throw SqliteError(SQLITE_IOERR, step + " " + path_ + ": " + std::strerror(errno));
-  }
-  std::string path_;
-  int file_;
-};
-
-struct Header {
-  std::array<std::uint8_t, kFileHeader> bytes{};
-  [[nodiscard]] bool big() const { return (big_word(bytes.data()) & 1U) != 0; }
-  [[nodiscard]] std::size_t page_size() const { return big_word(bytes.data() + 8); }
-  [[nodiscard]] Sum stored() const { return stored_sum(bytes.data() + kHeaderProved); }
-  [[nodiscard]] bool is_sound() const {
-    const std::size_t page = page_size();
-    return (big_word(bytes.data()) & ~1U) == kMagic && page >= 512 && page <= 65536 &&
-           std::has_single_bit(page) &&
-           sum_of({}, ByteView(bytes).first(kHeaderProved), big()) == stored();
-  }
-  [[nodiscard]] ByteView salts() const { return ByteView(bytes).subspan(kSaltsAt, 8); }
-};
+Header turned(Header header, std::size_t bit) {
+  std::uint8_t& byte = header.bytes[bit / 8];
+  byte = static_cast<std::uint8_t>(byte ^ (1U << (bit % 8)));
+  return header;
+}
 
 // Every bit is tried: there are few.
-std::size_t mend_header(const Wal& wal, Header& header) {
+std::vector<std::size_t> wrong_bits(const Header& header) {
   std::vector<std::size_t> candidates;
   for (std::size_t bit = 0; bit < kFileHeader * 8; ++bit) {
-    Header other = header;
-    std::uint8_t& byte = other.bytes[bit / 8];
-    byte = static_cast<std::uint8_t>(byte ^ (1U << (bit % 8)));
-    if (other.is_sound()) candidates.push_back(bit);
+    if (turned(header, bit).is_sound()) candidates.push_back(bit);
   }
-  if (candidates.size() == 1) wal.turn(0, candidates.front(), header.bytes);
-  return candidates.size();
+  return candidates;
+}
+
+// Of two wrong bits a third may make a sum that fits.
+bool fits_frames(const Wal& wal, const Header& header) {
+  Bytes frame(kFrameHead + header.page_size());
+  if (!wal.read(kFileHeader, frame)) return false;
+  const auto has_salts = [&header](ByteView head) {
+    return std::ranges::equal(head.subspan(kSaltsOfFrameAt, 8), header.salts());
+  };
+  if (!has_salts(frame)) return false;
+  const Sum head = sum_of(header.stored(), ByteView(frame).first(kFrameProved), header.big());
+  const Sum sum = sum_of(head, ByteView(frame).subspan(kFrameHead), header.big());
+  if (sum == stored_sum(frame.data() + kSumOfFrameAt)) return true;
+  std::array<std::uint8_t, kFrameHead> next{};
+  return wal.read(kFileHeader + frame.size(), next) && has_salts(next);
 }
 
 class Mender {
@@ -275,34 +207,40 @@ class Mender {
 };
 
 }  // namespace
+}  // namespace wal
 
 bool wal_holds_more(const Database& db, const std::string& path) {
-  const Wal wal(path, O_RDONLY);
-  Header header;
-  if (!wal.read(0, header.bytes)) return false;
+  const wal::Wal file(path, O_RDONLY);
+  wal::Header header;
+  if (!file.read(0, header.bytes)) return false;
   if (!header.is_sound()) return true;
   const std::optional<WalIndex> last = look_at_wal_index(db);
   if (!last) return false;
-  std::array<std::uint8_t, kFrameHead> next{};
-  const std::size_t step = kFrameHead + header.page_size();
-  if (!wal.read(kFileHeader + std::uint64_t{last->last_frame} * step, next)) return false;
-  const ByteView salts = ByteView(next).subspan(kSaltsOfFrameAt, 8);
-  return std::ranges::equal(salts, header.salts()) || turned_bit(salts, header.salts());
+  std::array<std::uint8_t, wal::kFrameHead> next{};
+  const std::size_t step = wal::kFrameHead + header.page_size();
+  if (!file.read(wal::kFileHeader + std::uint64_t{last->last_frame} * step, next)) return false;
+  const ByteView salts = ByteView(next).subspan(wal::kSaltsOfFrameAt, 8);
+  return std::ranges::equal(salts, header.salts()) || wal::turned_bit(salts, header.salts());
 }
 
 MendedWal mend_wal(const std::string& path) {
-  const Wal wal(path, O_RDWR);
-  Header header;
-  if (!wal.read(0, header.bytes)) return {};
+  const wal::Wal file(path, O_RDWR);
+  wal::Header header;
+  if (!file.read(0, header.bytes)) return {};
   const bool sound = header.is_sound();
   if (!sound) {
-    const std::size_t candidates = mend_header(wal, header);
-    if (candidates != 1) return {0, candidates > 0 ? 1 : 0, candidates > 0};
+    const std::vector<std::size_t> bits = wal::wrong_bits(header);
+    if (bits.size() > 1) return {0, 1, true};
+    const std::int64_t lost = wal::commits_without_header(file, header, path);
+    const bool one =
+        !bits.empty() && (lost == 0 || wal::fits_frames(file, wal::turned(header, bits.front())));
+    if (!one) return {0, lost, lost > 0};
+    file.turn(0, bits.front(), header.bytes);
   }
-  MendedWal mended = Mender(wal, header).run();
+  MendedWal mended = wal::Mender(file, header).run();
   if (!sound) {
     ++mended.bits;
-    wal.sync();
+    file.sync();
   }
   return mended;
 }

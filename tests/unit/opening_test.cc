@@ -143,6 +143,29 @@ TEST_CASE("inspect: a first page that ends the file too early, by one bit, is fo
   CHECK(place.found() == Finding::kDamaged);
 }
 
+TEST_CASE("put_wal_right: a header with two wrong bits, its commits are not left out in silence") {
+  const Place place;
+  place.created();
+  const std::string sound = bytes_of(place.path);
+  std::string wal;
+  {
+    const Database db(place.path, Database::Mode::kReadWrite);
+    for (int i = 0; i < 5; ++i) db.exec("INSERT INTO part (name) VALUES ('screw')");
+    wal = bytes_of(place.path + "-wal");
+  }
+  REQUIRE(wal.size() > 32);
+  write_file(place.path, sound);
+  for (const std::size_t at : {9U, 21U}) wal[at] = static_cast<char>(wal[at] ^ 4);
+  write_file(place.path + "-wal", wal);
+  std::unique_ptr<Database> held = keep_open(place.name);
+  const auto mended = put_wal_right(place.name, held);
+  REQUIRE(!mended.has_value());
+  CHECK(mended.error().code == Errc::kDamaged);
+  CHECK(mended.error().what.find("5 commits") != std::string::npos);
+  held.reset();
+  CHECK(bytes_of(place.path + "-wal") == wal);
+}
+
 TEST_CASE("inspect: a file that grew in advance, as some programs' do, is sound") {
   const Place place;
   place.created();

@@ -136,4 +136,55 @@ TEST_CASE("wal_mend: more bits of a frame are wrong, the commits behind it are c
   CHECK(mended.behind >= 6);
 }
 
+TEST_CASE("wal_mend: more bits of the header are wrong, the commits behind it are counted") {
+  const Place place;
+  std::mt19937 random(5);
+  for (int i = 0; i < 60; ++i) {
+    place.put_back();
+    const std::size_t first = random() % 256;
+    const std::size_t second = (first + 1 + random() % 255) % 256;
+    CAPTURE(first);
+    CAPTURE(second);
+    for (const std::size_t bit : {first, second}) place.turn(bit / 8, bit % 8);
+    const std::string before = content_of(place.path + "-wal");
+    CHECK(place.look().rows == 0);
+    CHECK(place.look().more);
+    fs::remove(place.path + "-shm");
+    const MendedWal mended = mend_wal(place.path);
+    CHECK(mended.bits == 0);
+    CHECK(mended.certain);
+    CHECK(mended.behind >= 7);
+    CHECK(content_of(place.path + "-wal") == before);
+  }
+  // One commit of one frame goes on from what the header has for its sum.
+  place.put_back();
+  write_file(place.path + "-wal", place.wal.substr(0, 32 + 1048));
+  place.turn(17, 3);
+  place.turn(20, 6);
+  CHECK(mend_wal(place.path).certain);
+}
+
+TEST_CASE(
+    "wal_mend: a header torn where the file has all that its frames lead to, nothing is lost") {
+  const Place place;
+  {
+    const Database db(place.path, Database::Mode::kReadWrite);
+    sqlite3_db_config(db.handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+    db.exec("PRAGMA wal_checkpoint(FULL)");
+  }
+  const std::string whole = content_of(place.path + "-wal");
+  REQUIRE(whole == place.wal);
+  std::mt19937 random(6);
+  for (int i = 0; i < 60; ++i) {
+    std::string torn = whole;
+    for (std::size_t at = 12 + random() % 20; at < 32; ++at) torn[at] = static_cast<char>(random());
+    write_file(place.path + "-wal", torn);
+    fs::remove(place.path + "-shm");
+    const MendedWal mended = mend_wal(place.path);
+    CHECK(mended.behind == 0);
+    CHECK_FALSE(mended.certain);
+    CHECK(place.look().rows == 8);
+  }
+}
+
 }  // namespace csa::wal_mend_test
