@@ -129,6 +129,11 @@ Report look_at_tables(const Database& db, const DatabaseName& name) {
         name.path + " is damaged: csa_epoch and csa_meta speak of different histories";
     return report;
   }
+  if (const std::optional<std::string> mismatch = meta_mismatch(db, *meta)) {
+    report.finding = Finding::kDamaged;
+    report.sentence = name.path + " is damaged: " + *mismatch;
+    return report;
+  }
   if (schema_fingerprint(db) != meta->fingerprint) {
     report.finding = Finding::kDamaged;
     report.sentence = name.path +

@@ -176,6 +176,7 @@ Meta begin_history(const Database& db, Meta meta, std::uint64_t generation, bool
   // Nobody else holds this state, so no other chain may lead to it.
   meta.position.chain = Chain{from.random_id()};
   meta.floor = meta.position.seq.next();
+  meta.schema_version = told_schema_version(db, meta);
   if (fingerprint != meta.fingerprint) {
     ++meta.schema_version;
     write_layout(db, meta.schema_version, to_json(read_layout(db)));

@@ -95,7 +95,8 @@ Result<Meta> read_meta(const Database& db) {
     return Error{Errc::kDamaged, "csa_meta has no sound value of \"" + rows.wrong() + "\""};
   }
   if (meta.tables_version < 1 || meta.position.epoch.generation == 0 || meta.schema_version == 0 ||
-      meta.floor > meta.position.seq.next() || meta.floor.value == 0) {
+      meta.position.seq.value >= kSeqsMax || meta.floor > meta.position.seq.next() ||
+      meta.floor.value == 0) {
     return Error{Errc::kDamaged, "csa_meta contradicts itself (" + to_string(meta.position) +
                                      ", floor " + std::to_string(meta.floor.value) + ")"};
   }
@@ -119,6 +120,30 @@ void write_meta(const Database& db, const Meta& meta) {
       .bind(10, signed_of(meta.schema_version))
       .bind_blob(11, meta.fingerprint.bytes);
   write.run();
+}
+
+std::optional<std::string> meta_mismatch(const Database& db, const Meta& meta) {
+  const auto layout = unsigned_of(
+      db.query_int("SELECT ifnull(max(schema_version), 0) FROM csa_layout").value_or(0));
+  if (layout != meta.schema_version) {
+    return "csa_meta speaks of schema version " + std::to_string(meta.schema_version) +
+           ", csa_layout of " + std::to_string(layout);
+  }
+  const Seq seq = meta.position.seq;
+  const std::string stands = "csa_meta stands at seq " + std::to_string(seq.value) + ", and ";
+  const std::int64_t last = db.query_int("SELECT max(part_id) FROM csa_log").value_or(0);
+  if (last >= first_log_part(seq.next())) return stands + "csa_log goes on behind it";
+  if (seq < meta.floor) return std::nullopt;
+  Statement there = db.prepare("SELECT 1 FROM csa_log WHERE part_id = ?1");
+  if (there.bind(1, first_log_part(seq)).step()) return std::nullopt;
+  return stands + "csa_log does not reach it";
+}
+
+std::uint64_t told_schema_version(const Database& db, const Meta& meta) {
+  Statement layouts = db.prepare("SELECT count(*), ifnull(max(schema_version), 0) FROM csa_layout");
+  const bool whole = layouts.step() && layouts.column_int(0) == layouts.column_int(1);
+  return whole && layouts.column_int(1) > 0 ? unsigned_of(layouts.column_int(1))
+                                            : meta.schema_version;
 }
 
 std::optional<std::string> read_private(const Database& db, std::string_view key) {

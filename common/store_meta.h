@@ -21,6 +21,9 @@ namespace csa {
 // Version of the csa_ tables; a file with a greater one was made by a newer csa.
 inline constexpr std::int64_t kTablesVersion = 1;
 
+// Nobody ever counts so far, and csa_log has keys for twice as many.
+inline constexpr std::uint64_t kSeqsMax = std::uint64_t{1} << 41U;
+
 // csa_meta, read at once.
 struct Meta {
   std::int64_t tables_version = 0;
@@ -41,6 +44,11 @@ void create_tables(const Database& db);
 // Result: the file lacks or contradicts itself in csa_meta (kDamaged), or is of a newer csa.
 [[nodiscard]] Result<Meta> read_meta(const Database& db);
 void write_meta(const Database& db, const Meta& meta);
+// A sentence where csa_meta of a master is not what its csa_layout and csa_log say: of a wrong seq
+// numbers would be given out twice, by a wrong schema_version migrations be left out or run again.
+[[nodiscard]] std::optional<std::string> meta_mismatch(const Database& db, const Meta& meta);
+// By csa_layout, which has every version from 1 on; where that is not whole, meta's own.
+[[nodiscard]] std::uint64_t told_schema_version(const Database& db, const Meta& meta);
 
 // csa_private: values that belong to this file alone.
 [[nodiscard]] std::optional<std::string> read_private(const Database& db, std::string_view key);
