@@ -77,7 +77,8 @@ void LogApplier::find_partial() {
     }
   }
   if (any) {
-    const std::optional<LogTable::Entry> entry = log_->entry(next);
+    // What cannot be read goes too: the master has it.
+    const std::optional<LogTable::Entry> entry = readable_entry(*log_, next);
     fits = fits && entry && entry->header.seq == next && end < entry->header.size;
   }
   CountedTransaction transaction(db_, *commits_);

@@ -35,8 +35,9 @@ Result<LogApplier::Outcome> LogApplier::take_over(const Journal& journal) {
   crash_point("take over: journal undone");
   while (true) {
     const Seq seq = next_.meta.position.seq.next();
-    const std::optional<LogTable::Entry> entry = log_->entry(seq);
-    if (!entry) break;
+    const std::optional<LogTable::Entry> entry = readable_entry(*log_, seq);
+    if (!entry && log_->stored(seq) == 0) break;
+    if (!entry) return doubt("log entry " + std::to_string(seq.value) + " cannot be read");
     if (log_->stored(seq) != entry->header.size) break;  // not all of it is here
     CSA_TRY(may_follow(entry->header));
     CSA_TRY(apply_stored(*entry, changed));

@@ -151,6 +151,25 @@ TEST_CASE("restore from a node: answered but not taken over, with a tail, whole 
   }
 }
 
+TEST_CASE("restore from a node: a header in the tail cannot be read, it is left out") {
+  for (const DamagedJournal damaged : {DamagedJournal::kNo, DamagedJournal::kAsIs}) {
+    Office o;
+    o.journal("UPDATE part SET qty = qty - 3 WHERE id = 1");
+    const std::vector<Replay> journal = o.entries();
+    o.master.exec("UPDATE part SET name = 'bolt M8' WHERE id = 1");
+    o.master.exec("INSERT INTO part VALUES (9, 'rivet', 1)");
+    REQUIRE(o.replica->spool(o.master.after(o.replica->state().position->seq)).has_value());
+    o.replica->close();
+    run_sql(o.path,
+            "UPDATE csa_log SET header = x'00' WHERE part_id = (SELECT max(part_id) FROM csa_log)");
+    CHECK(o.restored(o.path, damaged).journaled == 1);
+    CHECK(o.count("SELECT qty FROM part WHERE id = 1") == 7);
+    CHECK(o.count("SELECT count(*) FROM part WHERE name = 'rivet'") == 0);
+    CHECK(all_outcomes(o.hand_over(journal)));
+    CHECK(o.count("SELECT qty FROM part WHERE id = 1") == 7);
+  }
+}
+
 TEST_CASE("restore from a node: the log carries the hash by which replicas know a repeated entry") {
   Office o;
   o.journal("UPDATE part SET qty = qty - 3 WHERE id = 1");

@@ -220,6 +220,24 @@ TEST_CASE("open replica: csa's own rows are incomplete, damaged") {
   }
 }
 
+TEST_CASE("open replica: what it fetched and has not applied cannot be read, fetched again") {
+  const ScratchFolder folder;
+  const std::string path = folder.file("r.db");
+  HandMaster master(folder.path(), kSchema);
+  {
+    const auto replica = open_replica(path);
+    REQUIRE(take_copy(*replica, master.copy()).has_value());
+    master.exec("INSERT INTO t VALUES (2, 'two')");
+    master.exec("INSERT INTO t VALUES (3, 'three')");
+    REQUIRE(replica->spool(master.after(replica->state().position->seq)).has_value());
+  }
+  run_sql(path, "UPDATE csa_log SET header = x'00'");
+  const auto opened = try_open(path);
+  REQUIRE_MESSAGE(opened.has_value(), (opened ? "" : opened.error().what));
+  REQUIRE(follow(**opened, master).has_value());
+  CHECK(content_of(path) == content_of(master.path()));
+}
+
 TEST_CASE("open replica: no such folder, or a folder itself, fails with a sentence") {
   const ScratchFolder folder;
   const Error missing = open_error(folder.file("none/r.db"));
