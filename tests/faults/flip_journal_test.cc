@@ -2,7 +2,9 @@
 // what is merged is what was written.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <optional>
 #include <set>
 
@@ -27,6 +29,52 @@ constexpr const char* kShop =
 std::string statement(int i) {
   return "INSERT INTO part VALUES (" + std::to_string(100 + i) + ", 'offline " + std::to_string(i) +
          "', '" + std::string(300, static_cast<char>('a' + i)) + "')";
+}
+
+std::string bytes_in(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+using Rows = std::set<std::string>;
+
+// What can be read of a table of the journal.
+void read_rows(const Database& db, const std::string& sql, Rows& rows) try {
+  Statement all = db.prepare(sql);
+  while (all.step()) rows.insert(sql + ": " + all.column_text(0));
+} catch (const SqliteError& error) {
+  CHECK_MESSAGE(error.primary_code() == SQLITE_CORRUPT, error.what());
+}
+
+// The journal of a file as it is now, without what was answered of it.
+Rows journal_of(const std::string& path) {
+  Rows rows;
+  try {
+    const Database db(path, Database::Mode::kReadOnly);
+    read_rows(db,
+              "SELECT entry || ' ' || hex(header) || ' ' || hex(checksum) FROM csa_journal"
+              " NOT INDEXED ORDER BY entry",
+              rows);
+    read_rows(db,
+              "SELECT part_id || ' ' || hex(body) FROM csa_journal_part NOT INDEXED"
+              " ORDER BY part_id",
+              rows);
+  } catch (const SqliteError& error) {
+    CHECK_MESSAGE((error.primary_code() == SQLITE_CORRUPT || error.primary_code() == SQLITE_NOTADB),
+                  error.what());
+  }
+  return rows;
+}
+
+// The journal of the till's files, which are not opened themselves: that leaves traces.
+Rows journal_of_copy(const std::string& till) {
+  const std::string copy = till + ".kept.flipped";
+  for (const char* const suffix : {"", "-wal", "-shm"}) {
+    std::filesystem::remove(copy + suffix);
+    if (suffix == std::string("-shm") || !std::filesystem::exists(till + suffix)) continue;
+    std::filesystem::copy_file(till + suffix, copy + suffix);
+  }
+  return journal_of(copy);
 }
 
 // A till that was left with a journal, the broker away.
@@ -55,6 +103,7 @@ class Shop {
       REQUIRE(till.exit_code() == 0);
     }
     till_.emplace(place_.file("till.db"));
+    REQUIRE(journal_of_copy(place_.file("till.db")).size() >= 2 * kEntries);
     master_.emplace(place_.master());
   }
   void put_back() const {
@@ -82,9 +131,11 @@ class Shop {
     CHECK(count_of(place_.master(), "SELECT count(*) FROM csa_inbox") == 0);
     return count;
   }
-  [[nodiscard]] bool journal_is_kept() const {
-    const std::string& here = till();
-    return std::filesystem::file_size(here) >= std::filesystem::file_size(kept().copy());
+  // All that can be read of it in the file as it was flipped is there, and the file whole.
+  void check_kept(const Rows& flipped) const {
+    CHECK(std::filesystem::file_size(till()) >= std::filesystem::file_size(kept().copy()));
+    const Rows now = journal_of(till());
+    CHECK(std::includes(now.begin(), now.end(), flipped.begin(), flipped.end()));
   }
 
   Place place_;
@@ -93,6 +144,9 @@ class Shop {
 };
 
 std::string Shop::outcome() const {
+  const Rows flipped = journal_of_copy(till());
+  const std::string flipped_file = bytes_in(till());
+  const std::string flipped_wal = bytes_in(till() + "-wal");
   Program broker = place_.serve(ready_);
   Program node(place_.node("till.db", {"run", "--log-level", "info", "--verify-every", "0s"}));
   std::optional<std::string> line;
@@ -121,9 +175,17 @@ std::string Shop::outcome() const {
   broker.signal(SIGTERM);
   CHECK(broker.exit_code() == 0);
   const int there = merged();
+  const bool wal_kept = node.errors().find("where it is kept") != std::string::npos;
+  if (wal_kept) {
+    const std::string kept = till() + "-wal-damaged";
+    CHECK(node.errors().find(kept) != std::string::npos);
+    CHECK((!flipped_wal.empty() && bytes_in(kept) == flipped_wal));
+  }
   if (outcome.starts_with("refused")) {
-    CHECK_MESSAGE(journal_is_kept(), outcome);
-  } else if (there != kEntries && node.errors().find("where it is kept") != std::string::npos) {
+    CAPTURE(outcome);
+    check_kept(flipped);
+    if (outcome == "refused at the start") CHECK(bytes_in(till()) == flipped_file);
+  } else if (there != kEntries && wal_kept) {
     outcome = "told, -wal kept";
   } else if (there != kEntries) {
     outcome = "lost " + std::to_string(kEntries - there) + ", " + outcome + ": " + node.errors();
