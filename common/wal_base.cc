@@ -131,6 +131,14 @@ CommitCount::CommitCount(const Database& db)
            "INSERT INTO main.csa_meta VALUES ('commits', 1) ON CONFLICT (key) DO UPDATE SET value"
            " = value + 1") {}
 
+void sync_wal(const Database& db) {
+  sqlite3_file* wal = nullptr;
+  sqlite3_file_control(db.handle(), "main", SQLITE_FCNTL_JOURNAL_POINTER, static_cast<void*>(&wal));
+  if (wal == nullptr || wal->pMethods == nullptr) return;
+  const int code = wal->pMethods->xSync(wal, SQLITE_SYNC_NORMAL);
+  if (code != SQLITE_OK) throw_sqlite(db.handle(), code, "sync the -wal");
+}
+
 std::int64_t commits_of(const Database& db) {
   return db.query_int("SELECT value FROM csa_meta WHERE key = 'commits'").value_or(0);
 }

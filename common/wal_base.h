@@ -39,6 +39,10 @@ class CountedTransaction {
   std::int64_t written_before_;
 };
 
+// What a program that has ended left in the -wal without a sync is on the disk then, before anybody
+// is told of it. REQUIRES: `db` has been read from.
+void sync_wal(const Database& db);
+
 [[nodiscard]] std::int64_t commits_of(const Database& db);
 // Of the database at `path`; where a disk keeps that wrongly, what it can be at most, so that a
 // copy that takes its place counts on. 0: nothing is known, nor will wal_mismatch() know.

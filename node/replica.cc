@@ -32,6 +32,7 @@ void Replica::Impl::start(ReplicaFile file) {
       this);
   data_version.reset();
   (void)is_disturbed();
+  sync_wal(db);
   uncounted = uncounted_commits();
   trim_to = Seq{};
   if (file.meta) applier = std::make_unique<LogApplier>(db, *file.meta);

@@ -38,6 +38,7 @@ class FaultyDisk {
   // A write since fail_writes(), or the read of fail_one_read().
   [[nodiscard]] bool has_failed() const { return failed_; }
   void fail_syncs(int code) { sync_code_ = code; }
+  [[nodiscard]] int syncs() const { return syncs_; }
   // Where the WAL's index grows.
   void fail_growth(int code) { growth_code_ = code; }
   void fail_reads(int code) { read_code_ = code; }
@@ -103,6 +104,7 @@ class FaultyDisk {
   static int sync(sqlite3_file* file, int flags) {
     FaultyDisk* const disk = present();
     if (disk != nullptr && disk->sync_code_ != SQLITE_OK) return disk->sync_code_;
+    if (disk != nullptr) ++disk->syncs_;
     return originals().at(file->pMethods)->xSync(file, flags);
   }
 
@@ -120,6 +122,7 @@ class FaultyDisk {
   int writes_left_ = 0;
   bool failed_ = false;
   int sync_code_ = SQLITE_OK;
+  int syncs_ = 0;
   int growth_code_ = SQLITE_OK;
   int read_code_ = SQLITE_OK;
   int reads_left_ = 0;

@@ -8,6 +8,7 @@
 #include <csignal>
 #include <filesystem>
 
+#include "common/codec.h"
 #include "node/replica.h"
 #include "node/store_jobs.h"
 #include "tests/support/faulty_disk.h"
@@ -263,6 +264,24 @@ TEST_CASE("replica: the disk is full behind an offline commit, it is not told as
   const std::int64_t entries = db.query_int("SELECT count(*) FROM csa_journal").value_or(-1);
   CHECK(entries == made + 1);
   CHECK_FALSE(not_made);
+}
+
+TEST_CASE("replica: found with a -wal that may not be synced, it is before an entry is told of") {
+  OnFaultyDisk on;
+  OfflineWrite write;
+  write.write.tx = {on.replica->state().node, 1};
+  write.write.sql = "UPDATE t SET v = 'mine'";
+  REQUIRE(std::holds_alternative<Journaled>(on.replica->write_offline(write)->answer));
+  // The program that made it was killed in the midst of the sync.
+  const std::string found = on.folder.file("found.db");
+  for (const char* const end : {"", "-wal"}) {
+    std::filesystem::copy_file(on.replica->path() + end, found + end);
+  }
+  const int before = on.disk.syncs();
+  const std::unique_ptr<Replica> taken = open_replica(found);
+  write.request_hash = request_hash(write.write);
+  REQUIRE(std::holds_alternative<Journaled>(taken->write_offline(write)->answer));
+  CHECK(on.disk.syncs() > before);
 }
 
 }  // namespace csa::replica_disk_test
