@@ -170,13 +170,14 @@ void print_outcomes(const Database& db, const NodeId& node, Printer& printer) {
 int journal_command(const NodeOptions& options) {
   std::string path = options.client.replica;
   if (path.empty()) path = default_replica_path(options.client.group);
-  const Result<ReplicaGlance> glance = glance_at_replica(path);
-  if (!glance) return report_error("csa-node", glance.error());
+  // Where the rest is damaged, the journal is what counts.
+  const Result<NodeId> node = node_of_replica(path);
+  if (!node) return report_error("csa-node", node.error());
   const Database db(path, Database::Mode::kReadOnly);
   sqlite3_db_config(db.handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
   Printer printer(options.json);
   if (options.outcomes) {
-    print_outcomes(db, glance->node, printer);
+    print_outcomes(db, *node, printer);
     printer.finish();
     return 0;
   }

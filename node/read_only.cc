@@ -16,24 +16,28 @@ void leave_wal_alone(sqlite3* db) {
   sqlite3_wal_autocheckpoint(db, 0);
 }
 
+Result<Identity> identity_of(const Database& db, const std::string& path) {
+  Result<std::optional<Identity>> identity = identify(db, path);
+  if (!identity) return identity.error();
+  if (*identity) return std::move(**identity);
+  return Error{Errc::kNothing, path + " is empty, not a replica yet; `csa-node run` begins one"};
+}
+
 Result<ReplicaGlance> read_glance(const std::string& path) {
   const Database db(path, Database::Mode::kReadOnly);
   leave_wal_alone(db.handle());
   db.exec("BEGIN");
-  const Result<std::optional<Identity>> identity = identify(db, path);
+  const Result<Identity> identity = identity_of(db, path);
   if (!identity) return identity.error();
-  if (!*identity) {
-    return Error{Errc::kNothing, path + " is empty, not a replica yet; `csa-node run` begins one"};
-  }
-  const Result<std::optional<Meta>> meta = read_replica_meta(db, **identity, path);
+  const Result<std::optional<Meta>> meta = read_replica_meta(db, *identity, path);
   if (!meta) return meta.error();
   db.exec("COMMIT");
 
   ReplicaGlance glance;
-  glance.node = (*identity)->node;
-  glance.app = (*identity)->app;
-  glance.group = (*identity)->group;
-  glance.generation_seen = (*identity)->generation_seen;
+  glance.node = identity->node;
+  glance.app = identity->app;
+  glance.group = identity->group;
+  glance.generation_seen = identity->generation_seen;
   if (*meta) {
     glance.db = (*meta)->db;
     glance.position = (*meta)->position;
@@ -42,19 +46,34 @@ Result<ReplicaGlance> read_glance(const std::string& path) {
   return glance;
 }
 
+template <class T, class Read>
+Result<T> look_at_replica(const std::string& path, const Read& read) {
+  if (::access(path.c_str(), F_OK) != 0) {
+    return Error{Errc::kNothing, "there is no replica at " + path + "; `csa-node run` begins one"};
+  }
+  try {
+    return read(path);
+  } catch (const SqliteError& error) {
+    return file_error(error, path);
+  }
+}
+
 }  // namespace
 
 void ReaderCloser::operator()(sqlite3* db) const noexcept { sqlite3_close_v2(db); }
 
 Result<ReplicaGlance> glance_at_replica(const std::string& path) {
-  if (::access(path.c_str(), F_OK) != 0) {
-    return Error{Errc::kNothing, "there is no replica at " + path + "; `csa-node run` begins one"};
-  }
-  try {
-    return read_glance(path);
-  } catch (const SqliteError& error) {
-    return file_error(error, path);
-  }
+  return look_at_replica<ReplicaGlance>(path, read_glance);
+}
+
+Result<NodeId> node_of_replica(const std::string& path) {
+  return look_at_replica<NodeId>(path, [](const std::string& there) -> Result<NodeId> {
+    const Database db(there, Database::Mode::kReadOnly);
+    leave_wal_alone(db.handle());
+    const Result<Identity> identity = identity_of(db, there);
+    if (!identity) return identity.error();
+    return identity->node;
+  });
 }
 
 Reader open_read_only(const std::string& path) {

@@ -33,5 +33,7 @@ struct ReplicaGlance {
 
 // Needs no owner and writes nothing. Errors: kNothing (no file), kRefused, kDamaged, kFailed.
 [[nodiscard]] Result<ReplicaGlance> glance_at_replica(const std::string& path);
+// Whose it is, of a replica whose content may be damaged.
+[[nodiscard]] Result<NodeId> node_of_replica(const std::string& path);
 
 }  // namespace csa

@@ -18,12 +18,6 @@
 namespace csa {
 namespace {
 
-Error damaged(const std::string& path, const std::string& why) {
-  return {Errc::kDamaged, "the replica " + path + " is damaged (" + why +
-                              "); it was left as it is. To fetch a new copy, move it away: " +
-                              move_away_command(path)};
-}
-
 Error not_ours(const std::string& path, const std::string& what) {
   return {Errc::kRefused,
           path + " is " + what + "; nothing was changed. Choose another file with --replica"};
@@ -39,6 +33,31 @@ std::string shell_word(const std::string& text) {
     }
   }
   return word + "'";
+}
+
+// What the file alone has, if that can still be read.
+std::string waiting_in(const std::string& path) try {
+  const Database db(path, Database::Mode::kReadOnly);
+  sqlite3_db_config(db.handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+  const std::int64_t waiting =
+      db.query_int("SELECT count(*) FROM csa_journal WHERE answered = 0").value_or(0);
+  if (waiting == 0) return {};
+  return ". In it " + counted(waiting, "offline change waits", "offline changes wait") +
+         " that nobody else has: list them with csa-node journal --replica " + shell_word(path) +
+         ", and keep the file until they are entered anew";
+} catch (const SqliteError& error) {
+  if (!is_damage(error)) return {};
+  return ". Whether offline changes wait in it cannot be read: keep the file";
+}
+
+Error damaged_file(const std::string& path, const std::string& why, const std::string& waiting) {
+  return {Errc::kDamaged, "the replica " + path + " is damaged (" + why +
+                              "); it was left as it is" + waiting +
+                              ". To fetch a new copy, move it away: " + move_away_command(path)};
+}
+
+Error damaged(const std::string& path, const std::string& why) {
+  return damaged_file(path, why, waiting_in(path));
 }
 
 // Takes an empty file for csa: WAL, csa's tables, a new identity; no meta, for there is no copy.
@@ -87,7 +106,7 @@ Status check_not_emptied(const std::string& path, Earlier earlier) {
       kept_aside(path).empty()) {
     return Ok{};
   }
-  return damaged(path, "it is empty, and was not: there was a replica");
+  return damaged_file(path, "it is empty, and was not: there was a replica", {});
 }
 
 bool misses_commits(const Database& db, const std::string& path) try {
@@ -136,6 +155,18 @@ bool ends_too_early(const Database& db, const std::string& path) {
   return !ends_as_it_says(db, path) && !integrity_faults(db, IntegrityCheck::kQuick, 1).empty();
 }
 
+// A replica with offline changes in it hands them over and takes a full copy, rather than being
+// moved away with them.
+bool doubt_tables(ReplicaFile& file, const Log& log) {
+  if (!file.identity.damage.empty() || !has_meta(file.db)) return false;
+  if (file.db.query_int("SELECT EXISTS (SELECT 1 FROM csa_journal)") != 1) return false;
+  const Result<Meta> meta = read_meta(file.db);
+  if (!meta || schema_fingerprint(file.db) == meta->fingerprint) return false;
+  file.identity.damage = "its tables are not what csa left; it needs a full copy";
+  log.error("replica: " + file.identity.damage);
+  return true;
+}
+
 Result<ReplicaFile> inspect_and_take(const ReplicaName& name, const Log& log) {
   ReplicaFile file;
   file.db = Database(name.path, Database::Mode::kCreate);
@@ -155,6 +186,7 @@ Result<ReplicaFile> inspect_and_take(const ReplicaName& name, const Log& log) {
                                      name.app + "\", \"" + name.group +
                                      "\"; choose another file with --replica"};
   }
+  const bool doubted = doubt_tables(file, log);
   Result<std::optional<Meta>> meta = read_replica_meta(file.db, file.identity, name.path);
   if (!meta) return meta.error();
   file.meta = std::move(*meta);
@@ -167,6 +199,12 @@ Result<ReplicaFile> inspect_and_take(const ReplicaName& name, const Log& log) {
     return damaged(name.path, "its first page says that it ends before what is in it");
   }
   CSA_TRY(configure(file.db, name.path));
+  if (doubted) {
+    CommitCount commits(file.db);
+    CountedTransaction transaction(file.db, commits);
+    write_identity(file.db, file.identity);
+    transaction.commit();
+  }
   return file;
 }
 

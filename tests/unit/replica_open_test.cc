@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "node/read_only.h"
 #include "node/replica.h"
 #include "tests/support/replica_steps.h"
 #include "tests/support/scratch_folder.h"
@@ -218,6 +219,50 @@ TEST_CASE("open replica: csa's own rows are incomplete, damaged") {
     CAPTURE(sql);
     CHECK(open_error(path).code == Errc::kDamaged);
   }
+}
+
+TEST_CASE("open replica: it is damaged and offline changes wait in it, they are told and kept") {
+  const ScratchFolder folder;
+  const std::string path = folder.file("r.db");
+  HandMaster master(folder.path(), kSchema);
+  TxId tx;
+  {
+    const auto replica = open_replica(path);
+    REQUIRE(take_copy(*replica, master.copy()).has_value());
+    OfflineWrite write;
+    tx = write.write.tx = {replica->state().node, 1};
+    write.write.sql = "INSERT INTO t VALUES (2, 'two')";
+    write.edited = WallTime{1000};
+    REQUIRE(replica->write_offline(write).has_value());
+  }
+  const std::string sound = bytes_of(path);
+  run_sql(path, "DELETE FROM csa_meta WHERE key = 'seq'");
+  const Error error = open_error(path);
+  CHECK(error.code == Errc::kDamaged);
+  CHECK(speaks_of(error, "1 offline change waits"));
+  CHECK(speaks_of(error, "csa-node journal --replica '" + path + "'"));
+  CHECK(!glance_at_replica(path).has_value());
+  CHECK(node_of_replica(path).value() == tx.node);
+
+  std::filesystem::remove(path + "-wal");
+  write_file(path, sound);
+  run_sql(path, "UPDATE csa_meta SET value = zeroblob(16) WHERE key = 'fingerprint'");
+  CHECK(!glance_at_replica(path).has_value());
+  const auto opened = try_open(path);
+  REQUIRE_MESSAGE(opened.has_value(), (opened ? "" : opened.error().what));
+  Replica& replica = **opened;
+  CHECK(glance_at_replica(path).has_value());
+  REQUIRE(replica.state().journal.waiting == 1);
+  const auto waiting = replica.read_journal(0, 0, 1 << 20);
+  REQUIRE(waiting.has_value());
+  CHECK(waiting->at(0).header.tx == tx);
+  master.exec("INSERT INTO t VALUES (3, 'three')");
+  replica.mark_answered({{tx, ReplayResult::kApplied, 0, Seq{1}, {}, {}}});
+  CHECK(replica.take_over().error().code == Errc::kDamaged);
+  REQUIRE(take_copy(replica, master.copy()).has_value());
+  CHECK(content_of(path) == content_of(master.path()));
+  CHECK(replica.state().journal.entries == 0);
+  REQUIRE(follow(replica, master).has_value());
 }
 
 TEST_CASE("open replica: what it fetched and has not applied cannot be read, fetched again") {
