@@ -54,10 +54,12 @@ class Day {
       }
       count(broker.exit_code());
     }
-    outage_.cut(Computer::kBroker, row);
+    outage_.cut(Computer::kBroker, row, place_.master());
     node({"exec", "--json", "--discovery-timeout", "100ms", write()});
-    outage_.cut(Computer::kNode, row);
+    outage_.cut(Computer::kNode, row, place_.file("till.db"));
+    const std::string epoch = epoch_of(ready_.position);
     const Program broker = place_.serve(ready_);
+    CHECK(epoch_of(ready_.position) == epoch);
     {
       Program owner(crashing(place_.node("till.db", {"run"}), at_));
       if (owner.line_with("state=live")) {
@@ -66,7 +68,7 @@ class Day {
       }
       count(owner.exit_code());
     }
-    outage_.cut(Computer::kNode, row);
+    outage_.cut(Computer::kNode, row, place_.file("till.db"));
     small_programs(row);
     row.before = load.committed() + load.journaled() + answered_.size();
     load.stop();
@@ -90,7 +92,7 @@ class Day {
   }
   void node(const Words& words) {
     const Finished done = system_test::run(crashing(place_.node("till.db", words), at_));
-    if (done.code == kKilled) ++ended_;
+    count(done.code);
     if (done.out.find("\"committed\"") != std::string::npos ||
         done.out.find("\"journaled\"") != std::string::npos) {
       answered_.push_back(number_ - 1);
@@ -100,7 +102,7 @@ class Day {
     const std::string file = place_.file("backup.db");
     const Finished backup = system_test::run(crashing(place_.admin({"backup", file}), at_));
     count(backup.code);
-    outage_.cut(Computer::kOther, row);
+    outage_.cut(Computer::kOther, row, file);
     // A file of this name is a whole copy.
     if (std::filesystem::exists(file)) {
       CHECK(Database(file, Database::Mode::kReadOnly).query_text("PRAGMA integrity_check") == "ok");
@@ -119,6 +121,7 @@ class Day {
   void check(Load& load) {
     const Program till = place_.live_node("till.db");
     REQUIRE(is_calm(*other_));
+    check_rejections(load);
     load.check_account(place_);
     check_copies(place_, {"till.db", "other.db"});
     for (const int number : answered_) {
@@ -168,6 +171,7 @@ void end_everywhere(bool power) {
     }
     CHECK_MESSAGE(reached, "no program came to this place: " << label);
   }
+  if (power) CHECK(table.total().forgotten.changes > 0);
   MESSAGE(kCrashPoints.size() << " places, " << table.reached() << " programs ended there\n"
                               << table.text());
 }

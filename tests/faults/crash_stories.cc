@@ -76,9 +76,12 @@ class Shop {
                        meddle ? kPatience : milliseconds{0});
       row.before = load.committed() + load.journaled();
     }
-    outage_.cut(Computer::kBroker, row);
-    outage_.cut(Computer::kNode, row);
+    outage_.cut(Computer::kBroker, row, place_.master());
+    outage_.cut(Computer::kNode, row, place_.file(kNode));
+    const std::string epoch = epoch_of(ready_.position);
     const Program broker = place_.serve(ready_);
+    // A change made beside the log begins a new history.
+    if (!compare_first_) CHECK(epoch_of(ready_.position) == epoch);
     const Program node = place_.live_node(kNode);
     load.stop();
     REQUIRE(is_calm(*other_));
@@ -88,6 +91,7 @@ class Shop {
       CHECK_MESSAGE(verified.out.find("DIFFERS") != std::string::npos, verified.out);
       REQUIRE(is_calm(*other_));
     }
+    check_rejections(load);
     load.check_account(place_);
     check_copies(place_, {kNode, "other.db"});
     row.acknowledged = load.committed() + load.journaled();
@@ -147,7 +151,7 @@ void large_wal(const Ending& ending, Killed& row) {
     write_entries(*client, 3, "randomblob(2100000)");
     CHECK(eventually([&] { return ended(broker, row); }));
   }
-  outage.cut(Computer::kBroker, row);
+  outage.cut(Computer::kBroker, row, place.master());
   row.before = row.acknowledged = 3;
   const Program broker = place.serve(ready);
   REQUIRE(is_calm(*client));
@@ -172,7 +176,7 @@ void create(const Ending& ending, Killed& row) {
       {{"sh", "-c", "echo 'CREATE TABLE entry (id INTEGER PRIMARY KEY)' >\"$0\"", schema}, {}, {}});
   const Launch launch = place.broker({"create", "--schema", schema});
   (void)killed_or_done(launch, ending, row);
-  outage.cut(Computer::kBroker, row);
+  outage.cut(Computer::kBroker, row, place.master());
   if (!std::filesystem::exists(place.master())) CHECK(run(launch).code == 0);
   CHECK(run(place.broker({"check"})).code == 0);
   Ready ready;
@@ -214,7 +218,7 @@ void restore(const Ending& ending, Killed& row) {
   row.before = row.acknowledged = journal_three(place, ready);
   const Launch launch = place.broker({"restore", "--from", place.file(kNode)});
   const int code = killed_or_done(launch, ending, row);
-  outage.cut(Computer::kBroker, row);
+  outage.cut(Computer::kBroker, row, place.master());
   if (code == kKilled) {
     const Finished check = run(place.broker({"check"}));
     CHECK_MESSAGE(check.code == 0, check.err);
@@ -236,7 +240,7 @@ void new_identity(const Ending& ending, Killed& row) {
   const std::string before = run(ask).out;
   const Launch renew = place.node(kNode, {"identity", "--new"});
   const int code = killed_or_done(renew, ending, row);
-  outage.cut(Computer::kNode, row);
+  outage.cut(Computer::kNode, row, place.file(kNode));
   if (code == kKilled) {
     CHECK(run(ask).out == before);
     CHECK(run(renew).code == 0);

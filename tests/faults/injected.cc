@@ -57,6 +57,17 @@ void check_copies(const Place& place, const std::vector<std::string>& replicas) 
   }
 }
 
+void check_rejections(const system_test::Load& load) {
+  for (const std::string& why : load.rejections()) {
+    CHECK_MESSAGE(why.find("have just got other numbers") != std::string::npos, why);
+  }
+}
+
+std::string epoch_of(const std::string& position) {
+  REQUIRE(position.find(':') != std::string::npos);
+  return position.substr(0, position.rfind(':'));
+}
+
 bool is_calm(Client& client) {
   return system_test::eventually(
       [&] {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "node/client.h"
+#include "tests/system/load.h"
 #include "tests/system/place.h"
 
 namespace csa::fault_test {
@@ -33,6 +34,11 @@ inline constexpr int kKilled = 128 + 9;
 
 // What must hold in every copy after any fault, the nodes calm: equal, whole, nothing waits.
 void check_copies(const Place& place, const std::vector<std::string>& replicas);
+// No write was refused but after rows had got other numbers as journals were merged: that one is to
+// be repeated by whoever knows of them. REQUIRES: stopped.
+void check_rejections(const system_test::Load& load);
+// Of "ID:SEQ", as a broker's ready line tells it.
+[[nodiscard]] std::string epoch_of(const std::string& position);
 // Live, and everything handed over.
 [[nodiscard]] bool is_calm(Client& client);
 

@@ -6,6 +6,14 @@
 
 namespace csa::fault_test {
 
+void KillTable::add(Killed row) {
+  if (!row.reached) {
+    row.cuts = 0;
+    row.forgotten = {};
+  }
+  rows_.push_back(std::move(row));
+}
+
 std::size_t KillTable::reached() const {
   return static_cast<std::size_t>(
       std::count_if(rows_.begin(), rows_.end(), [](const Killed& row) { return row.reached; }));

@@ -17,13 +17,14 @@ struct Killed {
   std::size_t before = 0;        // acknowledged before the kill
   std::size_t acknowledged = 0;  // in all, also after it
   std::size_t found = 0;         // of the same writers, in the master, once all had come back
-  std::size_t cuts = 0;          // of the power
+  std::size_t cuts = 0;          // of the power, where programs had recorded something
   test::Forgotten forgotten{};   // by them
 };
 
 class KillTable {
  public:
-  void add(Killed row) { rows_.push_back(std::move(row)); }
+  // Of a row that was not reached no power cut counts: it came after a clean end.
+  void add(Killed row);
   [[nodiscard]] const std::vector<Killed>& rows() const { return rows_; }
   [[nodiscard]] std::size_t reached() const;
   // How many were reached of those that `when` says.

@@ -1,5 +1,6 @@
 #include "tests/faults/power.h"
 
+#include <doctest/doctest.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/mman.h>
@@ -11,6 +12,7 @@
 #include <sstream>
 
 #include "common/check.h"
+#include "common/sqlite.h"
 #include "tests/support/power_log.h"
 
 namespace csa::fault_test {
@@ -128,6 +130,21 @@ test::Forgotten play(const PowerLog& log, const std::string& folder, std::uint64
   return forgetter.forgotten();
 }
 
+// A copy is opened, with its -wal: the file itself stays as it was left.
+void check_whole(const std::string& database) {
+  const ScratchFolder aside;
+  const std::string copy = aside.file("left.db");
+  for (const char* const suffix : {"", "-wal"}) {
+    if (fs::exists(database + suffix)) fs::copy_file(database + suffix, copy + suffix);
+  }
+  CAPTURE(database);
+  try {
+    CHECK(Database(copy, Database::Mode::kCreate).query_text("PRAGMA integrity_check") == "ok");
+  } catch (const SqliteError& error) {
+    FAIL_CHECK(error.what());
+  }
+}
+
 Power::Computer computer_of(const std::string& program) {
   const std::string name = fs::path(program).filename().string();
   return name == "csa-broker" ? Power::Computer::kBroker
@@ -158,6 +175,10 @@ system_test::Launch Power::on(Computer computer, system_test::Launch launch) con
 
 Power::~Power() = default;
 
+bool Power::recorded(Computer computer) const {
+  return !computers_.at(computer)->records().empty();
+}
+
 test::Forgotten Power::cut(Computer computer, std::uint64_t seed) {
   PowerLog& log = *computers_.at(computer);
   const test::Forgotten forgotten = play(log, folder_, seed);
@@ -175,10 +196,13 @@ system_test::Launch Outage::on(Power::Computer computer, system_test::Launch lau
   return power_ ? power_->on(computer, std::move(launch)) : launch;
 }
 
-void Outage::cut(Power::Computer computer, Killed& row) {
-  if (!power_) return;
-  row.forgotten.add(power_->cut(computer, seed_++));
-  ++row.cuts;
+void Outage::cut(Power::Computer computer, Killed& row, const std::string& database) {
+  if (power_) {
+    const bool recorded = power_->recorded(computer);
+    row.forgotten.add(power_->cut(computer, seed_++));
+    if (recorded) ++row.cuts;
+  }
+  if (!database.empty() && fs::exists(database)) check_whole(database);
 }
 
 }  // namespace csa::fault_test

@@ -29,6 +29,8 @@ class Power {
   Power(const Power&) = delete;
   Power& operator=(const Power&) = delete;
 
+  // False: nothing was recorded since the last cut.
+  [[nodiscard]] bool recorded(Computer computer) const;
   // REQUIRES: recorded, and no program of that computer is alive.
   test::Forgotten cut(Computer computer, std::uint64_t seed);
   // Another program's launch, on that computer. REQUIRES: it is recorded.
@@ -40,13 +42,15 @@ class Power {
   std::map<Computer, std::unique_ptr<PowerLog>> computers_;
 };
 
-// What comes after the kills of a test: nothing, or a power cut.
+// What comes after the kills of a test: a power cut or none, and a look at what is left.
 class Outage {
  public:
-  // Without a seed: nothing. Each cut takes the next seed.
+  // Without a seed: no power cut. Each cut takes the next seed.
   Outage(system_test::Place& place, std::optional<std::uint64_t> seed,
          const std::vector<Power::Computer>& computers);
-  void cut(Power::Computer computer, Killed& row);
+  // No cut of the power where that computer's programs have changed nothing. Then checks that
+  // `database`, if it is there, is whole as SQLite opens it, before csa has healed anything.
+  void cut(Power::Computer computer, Killed& row, const std::string& database);
   [[nodiscard]] system_test::Launch on(Power::Computer computer, system_test::Launch launch) const;
 
  private:

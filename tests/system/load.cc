@@ -63,6 +63,16 @@ bool Load::wait_for_more(std::size_t count) const {
   return eventually([&] { return committed_ >= wanted; }, milliseconds{60000});
 }
 
+std::set<std::string> Load::rejections() const {
+  std::set<std::string> reasons;
+  for (const Account& account : accounts_) {
+    for (const WriteResult& answer : account.answers) {
+      if (answer.status == Status::kRejected) reasons.insert(answer.message);
+    }
+  }
+  return reasons;
+}
+
 std::string Load::summary() const {
   std::map<Status, std::size_t> by_status;
   std::size_t all = 0;

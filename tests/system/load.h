@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <map>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -32,6 +33,8 @@ class Load {
   // Writes that were answered committed so far.
   [[nodiscard]] std::size_t committed() const { return committed_; }
   [[nodiscard]] std::size_t rejected() const { return rejected_; }
+  // Why. REQUIRES: stopped.
+  [[nodiscard]] std::set<std::string> rejections() const;
   [[nodiscard]] std::size_t journaled() const { return journaled_; }
   // Waits for so many more committed ones; false at the deadline.
   [[nodiscard]] bool wait_for_more(std::size_t count) const;
