@@ -137,7 +137,36 @@ const std::set<std::string> kGood{"refused", "healed", "put right", "harmless"};
 
 void show(const FlipTable& table) { MESSAGE(table.text()); }
 
+// Most bits of rows, of indexes and of the log count: of so many flips some are noticed.
+void check_healed(const FlipTable& table) {
+  if (table.all() >= 18) CHECK(table.count("healed") > 0);
+  if (table.all() < 48) return;
+  for (const char* const part : {"table", "index", "log"}) {
+    CHECK_MESSAGE(table.count(part, "healed") > 0, part);
+  }
+}
+
 }  // namespace
+
+TEST_CASE("fault: what csa keeps beside the rows is wrong in a replica, the comparison says so") {
+  const Shop shop(false);
+  REQUIRE(shop.outcome() == "harmless");
+  const KeptFiles equal(shop.till());
+  for (const char* const wrong : {
+           "UPDATE csa_epoch SET parent_seq = parent_seq + 1",
+           "UPDATE csa_layout SET json = json || ' '",
+           "UPDATE csa_outcome SET changes = changes + 1",
+           "DELETE FROM csa_outcome",
+           "UPDATE csa_outcome_floor SET counter = counter + 1",
+           "DELETE FROM csa_log WHERE part_id = (SELECT max(part_id) FROM csa_log)",
+       }) {
+    CAPTURE(wrong);
+    equal.put_back();
+    CHECK(whole_difference(shop.place(), "till.db", milliseconds{0}) == "");
+    system_test::run_sql(shop.till(), wrong);
+    CHECK(whole_difference(shop.place(), "till.db", milliseconds{0}) != "");
+  }
+}
 
 TEST_CASE("shown: flips: anywhere in a stopped node's replica, healed or refused") {
   const Shop shop(false);
@@ -159,6 +188,7 @@ TEST_CASE("shown: flips: anywhere in a stopped node's replica, healed or refused
     table.add(part, outcome.substr(0, outcome.find(':')));
   }
   show(table);
+  check_healed(table);
   shop.check_others();
 }
 
@@ -180,6 +210,7 @@ TEST_CASE("shown: flips: in a replica's file while the node runs, healed") {
     table.add(part, outcome.substr(0, outcome.find(':')));
   }
   show(table);
+  check_healed(table);
   shop.check_others();
 }
 
@@ -200,6 +231,7 @@ TEST_CASE("shown: flips: in a killed node's -wal, put right") {
     table.add(i % 8 == 0 ? "header" : "anywhere", outcome.substr(0, outcome.find(':')));
   }
   show(table);
+  if (table.all() >= 10) CHECK(table.count("put right") > 0);
   shop.check_others();
 }
 

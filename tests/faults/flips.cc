@@ -34,6 +34,80 @@ std::int64_t log_floor(const std::string& path) {
   return db.query_int("SELECT ifnull(min(part_id) >> 20, 0) FROM csa_log").value_or(0);
 }
 
+std::string text_of(const Database& db, const std::string& sql) {
+  return db.query_text(sql).value_or("");
+}
+
+// csa_outcome of a copy, but for what only the broker knows: refused writes and returned rows.
+struct KnownOutcome {
+  std::int64_t seq = 0;
+  bool replayed = false;  // a replica, which reads the log, knows no more than the seq of those
+  std::string rest;
+};
+using Writer = std::string;
+using KnownOutcomes = std::map<std::pair<Writer, std::int64_t>, KnownOutcome>;
+using Floors = std::map<Writer, std::int64_t>;
+
+Floors floors_of(const Database& db) {
+  Floors floors;
+  Statement rows = db.prepare("SELECT hex(node), counter FROM csa_outcome_floor");
+  while (rows.step()) floors[rows.column_text(0)] = rows.column_int(1);
+  return floors;
+}
+
+KnownOutcomes outcomes_of(const Database& db, const Floors& above) {
+  KnownOutcomes outcomes;
+  Statement rows = db.prepare(
+      "SELECT hex(node), counter, seq, replay <> 0, hex(request_hash) || ' ' || changes || ' ' ||"
+      " ifnull(last_insert_rowid, 'none') || ' ' || schema_version || ' ' || statement || ' ' ||"
+      " ifnull(message, '') FROM csa_outcome NOT INDEXED WHERE code = 0 AND seq > 0");
+  while (rows.step()) {
+    const auto floor = above.find(rows.column_text(0));
+    if (floor != above.end() && rows.column_int(1) <= floor->second) continue;
+    outcomes[{rows.column_text(0), rows.column_int(1)}] = {
+        rows.column_int(2), rows.column_int(3) != 0, rows.column_text(4)};
+  }
+  return outcomes;
+}
+
+std::string outcome_difference(const Database& master, const Database& replica) {
+  Floors floors = floors_of(master);
+  if (floors != floors_of(replica)) return "its csa_outcome_floor differs";
+  const KnownOutcomes left = outcomes_of(master, floors);
+  const KnownOutcomes right = outcomes_of(replica, floors);
+  for (const auto& [name, known] : left) {
+    const auto same = right.find(name);
+    const std::string which = name.first + " " + std::to_string(name.second);
+    if (same == right.end()) return "its csa_outcome lacks " + which;
+    if (same->second.seq != known.seq) return "its csa_outcome has another seq of " + which;
+    if (!known.replayed && same->second.rest != known.rest) {
+      return "its csa_outcome differs in " + which + ": " + known.rest + " and " +
+             same->second.rest;
+    }
+  }
+  return left.size() == right.size() ? "" : "its csa_outcome has what the master's has not";
+}
+
+// What csa itself keeps beside the log and derives from it, as far as both have to have it.
+std::string own_difference(const std::string& master_path, const std::string& replica_path) {
+  const Database master(master_path, Database::Mode::kReadOnly);
+  const Database replica(replica_path, Database::Mode::kReadOnly);
+  for (const auto& [table, sql] : {
+           std::pair{"csa_epoch",
+                     "SELECT group_concat(generation || ' ' || hex(id) || ' ' || parent_generation"
+                     " || ' ' || hex(parent_id) || ' ' || parent_seq || ' ' || hex(parent_chain) ||"
+                     " ' ' || started_ms, char(10)) FROM csa_epoch NOT INDEXED"},
+           std::pair{"csa_layout",
+                     "SELECT group_concat(schema_version || ' ' || json, char(10)) FROM csa_layout"
+                     " NOT INDEXED"},
+       }) {
+    if (text_of(master, sql) != text_of(replica, sql)) {
+      return std::string("its ") + table + " differs";
+    }
+  }
+  return outcome_difference(master, replica);
+}
+
 }  // namespace
 
 int flips_wanted(int by_default) {
@@ -119,6 +193,13 @@ int FlipTable::count(const std::string& outcome) const {
   return sum;
 }
 
+int FlipTable::count(const std::string& part, const std::string& outcome) const {
+  const auto outcomes = counts_.find(part);
+  if (outcomes == counts_.end()) return 0;
+  const auto found = outcomes->second.find(outcome);
+  return found == outcomes->second.end() ? 0 : found->second;
+}
+
 int FlipTable::all() const {
   int sum = 0;
   for (const auto& [part, outcomes] : counts_) {
@@ -156,7 +237,8 @@ std::string whole_difference(const system_test::Place& place, const std::string&
   const std::string rows = place.difference_of(replica, timeout);
   if (!rows.empty()) return rows;
   const std::int64_t from = std::max(log_floor(place.master()), log_floor(place.file(replica)));
-  return log_of(place.master(), from) == log_of(place.file(replica), from) ? "" : "its log differs";
+  if (log_of(place.master(), from) != log_of(place.file(replica), from)) return "its log differs";
+  return own_difference(place.master(), place.file(replica));
 }
 
 }  // namespace csa::fault_test

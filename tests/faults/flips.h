@@ -52,6 +52,7 @@ class FlipTable {
   explicit FlipTable(std::string title) : title_(std::move(title)) {}
   void add(const std::string& part, const std::string& outcome) { ++counts_[part][outcome]; }
   [[nodiscard]] int count(const std::string& outcome) const;
+  [[nodiscard]] int count(const std::string& part, const std::string& outcome) const;
   [[nodiscard]] int all() const;
   [[nodiscard]] std::string text() const;
 
@@ -64,7 +65,8 @@ class FlipTable {
 void do_as_told(const std::string& errors);
 [[nodiscard]] bool says_what_to_do(const std::string& errors);
 
-// Empty: rows, log and file of the replica are the master's.
+// Empty: rows, log and file of the replica are the master's, and so are what it keeps of histories,
+// schema versions and writers (csa_epoch, csa_layout, csa_outcome above its floors and those).
 [[nodiscard]] std::string whole_difference(const system_test::Place& place,
                                            const std::string& replica,
                                            system_test::milliseconds timeout);
