@@ -131,6 +131,13 @@ void Checkers::replica_set_back(int party) {
   }
   in_journal_.erase(party);
   held_.erase(party);
+  // A lost master's last words may have come since.
+  if (restored_) forget_unlogged(db);
+}
+
+void Checkers::forget_unlogged(const Database& master) {
+  const std::set<TxId> there = logged_in(master);
+  std::erase_if(committed_as_, [&there](const TxId& tx) { return !there.contains(tx); });
 }
 
 void Checkers::replayed(const std::vector<WriteOutcome>& outcomes) {
@@ -245,8 +252,8 @@ void Checkers::master_restored(const Position& position) {
     journaled_.erase(tag);
   }
   // Of the others it knows nothing, so a node set back behind them may use their TxIds again.
-  const std::set<TxId> there = logged_in(db);
-  std::erase_if(committed_as_, [&there](const TxId& tx) { return !there.contains(tx); });
+  forget_unlogged(db);
+  restored_ = true;
 }
 
 void Checkers::all_recovered() { recovered_ = true; }

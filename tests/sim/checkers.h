@@ -70,6 +70,8 @@ class Checkers {
   void whole();
   // The journal is gone: all that was in it is in the tables or in the inbox.
   void keeps_own(int party, const std::string& path);
+  // What was committed under TxIds of which the master's log does not tell.
+  void forget_unlogged(const Database& master);
 
   std::string master_;
   Contents contents_now_;
@@ -88,6 +90,7 @@ class Checkers {
   std::set<std::string> had_;                        // by the lost master, in its rows or its inbox
   std::set<std::string> lost_;                       // with it
   std::map<int, std::set<std::string>> held_;        // by a replica that can offer it
+  bool restored_ = false;
   bool recovered_ = false;
 };
 
