@@ -36,9 +36,9 @@ void Replica::Impl::start(ReplicaFile file) {
   uncounted = uncounted_commits();
   trim_to = Seq{};
   if (file.meta) applier = std::make_unique<LogApplier>(db, *file.meta);
-  skip_used_counters();
   doubt_answers();
   journal = Journal(db).read_state();
+  skip_used_counters();
   const Result<std::optional<JournalHeader>> last = Journal(db).find(journal.last);
   if (last && *last && !(*last)->is_lost()) edited = (*last)->edited;
   refresh_state();
@@ -170,16 +170,18 @@ void Replica::Impl::save_identity() {
   refresh_state();
 }
 
-// The log tells of those that a copy of this replica has used under its NodeId, the journal of its
-// own, which a file put together from two, or kept wrongly by its disk, gives again.
+// The log tells of those that a copy of this replica has used under its NodeId; and no checksum
+// guards the counter where it is kept: those of the journal and of its outcomes are used, too.
 void Replica::Impl::skip_used_counters() {
   if (!applier) return;
-  identity.counter = std::max(identity.counter, OutcomeTable(db).last_counter(identity.node));
-  for (const char* const last :
-       {"SELECT max(entry) FROM csa_journal", "SELECT max(counter) FROM csa_journal_outcome"}) {
-    const std::int64_t used = db.query_int(last).value_or(0);
-    if (used > 0) identity.counter = std::max(identity.counter, unsigned_of(used));
-  }
+  std::uint64_t& counter = identity.counter;
+  counter = std::max(counter, OutcomeTable(db).last_counter(identity.node));
+  const Result<std::optional<JournalHeader>> last = Journal(db).find(journal.last);
+  if (last && *last) counter = std::max(counter, journal.last);
+  // Nor are these guarded: one that no replica comes to must not use up all the others.
+  const std::optional<std::int64_t> decided =
+      db.query_int("SELECT max(counter) FROM csa_journal_outcome WHERE counter < 1 << 40");
+  counter = std::max(counter, unsigned_of(decided.value_or(0)));
 }
 
 void Replica::Impl::let_go() {

@@ -116,6 +116,8 @@ struct Replica::Impl {
                                                   const SqliteError& error);
   [[nodiscard]] Result<OfflineDone> not_made(const OfflineWrite& write, Rejection why) const;
   [[nodiscard]] std::optional<OfflineDone> known_outcome(const OfflineWrite& write);
+  [[nodiscard]] OfflineDone mismatch(const TxId& tx) const;
+  [[nodiscard]] std::optional<OfflineDone> journaled_before(const TxId& tx) const;
   [[nodiscard]] bool was_journaled(const TxId& tx);
   [[nodiscard]] Result<Applied> take_over();
   void checkpoint();

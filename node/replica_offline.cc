@@ -23,17 +23,25 @@ std::optional<OfflineDone> Replica::Impl::known_outcome(const OfflineWrite& writ
       done.answer = std::move(*ack);
       return done;
     }
-    if (!was_sent) {
-      done.answer = Nack{tx, NackCode::kMismatch, "another write has this TxId", 0};
-      return done;
-    }
+    if (!was_sent) return mismatch(tx);
   }
   if (tx.node != identity.node) return std::nullopt;
-  // Made here before: whoever asked has not heard the answer.
+  std::optional<OfflineDone> made = journaled_before(tx);
+  // A counter that the disk keeps wrongly gives numbers twice; the entry is of another write.
+  if (!was_sent && (made || was_journaled(tx))) return mismatch(tx);
+  return made;
+}
+
+OfflineDone Replica::Impl::mismatch(const TxId& tx) const {
+  return {Nack{tx, NackCode::kMismatch, "another write has this TxId", 0}, state, {}};
+}
+
+// Made here before: whoever asked has not heard the answer.
+std::optional<OfflineDone> Replica::Impl::journaled_before(const TxId& tx) const {
   const Result<std::optional<JournalHeader>> entry = Journal(db).find(tx.counter);
   if (!entry || !*entry) return std::nullopt;
-  done.answer = Journaled{tx, (*entry)->changes, (*entry)->last_insert_rowid, {}, {}};
-  return done;
+  return OfflineDone{
+      Journaled{tx, (*entry)->changes, (*entry)->last_insert_rowid, {}, {}}, state, {}};
 }
 
 // The master has decided upon an entry of this TxId that a journal of this replica had.
@@ -116,7 +124,7 @@ Result<OfflineDone> Replica::Impl::after_failure(const OfflineWrite& write,
   journal = Journal(db).read_state();
   refresh_state();
   if (journal.last == write.write.tx.counter) {
-    if (std::optional<OfflineDone> made = known_outcome(write)) {
+    if (std::optional<OfflineDone> made = journaled_before(write.write.tx)) {
       made->tables = shared_tables(db);
       return std::move(*made);
     }
