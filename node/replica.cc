@@ -38,6 +38,7 @@ void Replica::Impl::start(ReplicaFile file) {
   if (file.meta) applier = std::make_unique<LogApplier>(db, *file.meta);
   doubt_answers();
   journal = Journal(db).read_state();
+  trust_journal();
   skip_used_counters();
   const Result<std::optional<JournalHeader>> last = Journal(db).find(journal.last);
   if (last && *last && !(*last)->is_lost()) edited = (*last)->edited;
@@ -46,6 +47,21 @@ void Replica::Impl::start(ReplicaFile file) {
       db.query_int("SELECT EXISTS (SELECT 1 FROM csa_journal_part)") == 1) {
     mark_damaged("entries of its journal are missing, and only their changes are there");
   }
+}
+
+// Renaming is one transaction: the entries bear the NodeId of the replica. No checksum guards it
+// where it is kept, but each of them has one.
+void Replica::Impl::trust_journal() {
+  if (!applier || journal.waiting == 0) return;
+  const Result<std::vector<Replay>> first = Journal(db).read(0, 0, 1);
+  if (!first || first->empty()) return;
+  const NodeId node = first->front().header.tx.node;
+  if (node == identity.node) return;
+  log.error("replica: node " + to_string(identity.node) + " is what " + name.path +
+            " says it is, and by its offline changes it is " + to_string(node) +
+            ": put right. Look after the disk");
+  identity.node = node;
+  save_identity();
 }
 
 void Replica::Impl::doubt_answers() {

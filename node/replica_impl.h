@@ -92,6 +92,7 @@ struct Replica::Impl {
   [[nodiscard]] ReplicaFile read_again();
   void let_go();
   void doubt_answers();
+  void trust_journal();
   void refresh_state();
   [[nodiscard]] Result<Applied> apply(const std::vector<LogPiece>& pieces);
   [[nodiscard]] Result<LogApplier::Outcome> apply_in_transaction(

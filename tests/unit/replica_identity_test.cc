@@ -79,4 +79,41 @@ TEST_CASE("replica identity: an entry is no answer to a write that was never sen
   CHECK(one.value() == 1);
 }
 
+TEST_CASE("replica identity: a NodeId kept wrongly is put right by the journal's entries") {
+  OneReplica one;
+  const NodeId node = one.replica->state().node;
+  CHECK(std::holds_alternative<Journaled>(one.write(1, kAdd).answer));
+  std::string turned = to_string(node);
+  turned[5] = turned[5] == '1' ? '0' : '1';
+  one.rot("node", turned);
+  CHECK(one.replica->state().node == node);
+  one.replica.reset();
+  CHECK(Database(one.path, Database::Mode::kReadOnly)
+            .query_text("SELECT value FROM csa_private WHERE key = 'node'") == to_string(node));
+}
+
+TEST_CASE("replica identity: an entry whose checksum does not fit renames nobody") {
+  OneReplica one;
+  const NodeId node = one.replica->state().node;
+  CHECK(std::holds_alternative<Journaled>(one.write(1, kAdd).answer));
+  one.replica.reset();
+  {
+    // The header holds the NodeId as bytes.
+    const Database db(one.path, Database::Mode::kReadWrite);
+    Statement row = db.prepare("SELECT header FROM csa_journal");
+    REQUIRE(row.step());
+    Bytes header = row.column_blob(0);
+    row.reset();
+    const auto at =
+        std::search(header.begin(), header.end(), node.value.bytes.begin(), node.value.bytes.end());
+    REQUIRE(at != header.end());
+    *at ^= 1;
+    Statement change = db.prepare("UPDATE csa_journal SET header = ?1");
+    change.bind_blob(1, header);
+    change.run();
+  }
+  one.replica = open_replica(one.path);
+  CHECK(one.replica->state().node == node);
+}
+
 }  // namespace csa::replica_identity_test
