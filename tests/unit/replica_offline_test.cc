@@ -197,25 +197,6 @@ TEST_CASE("replica offline: the same TxId again runs once") {
             .query_int("SELECT CAST(qty AS INTEGER) FROM part WHERE id = 1") == 6);
 }
 
-TEST_CASE("replica offline: its own counter is kept wrongly, no number of the journal is given") {
-  Offline o;
-  for (int i = 0; i < 3; ++i) o.journaled("UPDATE part SET qty = qty + 1 WHERE id = 1");
-  o.replica->close();
-  run_sql(o.path, "UPDATE csa_private SET value = CAST('0' AS BLOB) WHERE key = 'counter'");
-  o.restart();
-  o.counter = o.replica->state().counter;
-  CHECK(o.counter == 3);
-  o.journaled("UPDATE part SET qty = qty + 1 WHERE id = 1");
-  CHECK(o.replica->state().journal.entries == 4);
-  o.answer_all();
-  REQUIRE(o.replica->take_over().has_value());
-  o.replica->close();
-  run_sql(o.path, "UPDATE csa_private SET value = CAST('1' AS BLOB) WHERE key = 'counter'");
-  o.restart();
-  CHECK(o.replica->reserve_counters() > 4);
-  CHECK(o.replica->state().counter > 4);
-}
-
 TEST_CASE("replica offline: a TxId older than the journal's last one is not run") {
   Offline o;
   const OfflineWrite old = o.call("UPDATE part SET qty = 0");
