@@ -34,6 +34,11 @@ bool is_kept(Statement& inbox, const std::string& tag) {
   return kept;
 }
 
+// A text is its length and its bytes.
+std::string as_in_changes(const std::string& tag) {
+  return std::string(1, static_cast<char>(tag.size())) + tag;
+}
+
 // What was lost before a change of the schema is in a kept file only, and nobody offers it.
 std::int64_t after_last_schema(const Database& db, std::int64_t from) {
   LogTable log(db);
@@ -226,15 +231,20 @@ void Checkers::master_lost(const std::vector<std::string>& replicas) {
       inbox.reset();
     }
   }
+  waits_.clear();
   for (std::size_t i = 0; i < replicas.size(); ++i) {
     const Database db(replicas[i], Database::Mode::kReadOnly);
     if (!has_meta(db)) continue;
-    std::set<std::string>& held = held_[static_cast<int>(i) + 1];
+    const int party = static_cast<int>(i) + 1;
+    if (db.query_int("SELECT 1 FROM csa_journal LIMIT 1")) {
+      const std::set<std::string>& own = in_journal_[party];
+      waits_.insert(own.begin(), own.end());
+    }
+    std::set<std::string>& held = held_[party];
     Statement told = db.prepare(
         "SELECT 1 FROM csa_log WHERE part_id >> 20 >= ?2 AND instr(body, CAST(?1 AS BLOB)) > 0");
     for (const std::string& tag : tags_in(db)) {
-      // A text is its length and its bytes.
-      told.bind(1, std::string(1, static_cast<char>(tag.size())) + tag).bind(2, floor);
+      told.bind(1, as_in_changes(tag)).bind(2, floor);
       if (told.step()) held.insert(tag);
       told.reset();
     }
@@ -246,7 +256,7 @@ void Checkers::master_restored(const Position& position) {
   const Database db(master_, Database::Mode::kReadOnly);
   const std::set<std::string> tags = tags_in(db);
   for (const std::string& tag : had_) {
-    if (tags.contains(tag)) continue;
+    if (tags.contains(tag) || waits_.contains(tag)) continue;
     lost_.insert(tag);
     committed_.erase(tag);
     journaled_.erase(tag);
@@ -256,7 +266,19 @@ void Checkers::master_restored(const Position& position) {
   restored_ = true;
 }
 
-void Checkers::all_recovered() { recovered_ = true; }
+std::size_t Checkers::all_recovered() {
+  recovered_ = true;
+  const Database db(master_, Database::Mode::kReadOnly);
+  Statement offered = db.prepare(
+      "SELECT 1 FROM csa_lost_part JOIN csa_lost ON id = part_id >> 20"
+      " WHERE state = 'doubtful' AND instr(body, CAST(?1 AS BLOB)) > 0");
+  for (const std::string& tag : lost_) {
+    offered.bind(1, as_in_changes(tag));
+    if (offered.step()) doubtful_.insert(tag);
+    offered.reset();
+  }
+  return doubtful_.size();
+}
 
 void Checkers::tags() const {
   const Database db(master_, Database::Mode::kReadOnly);
@@ -280,7 +302,9 @@ void Checkers::tags() const {
   if (!recovered_) return;
   for (const auto& [party, held] : held_) {
     for (const std::string& tag : held) {
-      if (!lost_.contains(tag) || found.contains(tag) || is_kept(inbox, tag)) continue;
+      if (!lost_.contains(tag) || doubtful_.contains(tag) || found.contains(tag) ||
+          is_kept(inbox, tag))
+        continue;
       throw Violation(tag + " was lost with the master, replica " + std::to_string(party) +
                       " had it, and it is not back");
     }

@@ -55,7 +55,8 @@ class Checkers {
   // must be offered, and be there again once it was recovered.
   void master_lost(const std::vector<std::string>& replicas);
   void master_restored(const Position& position);
-  void all_recovered();
+  // All but those that only a person can judge: so many.
+  [[nodiscard]] std::size_t all_recovered();
 
   // G1, G3: acknowledged exactly once, rejected not at all, unknown at most once.
   void tags() const;
@@ -88,6 +89,8 @@ class Checkers {
   std::map<int, std::set<TxId>> waiting_;            // made offline, without an outcome
   std::map<int, std::set<std::string>> in_journal_;  // tags, at their node
   std::set<std::string> had_;                        // by the lost master, in its rows or its inbox
+  std::set<std::string> waits_;                      // in a journal still: must come anew
+  std::set<std::string> doubtful_;                   // as they were offered
   std::set<std::string> lost_;                       // with it
   std::map<int, std::set<std::string>> held_;        // by a replica that can offer it
   bool restored_ = false;

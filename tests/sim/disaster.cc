@@ -80,10 +80,7 @@ void Cluster::recover_lost() {
     while (rows.step()) ids.push_back(rows.column_int(0));
   }
   // Of a doubtful one a person must know more than this one does.
-  const Database db(master_, Database::Mode::kReadOnly);
-  const bool doubtful =
-      db.query_int("SELECT count(*) FROM csa_lost WHERE state = 'doubtful'").value_or(0) > 0;
-  if (!doubtful) checkers_.all_recovered();
+  if (checkers_.all_recovered() != 0) ++world_.counts["run with doubtful transactions"];
   if (ids.empty()) return;
   world_.note("B: " + std::to_string(ids.size()) + " lost transactions are recovered");
   world_.counts["recovered"] += ids.size();
