@@ -66,6 +66,15 @@ std::set<TxId> logged_in(const Database& db) {
 
 }  // namespace
 
+void Checkers::in_history_of(const Position& position) {
+  if (epoch_ == position.epoch) return;
+  if (epoch_ != Epoch{} && !std::exchange(expects_history_, false)) {
+    throw Violation("the master began a new history at " + to_string(position) +
+                    ", and nobody had touched its file");
+  }
+  epoch_ = position.epoch;
+}
+
 void Checkers::master_at(const Position& position, const std::vector<LogPiece>& pieces) {
   const auto remember = [this, &position](Seq seq, const Chain& chain) {
     const auto [known, added] =
@@ -74,6 +83,7 @@ void Checkers::master_at(const Position& position, const std::vector<LogPiece>& 
       throw Violation("the master used seq " + std::to_string(seq.value) + " twice");
     }
   };
+  in_history_of(position);
   for (const LogPiece& piece : pieces) remember(piece.header.seq, piece.chain);
   remember(position.seq, position.chain);
   const Key key{position.epoch.generation, position.epoch.id, position.seq.value};

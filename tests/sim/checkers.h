@@ -27,6 +27,9 @@ class Checkers {
   // `master`: path of the master's file, opened anew for each look, read-only.
   explicit Checkers(std::string master) : master_(std::move(master)) {}
 
+  // The simulator restores the master, or writes to its file: nothing else begins a new history.
+  void expects_history() { expects_history_ = true; }
+  void in_history_of(const Position& position);
   // G2, G7: remembers what the master held after a commit; `pieces` are the commit's transactions.
   void master_at(const Position& position, const std::vector<LogPiece>& pieces);
   // G2, G4, G5: the replica is exactly the master at its position, and never goes back.
@@ -80,6 +83,8 @@ class Checkers {
   std::map<Key, std::string> contents_;                         // at the ends of commits
   std::map<Key, Chain> chains_;                                 // of every transaction
   std::map<int, Position> last_;
+  Epoch epoch_;  // the master's
+  bool expects_history_ = false;
   std::set<std::string> sent_, committed_, rejected_;
   std::set<std::string> journaled_;
   std::set<TxId> committed_as_;

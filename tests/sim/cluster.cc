@@ -68,7 +68,10 @@ void Cluster::prepare() {
     if (faults_end_ == TimePoint{}) note_arrivals(result);
     liveness_->committed(result.head.seq, nodes_);
   };
-  broker_->on_found = [this](const auto& settled) { checkers_.has_outcomes(settled); };
+  broker_->on_found = [this](const Position& at, const auto& settled) {
+    checkers_.in_history_of(at);
+    checkers_.has_outcomes(settled);
+  };
   broker_->on_disturbed = [this] {
     checkers_.closes(master_);
     liveness_->broker_disturbed(nodes_);

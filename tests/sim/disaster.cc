@@ -46,6 +46,7 @@ void Cluster::restore_from(const std::string& from) {
   // A person takes longer than a kernel.
   for (const auto& node : nodes_) disk_.write_back(node->party());
   checkers_.master_lost(replicas);
+  checkers_.expects_history();
   checkers_.closes(master_);
   // Or the file is still there, as far as anybody can see: it is kept aside.
   if (world_.chance(0.5)) {

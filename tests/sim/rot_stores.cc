@@ -63,6 +63,7 @@ void Cluster::keep_log_wrongly(SimNode& node) {
   const Seq before = broker_->hub().head().seq;
   write_some(other);
   broker_->crash();
+  checkers_.expects_history();
   flip_in_row(master_, "csa_log", "body",
               "length(body) > 0 AND part_id >> 20 > " + std::to_string(before.value), world_);
   world_.note("B: an entry of the log after " + std::to_string(before.value) + " is another one");

@@ -54,9 +54,10 @@ class SimBroker {
   // Called after each commit, before anybody hears of it; and after a start, with what the commit
   // has left that it died in.
   std::function<void(const CommitResult&)> on_commit;
-  std::function<void(const std::vector<TxId>& settled)> on_found;  // by such a start, before
-  std::function<void()> on_disturbed;                              // it starts or crashes
-  double crash_probability = 0;                                    // at each labelled point
+  // By each start, before.
+  std::function<void(const Position& at, const std::vector<TxId>& settled)> on_found;
+  std::function<void()> on_disturbed;  // it starts or crashes
+  double crash_probability = 0;        // at each labelled point
   bool slow_disk = false;
   std::uint64_t log_keep = 0;
 

@@ -33,7 +33,7 @@ std::vector<TxId> settled(const Database& db) {
 void SimBroker::tell_found(const Position& position) {
   const Position before = std::exchange(told_, position);
   const Database db(database_, Database::Mode::kReadOnly);
-  if (on_found) on_found(settled(db));
+  if (on_found) on_found(position, settled(db));
   if (before.epoch != position.epoch || before.seq == position.seq || !on_commit) return;
   if (before.seq > position.seq) {
     throw Violation("the master was at " + to_string(before) + " and is at " + to_string(position) +
