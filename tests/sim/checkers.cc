@@ -130,7 +130,8 @@ void Checkers::replica_at(int party, const std::string& path, const Position& po
     throw Violation(who + " differs from the master at " + to_string(position));
   }
   last_[party] = position;
-  if (!alone && !in_journal_[party].empty()) keeps_own(party, path);
+  if (in_journal_[party].empty()) return;
+  alone ? shows_own(party, path) : keeps_own(party, path);
 }
 
 void Checkers::replica_restarted(int party) { last_.erase(party); }
@@ -175,6 +176,15 @@ void Checkers::replayed(const std::vector<WriteOutcome>& outcomes) {
 void Checkers::has_outcomes(const std::vector<TxId>& settled) {
   for (auto& [party, made] : waiting_) {
     for (const TxId& tx : settled) made.erase(tx);
+  }
+}
+
+void Checkers::shows_own(int party, const std::string& path) {
+  const std::set<std::string> here = tags_of(contents_now_.question(path, "SELECT name FROM tag"));
+  for (const std::string& tag : in_journal_[party]) {
+    if (here.contains(tag) || is_kept(contents_now_.question(path, kInInbox), tag)) continue;
+    throw Violation(tag + " was made offline at node " + std::to_string(party) +
+                    ", which has a journal and does not show it");
   }
 }
 

@@ -72,6 +72,8 @@ class Checkers {
 
  private:
   void whole();
+  // Whatever the journal waits for, its node has it.
+  void shows_own(int party, const std::string& path);
   // The journal is gone: all that was in it is in the tables or in the inbox.
   void keeps_own(int party, const std::string& path);
   // What was committed under TxIds of which the master's log does not tell.

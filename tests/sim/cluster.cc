@@ -115,7 +115,7 @@ void Cluster::prepare() {
     };
     nodes_.back()->on_end = [this](SimNode& node) { checkers_.closes(node.path()); };
     nodes_.back()->on_crash = [this](SimNode& node) {
-      checkers_.replica_restarted(node.party());
+      died(node);
       world_.after(milliseconds{world_.random(8000)}, [&node] {
         if (!node.running()) node.start();
       });
@@ -123,6 +123,11 @@ void Cluster::prepare() {
     if (compare_often) nodes_.back()->verify_every = std::chrono::seconds{10};
     nodes_.back()->start();
   }
+}
+
+// kill -9 takes nothing back.
+void Cluster::died(const SimNode& node) {
+  if (disk_.lost_power(node.party())) checkers_.replica_restarted(node.party());
 }
 
 void Cluster::let_nodes_crash(double probability) {
@@ -198,7 +203,7 @@ void Cluster::begin_fault(std::uint64_t fault, SimNode& node) {
     case 1:
       if (node.running()) {
         node.crash();
-        checkers_.replica_restarted(node.party());
+        died(node);
       }
       break;
     case 2:

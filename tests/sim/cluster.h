@@ -53,6 +53,7 @@ class Cluster {
   void begin_fault(std::uint64_t fault, SimNode& node);
   void clog_links();
   void disk_fault(SimNode& node);  // disk_faults.cc
+  void died(const SimNode& node);  // after each of its crashes
   void heal_and_settle();
   // workload.cc
   void schedule_writes(SimNode& node);

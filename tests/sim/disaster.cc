@@ -106,7 +106,7 @@ void Cluster::schedule_set_back() {
   const bool wanted = options_.has("set back");
   const auto stop = [this, &node] {
     if (node.running()) node.crash();
-    checkers_.replica_restarted(node.party());
+    died(node);
   };
   const std::string image = folder_ + "/image";
   const milliseconds at{1000 + world_.random(15000)};

@@ -62,7 +62,7 @@ void Cluster::tell_offline_story() {
     SimNode& node = *nodes_.at(edit.node);
     if (world_.chance(0.1)) {
       node.crash();
-      checkers_.replica_restarted(node.party());
+      died(node);
       if (nodes_boot && booted.insert(node.party()).second) {
         node.clocks().reboot();
         node.clocks().set(any_hours(3));
@@ -220,7 +220,7 @@ void Cluster::come_back(bool may_lose_master) {
       node.start();
     } else if (world_.chance(0.1)) {
       node.crash();
-      checkers_.replica_restarted(node.party());
+      died(node);
     }
   }
 }

@@ -59,7 +59,7 @@ void Cluster::keep_log_wrongly(SimNode& node) {
   SimNode& other = *nodes_[static_cast<std::size_t>(node.party()) % nodes_.size()];
   if (&other == &node) return;  // nobody would write meanwhile
   node.crash();
-  checkers_.replica_restarted(node.party());
+  died(node);
   const Seq before = broker_->hub().head().seq;
   write_some(other);
   broker_->crash();

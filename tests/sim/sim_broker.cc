@@ -55,7 +55,6 @@ void SimBroker::start() {
   if (on_disturbed) on_disturbed();
   ++boot_number_;
   boot_id_ = world_.random_id();
-  SimDisk::present().begin(kBrokerParty);
   std::map<NodeId, std::uint64_t> counters;
   std::uint64_t forgotten = 0;
   const bool opened = on_disk([&] {
@@ -119,6 +118,7 @@ void SimBroker::restart_later() {
 
 bool SimBroker::on_disk(const std::function<void()>& work) {
   std::string failure;
+  SimDisk::present().begin(kBrokerParty);
   try {
     const SimDisk::Work working(kBrokerParty, crash_probability);
     work();

@@ -136,6 +136,7 @@ void SimDisk::die(int party) {
   computer.failure = {};
   computer.dies_after = UINT64_MAX;
   const bool cut = world_.chance(0.5);
+  computer.lost_power = cut;
   if (cut) ++world_.counts[party == 0 ? "power cut at the broker" : "power cut at a node"];
   fs::remove_all(grave(party));
   fs::copy(folder(party), grave(party), fs::copy_options::recursive);

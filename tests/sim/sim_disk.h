@@ -49,6 +49,8 @@ class SimDisk {
   // fails. Does nothing to the dead.
   void die(int party);
   [[nodiscard]] bool dead(int party) { return computers_[party].dead; }
+  // Its last death was a power cut, which forgets what was not synced.
+  [[nodiscard]] bool lost_power(int party) { return computers_[party].lost_power; }
   // REQUIRES: its program's objects are gone. Its files are what its death has left.
   void bury(int party);
 
@@ -64,7 +66,7 @@ class SimDisk {
   void fail(int party, const Failure& failure) { computers_[party].failure = failure; }
   void mend();  // all of them
   void heal();  // and nobody dies
-  // Whether an operation has failed since the program's start: what excuses its errors.
+  // Whether an operation has failed since begin(): what excuses the errors of a program's job.
   [[nodiscard]] bool failed(int party) { return computers_[party].failed || rotten(party); }
   // The kernel has written all by itself, as it does within half a minute: no power cut takes it.
   void write_back(int party);
@@ -84,6 +86,7 @@ class SimDisk {
  private:
   struct Computer {
     bool dead = false;
+    bool lost_power = false;
     bool failed = false;
     bool rotten = false;
     std::uint64_t dies_after = UINT64_MAX;

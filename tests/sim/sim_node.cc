@@ -45,7 +45,6 @@ SimNode::~SimNode() = default;
 void SimNode::start() {
   ++life_;
   world_.disturb(party_);
-  SimDisk::present().begin(party_);
   if (!open_replica()) return;
   if (on_replica) on_replica(*this, replica_->state());
   SessionConfig config;
@@ -102,6 +101,7 @@ void SimNode::move_away() {
 }
 
 bool SimNode::on_disk(const std::function<void()>& work) {
+  SimDisk::present().begin(party_);
   try {
     const SimDisk::Work working(party_, crash_probability);
     work();
