@@ -342,6 +342,8 @@ void Checkers::sound(const std::string& path) const {
   const Database db(path, Database::Mode::kReadOnly);
   const std::string verdict = db.query_text("PRAGMA integrity_check").value_or("no answer");
   if (verdict != "ok") throw Violation(path + " is damaged: " + verdict);
+  const auto dangling = db.query_text("SELECT \"table\" FROM pragma_foreign_key_check");
+  if (dangling) throw Violation(path + " has a row without its parent in " + *dangling);
 }
 
 }  // namespace csa::sim

@@ -285,6 +285,11 @@ void Cluster::heal_and_settle() {
 void Cluster::compare_all() {
   checkers_.tags();
   for (const auto& node : nodes_) {
+    // Longer than any of them may take.
+    if (node->unanswered() != 0) {
+      throw Violation(std::to_string(node->unanswered()) + " writes of node " + node->name() +
+                      " were never answered");
+    }
     checkers_.equal(node->path());
     // Indexes are not compared.
     if (!rotten_.contains(node->party())) checkers_.sound(node->path());

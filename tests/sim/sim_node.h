@@ -41,6 +41,9 @@ class SimNode {
   // `done` may never come: the node crashed.
   void write(Write write, milliseconds timeout, std::function<void(const WriteDone&)> done);
 
+  // Writes that had no answer yet.
+  [[nodiscard]] std::size_t unanswered() const { return calls_.size(); }
+
   // After each change of the replica, with the replica's own words on where it stands.
   std::function<void(SimNode&, const ReplicaState&)> on_replica;
   // Before the session hears a message that was sent to its present link.
