@@ -115,6 +115,8 @@ void Cluster::keep_bit_wrongly(SimNode& node) {
   verify_all();
   heal_and_settle();
   checkers_.equal(node.path());
+  checkers_.sound(node.path());
+  rotten_.erase(node.party());
 }
 
 // What is told of each node is so.

@@ -130,6 +130,8 @@ void Cluster::keep_spool_wrongly(SimNode& node) {
   }
   heal_and_settle();
   checkers_.equal(node.path());
+  checkers_.sound(node.path());
+  rotten_.erase(node.party());
 }
 
 }  // namespace csa::sim
