@@ -204,6 +204,22 @@ void Checkers::answered_by_itself(const WriteDone& done) {
   throw Violation("two writes were answered committed under " + to_string(done.tx));
 }
 
+void Checkers::answered_alike(const WriteDone& done) {
+  answered_by_itself(done);
+  switch (done.status) {
+    case WriteStatus::kCommitted:
+    case WriteStatus::kJournaled:
+      ++alike_done_;
+      break;
+    case WriteStatus::kRejected:
+    case WriteStatus::kNoBroker:
+      ++alike_refused_;
+      break;
+    case WriteStatus::kUnknown:
+      break;
+  }
+}
+
 void Checkers::answered(int party, const std::string& tag, const WriteDone& done) {
   answered_by_itself(done);
   switch (done.status) {
@@ -329,6 +345,22 @@ void Checkers::tags() const {
                       " had it, and it is not back");
     }
   }
+}
+
+// Of what went with a master or a disk nobody knows how many there were.
+void Checkers::alike() const {
+  if (restored_ || !set_back_.empty()) return;
+  const Database db(master_, Database::Mode::kReadOnly);
+  const auto count = [&db](const char* sql) {
+    return static_cast<std::uint64_t>(db.query_int(sql).value_or(0));
+  };
+  const std::uint64_t rows = count("SELECT count(*) FROM again");
+  const std::uint64_t kept = count("SELECT count(*) FROM csa_conflicts WHERE table_name = 'again'");
+  if (alike_done_ <= rows + kept && rows <= alike_sent_ - alike_refused_) return;
+  throw Violation("of " + std::to_string(alike_sent_) + " writes that were alike " +
+                  std::to_string(alike_done_) + " were answered well and " +
+                  std::to_string(alike_refused_) + " refused, and " + std::to_string(rows) +
+                  " took effect, beside " + std::to_string(kept) + " in the inbox");
 }
 
 void Checkers::equal(const std::string& replica) const {

@@ -44,6 +44,9 @@ class Checkers {
   // Every write carries a tag of its own that it inserts once.
   void sent(const std::string& tag) { sent_.insert(tag); }
   void answered(int party, const std::string& tag, const WriteDone& done);
+  // Writes that are all alike: each adds a row of its own to `again`.
+  void sent_alike() { ++alike_sent_; }
+  void answered_alike(const WriteDone& done);
   // Any write: what is committed under a TxId was asked for once.
   void answered_by_itself(const WriteDone& done);
   // What was made offline takes effect in the order in which it was made; `outcomes` of a commit.
@@ -63,6 +66,7 @@ class Checkers {
 
   // G1, G3: acknowledged exactly once, rejected not at all, unknown at most once.
   void tags() const;
+  void alike() const;
   // At the end: everything equal, including rowids and sqlite_sequence; files sound.
   void equal(const std::string& replica) const;
   void sound(const std::string& path) const;
@@ -93,6 +97,7 @@ class Checkers {
   // They use TxIds a second time. Which entry another follows is known by its TxId alone, so where
   // what was sent first gets lost, a later one can be taken to follow what the first life sent.
   std::set<int> set_back_;
+  std::uint64_t alike_sent_ = 0, alike_done_ = 0, alike_refused_ = 0;
   std::map<int, std::set<TxId>> waiting_;            // made offline, without an outcome
   std::map<int, std::set<std::string>> in_journal_;  // tags, at their node
   std::set<std::string> had_;                        // by the lost master, in its rows or its inbox

@@ -24,6 +24,7 @@ CREATE TABLE pair (k TEXT PRIMARY KEY, item INTEGER REFERENCES item (id) ON DELE
 CREATE TABLE account (id INTEGER PRIMARY KEY, balance INTEGER NOT NULL);
 INSERT INTO account VALUES (1, 1000), (2, 1000), (3, 1000);
 CREATE TABLE twin (tag TEXT, side TEXT, extra INTEGER, PRIMARY KEY (tag, side));
+CREATE TABLE again (what TEXT);
 CREATE TABLE seen (what TEXT, n INTEGER);
 CREATE TRIGGER item_seen AFTER UPDATE ON item BEGIN
   INSERT INTO seen VALUES (hex(randomblob(4)), NEW.id);
@@ -284,6 +285,7 @@ void Cluster::heal_and_settle() {
 
 void Cluster::compare_all() {
   checkers_.tags();
+  checkers_.alike();
   for (const auto& node : nodes_) {
     // Longer than any of them may take.
     if (node->unanswered() != 0) {

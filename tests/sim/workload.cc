@@ -64,9 +64,10 @@ void Cluster::schedule_writes(SimNode& node) {
 void Cluster::write_the_same(SimNode& node) {
   if (!node.running()) return;
   Write write;
-  write.sql = "UPDATE item SET qty = qty + 1 WHERE id = 2";
+  write.sql = "UPDATE item SET qty = qty + 1 WHERE id = 2; INSERT INTO again VALUES ('the same')";
+  checkers_.sent_alike();
   node.write(write, milliseconds{2000 + world_.random(20000)},
-             [this](const WriteDone& done) { checkers_.answered_by_itself(done); });
+             [this](const WriteDone& done) { checkers_.answered_alike(done); });
 }
 
 void Cluster::write(SimNode& node) {
