@@ -10,6 +10,7 @@
 #include "common/random.h"
 #include "common/system_clock.h"
 #include "tests/sim/cluster.h"
+#include "tests/sim/expected_kinds.h"
 #include "tests/sim/fleet.h"
 #include "tests/sim/shrink.h"
 
@@ -86,6 +87,20 @@ bool is_elsewhere(std::string_view label) {
   return std::find(std::begin(kPrograms), std::end(kPrograms), place) != std::end(kPrograms);
 }
 
+bool is_rare(std::string_view label) {
+  return std::ranges::find(kRareCrashPoints, label) != std::end(kRareCrashPoints);
+}
+
+// What so many runs should have met, and have not.
+void add_never_fired(const Total& total, std::vector<std::string>& never) {
+  for (const std::string_view label : kCrashPoints) {
+    if (is_elsewhere(label) || label == kUnreachedCrashPoint) continue;
+    if (is_rare(label) && total.good < kRareRuns) continue;
+    std::string kind = "crash point " + std::string(label);
+    if (!total.counts.contains(kind)) never.push_back(std::move(kind));
+  }
+}
+
 void print_never_fired(const Total& total) {
   std::size_t fired = 0;
   std::size_t here = 0;
@@ -100,8 +115,27 @@ void print_never_fired(const Total& total) {
             << (never.empty() ? "" : "; never:") << never << "\n";
 }
 #else
+void add_never_fired(const Total&, std::vector<std::string>&) {}
 void print_never_fired(const Total&) {}
 #endif
+
+// Of runs that have all their parts. False: printed what they lack.
+bool met_everything(const Total& total, const RunOptions& options) {
+  const RunOptions all;
+  const bool whole = options.without.empty() && options.fault_time >= all.fault_time &&
+                     options.nodes_max == all.nodes_max;
+  if (!whole || total.good < kCommonRuns) return true;
+  std::vector<std::string> never = never_met(kCommonKinds, total.counts);
+  if (total.good >= kRareRuns) {
+    const std::vector<std::string> rare = never_met(kRareKinds, total.counts);
+    never.insert(never.end(), rare.begin(), rare.end());
+  }
+  add_never_fired(total, never);
+  for (const std::string& kind : never) {
+    std::cout << "csa-sim: so many runs, and none has met: " << kind << "\n";
+  }
+  return never.empty();
+}
 
 // Of runs that take hours, now and then.
 void print_progress(const Total& total, std::uint64_t wanted) {
@@ -168,7 +202,8 @@ int run_many(const Flags& flags) {
     std::cout << "csa-sim: too many runs made too little progress: the faults leave no room for "
                  "what they should disturb\n";
   }
-  return total.good >= wanted && total.failed == 0 ? 0 : 1;
+  const bool met = met_everything(total, flags.options);
+  return total.good >= wanted && total.failed == 0 && met ? 0 : 1;
 }
 
 #ifdef CSA_PLANTED
