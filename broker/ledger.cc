@@ -116,10 +116,8 @@ Ledger::Impl::Impl(const std::string& database_path, LedgerOptions ledger_option
   page_count = statement("PRAGMA main.page_count");
   lost_by_tx = prepare_find_lost(db);
   page_size = static_cast<std::uint64_t>(db.query_int("PRAGMA main.page_size").value_or(0));
-  // So a commit behind those of a broker that was killed never stands before them on the disk.
-  sync_wal(db);
-  // The first own commit is where noticing others begins.
-  Transaction transaction(db);
+  sync_wal(db);                 // of a killed broker's commits none stands behind the next one
+  Transaction transaction(db);  // the first own commit: noticing others begins here
   Result<Meta> read = read_meta(db);
   if (!read) throw SqliteError(SQLITE_CORRUPT, path + ": " + read.error().what);
   meta = std::move(read).value();
