@@ -20,7 +20,14 @@ void HandedOver::note_stray(const TxId& tx) {
   if (!noted_.contains(tx)) add(strays_, tx, max_);
 }
 
+void HandedOver::begin(const NodeId& node, std::uint64_t journal) {
+  // Forgotten together: a journal that is asked for anew tells again whose it is.
+  if (begun_.size() >= max_) copies_.clear();
+  add(begun_, std::pair(node, journal), max_);
+}
+
 void HandedOver::note_copy(const NodeId& node, std::uint64_t journal) {
+  if (copies_.size() >= max_) begun_.clear();
   add(copies_, std::pair(node, journal), max_);
 }
 

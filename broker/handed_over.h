@@ -27,8 +27,14 @@ class HandedOver {
   void note_stray(const TxId& tx);
   [[nodiscard]] bool is_stray(const TxId& tx) const { return strays_.contains(tx); }
 
-  // A journal, by the number of its first entry, is of a copy of the node's replica: what the log
-  // has under its NodeId is, from some entry on, what that copy did not know.
+  // A journal, by the number of its first entry, comes from its begin: what is known of it is known
+  // of all its entries.
+  void begin(const NodeId& node, std::uint64_t journal);
+  [[nodiscard]] bool has_begun(const NodeId& node, std::uint64_t journal) const {
+    return begun_.contains({node, journal});
+  }
+  // It is of a copy of the node's replica: what the log has under its NodeId is, from some entry
+  // on, what that copy did not know.
   void note_copy(const NodeId& node, std::uint64_t journal);
   [[nodiscard]] bool is_copy(const NodeId& node, std::uint64_t journal) const {
     return copies_.contains({node, journal});
@@ -44,7 +50,7 @@ class HandedOver {
   };
   const std::size_t max_;
   std::set<TxId> noted_, strays_;
-  std::set<std::pair<NodeId, std::uint64_t>> copies_;
+  std::set<std::pair<NodeId, std::uint64_t>> begun_, copies_;
   std::vector<Pending> pending_;
 };
 

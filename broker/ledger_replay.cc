@@ -67,7 +67,10 @@ constexpr const char* kOutcomeForgotten =
 // nothing about the journal: others before it may be on their way still, or were told to wait.
 bool Ledger::Impl::follows(const Replay& replay) const {
   const TxId before{replay.header.tx.node, replay.previous};
-  if (planted("merge a journal out of order") || handed_over.has(before)) return true;
+  if (planted("merge a journal out of order")) return true;
+  // Whether it is a copy's, its first entries may be all that tells.
+  if (replay.previous != 0 && !handed_over.has_begun(before.node, replay.first)) return false;
+  if (handed_over.has(before)) return true;
   // What has an outcome under its TxId is another transaction, of another copy of the replica.
   if (handed_over.is_stray(before)) return false;
   if (replay.previous <= outcomes->floor(before.node)) return true;
@@ -87,6 +90,7 @@ Ledger::Impl::ReplayFate Ledger::Impl::fate_of(const Replay& replay) {
     fate.known = std::move(replayed);
     return fate;
   };
+  if (replay.previous == 0) handed_over.begin(tx.node, replay.first);
   const std::uint64_t floor = outcomes->floor(tx.node);
   const Id128 hash = request_hash(replay);
   std::optional<Outcome> found = outcomes->find(tx);
@@ -101,7 +105,10 @@ Ledger::Impl::ReplayFate Ledger::Impl::fate_of(const Replay& replay) {
     // this one goes by another name. So it does where a lost history alone knew the other one.
     fate.name = stray;
     found = outcomes->find(fate.name);
-    if (!found) {
+    if (found) {
+      handed_over.note_copy(tx.node, replay.first);
+      fate.of_copy = true;
+    } else {
       log.warn("ledger: another transaction was sent under " + to_string(tx) + " before");
       handed_over.note_stray(tx);
     }
@@ -116,9 +123,9 @@ Ledger::Impl::ReplayFate Ledger::Impl::fate_of(const Replay& replay) {
   }
   if (!follows(replay)) {
     return answer(no_outcome(tx, ReplayResult::kAgain,
-                             "the transaction before it (" +
+                             "what comes before it, to " +
                                  to_string(TxId{tx.node, replay.previous}) +
-                                 ") has no outcome yet"));
+                                 ", is not known to have an outcome"));
   }
   if (!fate.stood && replay.header.size / kJournalGrowth > options.max_changes) {
     return answer(
@@ -140,7 +147,7 @@ void Ledger::Impl::look_at_forgotten(const Replay& replay, ReplayFate& fate) {
     if (tx.counter > outcomes->floor(tx.node)) continue;
     const Held held = log_holds(tx, request_hash(replay), replay.header.base);
     if (held == Held::kUnknown) fate.park = to_string(replay.header.tx) + kOutcomeForgotten;
-    if (held == Held::kNo && tx == replay.header.tx) {
+    if (held != Held::kYes && tx == replay.header.tx) {
       handed_over.note_copy(tx.node, replay.first);
       fate.of_copy = true;
     }

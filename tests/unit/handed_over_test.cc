@@ -51,6 +51,17 @@ TEST_CASE("handed over: a copy's journal, not taken for another journal or node"
   CHECK_FALSE(known.is_copy(NodeId{{8}}, 12));
 }
 
+TEST_CASE("handed over: whose a journal is and that it has begun are forgotten together") {
+  HandedOver known{3};
+  known.begin(NodeId{{7}}, 12);
+  known.note_copy(NodeId{{7}}, 12);
+  CHECK(known.has_begun(NodeId{{7}}, 12));
+  CHECK_FALSE(known.has_begun(NodeId{{7}}, 13));
+  for (std::uint64_t journal = 1; journal <= 3; ++journal) known.begin(NodeId{{8}}, journal);
+  CHECK_FALSE(known.has_begun(NodeId{{7}}, 12));
+  CHECK_FALSE(known.is_copy(NodeId{{7}}, 12));
+}
+
 TEST_CASE("handed over: more than its limit, as after a restart, and it goes on") {
   HandedOver known{3};
   for (std::uint64_t i = 1; i <= 4; ++i) known.note(tx(i));

@@ -32,6 +32,28 @@ struct Copied {
     for (const Replayed& one : b.hand_over(of)) fate.push_back(one.result);
     return fate;
   }
+  // As a node does whose link was lost: its last answered entry again, and all of them where the
+  // broker asks for what comes before.
+  Fate come_back(MergeBench::Node& of) {
+    of.replica->unmark_journal(false);
+    Fate fate;
+    for (bool doubted = false;;) {
+      std::vector<Replay> parts = of.replica->read_journal(0, 0, 64 * limits::kMiB).value();
+      if (parts.empty()) return fate;
+      const Replayed answer = std::get<Replayed>(b.master.run({parts.front(), "node", ++ticket}));
+      if (answer.result == ReplayResult::kAgain) {
+        REQUIRE_FALSE(doubted);
+        doubted = true;
+        of.replica->unmark_journal(true);
+        fate.clear();
+        continue;
+      }
+      REQUIRE_MESSAGE(is_outcome(answer.result), answer.text);
+      fate.push_back(answer.result);
+      of.replica->mark_answered({answer});
+    }
+  }
+  std::uint64_t ticket = 5'000'000;
 };
 
 }  // namespace
@@ -72,6 +94,21 @@ TEST_CASE("merge: atomic, nor does a copy whose node has confirmed what is under
   c.b.edit_online(c.node, "INSERT INTO note VALUES ('with it, the confirmation')");
   CHECK(c.hand_over(c.copy) == Fate{ReplayResult::kSuperseded});
   CHECK(c.b.text("SELECT group_concat(n) FROM account") == "90,110,100");
+}
+
+TEST_CASE("merge: atomic, nor do a copy's later entries after the broker was started anew") {
+  Copied c;
+  c.b.edit(c.node, "INSERT INTO note VALUES ('one')", 1000);
+  c.b.edit(c.node, transfer("x", "y"), 1100);
+  for (std::int64_t n = 0; n < 3; ++n) c.b.edit(c.copy, "INSERT INTO note VALUES ('n')", 2000 + n);
+  CHECK(c.hand_over(c.node) == Fate{kApplied, kApplied});
+  CHECK(c.hand_over(c.copy) == Fate{kApplied, kApplied, kApplied});
+  c.b.edit(c.copy, transfer("y", "z"), 2100);
+  c.b.master.open();
+  CHECK(c.come_back(c.copy).back() == ReplayResult::kSuperseded);
+  CHECK(c.b.text("SELECT sum(n) FROM account") == "300");
+  CHECK(c.b.text("SELECT group_concat(n) FROM account") == "90,110,100");
+  CHECK(c.b.text("SELECT count(*) FROM note") == "4");
 }
 
 }  // namespace csa::merge_copied_test
