@@ -219,7 +219,7 @@ MergeOutcome Ledger::Impl::run_merge(const ReplayEntry& entry, const ReplayFate&
   }
   if (fate.standing) {
     share_keys(fate.keys_of, header.tx, entry.first);
-    return {fate.standing->result, fate.standing->text, fate.standing->keys, 0};
+    return merge->stands(entry, *entries, *fate.standing);
   }
   if (fate.park) return merge->park(entry, context, *fate.park);
   MergeOutcome done = merge->run(entry, context);

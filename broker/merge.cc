@@ -4,6 +4,7 @@
 
 #include "broker/merge_run.h"
 #include "broker/merge_stood.h"
+#include "common/limits.h"
 #include "common/past_log.h"
 
 namespace csa {
@@ -171,6 +172,19 @@ MergeOutcome Merge::stood(const ReplayEntry& entry, LogTable& log, Seq seq) {
   const Seq there = LogProof(impl.db, log).doubts(seq) ? Seq{} : seq;
   StoodKeys(*impl.schema, *impl.keys).pair(entry, log, there);
   return {ReplayResult::kStood, {}, impl.keys->take_changes(), 0};
+}
+
+MergeOutcome Merge::stands(const ReplayEntry& entry, LogTable& log, const Replayed& outcome) {
+  Impl& impl = *impl_;
+  impl.notice_schema();
+  impl.keys->begin(entry.header.tx, entry.first);
+  Replayed known = outcome;
+  if (LogProof(impl.db, log).doubts(known.seq)) known.seq = Seq{};
+  StoodKeys(*impl.schema, *impl.keys).take_over(entry, log, known);
+  for (KeyChange& change : impl.keys->take_changes()) {
+    if (known.keys.size() < limits::kKeyChangesMax) known.keys.push_back(std::move(change));
+  }
+  return {known.result, std::move(known.text), std::move(known.keys), 0};
 }
 
 void Merge::written_by_others(const Spill& changeset) {

@@ -60,6 +60,11 @@ class Merge {
   // The master held the WRITE under this TxId committed, as entry `seq` of its log: nothing of the
   // entry is applied, but later entries follow to the keys of its rows there.
   [[nodiscard]] MergeOutcome stood(const ReplayEntry& entry, LogTable& log, Seq seq);
+  // What became of the same entry of another copy of the replica stands for this one too: nothing
+  // of it is applied, but later entries follow to the keys of its rows. What is kept of these under
+  // the entry's own TxId already stays.
+  [[nodiscard]] MergeOutcome stands(const ReplayEntry& entry, LogTable& log,
+                                    const Replayed& outcome);
   // An entry of rows that the inbox has kept (base and node) is made after all: row by row as by
   // the rule `merge`, but nothing of others is overwritten. Otherwise nothing is written, and the
   // reason is the answer. REQUIRES: as run(); its TxId and `first` are nobody's.

@@ -48,10 +48,16 @@ bool is_numbered(const RowChange& row, const ChangeTable& table) {
 }  // namespace
 
 void StoodKeys::pair(const ReplayEntry& entry, LogTable& log, Seq seq) {
+  const std::optional<LogTable::Entry> logged = log.entry(seq);
+  const bool there = logged && logged->header.tx == entry.header.tx;
+  pair_rows(entry, log, there ? seq : Seq{});
+}
+
+// `seq` 0: the log does not tell.
+void StoodKeys::pair_rows(const ReplayEntry& entry, LogTable& log, Seq seq) {
   ByTable there;
   bool merged = false;
-  const std::optional<LogTable::Entry> logged = log.entry(seq);
-  if (logged && logged->header.tx == entry.header.tx) {
+  if (seq != Seq{}) {
     each_of_log(log, seq, [&](const RowChange& row, const ChangeTable& table) {
       merged = merged || table_class(table.name) == TableClass::kShared;
       if (!is_numbered(row, table)) return;
@@ -74,11 +80,63 @@ void StoodKeys::pair(const ReplayEntry& entry, LogTable& log, Seq seq) {
   });
 }
 
+// What the merge of the entry wrote into csa_remap. False: it wrote nothing of csa's.
+bool StoodKeys::take_logged(LogTable& log, Seq seq) {
+  constexpr std::size_t kName = 2, kBefore = 3, kAfter = 4, kLost = 6;  // columns
+  bool merged = false;
+  each_of_log(log, seq, [&](const RowChange& row, const ChangeTable& table) {
+    if (table_class(table.name) != TableClass::kShared) return;
+    merged = true;
+    if (lower(table.name) != "csa_remap" || row.op == RowOp::kDelete) return;
+    if (row.key.size() <= kBefore || row.new_values.size() <= kLost) return;
+    const auto* const name = std::get_if<Text>(&row.key[kName]);
+    const auto* const before = std::get_if<std::int64_t>(&row.key[kBefore]);
+    if (name == nullptr || before == nullptr || !row.new_values[kAfter]) return;
+    const auto* const after = std::get_if<std::int64_t>(&*row.new_values[kAfter]);
+    if (after == nullptr || keys_.given(name->utf8, *before)) return;
+    const std::optional<Value>& lost = row.new_values[kLost];
+    keys_.record(name->utf8, *before, *after);
+    if (lost && *lost == Value{std::int64_t{1}}) keys_.lose(name->utf8, *before);
+  });
+  return merged;
+}
+
+void StoodKeys::take_over(const ReplayEntry& entry, LogTable& log, const Replayed& outcome) {
+  const std::optional<LogTable::Entry> logged = log.entry(outcome.seq);
+  const bool there = logged && logged->header.request_hash == entry.header.request_hash;
+  if (there && take_logged(log, outcome.seq)) return;
+  for (const KeyChange& key : outcome.keys) {
+    if (!keys_.given(key.table, key.before)) keys_.record(key.table, key.before, key.after);
+  }
+  const ReplayResult result = outcome.result;
+  const bool made = result == ReplayResult::kApplied || result == ReplayResult::kMerged ||
+                    result == ReplayResult::kSplit;
+  if (made && (there || outcome.keys.size() < limits::kKeyChangesMax)) return;
+  if (result == ReplayResult::kStood && there) {
+    pair_rows(entry, log, outcome.seq);
+    return;
+  }
+  each_of_journal(entry.body, [&](const RowChange& row, const ChangeTable& table) {
+    if (!is_numbered(row, table)) return;
+    const MergeTable* const known = numbered(row, table);
+    if (known == nullptr) return;
+    const auto rowid = std::get<std::int64_t>(row.key.front());
+    if (!keys_.given(known->name(), rowid)) keys_.lose(known->name(), rowid);
+  });
+}
+
+// nullptr: nobody calls the row by a number that SQLite gave it.
+const MergeTable* StoodKeys::numbered(const RowChange& change, const ChangeTable& table) {
+  const MergeTable* const known = schema_.table(table.name);
+  if (known == nullptr || known->is_shadow()) return nullptr;
+  const bool named = is_nameless(change, table) || (change.assigned && known->keyed_by_rowid());
+  return named ? known : nullptr;
+}
+
 void StoodKeys::give(const RowChange& change, const ChangeTable& table, const Numbers* there,
                      std::int64_t place) {
-  const MergeTable* const known = schema_.table(table.name);
-  if (known == nullptr || known->is_shadow()) return;
-  if (!is_nameless(change, table) && !(change.assigned && known->keyed_by_rowid())) return;
+  const MergeTable* const known = numbered(change, table);
+  if (known == nullptr) return;
   const auto rowid = std::get<std::int64_t>(change.key.front());
   const std::optional<std::int64_t> stands =
       there == nullptr ? std::nullopt : there->rowids.find(place);

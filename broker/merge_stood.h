@@ -24,6 +24,11 @@ class StoodKeys {
   // nobody can tell: what names such a row later waits in the inbox. Nothing where the log's entry
   // was merged from this journal. REQUIRES: keys.begin() of the entry.
   void pair(const ReplayEntry& entry, LogTable& log, Seq seq);
+  // The entry came before, from another copy of the replica, and `outcome` is what became of it:
+  // what is kept of its keys under this TxId stays, the rest is read from the log or taken from
+  // what that one was told; where neither tells, what names such a row later waits in the inbox.
+  // REQUIRES: as pair().
+  void take_over(const ReplayEntry& entry, LogTable& log, const Replayed& outcome);
 
  private:
   // Rowids in the order of their inserts.
@@ -32,6 +37,9 @@ class StoodKeys {
     KeyRuns rowids;
   };
   using ByTable = std::map<std::string, Numbers>;
+  void pair_rows(const ReplayEntry& entry, LogTable& log, Seq seq);
+  [[nodiscard]] bool take_logged(LogTable& log, Seq seq);
+  [[nodiscard]] const MergeTable* numbered(const RowChange& change, const ChangeTable& table);
   void give(const RowChange& change, const ChangeTable& table, const Numbers* there,
             std::int64_t place);
 
