@@ -79,7 +79,7 @@ struct Ledger::Impl {
     TxId keys_of;
     std::optional<Ack> stood;  // of the WRITE that was sent under the TxId
     TxId name;                 // for the log and the outcome ...
-    bool named_twice = false;  // ... which is kept under the entry's TxId too
+    std::optional<TxId> also;  // ... which is kept under this one too
     bool of_copy = false;      // HandedOver::is_copy()
   };
   [[nodiscard]] ReplayFate fate_of(const Replay& replay);

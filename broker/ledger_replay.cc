@@ -136,7 +136,7 @@ Ledger::Impl::ReplayFate Ledger::Impl::fate_of(const Replay& replay) {
   if (found || replay.header.is_lost()) return fate;
   if (forgotten || fate.name != tx) look_at_forgotten(replay, fate);
   look_at_recovered(replay, fate);
-  if (replay.header.is_renamed() && !fate.standing) look_at_origin(replay, fate);
+  if (replay.header.is_renamed() && !fate.standing && !fate.stood) look_at_origin(replay, fate);
   return fate;
 }
 
@@ -168,6 +168,7 @@ void Ledger::Impl::look_at_origin(const Replay& replay, ReplayFate& fate) {
   if (found && found->request_hash == hash) {
     fate.standing = standing_of(*found, replay);
     fate.keys_of = origin;
+    fate.park.reset();
     if (!fate.standing) fate.park = std::get<Nack>(found->answer).message;
     return;
   }
@@ -175,10 +176,10 @@ void Ledger::Impl::look_at_origin(const Replay& replay, ReplayFate& fate) {
   const TxId stray = name_of_stray(origin, hash);
   if (const std::optional<Outcome> there = outcomes->find(stray)) {
     fate.standing = standing_of(*there, replay);
+    fate.park.reset();
     fate.keys_of = origin;
     return;
   }
-  if (fate.name != replay.header.tx) return;
   const bool forgotten = !found && origin.counter <= outcomes->floor(origin.node);
   const TxId name = found || forgotten ? stray : origin;
   TxId had = origin;
@@ -189,14 +190,15 @@ void Ledger::Impl::look_at_origin(const Replay& replay, ReplayFate& fate) {
   }
   fate.keys_of = origin;
   if (held == Held::kYes) {
+    fate.park.reset();
     const Seq seq = logged.at({had.node, had.counter}).seq;
     const std::uint64_t size = replay.header.size;
     fate.standing = Replayed{replay.header.tx, ReplayResult::kStood, size, seq, {}, {}};
     return;
   }
   if (held == Held::kUnknown) fate.park = to_string(origin) + kOutcomeForgotten;
+  fate.also = fate.name;
   fate.name = name;
-  fate.named_twice = true;
 }
 
 // What `from` was told of changed keys holds for later entries of `to`'s journal too.
@@ -277,7 +279,7 @@ Replayed Ledger::Impl::run_replay(const Replay& replay, const std::string& hostn
     note_handed_over(replay);
   }
   // The node's next entry asks for it, and so does a copy of the node for its own.
-  if (fate.named_twice) outcomes->add({tx, request_hash(replay), answer});
+  if (fate.also) outcomes->add({*fate.also, request_hash(replay), answer});
   return answer;
 }
 

@@ -396,4 +396,27 @@ TEST_CASE("copied replica: parked for the one, what names its rows waits for the
   CHECK(c.count("SELECT count(*) FROM bin WHERE id = 2") == 0);
 }
 
+TEST_CASE("copied replica: what is under its new TxId is forgotten, its entry is made once") {
+  for (const bool forgotten : {false, true}) {
+    for (const bool renamed_first : {false, true}) {
+      CAPTURE(forgotten);
+      CAPTURE(renamed_first);
+      Copied c;
+      const Replay own = c.insert(1, "part", 2, Text{"washer"});
+      const Replay copy = c.renamed(own);
+      if (!renamed_first) CHECK(is_outcome(c.give(own).result));
+      c.ledger->confirm(c.second, 5);
+      if (forgotten && !renamed_first) c.ledger->confirm(c.first, 1);
+      (void)c.write("INSERT INTO part VALUES (9, 'with it, the confirmation')");
+      CHECK(is_outcome(c.give(copy).result));
+      CHECK(c.count("SELECT count(*) FROM part WHERE name = 'washer'") == 1);
+      c.open();
+      CHECK(is_outcome(c.give(copy).result));
+      CHECK(is_outcome(c.give(own).result));
+      CHECK(c.count("SELECT count(*) FROM part WHERE name = 'washer'") == 1);
+      CHECK(c.replay_difference().empty());
+    }
+  }
+}
+
 }  // namespace csa::test::ledger_copied_test
