@@ -68,7 +68,7 @@ struct Ledger::Impl {
   void append_entry(EntryHeader header, const Spill& body, GroupState& state);
   void store_outcome(const TxId& tx, const Id128& hash, const Answer& answer);
 
-  // Replays (ledger_replay.cc).
+  // Replays (ledger_replay.cc; what is known of them before: ledger_fate.cc).
   [[nodiscard]] Replayed run_replay(const Replay& replay, const std::string& hostname,
                                     GroupState& state);
   // What the outcome table says of a replay before it is merged.
@@ -159,5 +159,6 @@ struct Ledger::Impl {
 };
 
 [[nodiscard]] Nack nack_of(const TxId& tx, const Rejection& rejection);
+[[nodiscard]] Replayed no_outcome(const TxId& tx, ReplayResult result, std::string why);
 
 }  // namespace csa
