@@ -23,6 +23,9 @@ struct EditIndex::Impl {
                                                     RowHistory& history,
                                                     std::optional<RowIdentity>& moved);
 
+  [[nodiscard]] bool is_of(Seq seq, const NodeId& node) const {
+    return entries != nullptr && node == author && std::ranges::binary_search(*entries, seq);
+  }
   [[nodiscard]] NodeId writer_of(Seq seq);
   [[nodiscard]] Seq cover(Seq after, const Meta& head);
 
@@ -33,6 +36,8 @@ struct EditIndex::Impl {
   TouchIndex index;
   std::optional<TouchMarks> marks;
   LongHistories histories;
+  NodeId author;
+  const std::vector<Seq>* entries = nullptr;  // that are `author`'s
   // Whose the entries `headers_from` to `headers_to` are: the last of them is `writer`'s, and
   // `other` the last that is not.
   Seq headers_from{1}, headers_to{0};
@@ -92,6 +97,7 @@ std::optional<RowIdentity> EditIndex::Impl::read_row(const Asked& asked, const H
       std::optional<TouchIndex::Found> found = index.next();
       if (!found) break;
       Touch& touch = found->touch;
+      if (is_of(touch.seq, asker.node)) touch.edit.node = asker.node;
       const bool own = touch.edit.node == asker.node;
       const bool arrived = std::exchange(arrives, false);
       last = {name, touch.seq, touch.n};
@@ -161,6 +167,11 @@ EditIndex::RowEdits EditIndex::edits(Asked asked, Seq after, const Meta& head, c
   }
   return RowHistory({node, after, head.schema_version, false, impl.index.floor()})
       .take(impl.index.floor());
+}
+
+void EditIndex::count_as(const NodeId& author, const std::vector<Seq>* entries) {
+  impl_->author = author;
+  impl_->entries = entries;
 }
 
 std::uint64_t EditIndex::touches_of(Seq seq) { return impl_->index.touches_of(seq); }

@@ -1,5 +1,7 @@
 #include "broker/handed_over.h"
 
+#include <algorithm>
+
 namespace csa {
 namespace {
 
@@ -20,15 +22,65 @@ void HandedOver::note_stray(const TxId& tx) {
   if (!noted_.contains(tx)) add(strays_, tx, max_);
 }
 
-void HandedOver::begin(const NodeId& node, std::uint64_t journal) {
-  // Forgotten together: a journal that is asked for anew tells again whose it is.
-  if (begun_.size() >= max_) copies_.clear();
-  add(begun_, std::pair(node, journal), max_);
+void HandedOver::begin(const NodeId& node, std::uint64_t journal, const NodeId& id) {
+  const Key key{node, journal};
+  const auto known = journals_.find(key);
+  if (known != journals_.end() && known->second.id == id) return;
+  if (known != journals_.end()) {
+    logged_ -= known->second.logged.size();
+    journals_.erase(known);
+  } else if (journals_.size() >= max_) {
+    journals_.clear();
+    logged_ = 0;
+  }
+  journals_[key].id = id;
+}
+
+bool HandedOver::has_begun(const NodeId& node, std::uint64_t journal) const {
+  return find(node, journal) != nullptr;
 }
 
 void HandedOver::note_copy(const NodeId& node, std::uint64_t journal) {
-  if (copies_.size() >= max_) begun_.clear();
-  add(copies_, std::pair(node, journal), max_);
+  const auto known = journals_.find({node, journal});
+  if (known != journals_.end()) known->second.copy = true;
+}
+
+bool HandedOver::is_copy(const NodeId& node, std::uint64_t journal) const {
+  const Journal* const known = find(node, journal);
+  return known != nullptr && known->copy;
+}
+
+void HandedOver::note_shared(const NodeId& node, std::uint64_t journal, std::uint64_t counter) {
+  const auto known = journals_.find({node, journal});
+  if (known == journals_.end() || known->second.copy) return;
+  known->second.shared_to = std::max(known->second.shared_to, counter);
+}
+
+void HandedOver::note_logged(const NodeId& node, std::uint64_t journal, Seq seq) {
+  const Key key{node, journal};
+  const auto known = journals_.find(key);
+  if (known == journals_.end()) return;
+  if (logged_ >= kLoggedMax) {
+    // They count as others' then: what is later loses to them, and nothing is torn.
+    for (auto& [other, one] : journals_) one.logged.clear();
+    logged_ = 0;
+  }
+  std::vector<Seq>& logged = known->second.logged;
+  const auto place = std::ranges::lower_bound(logged, seq);
+  if (place != logged.end() && *place == seq) return;
+  logged.insert(place, seq);
+  ++logged_;
+  pending_logged_.emplace_back(key, seq);
+}
+
+const HandedOver::Journal* HandedOver::find(const NodeId& node, std::uint64_t journal) const {
+  const auto known = journals_.find({node, journal});
+  return known == journals_.end() ? nullptr : &known->second;
+}
+
+void HandedOver::committed() {
+  pending_.clear();
+  pending_logged_.clear();
 }
 
 void HandedOver::rolled_back() {
@@ -37,6 +89,11 @@ void HandedOver::rolled_back() {
     if (one.was_stray) add(strays_, one.tx, max_);
   }
   pending_.clear();
+  for (const auto& [key, seq] : pending_logged_) {
+    const auto known = journals_.find(key);
+    if (known != journals_.end()) logged_ -= std::erase(known->second.logged, seq);
+  }
+  pending_logged_.clear();
 }
 
 }  // namespace csa

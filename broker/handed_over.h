@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <set>
 #include <utility>
 #include <vector>
@@ -17,6 +18,7 @@ namespace csa {
 class HandedOver {
  public:
   static constexpr std::size_t kMax = 100000;  // of each kind: then it is as after a restart
+  static constexpr std::size_t kLoggedMax = 1'000'000;
   explicit HandedOver(std::size_t max = kMax) : max_(max) {}
 
   // The entry was handed over, in its order, by what is about to be committed.
@@ -27,20 +29,29 @@ class HandedOver {
   void note_stray(const TxId& tx);
   [[nodiscard]] bool is_stray(const TxId& tx) const { return strays_.contains(tx); }
 
-  // A journal, by the number of its first entry, comes from its begin: what is known of it is known
-  // of all its entries.
-  void begin(const NodeId& node, std::uint64_t journal);
-  [[nodiscard]] bool has_begun(const NodeId& node, std::uint64_t journal) const {
-    return begun_.contains({node, journal});
-  }
+  // A journal, by the number of its first entry, comes from its begin; `id` is made of that entry,
+  // so that it is another one's for another journal of the same number, and the same after a
+  // restart. What is known of a journal is known of all its entries.
+  void begin(const NodeId& node, std::uint64_t journal, const NodeId& id);
+  [[nodiscard]] bool has_begun(const NodeId& node, std::uint64_t journal) const;
   // It is of a copy of the node's replica: what the log has under its NodeId is, from some entry
-  // on, what that copy did not know.
+  // on, what that copy did not know. Nothing where it has not begun.
   void note_copy(const NodeId& node, std::uint64_t journal);
-  [[nodiscard]] bool is_copy(const NodeId& node, std::uint64_t journal) const {
-    return copies_.contains({node, journal});
-  }
+  [[nodiscard]] bool is_copy(const NodeId& node, std::uint64_t journal) const;
+  // Its entry `counter` went by its own TxId, as it may have come from another copy too.
+  void note_shared(const NodeId& node, std::uint64_t journal, std::uint64_t counter);
+  // Entry `seq` of the log is what is about to be committed, or was before, of one of its entries.
+  void note_logged(const NodeId& node, std::uint64_t journal, Seq seq);
+  struct Journal {
+    NodeId id;
+    bool copy = false;
+    std::uint64_t shared_to = 0;  // its last entry that was noted as shared before it was a copy's
+    std::vector<Seq> logged;      // ascending; of too many, the latest
+  };
+  // nullptr: it has not begun. Valid until the next call of begin().
+  [[nodiscard]] const Journal* find(const NodeId& node, std::uint64_t journal) const;
 
-  void committed() { pending_.clear(); }
+  void committed();
   void rolled_back();  // what was noted since the last committed() was not
 
  private:
@@ -49,9 +60,12 @@ class HandedOver {
     bool was_stray = false;
   };
   const std::size_t max_;
+  using Key = std::pair<NodeId, std::uint64_t>;
   std::set<TxId> noted_, strays_;
-  std::set<std::pair<NodeId, std::uint64_t>> begun_, copies_;
+  std::map<Key, Journal> journals_;
+  std::size_t logged_ = 0;  // of all journals
   std::vector<Pending> pending_;
+  std::vector<std::pair<Key, Seq>> pending_logged_;
 };
 
 }  // namespace csa

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "broker/ledger_impl.h"
+#include "common/past_log.h"
 #include "common/planted.h"
 
 namespace csa {
@@ -55,6 +56,15 @@ void Ledger::Impl::note_handed_over(const Replay& replay) {
   if (follows(replay)) handed_over.note(replay.header.tx);
 }
 
+void Ledger::Impl::note_fate(const Replay& replay, const ReplayFate& fate, const Replayed& answer) {
+  const TxId& tx = replay.header.tx;
+  if (fate.name == tx || fate.stood) handed_over.note_shared(tx.node, replay.first, tx.counter);
+  const std::optional<LogTable::Entry> there = readable_entry(*entries, answer.seq);
+  if (!there || there->header.request_hash != request_hash(replay)) return;
+  const TxId& name = there->header.tx;
+  if (name == tx || name == fate.name) handed_over.note_logged(tx.node, replay.first, answer.seq);
+}
+
 Ledger::Impl::ReplayFate Ledger::Impl::fate_of(const Replay& replay) {
   const TxId& tx = replay.header.tx;
   ReplayFate fate;
@@ -63,9 +73,13 @@ Ledger::Impl::ReplayFate Ledger::Impl::fate_of(const Replay& replay) {
     fate.known = std::move(replayed);
     return fate;
   };
-  if (replay.previous == 0) handed_over.begin(tx.node, replay.first);
+  fate.first = replay.first;
+  fate.previous = replay.previous;
   const std::uint64_t floor = outcomes->floor(tx.node);
   const Id128 hash = request_hash(replay);
+  if (replay.previous == 0) {
+    handed_over.begin(tx.node, replay.first, name_of_stray(tx, hash).node);
+  }
   std::optional<Outcome> found = outcomes->find(tx);
   if (planted("merge an entry again")) found.reset();
   const bool forgotten = !found && tx.counter <= floor;
@@ -80,7 +94,7 @@ Ledger::Impl::ReplayFate Ledger::Impl::fate_of(const Replay& replay) {
     found = outcomes->find(fate.name);
     if (found) {
       handed_over.note_copy(tx.node, replay.first);
-      fate.of_copy = true;
+      fate.of_copy = handed_over.is_copy(tx.node, replay.first);
     } else {
       log.warn("ledger: another transaction was sent under " + to_string(tx) + " before");
       handed_over.note_stray(tx);
@@ -122,7 +136,7 @@ void Ledger::Impl::look_at_forgotten(const Replay& replay, ReplayFate& fate) {
     if (held == Held::kUnknown) fate.park = to_string(replay.header.tx) + kOutcomeForgotten;
     if (held != Held::kYes && tx == replay.header.tx) {
       handed_over.note_copy(tx.node, replay.first);
-      fate.of_copy = true;
+      fate.of_copy = handed_over.is_copy(tx.node, replay.first);
     }
     if (held != Held::kYes) continue;
     fate.park.reset();

@@ -81,10 +81,14 @@ struct Ledger::Impl {
     TxId name;                 // for the log and the outcome ...
     std::optional<TxId> also;  // ... which is kept under this one too
     bool of_copy = false;      // HandedOver::is_copy()
+    std::uint64_t first = 0;   // names the journal at its node
+    std::uint64_t previous = 0;
   };
   [[nodiscard]] ReplayFate fate_of(const Replay& replay);
   [[nodiscard]] bool follows(const Replay& replay) const;
   void note_handed_over(const Replay& replay);
+  // What became of an entry, for the later ones of its journal.
+  void note_fate(const Replay& replay, const ReplayFate& fate, const Replayed& answer);
   void look_at_forgotten(const Replay& replay, ReplayFate& fate);
   void look_at_origin(const Replay& replay, ReplayFate& fate);
   [[nodiscard]] Replayed stand(const ReplayEntry& entry, Ack ack, GroupState& state);
@@ -118,6 +122,7 @@ struct Ledger::Impl {
   [[nodiscard]] bool log_tells_since(const Position& base) const;
 
   void share_keys(const TxId& from, const TxId& to, std::uint64_t journal);
+  void share_begin(const ReplayEntry& entry, const ReplayFate& fate);
 
   std::string path;
   LedgerOptions options;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "broker/ledger_impl.h"
+#include "broker/merge_keys.h"
 #include "common/codec.h"
 #include "common/limits.h"
 #include "common/planted.h"
@@ -35,6 +36,13 @@ bool is_whole(const Replay& replay, const Spill& body) {
   return hasher.digest() == replay.checksum;
 }
 
+// Beside its node's own journal, which may have begun with the same counter.
+std::uint64_t number_of_copy(const NodeId& id) {
+  std::uint64_t number = 0;
+  for (std::size_t i = 0; i < sizeof number; ++i) number = number << 8U | id.value.bytes.at(i);
+  return kCopyJournals | number % kCopyJournals;
+}
+
 }  // namespace
 
 // What `from` was told of changed keys holds for later entries of `to`'s journal too.
@@ -48,6 +56,20 @@ void Ledger::Impl::share_keys(const TxId& from, const TxId& to, std::uint64_t jo
   share.run();
 }
 
+// Of a copy's journal the first entries may be the node's too, and were handed over as such: what
+// is known of their keys is for this one as well.
+void Ledger::Impl::share_begin(const ReplayEntry& entry, const ReplayFate& fate) {
+  const TxId& tx = entry.header.tx;
+  const HandedOver::Journal* const journal = handed_over.find(tx.node, fate.first);
+  if (!fate.of_copy || journal == nullptr || journal->shared_to != fate.previous) return;
+  Statement share = db.prepare(
+      "INSERT OR IGNORE INTO main.csa_remap SELECT node, ?3, table_name, before, after, counter,"
+      " lost FROM main.csa_remap WHERE node = ?1 AND journal = ?2 AND counter <= ?4");
+  share.bind_blob(1, tx.node.value.bytes).bind(2, static_cast<std::int64_t>(fate.first));
+  share.bind(3, static_cast<std::int64_t>(entry.first));
+  share.bind(4, static_cast<std::int64_t>(fate.previous)).run();
+}
+
 MergeOutcome Ledger::Impl::run_merge(const ReplayEntry& entry, const ReplayFate& fate,
                                      const MergeContext& context) {
   const JournalHeader& header = entry.header;
@@ -55,13 +77,14 @@ MergeOutcome Ledger::Impl::run_merge(const ReplayEntry& entry, const ReplayFate&
     const bool unknown = holds_lost(header) == Held::kUnknown;
     return keep_lost(db, entry, unknown ? kDoubt : "");
   }
+  share_begin(entry, fate);
   if (fate.standing) {
     share_keys(fate.keys_of, header.tx, entry.first);
     return merge->stands(entry, *entries, *fate.standing);
   }
   if (fate.park) return merge->park(entry, context, *fate.park);
   MergeOutcome done = merge->run(entry, context);
-  if (header.is_renamed()) share_keys(header.tx, header.origin, entry.first);
+  if (header.is_renamed()) share_keys(header.tx, header.origin, fate.first);
   return done;
 }
 
@@ -72,6 +95,7 @@ Replayed Ledger::Impl::run_replay(const Replay& replay, const std::string& hostn
   if (fate.known) {
     if (is_outcome(fate.known->result)) {
       parts.drop(tx.node);
+      note_fate(replay, fate, *fate.known);
       const bool other = fate.name != tx || handed_over.is_stray(tx);
       if (fate.known->result == ReplayResult::kStood || other) note_handed_over(replay);
     }
@@ -100,15 +124,21 @@ Replayed Ledger::Impl::run_replay(const Replay& replay, const std::string& hostn
   entry.header.edited_error_ms = replay.error_ms;
   // Into the log, so that a replica which becomes the master knows the entry when it comes again.
   entry.header.request_hash = request_hash(replay);
+  if (fate.of_copy) entry.first = number_of_copy(handed_over.find(tx.node, replay.first)->id);
   if (fate.stood) {
     Replayed stands = stand(entry, std::move(*fate.stood), state);
-    if (stands.result == ReplayResult::kStood) note_handed_over(replay);
+    if (stands.result == ReplayResult::kStood) {
+      note_handed_over(replay);
+      note_fate(replay, fate, stands);
+    }
     parts.drop(tx.node);
     return stands;
   }
   Replayed answer = merge_entry(entry, fate, state);
+  edits->count_as({}, nullptr);
   parts.drop(tx.node);
   if (!is_outcome(answer.result)) return answer;
+  note_fate(replay, fate, answer);
   outcomes->add({fate.name, request_hash(replay), answer});
   if (fate.name != tx) {
     state.named.push_back(fate.name);
@@ -159,7 +189,12 @@ Replayed Ledger::Impl::merge_entry(const ReplayEntry& entry, const ReplayFate& f
                                    GroupState& state) {
   const TxId& tx = entry.header.tx;
   MergeContext context{state.meta, state.time, state.wall_ahead_ms};
-  if (fate.of_copy) context.author = name_of_stray(tx, entry.header.request_hash).node;
+  const HandedOver::Journal* const journal = handed_over.find(tx.node, fate.first);
+  edits->count_as({}, nullptr);
+  if (fate.of_copy && journal != nullptr) {
+    context.author = journal->id;
+    edits->count_as(journal->id, &journal->logged);
+  }
   ReplayFate now = fate;
   for (const bool last : {false, true}) {
     savepoint.run();

@@ -57,7 +57,9 @@ KeyChanges::KeyChanges(const Database& db)
              "SELECT after FROM csa_remap WHERE node = ?1 AND journal = ?2 AND table_name = ?3 AND"
              " before = ?4 AND counter = ?5"),
       insert_(db, "INSERT OR REPLACE INTO csa_remap VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"),
-      forget_(db, "DELETE FROM csa_remap WHERE node = ?1 AND journal <> ?2"),
+      forget_(db,
+              "DELETE FROM csa_remap WHERE node = ?1 AND journal <> ?2 AND (journal >= ?3) ="
+              " (?2 >= ?3)"),
       any_of_(db, "SELECT 1 FROM csa_remap WHERE node = ?1 LIMIT 1"),
       remove_(db,
               "DELETE FROM csa_remap WHERE node = ?1 AND journal = ?2 AND table_name = ?3 AND"
@@ -76,6 +78,7 @@ void KeyChanges::begin(const TxId& tx, std::uint64_t journal) {
   changes_.clear();
   lost_.clear();
   forget_.bind_blob(1, tx.node.value.bytes).bind(2, signed_of(journal));
+  forget_.bind(3, signed_of(kCopyJournals));
   forget_.run();
   any_of_.bind_blob(1, tx.node.value.bytes);
   any_ = any_of_.step();

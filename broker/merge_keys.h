@@ -18,12 +18,16 @@
 
 namespace csa {
 
+// Journals of copies of a node's replica have numbers from here on, the node's own ones below.
+inline constexpr std::uint64_t kCopyJournals = std::uint64_t{1} << 62U;
+
 class KeyChanges {
  public:
   explicit KeyChanges(const Database& db);  // must outlive this
 
   // For the entries of one journal from here on; what other journals of this node have left behind
-  // is forgotten.
+  // is forgotten: by a copy's that of copies, by its own that of its own, as the two may come in
+  // turns.
   void begin(const TxId& tx, std::uint64_t journal);
   // Before anything of the entry is written it is read twice, in its order. The first time every
   // rowid that its rows get is noted, so that fresh ones lie above them all.

@@ -396,6 +396,26 @@ TEST_CASE("copied replica: parked for the one, what names its rows waits for the
   CHECK(c.count("SELECT count(*) FROM bin WHERE id = 2") == 0);
 }
 
+TEST_CASE("copied replica: two journals with one begin, both follow to the numbers of that") {
+  for (const bool restarted : {false, true}) {
+    CAPTURE(restarted);
+    Copied c;
+    (void)c.write("INSERT INTO part VALUES (2, 'from elsewhere')");
+    const Replay both = c.insert(1, "part", 2, Text{"washer"});
+    CHECK(c.give(both).keys.size() == 1);
+    CHECK(is_outcome(c.give(c.insert(2, "part", 4, Text{"the first one's"})).result));
+    if (restarted) c.open();
+    CHECK(is_outcome(c.give(both).result));
+    CHECK(is_outcome(c.give(c.insert(2, "part", 3, Text{"the copy's"})).result));
+    CHECK(is_outcome(c.give(c.insert(3, "bin", 1, std::int64_t{2})).result));
+    CHECK(is_outcome(c.give(c.insert(4, "bin", 2, std::int64_t{3})).result));
+    CHECK(c.count("SELECT part FROM bin WHERE id = 1") == 3);
+    CHECK(c.count("SELECT part.id FROM bin JOIN part ON part.id = part WHERE bin.id = 2 AND name ="
+                  " 'the copy''s'") > 3);
+    CHECK(c.replay_difference().empty());
+  }
+}
+
 TEST_CASE("copied replica: what is under its new TxId is forgotten, its entry is made once") {
   for (const bool forgotten : {false, true}) {
     for (const bool renamed_first : {false, true}) {

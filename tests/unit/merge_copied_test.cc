@@ -111,4 +111,70 @@ TEST_CASE("merge: atomic, nor do a copy's later entries after the broker was sta
   CHECK(c.b.text("SELECT count(*) FROM note") == "4");
 }
 
+TEST_CASE("merge: a copy's own earlier edits are its own, whatever it is called") {
+  for (const bool again : {false, true}) {
+    CAPTURE(again);
+    Copied c;
+    set_rules(c.b, {{"account", "", "broker"}});
+    c.b.edit(c.node, "INSERT INTO note VALUES ('one')", 1000);
+    c.b.edit(c.copy, "INSERT INTO note VALUES ('another')", 2000);
+    c.b.edit(c.copy, "UPDATE account SET n = 1 WHERE no = 'x'", 2100);
+    c.b.edit(c.copy, "UPDATE account SET n = 2 WHERE no = 'x'", 2200);
+    c.b.edit(c.copy, "UPDATE account SET n = 3 WHERE no = 'x'", 2300);
+    CHECK(c.hand_over(c.node) == Fate{kApplied});
+    if (again) {
+      CHECK(c.hand_over(c.copy).size() == 4);
+      c.b.edit(c.copy, "UPDATE account SET n = 4 WHERE no = 'x'", 2400);
+      c.b.master.open();
+      for (const ReplayResult one : c.come_back(c.copy)) CHECK(one == kApplied);
+    } else {
+      CHECK(c.hand_over(c.copy) == Fate(4, kApplied));
+    }
+    CHECK(c.b.text("SELECT n FROM account WHERE no = 'x'") == (again ? "4" : "3"));
+    CHECK(c.b.text("SELECT count(*) FROM csa_conflicts") == "0");
+  }
+}
+
+TEST_CASE("merge: atomic, a copy's transactions build on its own earlier ones") {
+  Copied c;
+  c.b.edit(c.node, "INSERT INTO note VALUES ('one')", 1000);
+  c.b.edit(c.copy, "INSERT INTO note VALUES ('another')", 2000);
+  c.b.edit(c.copy, transfer("x", "y"), 2100);
+  c.b.edit(c.copy, transfer("y", "z"), 2200);
+  CHECK(c.hand_over(c.node) == Fate{kApplied});
+  CHECK(c.hand_over(c.copy) == Fate{kApplied, kApplied, kApplied});
+  CHECK(c.b.text("SELECT group_concat(n) FROM account") == "90,100,110");
+}
+
+TEST_CASE("merge: a copy's journal follows to its own numbers, not to those of the other journal") {
+  MergeBench b(
+      "CREATE TABLE part (id INTEGER PRIMARY KEY, name TEXT);"
+      "CREATE TABLE bin (id INTEGER PRIMARY KEY, part INTEGER REFERENCES part)",
+      1);
+  MergeBench::Node& node = b.nodes[0];
+  MergeBench::Node& copy = b.add_node(node.replica->state().node);
+  b.edit(node, "INSERT INTO part (name) VALUES ('offline')", 1000);
+  (void)b.master.write("INSERT INTO part (name) VALUES ('elsewhere')");
+  CHECK(b.catch_up(copy).empty());
+  CHECK(b.hand_over(node).at(0).keys.size() == 1);
+  b.edit(copy, "INSERT INTO bin (part) VALUES (1)", 2000);
+  b.edit(copy, "INSERT INTO part (name) VALUES ('the copy''s')", 2100);
+  b.edit(copy, "INSERT INTO bin (part) VALUES (2)", 2200);
+  for (const Replayed& one : b.hand_over(copy)) CHECK(is_outcome(one.result));
+  CHECK(b.text("SELECT group_concat(p.name) FROM bin JOIN part AS p ON p.id = part ORDER BY"
+               " bin.id") == "elsewhere,the copy's");
+}
+
+TEST_CASE("merge: what two copies have lost of one row is kept twice") {
+  Copied c;
+  set_rules(c.b, {{"account", "", "broker"}});
+  c.b.edit(c.node, "UPDATE account SET n = 1 WHERE no = 'x'", 1000);
+  c.b.edit(c.copy, "UPDATE account SET n = 2 WHERE no = 'x'", 2000);
+  (void)c.b.master.write("UPDATE account SET n = 50 WHERE no = 'x'");
+  CHECK(c.hand_over(c.node) == Fate{ReplayResult::kSuperseded});
+  CHECK(c.hand_over(c.copy) == Fate{ReplayResult::kSuperseded});
+  CHECK(c.b.text("SELECT group_concat(json_extract(node_row, '$.n')) FROM csa_conflicts WHERE"
+                 " state = 'open'") == "1,2");
+}
+
 }  // namespace csa::merge_copied_test
