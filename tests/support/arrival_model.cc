@@ -155,8 +155,7 @@ bool ArrivalModel::overwrites_a_half(const Kept& at, const StoryEdit& part,
 bool ArrivalModel::takes(const Kept& at, const StoryEdit& part, const Expected& verdict,
                          std::size_t i) const {
   const bool by_row = rules_.table == TableRule::kNewest || rules_.table == TableRule::kNode;
-  const bool of_row = i >= rules_.columns.size() || rules_.columns[i] == ColumnRule::kTable;
-  if (by_row && of_row) return true;
+  if (by_row && rule_of(i) == ColumnRule::kTable) return true;
   const Value& result = (*verdict.result)[i];
   return (*at.row)[i] != result || (gives(part, i) && result == (*row_of(part.image))[i]);
 }
@@ -170,12 +169,20 @@ void ArrivalModel::put(Kept& at, const StoryEdit& part, const Expected& verdict)
   const Maybe node = row_of(part.image);
   // By `merge` a row comes back as what it was and what is new.
   const Maybe before = !at.row && rules_.table == TableRule::kMerge ? at.gone : at.row;
+  // Who loses the row by its rule has no part of it, also where the values agree.
+  bool has_rest = true;
+  for (std::size_t i = 0; result && node && i < kColumnCount; ++i) {
+    const bool lost = gives(part, i) && (*result)[i] != (*node)[i];
+    if (rule_of(i) == ColumnRule::kTable && lost) has_rest = false;
+  }
+  const bool by_column = rules_.table == TableRule::kMerge;
   for (std::size_t i = 0; result && i < kColumnCount; ++i) {
     const bool same = before && (*before)[i] == (*result)[i];
     const StoryEdit*& last = at.columns[i];
-    const bool agreed = same && gives(part, i) && (*result)[i] == (*node)[i];
+    const bool of_row = rule_of(i) == ColumnRule::kTable;
+    const bool counts = !of_row || by_column || has_rest;
+    const bool agreed = counts && same && gives(part, i) && (*result)[i] == (*node)[i];
     const bool later = agreed && (last == nullptr || last->at < part.at);
-    const bool of_row = i >= rules_.columns.size() || rules_.columns[i] == ColumnRule::kTable;
     if (same && !later && !(wins_row && of_row)) continue;
     last = &part;
     effect = true;
