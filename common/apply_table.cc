@@ -1,5 +1,7 @@
 #include "common/apply_table.h"
 
+#include <span>
+
 #include "common/capture_table.h"
 #include "common/check.h"
 
@@ -10,6 +12,17 @@ namespace {
 constexpr std::size_t kUpdatesMax = 64;
 
 std::string parameter_text(int parameter) { return "?" + std::to_string(parameter); }
+
+// As deep as their number's logarithm: SQLite refuses expressions that are deeper than 1,000.
+std::string all_of(std::span<const std::string> terms) {
+  if (terms.size() == 1) return terms.front();
+  const std::size_t half = terms.size() / 2;
+  return "(" + all_of(terms.first(half)) + " AND " + all_of(terms.subspan(half)) + ")";
+}
+
+std::string and_all_of(const std::vector<std::string>& terms) {
+  return terms.empty() ? "" : " AND " + all_of(terms);
+}
 
 // Values bound one after the other. Nothing is copied: they stay until the statement is reset.
 class Binder {
@@ -92,11 +105,11 @@ AppliedTable::AppliedTable(const Database& db, TableInfo info, bool utf16)
   const std::string key = where_exact_key(parameter);
   read_ = db.prepare(select_rows(info_) + key);
   remove_key_ = db.prepare("DELETE FROM " + name + key);
-  std::string expected;
+  std::vector<std::string> expected;
   for (std::size_t i = 0; i < roles_.size(); ++i) {
-    if (roles_[i] != ColumnRole::kKey) expected += " AND " + where_value(i, parameter++);
+    if (roles_[i] != ColumnRole::kKey) expected.push_back(where_value(i, parameter++));
   }
-  remove_ = db.prepare("DELETE FROM " + name + key + expected);
+  remove_ = db.prepare("DELETE FROM " + name + key + and_all_of(expected));
 }
 
 std::string AppliedTable::where_exact_key(int& parameter) const {
@@ -210,12 +223,13 @@ Statement& AppliedTable::update_statement(const RowChange& change) {
   if (const auto found = updates_.find(shape); found != updates_.end()) return found->second;
   if (updates_.size() >= kUpdatesMax) updates_.clear();
   int parameter = 1;
-  std::string where = where_exact_key(parameter);
+  const std::string key = where_exact_key(parameter);
+  std::vector<std::string> expected;
   for (std::size_t i = 0; i < roles_.size(); ++i) {
-    if (change.old_values[i]) where += " AND " + where_value(i, parameter++);
+    if (change.old_values[i]) expected.push_back(where_value(i, parameter++));
   }
   const std::string sql = "UPDATE OR FAIL main." + quote(info_.change_table.name) + " SET " +
-                          assignments(change, parameter) + where;
+                          assignments(change, parameter) + key + and_all_of(expected);
   return updates_.emplace(std::move(shape), db_.prepare(sql)).first->second;
 }
 

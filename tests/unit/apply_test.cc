@@ -112,6 +112,26 @@ TEST_CASE("apply: insert raises the sequence only as far as the master's") {
   REQUIRE(!status.has_value());
 }
 
+TEST_CASE("apply: table of as many columns as SQLite has, its rows made, changed and deleted") {
+  for (const std::string type : {"", " INTEGER"}) {
+    CAPTURE(type);
+    std::string columns;
+    std::string all;
+    for (int i = 0; i < 1900; ++i) {
+      columns += ", c" + std::to_string(i) + type;
+      all += (i == 0 ? "c" : ", c") + std::to_string(i) + " = 1";
+    }
+    test::RowPair pair("CREATE TABLE t(k INTEGER PRIMARY KEY" + columns + ")");
+    for (const std::string& sql : {std::string("INSERT INTO t(k, c1) VALUES (1, 2)"),
+                                   "UPDATE t SET " + all, std::string("DELETE FROM t")}) {
+      const auto bytes = pair.write({sql});
+      REQUIRE(bytes.has_value());
+      REQUIRE(pair.apply(*bytes).has_value());
+      CHECK(pair.difference() == "");
+    }
+  }
+}
+
 TEST_CASE("apply: table that is missing or has other columns, damage that names it") {
   test::RowPair pair("CREATE TABLE t(k, v)");
   const auto bytes = pair.write({"INSERT INTO t VALUES (1, 2)"});
