@@ -1,7 +1,6 @@
 #include "tests/sim/checkers.h"
 
 #include <algorithm>
-#include <iterator>
 
 #include "common/past_log.h"
 #include "common/sqlite.h"
@@ -132,6 +131,7 @@ void Checkers::replica_at(int party, const std::string& path, const Position& po
   }
   last_[party] = position;
   if (in_journal_[party].empty()) return;
+  if (!alone && position.epoch != epoch_) takes_last_words(party, path);
   alone ? shows_own(party, path) : keeps_own(party, path);
 }
 
@@ -187,6 +187,17 @@ void Checkers::shows_own(int party, const std::string& path) {
     throw Violation(tag + " was made offline at node " + std::to_string(party) +
                     ", which has a journal and does not show it");
   }
+}
+
+// It has emptied its journal by what a master has answered that is gone: what of it was merged is
+// offered from its log, and its inbox is of the lost history.
+void Checkers::takes_last_words(int party, const std::string& path) {
+  for (const std::string& tag : in_journal_[party]) {
+    if (!had_.contains(tag) || waits_.erase(tag) == 0) continue;
+    lost_.insert(tag);
+    journaled_.erase(tag);
+  }
+  hold(party, Database(path, Database::Mode::kReadOnly));
 }
 
 void Checkers::keeps_own(int party, const std::string& path) {
@@ -255,17 +266,15 @@ void Checkers::visible(int party, const std::string& path, const std::string& ta
 
 void Checkers::master_lost(const std::vector<std::string>& replicas) {
   // What is on its way to a replica still makes it drop what lies below.
-  std::int64_t floor = 0;
-  std::set<std::string> undone;  // in the inbox alone: their nodes may be told so in this moment
   {
     const Database db(master_, Database::Mode::kReadOnly);
-    floor = db.query_int("SELECT value FROM csa_meta WHERE key = 'floor'").value_or(0);
-    floor = std::max(floor, after_last_schema(db, floor));
+    const auto floor = db.query_int("SELECT value FROM csa_meta WHERE key = 'floor'").value_or(0);
+    lost_floor_ = std::max(floor, after_last_schema(db, floor));
     had_ = tags_in(db);
     Statement inbox = db.prepare("SELECT 1 FROM csa_conflicts WHERE instr(node_row, ?1) > 0");
     for (const std::string& tag : journaled_) {
       inbox.bind(1, "\"" + tag + "\"");
-      if (inbox.step() && had_.insert(tag).second) undone.insert(tag);
+      if (inbox.step()) had_.insert(tag);
       inbox.reset();
     }
   }
@@ -275,16 +284,20 @@ void Checkers::master_lost(const std::vector<std::string>& replicas) {
     if (!has_meta(db)) continue;
     const int party = static_cast<int>(i) + 1;
     if (db.query_int("SELECT 1 FROM csa_journal LIMIT 1")) {
-      std::ranges::set_difference(in_journal_[party], undone, std::inserter(waits_, waits_.end()));
+      const std::set<std::string>& own = in_journal_[party];
+      waits_.insert(own.begin(), own.end());
     }
-    std::set<std::string>& held = held_[party];
-    Statement told = db.prepare(
-        "SELECT 1 FROM csa_log WHERE part_id >> 20 >= ?2 AND instr(body, CAST(?1 AS BLOB)) > 0");
-    for (const std::string& tag : tags_in(db)) {
-      told.bind(1, as_in_changes(tag)).bind(2, floor);
-      if (told.step()) held.insert(tag);
-      told.reset();
-    }
+    hold(party, db);
+  }
+}
+
+void Checkers::hold(int party, const Database& db) {
+  Statement told = db.prepare(
+      "SELECT 1 FROM csa_log WHERE part_id >> 20 >= ?2 AND instr(body, CAST(?1 AS BLOB)) > 0");
+  for (const std::string& tag : tags_in(db)) {
+    told.bind(1, as_in_changes(tag)).bind(2, lost_floor_);
+    if (told.step()) held_[party].insert(tag);
+    told.reset();
   }
 }
 

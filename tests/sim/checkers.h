@@ -80,6 +80,9 @@ class Checkers {
   void shows_own(int party, const std::string& path);
   // The journal is gone: all that was in it is in the tables or in the inbox.
   void keeps_own(int party, const std::string& path);
+  void takes_last_words(int party, const std::string& path);
+  // What its log can offer of a lost history.
+  void hold(int party, const Database& db);
   // What was committed under TxIds of which the master's log does not tell.
   void forget_unlogged(const Database& master);
 
@@ -105,6 +108,7 @@ class Checkers {
   std::set<std::string> doubtful_;                   // as they were offered
   std::set<std::string> lost_;                       // with it
   std::map<int, std::set<std::string>> held_;        // by a replica that can offer it
+  std::int64_t lost_floor_ = 0;                      // of the lost master's log
   bool restored_ = false;
   bool recovered_ = false;
 };

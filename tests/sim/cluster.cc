@@ -91,6 +91,10 @@ void Cluster::prepare() {
                                                folder_ + "/" + std::to_string(i) + "/replica.db"));
     nodes_.back()->on_replica = [this](SimNode& node, const ReplicaState& state) {
       if (!state.position || rotten_.contains(node.party())) return;
+      if (loses_answers_ && state.journal.entries > 0 && state.journal.waiting == 0) {
+        loses_answers_ = false;
+        world_.after(microseconds{world_.random(1000)}, [this] { lose_master(); });
+      }
       checkers_.replica_at(node.party(), node.path(), *state.position, state.journal.entries > 0);
       liveness_->reaches(node, state.position->seq);
     };
@@ -160,7 +164,9 @@ void Cluster::begin_faults() {
   const bool loses_master = w.chance(0.25);
   if (loses_master && options_.has("lost master")) {
     w.after(milliseconds{1000 + w.random(20000)}, [this] { back_up(); });
-    w.after(milliseconds{10000 + w.random(25000)}, [this] { lose_master(); });
+    const bool with_answers = w.chance(0.5);
+    w.after(milliseconds{10000 + w.random(25000)},
+            [this, with_answers] { with_answers ? lose_master_with_answers() : lose_master(); });
   }
   if (w.chance(0.5)) schedule_migrations();
   huge_rows_ = w.chance(0.15);

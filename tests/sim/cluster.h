@@ -80,6 +80,8 @@ class Cluster {
   // disaster.cc
   void back_up();
   void lose_master();
+  void lose_master_with_answers();
+  bool loses_answers_ = false;  // the master, as soon as a journal is answered and not yet empty
   void restore_from(const std::string& file);
   void recover_lost();
   void schedule_set_back();

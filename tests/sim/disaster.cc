@@ -11,6 +11,7 @@ namespace csa::sim {
 namespace {
 
 constexpr double kRestoreCrash = 0.05;  // at each crash point
+constexpr std::chrono::seconds kAnswersAwaited{5};
 
 }  // namespace
 
@@ -35,6 +36,14 @@ void Cluster::lose_master() {
     if (has_meta(db)) sources.push_back(node->path());
   }
   if (!sources.empty()) restore_from(sources[world_.random(sources.size())]);
+}
+
+// All of a journal is answered, and not yet taken over: what the answers say is lost with it.
+void Cluster::lose_master_with_answers() {
+  loses_answers_ = true;
+  world_.after(kAnswersAwaited, [this] {
+    if (std::exchange(loses_answers_, false)) lose_master();
+  });
 }
 
 void Cluster::restore_from(const std::string& from) {
