@@ -13,6 +13,10 @@ inline constexpr std::array kPlantedBugs = {
     std::string_view("answer before sync"),
     // replica: *journaled* may be answered before it is on the disk.
     std::string_view("answer before the journal is synced"),
+    // writes: of one whose outcome nobody knows the caller hears nothing.
+    std::string_view("answer no unknown write"),
+    // ledger: a history ends, and nobody else has written to the master.
+    std::string_view("begin a history without need"),
     // download: a copy is not proved by its hash.
     std::string_view("believe a damaged copy"),
     // session: a write is called visible before the replica has it.
@@ -39,6 +43,8 @@ inline constexpr std::array kPlantedBugs = {
     std::string_view("ignore an apply error"),
     // replica: a full copy takes the place of changes that nobody has.
     std::string_view("install over what waits"),
+    // join: what a lost master has answered is not handed over anew.
+    std::string_view("keep a lost master's answers"),
     // ledger: statements before the one that failed stay.
     std::string_view("keep half of a failed write"),
     // ledger: what became of a write is not stored with it.
@@ -47,6 +53,8 @@ inline constexpr std::array kPlantedBugs = {
     std::string_view("leave a rejected write unknown"),
     // ledger: an entry is merged though those before it were not handed over.
     std::string_view("merge a journal out of order"),
+    // merge: foreign keys are not asked for.
+    std::string_view("merge a row without its parent"),
     // ledger: a replayed entry is not known by its TxId.
     std::string_view("merge an entry again"),
     // merge: who comes last wins.

@@ -168,7 +168,7 @@ void Session::Impl::on_ready(const LinkReady& ready, TimePoint now) {
     }
     // The broker may run on an older state of its file than the one that answered.
     const bool other = replica.position && replica.position->epoch.id != head.epoch.id;
-    want_unmark = HandOverAnew{other};
+    if (!other || !planted("keep a lost master's answers")) want_unmark = HandOverAnew{other};
     start_handover(now);
     if (handover.asks()) remember.reset();  // until its end
   } else {
