@@ -44,7 +44,8 @@ void add_tables(const Spill& body, std::vector<std::string>& tables) {
   tables.assign(names.begin(), names.end());
 }
 
-// A write that changes nothing has nothing to hand over: this is what became of it.
+// A write that was never sent and changes nothing has nothing to hand over: this is what became of
+// it.
 void note_unchanged(const Database& db, const OfflineWrite& write, Seq seq) {
   Statement outcome = db.prepare(
       "INSERT OR REPLACE INTO csa_journal_outcome VALUES (?1, ?2, ?3, ?4, 'it changed nothing',"
@@ -117,6 +118,9 @@ OfflineWriter::Outcome OfflineWriter::write(const OfflineWrite& write, const Met
   std::variant<CallEffect, Rejection> done = run(write, body);
   if (const auto* const rejection = std::get_if<Rejection>(&done)) {
     return Nack{write.write.tx, rejection->code, rejection->message, rejection->statement};
+  }
+  if (body->size() == 0 && !write.request_hash.is_zero()) {
+    return Nack{write.write.tx, NackCode::kSql, "nothing changes in this replica", 0};
   }
   CallEffect effect = std::get<CallEffect>(std::move(done));
   Journaled journaled{write.write.tx, effect.changes, effect.last_insert_rowid,

@@ -31,7 +31,8 @@ class OfflineWriter {
 
   // `base`: the replica's meta. `sound` is asked with the write lock held: false, and nothing is
   // done. `state` is the journal's, moved on where the write is committed. The tables that changed
-  // are added to `tables`. A write that changes nothing leaves no entry.
+  // are added to `tables`. A write that changes nothing leaves no entry; one that was sent is not
+  // made then, since the master may hold other rows.
   struct Unsound {};
   using Outcome = std::variant<Journaled, Nack, Unsound>;
   [[nodiscard]] Outcome write(const OfflineWrite& write, const Meta& base, JournalState& state,

@@ -2,6 +2,7 @@
 // a node asks the master for one.
 #include <doctest/doctest.h>
 
+#include "common/codec.h"
 #include "common/limits.h"
 #include "common/store_meta.h"
 #include "node/known_outcome.h"
@@ -85,6 +86,33 @@ TEST_CASE("outcome: of an offline write, by the TxId that it had before its repl
     CHECK(told(2).status == WriteResult::Status::kCommitted);
   }
   REQUIRE(node.replica->state().journal.entries == 0);
+}
+
+TEST_CASE("outcome: of a write that was sent and changes nothing here, only the master tells") {
+  MergeBench b("CREATE TABLE part (id INTEGER PRIMARY KEY, printed INTEGER NOT NULL)", 1);
+  MergeBench::Node& node = b.nodes[0];
+  const std::string sql = "UPDATE part SET printed = 1 WHERE printed = 0";
+  b.master.write("INSERT INTO part (printed) VALUES (0)");
+  b.edit_online(node, sql);
+  OfflineWrite sent;
+  sent.write.tx = {node.replica->state().node, node.counter};
+  sent.write.sql = sql;
+  sent.request_hash = request_hash(sent.write);
+  for (const bool again : {false, true}) {
+    CAPTURE(again);
+    const Result<OfflineDone> done = node.replica->write_offline(sent);
+    REQUIRE_FALSE(done.has_value());
+    CHECK(done.error().what ==
+          "it was sent and may have run at the broker, and is not made here (nothing changes in"
+          " this replica): ask for its outcome when there is a broker again");
+    CHECK_FALSE(known_outcome(node.path, sent.write.tx).has_value());
+  }
+  REQUIRE(b.catch_up(node) == "");
+  const std::optional<WriteResult> known = known_outcome(node.path, sent.write.tx);
+  REQUIRE(known.has_value());
+  CHECK(known->status == WriteResult::Status::kCommitted);
+  CHECK(known->seq == b.master.ledger->meta().position.seq.value);
+  CHECK(known->changes == 1);
 }
 
 TEST_CASE("outcome: a question for one is a byte of the entry, of which the master keeps nothing") {
