@@ -9,6 +9,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <limits>
 #include <mutex>
 #include <optional>
 #include <system_error>
@@ -30,16 +31,10 @@ class Mailbox {
   Mailbox& operator=(const Mailbox&) = delete;
 
   // False: full or closed; the value is dropped. Never blocks.
-  bool push(T value) {
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      if (closed_ || queue_.size() >= capacity_) return false;
-      queue_.push_back(std::move(value));
-    }
-    ready_.notify_one();
-    wake();
-    return true;
-  }
+  bool push(T value) { return add(std::move(value), capacity_); }
+  // Also where it is full, for what must not be lost and is bounded by its sender: each waits for
+  // what it has sent. False: closed; the value is dropped. Never blocks.
+  bool push_beyond(T value) { return add(std::move(value), kNoBound); }
 
   // nullopt: empty. Never blocks.
   [[nodiscard]] std::optional<T> pop() {
@@ -72,6 +67,18 @@ class Mailbox {
   [[nodiscard]] int wake_fd() const { return wake_; }
 
  private:
+  static constexpr std::size_t kNoBound = std::numeric_limits<std::size_t>::max();
+
+  bool add(T&& value, std::size_t bound) {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (closed_ || queue_.size() >= bound) return false;
+      queue_.push_back(std::move(value));
+    }
+    ready_.notify_one();
+    wake();
+    return true;
+  }
   void wake() const {
     const std::uint64_t one = 1;
     // Fails only where the counter is full, and then it is readable anyway.

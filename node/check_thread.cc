@@ -36,7 +36,7 @@ void Link::run_checks() {
     std::optional<CheckAnswer> answer = check.take(std::move(*job));
     if (!answer) continue;
     auto shared = std::make_shared<CheckAnswer>(std::move(*answer));
-    const bool taken = tasks_.push([this, shared, kept = check.kept()] {
+    const bool taken = tasks_.push_beyond([this, shared, kept = check.kept()] {
       session_.on_check(std::move(*shared), kept, monotonic_now());
     });
     if (!taken) log_.debug("check: the link has ended");

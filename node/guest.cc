@@ -84,8 +84,8 @@ void Guest::submit(Request request, milliseconds timeout, Done done) {
 ClientStatus Guest::status() {
   auto promise = std::make_shared<std::promise<ClientStatus>>();
   std::future<ClientStatus> answer = promise->get_future();
-  const bool taken =
-      tasks_.push([this, promise] { promise->set_value(owner_ ? owner_->status() : status_); });
+  const bool taken = tasks_.push_beyond(
+      [this, promise] { promise->set_value(owner_ ? owner_->status() : status_); });
   if (taken) return answer.get();
   ClientStatus status;
   status.state = ClientState::kLeaving;
@@ -99,12 +99,12 @@ bool Guest::wait(Condition reached, Condition given_up, milliseconds timeout) {
   std::future<bool> decided = answer->get_future();
   StatusWaits::Wait wait{std::move(reached), std::move(given_up), monotonic_now() + timeout,
                          answer};
-  const bool taken = tasks_.push([this, wait = std::move(wait)] { waits_.add(wait); });
+  const bool taken = tasks_.push_beyond([this, wait = std::move(wait)] { waits_.add(wait); });
   return taken && decided.get();
 }
 
 void Guest::leave() {
-  tasks_.push([this] { stopped_ = true; });
+  tasks_.push_beyond([this] { stopped_ = true; });
   if (thread_.joinable() && thread_.get_id() != std::this_thread::get_id()) thread_.join();
 }
 

@@ -7,6 +7,7 @@
 #include "common/planted.h"
 #include "common/system_clock.h"
 #include "node/results.h"
+#include "node/store_jobs.h"
 
 namespace csa {
 namespace {
@@ -45,7 +46,7 @@ void Link::submit(Request request, std::chrono::milliseconds timeout, Done done)
 ClientStatus Link::status() {
   auto promise = std::make_shared<std::promise<ClientStatus>>();
   std::future<ClientStatus> answer = promise->get_future();
-  if (!tasks_.push([this, promise] { promise->set_value(present_status()); })) {
+  if (!tasks_.push_beyond([this, promise] { promise->set_value(present_status()); })) {
     ClientStatus status;
     status.state = ClientState::kLeaving;
     status.app = config_.app;
@@ -61,7 +62,7 @@ bool Link::wait(Condition reached, Condition given_up, std::chrono::milliseconds
   std::future<bool> decided = answer->get_future();
   StatusWaits::Wait wait{std::move(reached), std::move(given_up), monotonic_now() + timeout,
                          answer};
-  const bool taken = tasks_.push([this, wait = std::move(wait)] {
+  const bool taken = tasks_.push_beyond([this, wait = std::move(wait)] {
     waits_.add(wait);
     check_waiting(monotonic_now());
   });
@@ -69,7 +70,7 @@ bool Link::wait(Condition reached, Condition given_up, std::chrono::milliseconds
 }
 
 void Link::leave() {
-  tasks_.push([this] {
+  tasks_.push_beyond([this] {
     if (leaving_) return;
     leaving_ = true;
     session_.leave("the application leaves", monotonic_now());
@@ -144,8 +145,10 @@ void Link::carry_out() {
   crash_point("link: before it sends");
   dialer_->carry_out(session_.take_actions());
   if (std::optional<StoreJob> job = session_.take_job()) {
-    // One job is out at a time, so there is room.
-    if (!jobs_.push(std::move(*job))) log_.error("link: the store has ended");
+    // One job that is answered is out at a time, beside any number of the others.
+    const bool taken =
+        has_no_answer(*job) ? jobs_.push(std::move(*job)) : jobs_.push_beyond(std::move(*job));
+    if (!taken) log_.debug("link: the store takes no job");
   }
   for (CheckJob& job : session_.take_checks()) {
     if (!checks_.push(std::move(job))) log_.debug("link: too many checks at once");

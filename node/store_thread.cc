@@ -46,9 +46,9 @@ void Link::store_job(StoreJob job) {
   }
   crash_point("link: a job is done");
   if (!answer) return;
-  // The link thread is always draining, so a full mailbox ends.
+  // However many calls wait there: the session gives no other job before it has this answer.
   Task task = [this, answer = std::move(answer)] { answer(session_, monotonic_now()); };
-  if (!tasks_.push(std::move(task))) log_.debug("store: the link has ended");
+  if (!tasks_.push_beyond(std::move(task))) log_.debug("store: the link has ended");
 }
 
 }  // namespace csa

@@ -60,6 +60,21 @@ TEST_CASE("mailbox: full, a push is refused and nothing blocks") {
   CHECK(mailbox.push(3));
 }
 
+TEST_CASE("mailbox: full, what must not be lost is taken all the same, until it is closed") {
+  Mailbox<int> mailbox(1);
+  CHECK(mailbox.push(1));
+  CHECK(mailbox.push_beyond(2));
+  CHECK(mailbox.push_beyond(3));
+  CHECK(!mailbox.push(4));
+  CHECK(mailbox.pop() == 1);
+  CHECK(mailbox.pop() == 2);
+  CHECK(!mailbox.push(4));
+  mailbox.close();
+  CHECK(!mailbox.push_beyond(4));
+  CHECK(mailbox.pop() == 3);
+  CHECK(!mailbox.pop());
+}
+
 TEST_CASE(
     "mailbox: the descriptor is readable while there is something, also from another thread") {
   Mailbox<int> mailbox(8);
