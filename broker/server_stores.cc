@@ -123,7 +123,7 @@ void Stores::answer_all(Hub& hub, TimePoint now) {
 }
 
 void Stores::post(Answer answer) {
-  if (!answers_.push(std::move(answer))) log_.error("stores: the front takes no answers");
+  if (!answers_.push_beyond(std::move(answer))) log_.error("stores: the front takes no answers");
 }
 
 void Stores::guarded(const char* who, const std::function<void()>& work) {
@@ -165,7 +165,8 @@ void Stores::run_ledger() {
     if (ledger_jobs_.closed()) break;
     pause = ledger_->housekeeping() ? kHousekeepingPause : limits::kHeadInterval;
     const StoreState state{ledger_->meta().floor, ledger_->log_bytes(), database_bytes()};
-    post([state](Hub& hub, TimePoint) { hub.on_stored(state); });
+    // Asked for by nobody: while the front has no time for it, the next one does as well.
+    answers_.push([state](Hub& hub, TimePoint) { hub.on_stored(state); });
   }
   ledger_->close();
 }
@@ -266,7 +267,7 @@ void Stores::run_cuts() {
         continue;
       }
       // Handed out by the other archive from now on, which answers: so one at a time waits there.
-      if (!quick_jobs_.push(archive.release(info->id))) return;  // the broker ends
+      if (!quick_jobs_.push_beyond(archive.release(info->id))) return;  // the broker ends
     } else if (cut_jobs_.closed()) {
       return;
     }
