@@ -4,10 +4,10 @@
 
 #include <cerrno>
 #include <cstring>
-#include <filesystem>
 #include <utility>
 
 #include "broker/opening.h"
+#include "common/file_link.h"
 
 namespace csa {
 namespace {
@@ -15,9 +15,8 @@ namespace {
 // The name that nodes use for their replicas too: one file has one owner, whatever it is. Two
 // spellings of one path must meet in one lock.
 std::string lock_path(const std::string& path) {
-  std::error_code failed;
-  const std::filesystem::path real = std::filesystem::weakly_canonical(path, failed);
-  return (failed ? path : real.string()) + "-csa-lock";
+  const Result<std::string> file = follow_links(path);
+  return (file ? *file : path) + "-csa-lock";
 }
 
 }  // namespace

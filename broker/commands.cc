@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "common/counted.h"
+#include "common/file_link.h"
 #include "common/host.h"
 #include "common/random.h"
 #include "common/system_clock.h"
@@ -268,6 +269,15 @@ bool take_way(const WayOut& way, BrokerFlags& flags, const Terminal& terminal) {
     const auto answer = ask(terminal, question);
     if (!answer || answer->empty()) return false;
     file = *answer;
+  }
+  // A link is followed as settle() does it; a schema may be read through one.
+  if (way.way != Way::kCreate) {
+    const Result<std::string> real = follow_links(file);
+    if (!real) {
+      (void)fail(terminal, real.error());
+      return false;
+    }
+    file = *real;
   }
   BrokerFlags chosen = flags;
   switch (way.way) {

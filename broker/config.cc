@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 
+#include "common/file_link.h"
 #include "common/limits.h"
 
 namespace csa {
@@ -138,6 +139,11 @@ Status settle(BrokerFlags& flags) {
   }
   if (flags.verb != BrokerVerb::kRestore && flags.as_is) {
     return usage("--as-is belongs to restore");
+  }
+  for (std::string* const file : {&serve.database, &flags.from}) {
+    Result<std::string> real = follow_links(*file);
+    if (!real) return real.error();
+    *file = std::move(real).value();
   }
   if (serve.pub_port == 0 && serve.port != 0) {
     if (serve.port == 65535) return usage("--port 65535 leaves no port + 1; name a --pub-port");

@@ -19,7 +19,7 @@ struct BrokerFlags {
 
   BrokerVerb verb = BrokerVerb::kServe;
   CommonFlags common;
-  ServeConfig serve;                 // complete after settle()
+  ServeConfig serve;                 // complete after settle(), which follows links to files
   std::vector<std::string> schemas;  // file names
   std::string rules;                 // file name
   std::string from;

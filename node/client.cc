@@ -4,6 +4,8 @@
 #include <future>
 #include <mutex>
 
+#include "common/exit_code.h"
+#include "common/file_link.h"
 #include "common/random.h"
 #include "common/rules_text.h"
 #include "common/system_clock.h"
@@ -49,6 +51,9 @@ class Client::Impl {
 
 ClientFailure Client::Impl::open() {
   if (options_.replica.empty()) options_.replica = default_replica_path(options_.group);
+  Result<std::string> file = follow_links(options_.replica);
+  if (!file) return {exit_code(file.error().code), file.error().what};
+  options_.replica = std::move(file).value();
   std::error_code error;
   const std::filesystem::path folder = std::filesystem::path(options_.replica).parent_path();
   if (!folder.empty()) std::filesystem::create_directories(folder, error);

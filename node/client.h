@@ -244,6 +244,7 @@ class Client {
   [[nodiscard]] WriteResult outcome(std::string_view tx, std::chrono::milliseconds timeout);
 
   [[nodiscard]] ClientStatus status();
+  // Where ClientOptions::replica is a symbolic link: the file that it leads to.
   [[nodiscard]] const std::string& replica_path() const;
   [[nodiscard]] Reader open_reader() const;
   // True: another Client owns the replica and this one works through it, until that one ends.

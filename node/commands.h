@@ -18,7 +18,7 @@
 namespace csa {
 
 struct NodeOptions {
-  ClientOptions client;
+  ClientOptions client;  // its replica: the file itself, also where it is the default, or a link
   bool json = false;
   LogLevel log_level = LogLevel::kWarn;
   RowFormat format = RowFormat::kTable;

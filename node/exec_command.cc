@@ -3,7 +3,6 @@
 
 #include "node/commands.h"
 #include "node/known_outcome.h"
-#include "node/owner_lock.h"
 
 namespace csa {
 namespace {
@@ -53,8 +52,7 @@ int exec_command(const NodeOptions& options) {
 }
 
 int outcome_command(const NodeOptions& options) {
-  std::string path = options.client.replica;
-  if (path.empty()) path = default_replica_path(options.client.group);
+  const std::string& path = options.client.replica;
   const std::optional<TxId> tx = parse_tx_id(options.tx);
   if (const auto known = tx ? known_outcome(path, *tx) : std::nullopt) {
     return finish(options, *known);  // needs no broker

@@ -23,8 +23,7 @@ int print(const NodeOptions& options, const NodeId& node) {
 }  // namespace
 
 int identity_command(const NodeOptions& options) {
-  std::string path = options.client.replica;
-  if (path.empty()) path = default_replica_path(options.client.group);
+  const std::string& path = options.client.replica;
   const Result<ReplicaGlance> glance = glance_at_replica(path);
   if (!glance) return report_error("csa-node", glance.error());
   if (!options.new_identity) return print(options, glance->node);

@@ -12,7 +12,6 @@
 #include "common/value_json.h"
 #include "common/virtual_table.h"
 #include "node/commands.h"
-#include "node/owner_lock.h"
 #include "node/read_only.h"
 #include "node/results.h"
 
@@ -168,8 +167,7 @@ void print_outcomes(const Database& db, const NodeId& node, Printer& printer) {
 }  // namespace
 
 int journal_command(const NodeOptions& options) {
-  std::string path = options.client.replica;
-  if (path.empty()) path = default_replica_path(options.client.group);
+  const std::string& path = options.client.replica;
   // Where the rest is damaged, the journal is what counts.
   const Result<NodeId> node = node_of_replica(path);
   if (!node) return report_error("csa-node", node.error());

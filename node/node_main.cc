@@ -6,6 +6,7 @@
 
 #include "common/abort_words.h"
 #include "common/cli.h"
+#include "common/file_link.h"
 #include "node/commands.h"
 #include "node/owner_lock.h"
 #include "node/replica_file.h"
@@ -146,6 +147,10 @@ int main(int argc, char** argv) {
   }
   client.app = flags.common.app;
   client.group = flags.common.group;
+  if (client.replica.empty()) client.replica = csa::default_replica_path(client.group);
+  csa::Result<std::string> file = csa::follow_links(client.replica);
+  if (!file) return csa::report_error("csa-node", file.error());
+  client.replica = std::move(file).value();
   client.brokers = flags.common.brokers;
   client.beacon_port = flags.common.beacon_port;
   client.beacon_interfaces = flags.common.beacon_interfaces;
@@ -161,9 +166,7 @@ int main(int argc, char** argv) {
     // What run prints is for whoever still reads it; the others print their result.
     return flags.work == csa::run_command ? code : csa::finish_output("csa-node", std::cout, code);
   } catch (const csa::SqliteError& error) {
-    const std::string path =
-        client.replica.empty() ? csa::default_replica_path(client.group) : client.replica;
-    return csa::report_error("csa-node", csa::file_error(error, path));
+    return csa::report_error("csa-node", csa::file_error(error, client.replica));
   } catch (const std::exception& error) {
     return csa::report_error("csa-node", {csa::Errc::kFailed, error.what()});
   }

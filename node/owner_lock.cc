@@ -10,13 +10,18 @@
 #include <fstream>
 #include <utility>
 
+#include "common/file_link.h"
+
 namespace csa {
 namespace {
 
 // Its second line, which stays for later owners.
 constexpr const char* kHadReplica = "a replica was begun";
 
-std::string lock_path(const std::string& replica) { return replica + "-csa-lock"; }
+std::string lock_path(const std::string& replica) {
+  const Result<std::string> file = follow_links(replica);
+  return (file ? *file : replica) + "-csa-lock";
+}
 
 bool says_replica(const std::string& replica) {
   std::ifstream in(lock_path(replica));

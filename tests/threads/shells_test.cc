@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
+#include <filesystem>
 #include <string>
 #include <thread>
 #include <vector>
@@ -12,11 +13,13 @@
 #include "common/sqlite.h"
 #include "common/system_clock.h"
 #include "node/client.h"
+#include "node/owner_lock.h"
 #include "tests/threads/served.h"
 
 namespace csa::threads_test::shells_test {
 namespace {
 
+namespace fs = std::filesystem;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using Status = WriteResult::Status;
@@ -165,6 +168,24 @@ TEST_CASE("shells: owners leave one after the other, guests take over under load
   CHECK(writer.unknown() + other.unknown() == 0);
   CHECK_FALSE(last->works_through_owner());
   CHECK(count_in(served.master()) == writer.committed() + other.committed());
+}
+
+TEST_CASE("shells: a link and the file that it names are one replica with one owner") {
+  Served served;
+  const fs::path folder = fs::path(served.master()).parent_path();
+  const fs::path link = folder / "link.db";
+  fs::create_symlink("real/node.db", link);  // which is not there yet
+  const std::unique_ptr<Client> owner = served.open("link.db");
+  CHECK(owner->replica_path() == folder / "real/node.db");
+  REQUIRE(owner->settle(kPatience));
+  const std::unique_ptr<Client> guest = served.open("real/node.db");
+  CHECK(guest->works_through_owner());
+  CHECK(OwnerLock::owner_of(link).has_value());
+  CHECK(fs::is_symlink(link));
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename();
+    CHECK_MESSAGE((name == "link.db" || !name.starts_with("link.db")), name);
+  }
 }
 
 TEST_CASE("shells: clients made and ended at every moment, each write is told once") {

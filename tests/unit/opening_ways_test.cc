@@ -212,6 +212,60 @@ TEST_CASE("restore: a damaged journal is refused with the way on, and --as-is te
   CHECK(run.out.find("\"unreadable\":1") != std::string::npos);
 }
 
+TEST_CASE("restore: to and from a link, the files that they name, and the links stay") {
+  const Place place;
+  place.created();
+  place.change("INSERT INTO part (name) VALUES ('rod')");
+  fs::create_directory(place.folder.file("disk"));
+  fs::rename(place.path, place.folder.file("disk/backup.db"));
+  const std::string link = place.folder.file("link.db");
+  const std::string backup = place.folder.file("backup.db");
+  fs::create_symlink("disk/shop.db", link);  // which is not there yet
+  fs::create_symlink("disk/backup.db", backup);
+  BrokerFlags flags = flags_of(place, BrokerVerb::kRestore);
+  flags.serve.database = link;
+  flags.from = backup;
+  for (const bool again : {false, true}) {
+    const Run run = run_with(flags, "", false);
+    CHECK(run.code == 0);
+    CHECK((run.err.find("kept as " + place.folder.file("disk/shop.db.kept-")) !=
+           std::string::npos) == again);
+  }
+  CHECK(fs::is_symlink(link));
+  CHECK(fs::is_symlink(backup));
+  CHECK(inspect({place.folder.file("disk/shop.db"), "csa", "shop"}, true).finding ==
+        Finding::kSound);
+  flags = flags_of(place, BrokerVerb::kCheck);
+  flags.serve.database = place.folder.file("circle.db");
+  fs::create_symlink("circle.db", flags.serve.database);
+  const Status circle = settle(flags);
+  REQUIRE(!circle);
+  CHECK(circle.error().what.find("circle.db is a symbolic link") != std::string::npos);
+}
+
+TEST_CASE("serve: of a link, a bit of the -wal beside its file is put right") {
+  const Place place;
+  place.created();
+  const std::string file = place.folder.file("disk/shop.db");
+  fs::create_directory(place.folder.file("disk"));
+  {
+    const Database db(place.path, Database::Mode::kReadWrite);
+    db.exec("PRAGMA wal_autocheckpoint=0");
+    for (int i = 0; i < 4; ++i) db.exec("INSERT INTO part (name) VALUES ('rod')");
+    for (const char* const ending : {"", "-wal"}) fs::copy_file(place.path + ending, file + ending);
+  }
+  fs::remove(place.path);
+  fs::create_symlink(file, place.path);
+  std::string wal = bytes_of(file + "-wal");
+  wal.at(32 + 24 + 100) = static_cast<char>(wal.at(32 + 24 + 100) ^ 1);
+  write_file(file + "-wal", wal);
+  const Run run = run_with(flags_of(place, BrokerVerb::kServe), "", false);
+  CHECK(run.code == 0);
+  CHECK(run.err.find("1 bit of " + file + "-wal wrongly, by its checksums: put right") !=
+        std::string::npos);
+  CHECK(place.count("SELECT count(*) FROM part") == 6);
+}
+
 TEST_CASE("check and adopt: JSON on stdout, exit codes of the contract") {
   const Place place;
   BrokerFlags check = flags_of(place, BrokerVerb::kCheck);
