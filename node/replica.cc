@@ -31,6 +31,7 @@ void Replica::Impl::start(ReplicaFile file) {
       },
       this);
   data_version.reset();
+  uncounted.reset();
   (void)is_disturbed();
   sync_wal(db);
   uncounted = uncounted_commits();
@@ -103,13 +104,15 @@ void Replica::Impl::note_data_version() noexcept {
     return 0;
   };
   data_version.reset();
+  // Else what others have done since the last look would be taken for ours.
+  if (uncounted) return;
   if (db) sqlite3_exec(db.handle(), "PRAGMA data_version", read, &data_version, nullptr);
 }
 
 bool Replica::Impl::is_disturbed() {
   const std::int64_t now = db.query_int("PRAGMA data_version").value_or(0);
-  if (!data_version) data_version = now;
-  if (now == *data_version) return false;
+  if (!data_version && !uncounted) data_version = now;
+  if (now == data_version) return false;
   // Another program's checkpoint moves it too.
   if (!uncounted || uncounted_commits() != uncounted) return true;
   data_version = now;

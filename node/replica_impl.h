@@ -76,7 +76,8 @@ struct Replica::Impl {
   bool planned = false;                     // by a map: pages of the download were here
   bool distrusts_map = false;               // a planned copy was not whole
   std::string aside, aside_why;             // kept for an install that has not ended
-  // As it is unless somebody else writes; nothing: the disk failed the look, the next one counts.
+  // As it is unless somebody else writes; nothing: what was done here has moved it, or the disk
+  // failed the look, and the next one tells by `uncounted`, or takes it as it is then.
   std::optional<std::int64_t> data_version;
   std::optional<std::uint32_t> uncounted;  // see uncounted_commits()
   int wal_pages = 0;
@@ -123,7 +124,8 @@ struct Replica::Impl {
   [[nodiscard]] Result<Applied> take_over();
   void checkpoint();
   // Runs a step. One that the disk failed, be it the look at data_version itself, has moved that by
-  // our own doing, which must not look like an outside writer. Damage of the file is noted.
+  // our own doing, which must not look like an outside writer: the next look counts commits, if
+  // they are counted. Damage of the file is noted.
   template <class Step>
   auto guarded(Step step) {
     ensure_open();
