@@ -62,19 +62,26 @@ struct BackupFinisher {
 using Backup = std::unique_ptr<sqlite3_backup, BackupFinisher>;
 
 // One try of a whole copy; SQLite's result code, SQLITE_DONE when it is done.
-int run_backup(const Database& to, const Database& from) {
+int run_backup(const Database& to, const Database& from, const std::function<void()>& look) {
   Backup backup(sqlite3_backup_init(to.handle(), "main", from.handle(), "main"));
   if (!backup) return sqlite3_extended_errcode(to.handle());
+  if (look) {
+    // A step of no page takes the write lock, which stays until the end.
+    const int locked = sqlite3_backup_step(backup.get(), 0);
+    if (locked != SQLITE_OK) return locked;
+    look();
+  }
   const int stepped = sqlite3_backup_step(backup.get(), -1);
   const int finished = sqlite3_backup_finish(backup.release());
   return stepped == SQLITE_DONE && finished != SQLITE_OK ? finished : stepped;
 }
 
-void backup_or_throw(const Database& to, const Database& from, const std::string& step) {
+void backup_or_throw(const Database& to, const Database& from, const std::string& step,
+                     const std::function<void()>& look = {}) {
   int code = SQLITE_BUSY;
   // Each try waits for the write lock as long as the connection's busy timeout says.
   for (int i = 0; i < kBackupTries && code != SQLITE_DONE; ++i) {
-    code = run_backup(to, from);
+    code = run_backup(to, from, look);
     if (const int primary = code & 0xff; primary != SQLITE_BUSY && primary != SQLITE_LOCKED) break;
   }
   if (code != SQLITE_DONE) throw SqliteError(code, step + ": " + sqlite3_errstr(code));
@@ -238,10 +245,10 @@ std::optional<Fork> fork_of(const Database& live, const Position& own, const std
   return std::nullopt;
 }
 
-bool copy_into(const Database& live, const std::string& copy) {
+bool copy_into(const Database& live, const std::string& copy, const std::function<void()>& look) {
   const Database from(copy, Database::Mode::kReadOnly);
   if (!same_layout(live, from)) return false;
-  backup_or_throw(live, from, "install the full copy");
+  backup_or_throw(live, from, "install the full copy", look);
   return true;
 }
 

@@ -3,6 +3,7 @@
 // for node/replica.cc; SqliteError: the disk, with the replica as it was.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -40,10 +41,12 @@ struct Fork {
 [[nodiscard]] std::optional<Fork> fork_of(const Database& live, const Position& own,
                                           const std::string& copy);
 
-// Copies `copy` over the content of `live` in one transaction of SQLite's backup API. False: page
-// size or text encoding differ, nothing was done; only replace_file() can help. REQUIRES: no
-// statement of `live` is under way.
-[[nodiscard]] bool copy_into(const Database& live, const std::string& copy);
+// Copies `copy` over the content of `live` in one transaction of SQLite's backup API, after a look
+// that nobody can write behind: it is called under the write lock, must leave `live` alone, and
+// ends it by what it throws. False: page size or text encoding differ, nothing was done; only
+// replace_file() can help. REQUIRES: no statement of `live` is under way.
+[[nodiscard]] bool copy_into(const Database& live, const std::string& copy,
+                             const std::function<void()>& look);
 
 // Puts the prepared file `copy` in the place of the replica `path`. Programs that have the old file
 // open keep its content until they open the path anew. REQUIRES: the caller's own handles on `path`

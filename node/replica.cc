@@ -34,7 +34,7 @@ void Replica::Impl::start(ReplicaFile file) {
   uncounted.reset();
   (void)is_disturbed();
   sync_wal(db);
-  uncounted = uncounted_commits();
+  uncounted = uncounted_commits(db);
   trim_to = Seq{};
   if (file.meta) applier = std::make_unique<LogApplier>(db, *file.meta);
   doubt_answers();
@@ -114,15 +114,15 @@ bool Replica::Impl::is_disturbed() {
   if (!data_version && !uncounted) data_version = now;
   if (now == data_version) return false;
   // Another program's checkpoint moves it too.
-  if (!uncounted || uncounted_commits() != uncounted) return true;
+  if (!uncounted || uncounted_commits(db) != uncounted) return true;
   data_version = now;
   return false;
 }
 
-std::optional<std::uint32_t> Replica::Impl::uncounted_commits() const {
+std::optional<std::uint32_t> Replica::Impl::uncounted_commits(const Database& in) {
   try {
-    const std::int64_t counted_ones = commits_of(db);
-    const std::optional<WalIndex> index = look_at_wal_index(db);
+    const std::int64_t counted_ones = commits_of(in);
+    const std::optional<WalIndex> index = look_at_wal_index(in);
     if (!index) return std::nullopt;
     return index->commits - static_cast<std::uint32_t>(counted_ones);
   } catch (const SqliteError& error) {

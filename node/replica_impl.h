@@ -101,13 +101,15 @@ struct Replica::Impl {
   void mark_damaged(const std::string& why);
   Error doubt(const std::string& what, const SqliteError& error);
   [[nodiscard]] Applied keep_what_was();
+  [[nodiscard]] Applied keep_and_replace(std::int64_t counted_ones,
+                                         std::optional<std::uint32_t>& others);
+  void keep_what_came(const Database& now, const Database& from, Applied& done);
   [[nodiscard]] Result<Applied> install(const SnapshotEnd& end);
   [[nodiscard]] bool begin_download(const Id128& snapshot, std::uint64_t total,
                                     std::uint32_t page_size);
   [[nodiscard]] CopyPlan plan_copy(std::uint64_t first_page, ByteView hashes);
   [[nodiscard]] std::vector<JournalOutcome> outcomes_to_keep() const;
   [[nodiscard]] std::string offer(const LostHistory& lost);
-  void replace_by_copy();
   void give_back_wal();
   void save_identity();
   void skip_used_counters();
@@ -154,7 +156,7 @@ struct Replica::Impl {
   // Another program has written.
   [[nodiscard]] bool is_disturbed();
   // Of others, since the file was opened, modulo 2^32 and plus what it was then: ours are counted.
-  [[nodiscard]] std::optional<std::uint32_t> uncounted_commits() const;
+  [[nodiscard]] static std::optional<std::uint32_t> uncounted_commits(const Database& in);
 };
 
 }  // namespace csa

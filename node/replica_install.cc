@@ -4,6 +4,7 @@
 #include "common/counted.h"
 #include "common/planted.h"
 #include "common/schema.h"
+#include "common/wal_index.h"
 #include "node/install.h"
 #include "node/replica_impl.h"
 
@@ -33,13 +34,15 @@ Result<Applied> Replica::Impl::install(const SnapshotEnd& end) {
   }
   crash_point("install: copy prepared");
   const bool schema_changed = !applier || applier->meta().fingerprint != meta->fingerprint;
-  Applied done = keep_what_was();
-  {
-    const SyncedCommits synced(db);
-    if (!copy_into(db, download.path())) replace_by_copy();
-  }
+  std::optional<std::uint32_t> others;
+  Applied done = keep_and_replace(counted_ones, others);
   crash_point("install: copied");
   reload();
+  if (others && uncounted && uncounted != others) {
+    // Somebody has committed since: the next look tells.
+    uncounted = others;
+    data_version.reset();
+  }
   download.drop();
   distrusts_map = false;
   aside.clear();
@@ -50,6 +53,59 @@ Result<Applied> Replica::Impl::install(const SnapshotEnd& end) {
   done.tables = shared_tables(db);
   done.schema_changed = schema_changed;
   return done;
+}
+
+// `others`: the uncounted commits that the replica then has, if that is known.
+Applied Replica::Impl::keep_and_replace(std::int64_t counted_ones,
+                                        std::optional<std::uint32_t>& others) {
+  // Another connection: the own one must be left alone while it takes the copy.
+  const Database beside(name.path, Database::Mode::kReadWrite);
+  sqlite3_db_config(beside.handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+  const auto version = [&beside]() -> std::optional<std::int64_t> {
+    try {
+      return beside.query_int("PRAGMA data_version");
+    } catch (const SqliteError& error) {
+      // The copy heals it, through the connection that has read it when it was sound.
+      if (!is_damage(error)) throw;
+      return std::nullopt;
+    }
+  };
+  const auto seen = version();
+  Applied done = keep_what_was();
+  const SyncedCommits synced(db);
+  const bool copied = copy_into(db, download.path(), [&] {
+    if (version() != seen) keep_what_came(beside, beside, done);
+    // The copy is one commit, and counts it.
+    const std::optional<WalIndex> index = look_at_wal_index(beside);
+    if (index) others = index->commits - static_cast<std::uint32_t>(counted_ones);
+  });
+  if (copied) return done;
+  log.info("replica: the full copy has another page size or text encoding: " + name.path +
+           " is replaced by a new file; programs that have it open must open it again");
+  // Until it is closed nobody else writes to the old file, and it does not either.
+  beside.exec("BEGIN IMMEDIATE");
+  if (version() != seen) keep_what_came(beside, db, done);
+  checkpoint_all(db);
+  let_go();
+  replace_file(name.path, download.path());
+  db = open_replica_database(name.path);
+  return done;
+}
+
+// What another program has committed since keep_what_was(); the write lock is held. `now` sees the
+// replica as it is; `from` can be copied.
+void Replica::Impl::keep_what_came(const Database& now, const Database& from, Applied& done) {
+  constexpr const char* kWhy = "another program has written to it";
+  if (!applier || (uncounted && uncounted_commits(now) == uncounted)) return;
+  if (done.kept_why.empty()) {
+    done.kept_why = kWhy;
+  } else if (done.kept_why != kWhy) {
+    done.kept_why += std::string("; ") + kWhy + " meanwhile";
+  }
+  done.kept_as = aside = keep_aside(from, name.path, aside);
+  aside_why = done.kept_why;
+  log.warn("replica: what was in " + name.path + " is kept as " + done.kept_as + ": " +
+           done.kept_why);
 }
 
 // What no longer counts, or what others may have to see, lies beside the replica afterwards.
@@ -132,15 +188,6 @@ std::string Replica::Impl::offer(const LostHistory& lost) {
     // The disk: a full copy may still find room, and the kept file has it all.
     return "; what it has lost cannot be offered to it: " + std::string(error.what());
   }
-}
-
-void Replica::Impl::replace_by_copy() {
-  log.info("replica: the full copy has another page size or text encoding: " + name.path +
-           " is replaced by a new file; programs that have it open must open it again");
-  checkpoint_all(db);
-  let_go();
-  replace_file(name.path, download.path());
-  db = open_replica_database(name.path);
 }
 
 }  // namespace csa

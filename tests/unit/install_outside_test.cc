@@ -2,7 +2,10 @@
 // committed is kept aside, whenever it comes.
 #include <doctest/doctest.h>
 
+#include <chrono>
+#include <future>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "common/planted.h"
@@ -38,6 +41,26 @@ struct Place {
   }
 };
 
+// Has a row written and not committed, until it is destroyed or a while later, on its own.
+class SlowWriter {
+ public:
+  explicit SlowWriter(const std::string& path) : db_(path, Database::Mode::kReadWrite) {
+    db_.exec("BEGIN IMMEDIATE");
+    db_.exec(kOutside);
+    thread_ = std::thread([this] {
+      std::promise<void>().get_future().wait_for(std::chrono::milliseconds{400});
+      db_.exec("COMMIT");
+    });
+  }
+  ~SlowWriter() { thread_.join(); }
+  SlowWriter(const SlowWriter&) = delete;
+  SlowWriter& operator=(const SlowWriter&) = delete;
+
+ private:
+  Database db_;
+  std::thread thread_;
+};
+
 #ifdef CSA_PLANTED
 // What another program does at one of csa's crash points, once.
 class At {
@@ -57,7 +80,69 @@ class At {
 
 }  // namespace
 
+TEST_CASE("install: another program commits while the write lock is waited for, it is kept aside") {
+  Place place;
+  const HandMaster::Copy copy = place.master.copy();
+  fetch(*place.replica, copy);
+  Result<Applied> done = Error{};
+  {
+    const SlowWriter other(place.path);
+    done = place.replica->install(copy.end);
+  }
+  REQUIRE(done);
+  CHECK(!done->kept_as.empty());
+  CHECK(done->kept_why == "another program has written to it");
+  CHECK(place.kept_rows() == 1);
+  CHECK(content_of(place.path) == content_of(place.master.db()));
+  place.master.exec("INSERT INTO t VALUES (3, 'three')");
+  CHECK(follow(*place.replica, place.master));
+}
+
+TEST_CASE("install: the file is replaced as another program commits, it is kept aside") {
+  Place place;
+  HandMaster::Copy copy = place.master.copy();
+  const std::string larger = place.folder.file("larger.db");
+  {
+    std::ofstream(larger, std::ios::binary)
+        .write(reinterpret_cast<const char*>(copy.bytes.data()),
+               static_cast<std::streamsize>(copy.bytes.size()));
+    Database(larger, Database::Mode::kReadWrite)
+        .exec("PRAGMA journal_mode=DELETE; PRAGMA page_size=8192; VACUUM");
+    std::ifstream in(larger, std::ios::binary);
+    const std::string bytes{std::istreambuf_iterator<char>(in), {}};
+    copy.bytes.assign(bytes.begin(), bytes.end());
+    copy.end.total = copy.bytes.size();
+    copy.end.hash = hash128(copy.bytes);
+  }
+  fetch(*place.replica, copy);
+  Result<Applied> done = Error{};
+  {
+    const SlowWriter other(place.path);
+    done = place.replica->install(copy.end);
+  }
+  REQUIRE(done);
+  CHECK(!done->kept_as.empty());
+  CHECK(place.kept_rows() == 1);
+  CHECK(Database(place.path, Database::Mode::kReadOnly).query_int("PRAGMA page_size") == 8192);
+  CHECK(content_of(place.path) == content_of(place.master.db()));
+}
+
 #ifdef CSA_PLANTED
+TEST_CASE("install: another program commits right behind the copy, it is seen and kept aside") {
+  Place place;
+  {
+    const At copied("install: copied", [&] { run_sql(place.path, kOutside); });
+    REQUIRE(take_copy(*place.replica, place.master.copy()));
+  }
+  place.master.exec("INSERT INTO t VALUES (3, 'three')");
+  const Result<Applied> next = follow(*place.replica, place.master);
+  REQUIRE(!next);
+  CHECK(next.error().what.find("another program has written") != std::string::npos);
+  REQUIRE(take_copy(*place.replica, place.master.copy()));
+  CHECK(place.kept_rows() == 1);
+  CHECK(content_of(place.path) == content_of(place.master.db()));
+}
+
 TEST_CASE("install: no space to keep another program's commit, the next install keeps it") {
   test::FaultyDisk disk;
   Place place;
