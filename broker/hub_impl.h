@@ -60,6 +60,7 @@ struct Verification {
   std::optional<DigestReply> reference;  // nothing: it is being read
   std::map<PeerKey, NodeVerdict> waiting;
   std::vector<NodeVerdict> done;
+  std::size_t bytes = 0;  // of the tables in `done`
 };
 
 enum class Phase : std::uint8_t { kServing, kStopping, kStopped };

@@ -9,6 +9,10 @@ namespace {
 
 // More would not fit one answer.
 constexpr std::size_t kRangesMax = 1000;
+// What nodes tell is held until the last one has answered.
+constexpr std::size_t kRangesBytes = 2 * limits::kMiB;
+constexpr std::size_t kRangesBytesOfNode = 64 * limits::kKiB;
+constexpr std::chrono::hours kWaitMax{1};
 
 }  // namespace
 
@@ -40,7 +44,8 @@ void Hub::Impl::start_verification(const Peer& admin, const Admin& request, Time
   verification.emplace();
   verification->admin = admin.key;
   verification->request = request.request;
-  verification->until = now + std::chrono::milliseconds(request.wait_ms);
+  verification->until =
+      now + std::min<Duration>(kWaitMax, std::chrono::milliseconds(request.wait_ms));
   for (const auto& [key, peer] : peers.all()) {
     if (!peer.is_node()) continue;
     NodeVerdict verdict{peer.node, peer.hostname, {}, {}, "It did not answer in time.", {}};
@@ -82,6 +87,8 @@ void Hub::Impl::on_checked(const Peer& peer, Checked checked) {
   if (waiting.empty()) return;
   if (checked.differences.size() > kRangesMax) checked.differences.resize(kRangesMax);
   judge(*verification->reference, checked, waiting.mapped());
+  const std::size_t room = std::min(kRangesBytesOfNode, kRangesBytes - verification->bytes);
+  verification->bytes += shorten(waiting.mapped(), room);
   verification->done.push_back(std::move(waiting.mapped()));
   if (verification->waiting.empty()) end_verification();
 }

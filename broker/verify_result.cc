@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/bytes.h"
+#include "common/limits.h"
 #include "common/value_json.h"
 
 namespace csa {
@@ -13,6 +14,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr std::size_t kTextMax = 400;
+constexpr std::size_t kVerdictTextMax = limits::kTextMax;
 
 Json key_json(const Row& key) {
   Json list = Json::array();
@@ -35,6 +37,16 @@ KeyRange range_told(const Checked& checked, const std::string& table) {
   const auto range = std::find_if(checked.differences.begin(), checked.differences.end(),
                                   [&](const KeyRange& one) { return one.table == table; });
   return range != checked.differences.end() ? *range : KeyRange{table, 0, {}, {}};
+}
+
+std::size_t kept_bytes(const Row& key) {
+  std::size_t bytes = key.size() * sizeof(Value);
+  for (const Value& value : key) {
+    if (const auto* const text = std::get_if<Text>(&value)) bytes += text->utf8.size();
+    if (const auto* const blob = std::get_if<Bytes>(&value)) bytes += blob->size();
+    if (const auto* const text = std::get_if<Text16>(&value)) bytes += 2 * text->units.size();
+  }
+  return bytes;
 }
 
 void judge_tables(const DigestReply& reference, const Checked& checked, NodeVerdict& verdict) {
@@ -89,6 +101,29 @@ void judge(const DigestReply& reference, const Checked& checked, NodeVerdict& ve
     return;
   }
   judge_tables(reference, checked, verdict);
+}
+
+std::size_t shorten(NodeVerdict& verdict, std::size_t room) {
+  std::size_t bytes = 0;
+  std::vector<KeyRange> told;
+  for (KeyRange& range : verdict.tables) {
+    const std::size_t name = sizeof(KeyRange) + range.table.size();
+    const std::size_t keys = kept_bytes(range.from) + kept_bytes(range.to);
+    if (name > room - bytes) {
+      verdict.text = "More differs than can be told here. " + verdict.text;
+      break;
+    }
+    const bool fits = keys <= room - bytes - name;
+    bytes += name + (fits ? keys : 0);
+    told.push_back({std::move(range.table), range.rows, {}, {}});
+    if (!fits) continue;
+    told.back().from = std::move(range.from);
+    told.back().to = std::move(range.to);
+  }
+  verdict.tables = std::move(told);
+  if (verdict.text.size() > kVerdictTextMax) verdict.text.resize(kVerdictTextMax);
+  verdict.text.shrink_to_fit();
+  return bytes;
 }
 
 std::string verdicts_json(const DigestReply& reference, const std::vector<NodeVerdict>& nodes) {

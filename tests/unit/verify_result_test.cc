@@ -79,4 +79,24 @@ TEST_CASE("verify result: most nodes equal each other and not the master: that i
   CHECK(most["nodes"][1]["tables"][0]["table"] == "part");
 }
 
+TEST_CASE("verify result: no more is kept of what differs than there is room for") {
+  Checked other = answer();
+  other.tables[0].low = 12;
+  other.tables[1].low = 12;
+  const Row wide(32767, Value(Null{}));
+  other.differences = {{"part", 2, wide, wide}, {"tag", 1, {Value(Text{"a"})}, {Value(Text{"b"})}}};
+  NodeVerdict verdict = judged(other);
+  const std::size_t kept = shorten(verdict, 4096);
+  REQUIRE(verdict.tables.size() == 2);
+  CHECK(verdict.tables[0] == KeyRange{"part", 2, {}, {}});
+  CHECK(verdict.tables[1] == other.differences[1]);
+  CHECK(kept <= 4096);
+  CHECK(verdict.text.empty());
+  CHECK(shorten(verdict, 4096) == kept);
+  CHECK(shorten(verdict, 0) == 0);
+  CHECK(verdict.tables.empty());
+  CHECK(verdict.equal == false);
+  CHECK(verdict.text.find("More differs") != std::string::npos);
+}
+
 }  // namespace csa::verify_result_test
