@@ -15,6 +15,7 @@
 #include "common/limits.h"
 #include "common/planted.h"
 #include "common/progress.h"
+#include "common/sync_file.h"
 #include "common/system_clock.h"
 
 namespace csa {
@@ -33,7 +34,7 @@ class Download {
   }
   ~Download() {
     if (fd_ < 0) return;
-    ::unlink(part_.c_str());  // a finished copy has its own name by now
+    if (!moved_) ::unlink(part_.c_str());  // a finished copy has its own name by now
     ::close(fd_);
   }
   Download(const Download&) = delete;
@@ -148,8 +149,10 @@ class Download {
     }
     if (::fsync(fd_) != 0) return disk("sync");
     crash_point("backup: before its name");
-    // link(2) fails where the name exists: nothing is ever overwritten.
-    if (::link(part_.c_str(), file_.c_str()) != 0) return disk("finish");
+    const Named named = name_finished(part_, file_);
+    moved_ = named.moved;
+    errno = named.error;
+    if (errno != 0) return disk("finish");
     crash_point("backup: named");
     return sync_folder();
   }
@@ -174,6 +177,7 @@ class Download {
   ProgressBar bar_;
   int fd_ = -1;
   bool in_use_ = false;
+  bool moved_ = false;  // the part has its last name, and this one may be somebody else's
   bool begun_ = false;
   Id128 id_;
   std::uint64_t total_ = 0;
