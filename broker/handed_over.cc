@@ -73,6 +73,11 @@ void HandedOver::note_logged(const NodeId& node, std::uint64_t journal, Seq seq)
   pending_logged_.emplace_back(key, seq);
 }
 
+void HandedOver::note_renamed(const NodeId& node, std::uint64_t journal) {
+  const auto known = journals_.find({node, journal});
+  if (known != journals_.end()) known->second.renamed = true;
+}
+
 const HandedOver::Journal* HandedOver::find(const NodeId& node, std::uint64_t journal) const {
   const auto known = journals_.find({node, journal});
   return known == journals_.end() ? nullptr : &known->second;

@@ -42,9 +42,12 @@ class HandedOver {
   void note_shared(const NodeId& node, std::uint64_t journal, std::uint64_t counter);
   // Entry `seq` of the log is what is about to be committed, or was before, of one of its entries.
   void note_logged(const NodeId& node, std::uint64_t journal, Seq seq);
+  // The log has some of these under another NodeId.
+  void note_renamed(const NodeId& node, std::uint64_t journal);
   struct Journal {
     NodeId id;
     bool copy = false;
+    bool renamed = false;
     std::uint64_t shared_to = 0;  // its last entry that was noted as shared before it was a copy's
     std::vector<Seq> logged;      // ascending; of too many, the latest
   };

@@ -62,7 +62,15 @@ void Ledger::Impl::note_fate(const Replay& replay, const ReplayFate& fate, const
   const std::optional<LogTable::Entry> there = readable_entry(*entries, answer.seq);
   if (!there || there->header.request_hash != request_hash(replay)) return;
   const TxId& name = there->header.tx;
-  if (name == tx || name == fate.name) handed_over.note_logged(tx.node, replay.first, answer.seq);
+  bool is_its = name == tx || name == fate.name;
+  if (replay.header.is_renamed()) {
+    // The log has it under the name that it had before, or would have had.
+    const TxId& origin = replay.header.origin;
+    is_its = is_its || name == origin || name == name_of_stray(origin, there->header.request_hash);
+  }
+  if (!is_its) return;
+  handed_over.note_logged(tx.node, replay.first, answer.seq);
+  if (name.node != tx.node) handed_over.note_renamed(tx.node, replay.first);
 }
 
 Ledger::Impl::ReplayFate Ledger::Impl::fate_of(const Replay& replay) {

@@ -139,6 +139,7 @@ Replayed Ledger::Impl::run_replay(const Replay& replay, const std::string& hostn
   parts.drop(tx.node);
   if (!is_outcome(answer.result)) return answer;
   note_fate(replay, fate, answer);
+  if (fate.standing) note_fate(replay, fate, *fate.standing);
   outcomes->add({fate.name, request_hash(replay), answer});
   if (fate.name != tx) {
     state.named.push_back(fate.name);
@@ -194,6 +195,9 @@ Replayed Ledger::Impl::merge_entry(const ReplayEntry& entry, const ReplayFate& f
   if (fate.of_copy && journal != nullptr) {
     context.author = journal->id;
     edits->count_as(journal->id, &journal->logged);
+  } else if (journal != nullptr && journal->renamed) {
+    // Earlier entries of it stand in the log under the NodeId that it had before.
+    edits->count_as(tx.node, &journal->logged);
   }
   ReplayFate now = fate;
   for (const bool last : {false, true}) {
@@ -224,6 +228,9 @@ Replayed Ledger::Impl::merge_entry(const ReplayEntry& entry, const ReplayFate& f
     }
     release.run();
     crash_point("ledger: replay merged");
+    // Where nothing is written, its effect is where that of the other copy's entry is.
+    const Seq effect = now.standing ? now.standing->seq : Seq{};
+    const bool elsewhere = body->size() == 0 && effect != Seq{};
     if (body->size() > 0) {
       EntryHeader header;
       header.tx = fate.name;
@@ -238,7 +245,7 @@ Replayed Ledger::Impl::merge_entry(const ReplayEntry& entry, const ReplayFate& f
     return Replayed{tx,
                     done.result,
                     entry.header.size,
-                    state.meta.position.seq,
+                    elsewhere ? effect : state.meta.position.seq,
                     std::move(done.text),
                     std::move(done.keys)};
   }

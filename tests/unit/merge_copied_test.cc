@@ -146,6 +146,47 @@ TEST_CASE("merge: atomic, a copy's transactions build on its own earlier ones") 
   CHECK(c.b.text("SELECT group_concat(n) FROM account") == "90,100,110");
 }
 
+TEST_CASE("merge: a renamed journal does not lose to its own earlier edits") {
+  for (const std::string rule : {"merge", "broker", "atomic"}) {
+    for (const bool other : {false, true}) {
+      for (const bool again : {false, true}) {
+        CAPTURE(rule);
+        CAPTURE(other);
+        CAPTURE(again);
+        Copied c;
+        set_rules(c.b, {{"account", "", rule}});
+        for (MergeBench::Node* const node : {&c.node, &c.copy}) {
+          c.b.edit(*node, transfer("x", "y"), 1000);
+          if (node == &c.copy || !other) c.b.edit(*node, transfer("y", "z"), 1100);
+        }
+        c.copy.replica->renew_identity();
+        // The copy that has kept its name may have handed over what they share.
+        if (other) CHECK(c.hand_over(c.node) == Fate{kApplied});
+        CHECK(c.hand_over(c.copy) == Fate{kApplied, kApplied});
+        if (again) {
+          c.b.edit(c.copy, transfer("z", "x"), 1200);
+          c.b.master.open();
+          for (const ReplayResult one : c.come_back(c.copy)) CHECK(one == kApplied);
+        }
+        CHECK(c.b.text("SELECT group_concat(n) FROM account") ==
+              (again ? "100,100,100" : "90,100,110"));
+        CHECK(c.b.text("SELECT count(*) FROM csa_conflicts") == "0");
+      }
+    }
+  }
+}
+
+TEST_CASE("merge: a renamed journal is told apart from what its old name did since") {
+  Copied c;
+  c.b.edit(c.node, transfer("x", "y"), 1000);
+  c.b.edit(c.copy, "INSERT INTO note VALUES ('the copy''s')", 2000);
+  c.b.edit(c.copy, transfer("y", "z"), 2100);
+  c.copy.replica->renew_identity();
+  CHECK(c.hand_over(c.node) == Fate{kApplied});
+  CHECK(c.hand_over(c.copy) == Fate{kApplied, ReplayResult::kSuperseded});
+  CHECK(c.b.text("SELECT group_concat(n) FROM account") == "90,110,100");
+}
+
 TEST_CASE("merge: a copy's journal follows to its own numbers, not to those of the other journal") {
   MergeBench b(
       "CREATE TABLE part (id INTEGER PRIMARY KEY, name TEXT);"
