@@ -38,6 +38,7 @@ struct EditIndex::Impl {
   LongHistories histories;
   NodeId author;
   const std::vector<Seq>* entries = nullptr;  // that are `author`'s
+  std::uint64_t number = 0;                   // of the last such ones
   // Whose the entries `headers_from` to `headers_to` are: the last of them is `writer`'s, and
   // `other` the last that is not.
   Seq headers_from{1}, headers_to{0};
@@ -169,7 +170,11 @@ EditIndex::RowEdits EditIndex::edits(Asked asked, Seq after, const Meta& head, c
       .take(impl.index.floor());
 }
 
-void EditIndex::count_as(const NodeId& author, const std::vector<Seq>* entries) {
+void EditIndex::count_as(const NodeId& author, const std::vector<Seq>* entries,
+                         std::uint64_t number) {
+  if (entries != nullptr && std::exchange(impl_->number, number) != number) {
+    impl_->histories.clear();
+  }
   impl_->author = author;
   impl_->entries = entries;
 }

@@ -41,8 +41,9 @@ class EditIndex {
   // `head` is the last entry that is in csa_log, also uncommitted; `node` is who asks.
   [[nodiscard]] RowEdits edits(Asked asked, Seq after, const Meta& head, const NodeId& node);
   // Whatever TxIds they go by, `entries` of the log (ascending) count as `author`'s where that one
-  // asks, until the next call. nullptr: none; else it must outlive that.
-  void count_as(const NodeId& author, const std::vector<Seq>* entries);
+  // asks, until the next call. nullptr: none; else it must outlive that. Under another `number`
+  // they may be others than before, of the same author.
+  void count_as(const NodeId& author, const std::vector<Seq>* entries, std::uint64_t number = 0);
   // As TouchIndex::touches_of().
   [[nodiscard]] std::uint64_t touches_of(Seq seq);
   // As TouchMarks::add().

@@ -1,6 +1,7 @@
 #include "broker/handed_over.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace csa {
 namespace {
@@ -23,68 +24,101 @@ void HandedOver::note_stray(const TxId& tx) {
 }
 
 void HandedOver::begin(const NodeId& node, std::uint64_t journal, const NodeId& id) {
-  const Key key{node, journal};
-  const auto known = journals_.find(key);
-  if (known != journals_.end() && known->second.id == id) return;
-  if (known != journals_.end()) {
-    logged_ -= known->second.logged.size();
-    journals_.erase(known);
-  } else if (journals_.size() >= max_) {
+  if (!journals_.contains(node) && journals_.size() >= max_) {
     journals_.clear();
     logged_ = 0;
+    forgotten_ = true;
   }
-  journals_[key].id = id;
+  const auto [place, fresh] = journals_.try_emplace(node);
+  const Journal& before = place->second;
+  // A node's journals follow each other.
+  const bool others =
+      !fresh && (journal < before.number || (journal == before.number && before.id != id));
+  logged_ -= before.logged.size();
+  Journal now;
+  now.number = journal;
+  now.id = id;
+  now.begun = ++begun_;
+  now.copies = before.copies || others || forgotten_;
+  now.link = link_;
+  place->second = std::move(now);
 }
 
-bool HandedOver::has_begun(const NodeId& node, std::uint64_t journal) const {
-  return find(node, journal) != nullptr;
+HandedOver::Journal* HandedOver::known(const NodeId& node, std::uint64_t journal) {
+  const auto place = journals_.find(node);
+  return place == journals_.end() || place->second.number != journal ? nullptr : &place->second;
 }
 
-void HandedOver::note_copy(const NodeId& node, std::uint64_t journal) {
-  const auto known = journals_.find({node, journal});
-  if (known != journals_.end()) known->second.copy = true;
+bool HandedOver::has_begun(const NodeId& node, std::uint64_t journal) {
+  Journal* const begun = known(node, journal);
+  if (begun == nullptr || (begun->copies && begun->link != link_)) return false;
+  begun->link = link_;
+  return true;
+}
+
+void HandedOver::pass(const NodeId& node, std::uint64_t journal, std::uint64_t previous,
+                      std::uint64_t counter) {
+  Journal* const begun = known(node, journal);
+  if (begun == nullptr || begun->last != previous || counter <= previous) return;
+  if (begun->copies && begun->link != link_) return;
+  pending_passed_.push_back({node, begun->begun, begun->last});
+  begun->last = counter;
+}
+
+std::optional<bool> HandedOver::passed(const NodeId& node, std::uint64_t journal,
+                                       std::uint64_t previous) const {
+  const Journal* const begun = find(node, journal);
+  if (begun == nullptr || !begun->copies) return std::nullopt;
+  return begun->last == previous;
+}
+
+void HandedOver::note_copy(const NodeId& node, std::uint64_t journal, const NodeId& name) {
+  Journal* const begun = known(node, journal);
+  if (begun == nullptr || begun->copy) return;
+  begun->copy = begun->copies = true;
+  begun->name = name;
 }
 
 bool HandedOver::is_copy(const NodeId& node, std::uint64_t journal) const {
-  const Journal* const known = find(node, journal);
-  return known != nullptr && known->copy;
+  const Journal* const begun = find(node, journal);
+  return begun != nullptr && begun->copy;
 }
 
 void HandedOver::note_shared(const NodeId& node, std::uint64_t journal, std::uint64_t counter) {
-  const auto known = journals_.find({node, journal});
-  if (known == journals_.end() || known->second.copy) return;
-  known->second.shared_to = std::max(known->second.shared_to, counter);
+  Journal* const begun = known(node, journal);
+  if (begun == nullptr || begun->copy) return;
+  begun->shared_to = std::max(begun->shared_to, counter);
 }
 
 void HandedOver::note_logged(const NodeId& node, std::uint64_t journal, Seq seq) {
-  const Key key{node, journal};
-  const auto known = journals_.find(key);
-  if (known == journals_.end()) return;
+  Journal* const begun = known(node, journal);
+  if (begun == nullptr) return;
   if (logged_ >= kLoggedMax) {
     // They count as others' then: what is later loses to them, and nothing is torn.
     for (auto& [other, one] : journals_) one.logged.clear();
     logged_ = 0;
   }
-  std::vector<Seq>& logged = known->second.logged;
+  std::vector<Seq>& logged = begun->logged;
   const auto place = std::ranges::lower_bound(logged, seq);
   if (place != logged.end() && *place == seq) return;
   logged.insert(place, seq);
   ++logged_;
-  pending_logged_.emplace_back(key, seq);
+  pending_logged_.push_back({node, begun->begun, seq});
 }
 
 void HandedOver::note_renamed(const NodeId& node, std::uint64_t journal) {
-  const auto known = journals_.find({node, journal});
-  if (known != journals_.end()) known->second.renamed = true;
+  Journal* const begun = known(node, journal);
+  if (begun != nullptr) begun->renamed = true;
 }
 
 const HandedOver::Journal* HandedOver::find(const NodeId& node, std::uint64_t journal) const {
-  const auto known = journals_.find({node, journal});
-  return known == journals_.end() ? nullptr : &known->second;
+  const auto place = journals_.find(node);
+  return place == journals_.end() || place->second.number != journal ? nullptr : &place->second;
 }
 
 void HandedOver::committed() {
   pending_.clear();
+  pending_passed_.clear();
   pending_logged_.clear();
 }
 
@@ -93,12 +127,18 @@ void HandedOver::rolled_back() {
     noted_.erase(one.tx);
     if (one.was_stray) add(strays_, one.tx, max_);
   }
-  pending_.clear();
-  for (const auto& [key, seq] : pending_logged_) {
-    const auto known = journals_.find(key);
-    if (known != journals_.end()) logged_ -= std::erase(known->second.logged, seq);
+  for (auto one = pending_passed_.rbegin(); one != pending_passed_.rend(); ++one) {
+    const auto place = journals_.find(one->node);
+    if (place != journals_.end() && place->second.begun == one->begun) {
+      place->second.last = one->last;
+    }
   }
-  pending_logged_.clear();
+  for (const Logged& one : pending_logged_) {
+    const auto place = journals_.find(one.node);
+    if (place == journals_.end() || place->second.begun != one.begun) continue;
+    logged_ -= std::erase(place->second.logged, one.seq);
+  }
+  committed();
 }
 
 }  // namespace csa

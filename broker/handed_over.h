@@ -7,8 +7,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
-#include <utility>
+#include <string>
 #include <vector>
 
 #include "common/types.h"
@@ -29,14 +30,28 @@ class HandedOver {
   void note_stray(const TxId& tx);
   [[nodiscard]] bool is_stray(const TxId& tx) const { return strays_.contains(tx); }
 
-  // A journal, by the number of its first entry, comes from its begin; `id` is made of that entry,
-  // so that it is another one's for another journal of the same number, and the same after a
-  // restart. What is known of a journal is known of all its entries.
+  // Where the entries come from until the next call.
+  void on_link(const std::string& link) { link_ = link; }
+
+  // A journal, by the number of its first entry, comes from its begin; `id` is made of that entry.
+  // Whoever sends the first entry sends all behind it again, so that nothing is kept of what was
+  // known of the journal before, or of another one of the node: a copy of the replica may have a
+  // journal of the same number, also one that begins with the same entries.
   void begin(const NodeId& node, std::uint64_t journal, const NodeId& id);
-  [[nodiscard]] bool has_begun(const NodeId& node, std::uint64_t journal) const;
+  // Not where copies of the node's replica are known, and it has begun on another link: it may be
+  // the journal of another one.
+  [[nodiscard]] bool has_begun(const NodeId& node, std::uint64_t journal);
+  // Its entry `counter` has an outcome. REQUIRES: note() was called before, if it is to be.
+  void pass(const NodeId& node, std::uint64_t journal, std::uint64_t previous,
+            std::uint64_t counter);
+  // Whether all that has begun was passed up to `previous`. Nothing: by what the copies of one
+  // replica may have in common it cannot be told, and no copies are known.
+  [[nodiscard]] std::optional<bool> passed(const NodeId& node, std::uint64_t journal,
+                                           std::uint64_t previous) const;
   // It is of a copy of the node's replica: what the log has under its NodeId is, from some entry
-  // on, what that copy did not know. Nothing where it has not begun.
-  void note_copy(const NodeId& node, std::uint64_t journal);
+  // on, what that copy did not know. `name` is made of its first entry that tells. Nothing where it
+  // has not begun.
+  void note_copy(const NodeId& node, std::uint64_t journal, const NodeId& name);
   [[nodiscard]] bool is_copy(const NodeId& node, std::uint64_t journal) const;
   // Its entry `counter` went by its own TxId, as it may have come from another copy too.
   void note_shared(const NodeId& node, std::uint64_t journal, std::uint64_t counter);
@@ -45,8 +60,14 @@ class HandedOver {
   // The log has some of these under another NodeId.
   void note_renamed(const NodeId& node, std::uint64_t journal);
   struct Journal {
+    std::uint64_t number = 0;
     NodeId id;
+    std::uint64_t begun = 0;  // no other has this
+    bool copies = false;      // of its node are known
+    std::string link;
+    std::uint64_t last = 0;  // its last entry that has an outcome, as all before it
     bool copy = false;
+    NodeId name;  // of a copy
     bool renamed = false;
     std::uint64_t shared_to = 0;  // its last entry that was noted as shared before it was a copy's
     std::vector<Seq> logged;      // ascending; of too many, the latest
@@ -62,13 +83,27 @@ class HandedOver {
     TxId tx;
     bool was_stray = false;
   };
+  struct Passed {
+    NodeId node;
+    std::uint64_t begun = 0;
+    std::uint64_t last = 0;  // before
+  };
+  struct Logged {
+    NodeId node;
+    std::uint64_t begun = 0;
+    Seq seq;
+  };
+  [[nodiscard]] Journal* known(const NodeId& node, std::uint64_t journal);
   const std::size_t max_;
-  using Key = std::pair<NodeId, std::uint64_t>;
   std::set<TxId> noted_, strays_;
-  std::map<Key, Journal> journals_;
+  std::string link_;
+  std::map<NodeId, Journal> journals_;
+  std::uint64_t begun_ = 0;
+  bool forgotten_ = false;  // of whom copies are known
   std::size_t logged_ = 0;  // of all journals
   std::vector<Pending> pending_;
-  std::vector<std::pair<Key, Seq>> pending_logged_;
+  std::vector<Passed> pending_passed_;
+  std::vector<Logged> pending_logged_;
 };
 
 }  // namespace csa

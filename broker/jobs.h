@@ -23,6 +23,7 @@ struct WriteJob {
   std::string hostname;                   // of the origin
   std::uint64_t ticket = 0;               // the caller's own number, given back
   TimePoint begin_by = TimePoint::max();  // from then on it is not begun, but answered busy
+  std::string link = {};                  // on which it came; no two connections have the same
 };
 
 struct WriteOutcome {

@@ -39,11 +39,14 @@ Replayed no_outcome(const TxId& tx, ReplayResult result, std::string why) {
 
 // The entry before it was handed over. Where that was sent as a WRITE too, an outcome alone says
 // nothing about the journal: others before it may be on their way still, or were told to wait.
-bool Ledger::Impl::follows(const Replay& replay) const {
+bool Ledger::Impl::follows(const Replay& replay) {
   const TxId before{replay.header.tx.node, replay.previous};
   if (planted("merge a journal out of order")) return true;
   // Whether it is a copy's, its first entries may be all that tells.
   if (replay.previous != 0 && !handed_over.has_begun(before.node, replay.first)) return false;
+  if (const auto passed = handed_over.passed(before.node, replay.first, replay.previous)) {
+    return *passed;
+  }
   if (handed_over.has(before)) return true;
   // What has an outcome under its TxId is another transaction, of another copy of the replica.
   if (handed_over.is_stray(before)) return false;
@@ -58,6 +61,7 @@ void Ledger::Impl::note_handed_over(const Replay& replay) {
 
 void Ledger::Impl::note_fate(const Replay& replay, const ReplayFate& fate, const Replayed& answer) {
   const TxId& tx = replay.header.tx;
+  handed_over.pass(tx.node, replay.first, replay.previous, tx.counter);
   if (fate.name == tx || fate.stood) handed_over.note_shared(tx.node, replay.first, tx.counter);
   const std::optional<LogTable::Entry> there = readable_entry(*entries, answer.seq);
   if (!there || there->header.request_hash != request_hash(replay)) return;
@@ -71,6 +75,22 @@ void Ledger::Impl::note_fate(const Replay& replay, const ReplayFate& fate, const
   if (!is_its) return;
   handed_over.note_logged(tx.node, replay.first, answer.seq);
   if (name.node != tx.node) handed_over.note_renamed(tx.node, replay.first);
+}
+
+// What is answered where the entry cannot be merged now.
+std::optional<Replayed> Ledger::Impl::waits(const Replay& replay, const ReplayFate& fate) {
+  const TxId& tx = replay.header.tx;
+  if (!follows(replay)) {
+    return no_outcome(tx, ReplayResult::kAgain,
+                      "what comes before it, to " + to_string(TxId{tx.node, replay.previous}) +
+                          ", is not known to have an outcome");
+  }
+  if (!fate.stood && replay.header.size / kJournalGrowth > options.max_changes) {
+    return no_outcome(tx, ReplayResult::kBusy,
+                      "the transaction is larger than this broker takes; raise --max-changes of"
+                      " the broker");
+  }
+  return std::nullopt;
 }
 
 Ledger::Impl::ReplayFate Ledger::Impl::fate_of(const Replay& replay) {
@@ -93,7 +113,9 @@ Ledger::Impl::ReplayFate Ledger::Impl::fate_of(const Replay& replay) {
   const bool forgotten = !found && tx.counter <= floor;
   const TxId stray = name_of_stray(tx, hash);
   const bool lost_other = !found && !forgotten && outcomes->find(stray).has_value();
-  if (found && found->request_hash != hash) handed_over.note_copy(tx.node, replay.first);
+  if (found && found->request_hash != hash) {
+    handed_over.note_copy(tx.node, replay.first, stray.node);
+  }
   fate.of_copy = handed_over.is_copy(tx.node, replay.first);
   if (forgotten || lost_other || (found && found->request_hash != hash)) {
     // Two programs with one identity, or one with an older copy of its file. Nobody's work is lost:
@@ -101,7 +123,7 @@ Ledger::Impl::ReplayFate Ledger::Impl::fate_of(const Replay& replay) {
     fate.name = stray;
     found = outcomes->find(fate.name);
     if (found) {
-      handed_over.note_copy(tx.node, replay.first);
+      handed_over.note_copy(tx.node, replay.first, stray.node);
       fate.of_copy = handed_over.is_copy(tx.node, replay.first);
     } else {
       log.warn("ledger: another transaction was sent under " + to_string(tx) + " before");
@@ -116,20 +138,11 @@ Ledger::Impl::ReplayFate Ledger::Impl::fate_of(const Replay& replay) {
     if (auto standing = standing_of(*found, replay)) return answer(std::move(*standing));
     fate.park = std::get<Nack>(found->answer).message;
   }
-  if (!follows(replay)) {
-    return answer(no_outcome(tx, ReplayResult::kAgain,
-                             "what comes before it, to " +
-                                 to_string(TxId{tx.node, replay.previous}) +
-                                 ", is not known to have an outcome"));
-  }
-  if (!fate.stood && replay.header.size / kJournalGrowth > options.max_changes) {
-    return answer(
-        no_outcome(tx, ReplayResult::kBusy,
-                   "the transaction is larger than this broker takes; raise --max-changes of"
-                   " the broker"));
-  }
+  if (std::optional<Replayed> not_yet = waits(replay, fate)) return answer(std::move(*not_yet));
   if (found || replay.header.is_lost()) return fate;
   if (forgotten || fate.name != tx) look_at_forgotten(replay, fate);
+  // Only that may have told that it is a copy's.
+  if (std::optional<Replayed> not_yet = waits(replay, fate)) return answer(std::move(*not_yet));
   look_at_recovered(replay, fate);
   if (replay.header.is_renamed() && !fate.standing && !fate.stood) look_at_origin(replay, fate);
   return fate;
@@ -143,7 +156,8 @@ void Ledger::Impl::look_at_forgotten(const Replay& replay, ReplayFate& fate) {
     const Held held = log_holds(tx, request_hash(replay), replay.header.base);
     if (held == Held::kUnknown) fate.park = to_string(replay.header.tx) + kOutcomeForgotten;
     if (held != Held::kYes && tx == replay.header.tx) {
-      handed_over.note_copy(tx.node, replay.first);
+      const Id128 hash = request_hash(replay);
+      handed_over.note_copy(tx.node, replay.first, name_of_stray(tx, hash).node);
       fate.of_copy = handed_over.is_copy(tx.node, replay.first);
     }
     if (held != Held::kYes) continue;

@@ -85,7 +85,8 @@ struct Ledger::Impl {
     std::uint64_t previous = 0;
   };
   [[nodiscard]] ReplayFate fate_of(const Replay& replay);
-  [[nodiscard]] bool follows(const Replay& replay) const;
+  [[nodiscard]] bool follows(const Replay& replay);
+  [[nodiscard]] std::optional<Replayed> waits(const Replay& replay, const ReplayFate& fate);
   void note_handed_over(const Replay& replay);
   // What became of an entry, for the later ones of its journal.
   void note_fate(const Replay& replay, const ReplayFate& fate, const Replayed& answer);

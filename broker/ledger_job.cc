@@ -127,6 +127,7 @@ bool Ledger::Impl::refused_early(const WriteJob& job, const GroupState& state, A
 bool Ledger::Impl::run_job(const WriteJob& job, GroupState& state, Answer& answer) {
   if (options.begun) options.begun(job.ticket);
   if (const auto* const replay = std::get_if<Replay>(&job.request)) {
+    handed_over.on_link(job.link);
     answer = run_replay(*replay, job.hostname, state);
     return true;
   }

@@ -106,6 +106,7 @@ Replayed Ledger::Impl::run_replay(const Replay& replay, const std::string& hostn
     Replayed had{tx, ReplayResult::kOffered, replay.header.size, meta.position.seq, {}, {}};
     had.text = "the master has " + to_string(lost);
     parts.drop(tx.node);
+    handed_over.pass(tx.node, replay.first, replay.previous, tx.counter);
     outcomes->add({tx, request_hash(replay), had});  // the next entry asks for it
     return had;
   }
@@ -124,7 +125,7 @@ Replayed Ledger::Impl::run_replay(const Replay& replay, const std::string& hostn
   entry.header.edited_error_ms = replay.error_ms;
   // Into the log, so that a replica which becomes the master knows the entry when it comes again.
   entry.header.request_hash = request_hash(replay);
-  if (fate.of_copy) entry.first = number_of_copy(handed_over.find(tx.node, replay.first)->id);
+  if (fate.of_copy) entry.first = number_of_copy(handed_over.find(tx.node, replay.first)->name);
   if (fate.stood) {
     Replayed stands = stand(entry, std::move(*fate.stood), state);
     if (stands.result == ReplayResult::kStood) {
@@ -193,11 +194,11 @@ Replayed Ledger::Impl::merge_entry(const ReplayEntry& entry, const ReplayFate& f
   const HandedOver::Journal* const journal = handed_over.find(tx.node, fate.first);
   edits->count_as({}, nullptr);
   if (fate.of_copy && journal != nullptr) {
-    context.author = journal->id;
-    edits->count_as(journal->id, &journal->logged);
+    context.author = journal->name;
+    edits->count_as(journal->name, &journal->logged, journal->begun);
   } else if (journal != nullptr && journal->renamed) {
     // Earlier entries of it stand in the log under the NodeId that it had before.
-    edits->count_as(tx.node, &journal->logged);
+    edits->count_as(tx.node, &journal->logged, journal->begun);
   }
   ReplayFate now = fate;
   for (const bool last : {false, true}) {

@@ -72,7 +72,7 @@ WriteQueue::Added WriteQueue::add(WriteRequest request, std::string hostname, co
   known_.emplace(key, Known{hash, peer});
   Line& line = lines_[tx.node];
   if (line.entries.empty()) turns_.push_back(tx.node);
-  line.entries.push_back({{std::move(request), std::move(hostname), 0, begin_by}, bytes});
+  line.entries.push_back({{std::move(request), std::move(hostname), 0, begin_by, peer}, bytes});
   line.bytes += bytes;
   ++waiting_;
   bytes_ += bytes;
@@ -138,8 +138,7 @@ WriteQueue::Asked WriteQueue::take_back(const Entry& entry) {
   return {key.tx, key.part, std::move(known.mapped().peer)};
 }
 
-std::vector<WriteQueue::Asked> WriteQueue::take_overdue(TimePoint now,
-                                                        std::uint64_t begun) {
+std::vector<WriteQueue::Asked> WriteQueue::take_overdue(TimePoint now, std::uint64_t begun) {
   std::vector<Asked> asked;
   for (auto& [node, queued] : lines_) {
     auto& line = queued;  // clang 14 captures no binding

@@ -33,6 +33,12 @@ inline void set_rules(MergeBench& b, std::vector<RuleSetting> settings) {
   REQUIRE(std::holds_alternative<Ack>(b.master.run({rules, "desk", 1})));
 }
 
+inline Fate fate_of(const std::vector<Replayed>& outcomes) {
+  Fate fate;
+  for (const Replayed& one : outcomes) fate.push_back(one.result);
+  return fate;
+}
+
 // The refusal; empty: restored.
 inline std::string restore(MergeBench& b, const std::string& where) {
   const std::string id =

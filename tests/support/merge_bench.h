@@ -90,13 +90,15 @@ struct MergeBench {
     std::vector<Replayed> outcomes;
     std::uint64_t after = 0, answered = 0;
     bool anew = false;
+    const std::string link = std::to_string(++ticket);
     while (true) {
       std::vector<Replay> parts = node.replica->read_journal(after, 0, 64 * limits::kMiB).value();
       if (parts.empty()) break;
       after = parts.back().header.tx.counter;
       for (Replay& part : parts) {
         const std::uint64_t counter = part.header.tx.counter;
-        const WriteJob job{std::move(part), "node", ++ticket};
+        WriteJob job{std::move(part), "node", ++ticket};
+        job.link = link;
         const Replayed answer = std::get<Replayed>(master.run(job));
         if (answer.result == ReplayResult::kAgain && outcomes.empty() &&
             !std::exchange(anew, true)) {
@@ -112,6 +114,30 @@ struct MergeBench {
     }
     node.replica->mark_answered(outcomes);
     return outcomes;
+  }
+  // As a node does whose link was lost: its last answered entry again, and all of them where the
+  // broker asks for what comes before.
+  std::vector<Replayed> come_back(Node& node) {
+    node.replica->unmark_journal(false);
+    std::vector<Replayed> outcomes;
+    const std::string link = std::to_string(++ticket);
+    for (bool doubted = false;;) {
+      std::vector<Replay> parts = node.replica->read_journal(0, 0, 64 * limits::kMiB).value();
+      if (parts.empty()) return outcomes;
+      WriteJob job{std::move(parts.front()), "node", ++ticket};
+      job.link = link;
+      const Replayed answer = std::get<Replayed>(master.run(job));
+      if (answer.result == ReplayResult::kAgain) {
+        REQUIRE_FALSE(doubted);
+        doubted = true;
+        node.replica->unmark_journal(true);
+        outcomes.clear();
+        continue;
+      }
+      REQUIRE_MESSAGE(is_outcome(answer.result), answer.text);
+      outcomes.push_back(answer);
+      node.replica->mark_answered({answer});
+    }
   }
   // Steps to the master's present state; empty: node and master are equal.
   std::string catch_up(Node& node) {

@@ -27,33 +27,8 @@ struct Copied {
   MergeBench::Node& node = b.nodes[0];
   MergeBench::Node& copy = b.add_node(node.replica->state().node);
   Copied() { set_rules(b, {{"account", "", "atomic"}}); }
-  Fate hand_over(MergeBench::Node& of) {
-    Fate fate;
-    for (const Replayed& one : b.hand_over(of)) fate.push_back(one.result);
-    return fate;
-  }
-  // As a node does whose link was lost: its last answered entry again, and all of them where the
-  // broker asks for what comes before.
-  Fate come_back(MergeBench::Node& of) {
-    of.replica->unmark_journal(false);
-    Fate fate;
-    for (bool doubted = false;;) {
-      std::vector<Replay> parts = of.replica->read_journal(0, 0, 64 * limits::kMiB).value();
-      if (parts.empty()) return fate;
-      const Replayed answer = std::get<Replayed>(b.master.run({parts.front(), "node", ++ticket}));
-      if (answer.result == ReplayResult::kAgain) {
-        REQUIRE_FALSE(doubted);
-        doubted = true;
-        of.replica->unmark_journal(true);
-        fate.clear();
-        continue;
-      }
-      REQUIRE_MESSAGE(is_outcome(answer.result), answer.text);
-      fate.push_back(answer.result);
-      of.replica->mark_answered({answer});
-    }
-  }
-  std::uint64_t ticket = 5'000'000;
+  Fate hand_over(MergeBench::Node& of) { return fate_of(b.hand_over(of)); }
+  Fate come_back(MergeBench::Node& of) { return fate_of(b.come_back(of)); }
 };
 
 }  // namespace
