@@ -84,10 +84,21 @@ bool HandedOver::is_copy(const NodeId& node, std::uint64_t journal) const {
   return begun != nullptr && begun->copy;
 }
 
-void HandedOver::note_shared(const NodeId& node, std::uint64_t journal, std::uint64_t counter) {
+void HandedOver::note_gone(const NodeId& node, std::uint64_t journal, std::uint64_t counter,
+                           const std::vector<KeyChange>* keys) {
   Journal* const begun = known(node, journal);
-  if (begun == nullptr || begun->copy) return;
-  begun->shared_to = std::max(begun->shared_to, counter);
+  if (begun == nullptr) return;
+  if (keys == nullptr || begun->told.size() + keys->size() > kToldMax) {
+    begun->untold = true;
+    return;
+  }
+  for (const KeyChange& key : *keys) begun->told.emplace_back(counter, key);
+}
+
+void HandedOver::note_keys(const NodeId& node, std::uint64_t journal) {
+  Journal* const begun = known(node, journal);
+  if (begun == nullptr || std::exchange(begun->has_keys, true)) return;
+  pending_keys_.push_back(node);
 }
 
 void HandedOver::note_logged(const NodeId& node, std::uint64_t journal, Seq seq) {
@@ -95,7 +106,10 @@ void HandedOver::note_logged(const NodeId& node, std::uint64_t journal, Seq seq)
   if (begun == nullptr) return;
   if (logged_ >= kLoggedMax) {
     // They count as others' then: what is later loses to them, and nothing is torn.
-    for (auto& [other, one] : journals_) one.logged.clear();
+    for (auto& [other, one] : journals_) {
+      one.untold = one.untold || !one.logged.empty();
+      one.logged.clear();
+    }
     logged_ = 0;
   }
   std::vector<Seq>& logged = begun->logged;
@@ -120,6 +134,7 @@ void HandedOver::committed() {
   pending_.clear();
   pending_passed_.clear();
   pending_logged_.clear();
+  pending_keys_.clear();
 }
 
 void HandedOver::rolled_back() {
@@ -137,6 +152,10 @@ void HandedOver::rolled_back() {
     const auto place = journals_.find(one.node);
     if (place == journals_.end() || place->second.begun != one.begun) continue;
     logged_ -= std::erase(place->second.logged, one.seq);
+  }
+  for (const NodeId& node : pending_keys_) {
+    const auto place = journals_.find(node);
+    if (place != journals_.end()) place->second.has_keys = false;
   }
   committed();
 }

@@ -10,8 +10,10 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "common/replay.h"
 #include "common/types.h"
 
 namespace csa {
@@ -20,6 +22,7 @@ class HandedOver {
  public:
   static constexpr std::size_t kMax = 100000;  // of each kind: then it is as after a restart
   static constexpr std::size_t kLoggedMax = 1'000'000;
+  static constexpr std::size_t kToldMax = 10'000;  // of a journal
   explicit HandedOver(std::size_t max = kMax) : max_(max) {}
 
   // The entry was handed over, in its order, by what is about to be committed.
@@ -53,10 +56,13 @@ class HandedOver {
   // has not begun.
   void note_copy(const NodeId& node, std::uint64_t journal, const NodeId& name);
   [[nodiscard]] bool is_copy(const NodeId& node, std::uint64_t journal) const;
-  // Its entry `counter` went by its own TxId, as it may have come from another copy too.
-  void note_shared(const NodeId& node, std::uint64_t journal, std::uint64_t counter);
   // Entry `seq` of the log is what is about to be committed, or was before, of one of its entries.
   void note_logged(const NodeId& node, std::uint64_t journal, Seq seq);
+  // The log has no more what its entry `counter` made. `keys`: all that it changed; nothing: they
+  // are not known.
+  void note_gone(const NodeId& node, std::uint64_t journal, std::uint64_t counter,
+                 const std::vector<KeyChange>* keys);
+  void note_keys(const NodeId& node, std::uint64_t journal);
   // The log has some of these under another NodeId.
   void note_renamed(const NodeId& node, std::uint64_t journal);
   struct Journal {
@@ -69,8 +75,12 @@ class HandedOver {
     bool copy = false;
     NodeId name;  // of a copy
     bool renamed = false;
-    std::uint64_t shared_to = 0;  // its last entry that was noted as shared before it was a copy's
-    std::vector<Seq> logged;      // ascending; of too many, the latest
+    std::vector<Seq> logged;  // ascending; of too many, the latest
+    // What its outcomes tell of keys that the log does not tell any more, by entry; and whether
+    // there is something that neither tells.
+    std::vector<std::pair<std::uint64_t, KeyChange>> told;
+    bool untold = false;
+    bool has_keys = false;  // csa_remap has those of all that is before
   };
   // nullptr: it has not begun. Valid until the next call of begin().
   [[nodiscard]] const Journal* find(const NodeId& node, std::uint64_t journal) const;
@@ -104,6 +114,7 @@ class HandedOver {
   std::vector<Pending> pending_;
   std::vector<Passed> pending_passed_;
   std::vector<Logged> pending_logged_;
+  std::vector<NodeId> pending_keys_;
 };
 
 }  // namespace csa

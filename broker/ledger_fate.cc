@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "broker/ledger_impl.h"
+#include "common/limits.h"
 #include "common/past_log.h"
 #include "common/planted.h"
 
@@ -62,8 +63,14 @@ void Ledger::Impl::note_handed_over(const Replay& replay) {
 void Ledger::Impl::note_fate(const Replay& replay, const ReplayFate& fate, const Replayed& answer) {
   const TxId& tx = replay.header.tx;
   handed_over.pass(tx.node, replay.first, replay.previous, tx.counter);
-  if (fate.name == tx || fate.stood) handed_over.note_shared(tx.node, replay.first, tx.counter);
   const std::optional<LogTable::Entry> there = readable_entry(*entries, answer.seq);
+  if (!there && answer.result != ReplayResult::kOffered) {
+    const bool made = answer.result == ReplayResult::kApplied ||
+                      answer.result == ReplayResult::kMerged ||
+                      answer.result == ReplayResult::kSplit;
+    const bool told = made && answer.keys.size() < limits::kKeyChangesMax;
+    handed_over.note_gone(tx.node, replay.first, tx.counter, told ? &answer.keys : nullptr);
+  }
   if (!there || there->header.request_hash != request_hash(replay)) return;
   const TxId& name = there->header.tx;
   bool is_its = name == tx || name == fate.name;

@@ -123,7 +123,8 @@ struct Ledger::Impl {
   [[nodiscard]] bool log_tells_since(const Position& base) const;
 
   void share_keys(const TxId& from, const TxId& to, std::uint64_t journal);
-  void share_begin(const ReplayEntry& entry, const ReplayFate& fate);
+  // False: what became of rows that earlier entries of a copy's journal have numbered is not known.
+  [[nodiscard]] bool recall_keys(const ReplayEntry& entry, const ReplayFate& fate);
 
   std::string path;
   LedgerOptions options;

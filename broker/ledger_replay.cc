@@ -14,6 +14,10 @@ namespace {
 constexpr const char* kDoubt =
     "its own node has been here since, and may have brought it; compare, then recover or forget it";
 
+constexpr const char* kKeysForgotten =
+    "under which numbers the master has the rows of earlier transactions of this copy of the"
+    " replica is forgotten: compare, and restore it";
+
 // Keeps sums of a peer's numbers inside their type.
 std::int64_t bounded(std::int64_t ms) {
   constexpr std::int64_t kMax = std::int64_t{1} << 60U;
@@ -56,18 +60,13 @@ void Ledger::Impl::share_keys(const TxId& from, const TxId& to, std::uint64_t jo
   share.run();
 }
 
-// Of a copy's journal the first entries may be the node's too, and were handed over as such: what
-// is known of their keys is for this one as well.
-void Ledger::Impl::share_begin(const ReplayEntry& entry, const ReplayFate& fate) {
-  const TxId& tx = entry.header.tx;
-  const HandedOver::Journal* const journal = handed_over.find(tx.node, fate.first);
-  if (!fate.of_copy || journal == nullptr || journal->shared_to != fate.previous) return;
-  Statement share = db.prepare(
-      "INSERT OR IGNORE INTO main.csa_remap SELECT node, ?3, table_name, before, after, counter,"
-      " lost FROM main.csa_remap WHERE node = ?1 AND journal = ?2 AND counter <= ?4");
-  share.bind_blob(1, tx.node.value.bytes).bind(2, static_cast<std::int64_t>(fate.first));
-  share.bind(3, static_cast<std::int64_t>(entry.first));
-  share.bind(4, static_cast<std::int64_t>(fate.previous)).run();
+// csa_remap may have lost what it held for a copy's journal: to the journal of another copy, or, of
+// the entries that it has in common with the node's own, to that. Once a journal is enough.
+bool Ledger::Impl::recall_keys(const ReplayEntry& entry, const ReplayFate& fate) {
+  const HandedOver::Journal* const journal = handed_over.find(entry.header.tx.node, fate.first);
+  if (!fate.of_copy || journal == nullptr || journal->has_keys) return true;
+  return merge->recall(entry, *entries,
+                       {fate.first, journal->logged, journal->told, journal->untold});
 }
 
 MergeOutcome Ledger::Impl::run_merge(const ReplayEntry& entry, const ReplayFate& fate,
@@ -77,12 +76,13 @@ MergeOutcome Ledger::Impl::run_merge(const ReplayEntry& entry, const ReplayFate&
     const bool unknown = holds_lost(header) == Held::kUnknown;
     return keep_lost(db, entry, unknown ? kDoubt : "");
   }
-  share_begin(entry, fate);
+  const bool recalled = recall_keys(entry, fate);
   if (fate.standing) {
     share_keys(fate.keys_of, header.tx, entry.first);
     return merge->stands(entry, *entries, *fate.standing);
   }
   if (fate.park) return merge->park(entry, context, *fate.park);
+  if (!recalled) return merge->park(entry, context, kKeysForgotten);
   MergeOutcome done = merge->run(entry, context);
   if (header.is_renamed()) share_keys(header.tx, header.origin, fate.first);
   return done;
@@ -140,6 +140,10 @@ Replayed Ledger::Impl::run_replay(const Replay& replay, const std::string& hostn
   parts.drop(tx.node);
   if (!is_outcome(answer.result)) return answer;
   note_fate(replay, fate, answer);
+  const HandedOver::Journal* const journal = handed_over.find(tx.node, replay.first);
+  if (fate.of_copy && journal != nullptr && !journal->untold) {
+    handed_over.note_keys(tx.node, replay.first);
+  }
   if (fate.standing) note_fate(replay, fate, *fate.standing);
   outcomes->add({fate.name, request_hash(replay), answer});
   if (fate.name != tx) {

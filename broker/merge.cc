@@ -187,6 +187,23 @@ MergeOutcome Merge::stands(const ReplayEntry& entry, LogTable& log, const Replay
   return {known.result, std::move(known.text), std::move(known.keys), 0};
 }
 
+bool Merge::recall(const ReplayEntry& entry, LogTable& log, const Earlier& earlier) {
+  Impl& impl = *impl_;
+  impl.notice_schema();
+  impl.keys->begin(entry.header.tx, entry.first);
+  bool known = !earlier.untold;
+  LogProof proof(impl.db, log);
+  for (const Seq seq : earlier.logged) known = known && !proof.doubts(seq);
+  if (!known) return false;
+  impl.keys->forget_all();
+  for (const auto& [counter, key] : earlier.told) {
+    impl.keys->recall(key.table, key.before, {key.after, signed_of(counter), false});
+  }
+  StoodKeys stood(*impl.schema, *impl.keys);
+  for (const Seq seq : earlier.logged) stood.recall(log, seq, earlier.first, entry.first);
+  return true;
+}
+
 void Merge::written_by_others(const Spill& changeset) {
   impl_->schema->indexes().written_by_others(changeset);
 }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -65,6 +66,15 @@ class Merge {
   // the entry's own TxId already stays.
   [[nodiscard]] MergeOutcome stands(const ReplayEntry& entry, LogTable& log,
                                     const Replayed& outcome);
+  struct Earlier {            // entries of a journal
+    std::uint64_t first = 0;  // its number at the node
+    const std::vector<Seq>& logged;
+    const std::vector<std::pair<std::uint64_t, KeyChange>>& told;
+    bool untold = false;
+  };
+  // What the merges of earlier entries of a copy's journal have written into csa_remap holds for
+  // the entry's journal. False: some of it is not known, and nothing is changed.
+  [[nodiscard]] bool recall(const ReplayEntry& entry, LogTable& log, const Earlier& earlier);
   // An entry of rows that the inbox has kept (base and node) is made after all: row by row as by
   // the rule `merge`, but nothing of others is overwritten. Otherwise nothing is written, and the
   // reason is the answer. REQUIRES: as run(); its TxId and `first` are nobody's.

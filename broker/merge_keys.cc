@@ -152,6 +152,28 @@ void KeyChanges::store(const std::string& table, std::int64_t rowid, std::int64_
   any_ = true;
 }
 
+void KeyChanges::forget_all() {
+  Statement all = db_.prepare("DELETE FROM csa_remap WHERE node = ?1 AND journal = ?2");
+  all.bind_blob(1, tx_.node.value.bytes).bind(2, signed_of(journal_)).run();
+}
+
+void KeyChanges::recall(const std::string& table, std::int64_t rowid, const Recalled& as) {
+  Statement known = db_.prepare(
+      "SELECT after, counter, lost FROM csa_remap WHERE node = ?1 AND journal = ?2 AND table_name"
+      " = ?3 AND before = ?4");
+  known.bind_blob(1, tx_.node.value.bytes).bind(2, signed_of(journal_));
+  known.bind(3, lower(table)).bind(4, rowid);
+  Recalled row{rowid, signed_of(tx_.counter), false};
+  if (known.step()) row = {known.column_int(0), known.column_int(1), known.column_int(2) != 0};
+  known.reset();
+  insert_.bind_blob(1, tx_.node.value.bytes).bind(2, signed_of(journal_));
+  insert_.bind(3, lower(table)).bind(4, rowid).bind(5, as.after.value_or(*row.after));
+  insert_.bind(6, as.counter.value_or(*row.counter));
+  insert_.bind(7, std::int64_t{as.lost.value_or(*row.lost) ? 1 : 0});
+  insert_.run();
+  any_ = true;
+}
+
 void KeyChanges::lose(const std::string& table, std::int64_t rowid) {
   store(table, rowid, given(table, rowid).value_or(rowid), true);
 }

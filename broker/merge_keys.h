@@ -56,6 +56,15 @@ class KeyChanges {
   // `now`.
   void bring_back(const TxId& tx, std::uint64_t journal, const std::string& table,
                   std::int64_t kept, std::int64_t now);
+  // Of the journal that began, all that is known;
+  void forget_all();
+  // and as an earlier entry of it, `counter`, has written it; nothing: as it is.
+  struct Recalled {
+    std::optional<std::int64_t> after, counter;
+    std::optional<bool> lost;
+  };
+  void recall(const std::string& table, std::int64_t rowid, const Recalled& as);
+  void forget(const std::string& table, std::int64_t rowid);
   // Where `rowid` of `table` (by the node) is now.
   [[nodiscard]] std::int64_t follow(const std::string& table, std::int64_t rowid);
   // The row by the node, with its own key and its references as they are at the master: also
@@ -88,7 +97,6 @@ class KeyChanges {
   using Roots = std::vector<std::vector<std::string>>;  // by column: tables whose keys it holds
   [[nodiscard]] Ahead& ahead_of(MergeTable& table);
   [[nodiscard]] bool fresh_one(MergeTable& table, std::int64_t rowid);
-  void forget(const std::string& table, std::int64_t rowid);
   void store(const std::string& table, std::int64_t rowid, std::int64_t at_master, bool lost);
   [[nodiscard]] std::int64_t highest_lost(const std::string& table);
   [[nodiscard]] const Roots& roots_of(const MergeTable& table);

@@ -101,6 +101,31 @@ bool StoodKeys::take_logged(LogTable& log, Seq seq) {
   return merged;
 }
 
+void StoodKeys::recall(LogTable& log, Seq seq, std::uint64_t first, std::uint64_t journal) {
+  constexpr std::size_t kJournal = 1, kName = 2, kBefore = 3;  // columns of the key
+  constexpr std::size_t kAfter = 4, kCounter = 5, kLost = 6;
+  each_of_log(log, seq, [&](const RowChange& row, const ChangeTable& table) {
+    if (lower(table.name) != "csa_remap" || row.key.size() <= kBefore) return;
+    const auto* const of = std::get_if<std::int64_t>(&row.key[kJournal]);
+    const auto* const name = std::get_if<Text>(&row.key[kName]);
+    const auto* const before = std::get_if<std::int64_t>(&row.key[kBefore]);
+    if (of == nullptr || name == nullptr || before == nullptr) return;
+    if (row.op == RowOp::kDelete) {
+      // What it has forgotten of the node's other journals is not its own.
+      const bool own = unsigned_of(*of) == first || unsigned_of(*of) == journal;
+      return own ? keys_.forget(name->utf8, *before) : void();
+    }
+    const auto value = [&](std::size_t column) -> std::optional<std::int64_t> {
+      if (row.new_values.size() <= column || !row.new_values[column]) return std::nullopt;
+      const auto* const number = std::get_if<std::int64_t>(&*row.new_values[column]);
+      return number == nullptr ? std::nullopt : std::optional(*number);
+    };
+    KeyChanges::Recalled as{value(kAfter), value(kCounter), std::nullopt};
+    if (const auto lost = value(kLost)) as.lost = *lost != 0;
+    keys_.recall(name->utf8, *before, as);
+  });
+}
+
 void StoodKeys::take_over(const ReplayEntry& entry, LogTable& log, const Replayed& outcome) {
   const std::optional<LogTable::Entry> logged = log.entry(outcome.seq);
   const bool there = logged && logged->header.request_hash == entry.header.request_hash;

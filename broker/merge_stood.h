@@ -29,6 +29,9 @@ class StoodKeys {
   // what that one was told; where neither tells, what names such a row later waits in the inbox.
   // REQUIRES: as pair().
   void take_over(const ReplayEntry& entry, LogTable& log, const Replayed& outcome);
+  // What the merge of an earlier entry of the journal wrote into csa_remap holds for the one that
+  // began: for the node it is journal `first`. REQUIRES: as pair(), of a later entry.
+  void recall(LogTable& log, Seq seq, std::uint64_t first, std::uint64_t journal);
 
  private:
   // Rowids in the order of their inserts.

@@ -88,20 +88,21 @@ TEST_CASE("handed over: a journal begins anew, nothing of before is known of it"
     CAPTURE(id);
     HandedOver known;
     known.begin(NodeId{{7}}, 12, NodeId{{1}});
-    known.note_shared(NodeId{{7}}, 12, 12);
+    known.note_gone(NodeId{{7}}, 12, 12, nullptr);
     known.note_copy(NodeId{{7}}, 12, NodeId{{2}});
-    known.note_shared(NodeId{{7}}, 12, 13);
+    known.note_keys(NodeId{{7}}, 12);
     known.note_logged(NodeId{{7}}, 12, Seq{4});
     known.pass(NodeId{{7}}, 12, 0, 12);
     REQUIRE(known.find(NodeId{{7}}, 12) != nullptr);
-    CHECK(known.find(NodeId{{7}}, 12)->shared_to == 12);
+    CHECK(known.find(NodeId{{7}}, 12)->untold);
     CHECK(known.find(NodeId{{7}}, 12)->logged == std::vector{Seq{4}});
     CHECK(known.passed(NodeId{{7}}, 12, 12) == true);
     known.begin(NodeId{{7}}, 12, NodeId{{static_cast<std::uint8_t>(id)}});
     // The rollback of what was before is not about this one.
     known.rolled_back();
     CHECK_FALSE(known.is_copy(NodeId{{7}}, 12));
-    CHECK(known.find(NodeId{{7}}, 12)->shared_to == 0);
+    CHECK_FALSE(known.find(NodeId{{7}}, 12)->untold);
+    CHECK_FALSE(known.find(NodeId{{7}}, 12)->has_keys);
     CHECK(known.find(NodeId{{7}}, 12)->logged.empty());
     CHECK(known.passed(NodeId{{7}}, 12, 12) == false);
   }

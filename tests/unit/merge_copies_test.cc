@@ -131,4 +131,92 @@ TEST_CASE("merge: a copy goes on behind what both have, the other one's entry is
   CHECK(c.b.text("SELECT group_concat(n) FROM account") == "90,110,100");
 }
 
+TEST_CASE("merge: a copy follows to numbers that the other one's later changes have forgotten") {
+  enum class Later { kNextJournal, kAnother, kRestarted };
+  for (const Later later : {Later::kNextJournal, Later::kAnother, Later::kRestarted}) {
+    CAPTURE(static_cast<int>(later));
+    Copies c;
+    (void)c.b.master.write("INSERT INTO part VALUES (2, 'elsewhere')");
+    c.edit_both("INSERT INTO part (name) VALUES ('washer')", 1000);
+    if (later == Later::kAnother) {
+      c.b.edit(c.node, "DELETE FROM part WHERE id = 2", 1100);
+      c.b.edit(c.node, "INSERT INTO part (name) VALUES ('another')", 1200);
+    }
+    c.hand_over(c.node);
+    CHECK(c.b.catch_up(c.node).empty());
+    if (later != Later::kAnother) {
+      c.b.edit(c.node, "INSERT INTO note VALUES ('next')", 1300);
+      c.hand_over(c.node);
+    }
+    if (later == Later::kRestarted) c.b.master.open();
+    c.b.edit(c.copy, "INSERT INTO note VALUES ('the copy''s')", 2000);
+    c.b.edit(c.copy, "INSERT INTO bin (part) VALUES (2)", 2050);
+    c.b.edit(c.copy, "UPDATE part SET name = 'washer of the copy' WHERE id = 2", 2100);
+    c.hand_over(c.copy);
+    CHECK(c.b.text("SELECT name FROM part WHERE id = 2") == "elsewhere");
+    if (later == Later::kAnother) {
+      CHECK(c.b.text("SELECT count(*) FROM part WHERE name = 'another'") == "1");
+      continue;
+    }
+    CHECK(c.parts() == "1:bolt,2:elsewhere,3:washer of the copy");
+    CHECK(c.b.text("SELECT part FROM bin") == "3");
+    CHECK(c.b.text("SELECT count(*) FROM csa_conflicts") == "0");
+  }
+}
+
+TEST_CASE("merge: a copy follows to its own numbers after another one has come in between") {
+  for (const bool restarted : {false, true}) {
+    for (const bool lost : {false, true}) {
+      CAPTURE(restarted);
+      CAPTURE(lost);
+      Copies c;
+      MergeBench::Node& third = c.b.add_node(c.node.replica->state().node);
+      (void)c.b.master.write("INSERT INTO part VALUES (2, 'elsewhere')");
+      c.b.edit(c.node, "INSERT INTO note VALUES ('A')", 1000);
+      c.b.edit(c.copy, "INSERT INTO part (name) VALUES ('B own')", 1500);
+      c.b.edit(third, "INSERT INTO note VALUES ('C')", 1600);
+      if (lost) c.b.edit(c.copy, "DELETE FROM part WHERE id = 2", 1700);
+      for (MergeBench::Node* const one : {&c.node, &c.copy, &third}) c.hand_over(*one);
+      if (lost) {
+        c.b.edit(c.copy, "INSERT INTO part VALUES (2, 'B chose it')", 2000);
+      } else {
+        c.b.edit(c.copy, "UPDATE part SET name = 'B changed' WHERE id = 2", 2000);
+      }
+      if (restarted) c.b.master.open();
+      for (const Replayed& one : c.b.come_back(c.copy)) CHECK(is_outcome(one.result));
+      CHECK(c.parts() == (lost ? "1:bolt,2:elsewhere" : "1:bolt,2:elsewhere,3:B changed"));
+      CHECK((c.b.text("SELECT count(*) FROM csa_conflicts") == "0") == !lost);
+    }
+  }
+}
+
+TEST_CASE("merge: the log tells no more under which number a copy's row is, the outcome may") {
+  for (const bool lost : {false, true}) {
+    CAPTURE(lost);
+    Copies c;
+    set_rules(c.b, {{"account", "", "atomic"}});
+    (void)c.b.master.write("INSERT INTO part VALUES (2, 'elsewhere')");
+    c.edit_both(
+        "INSERT INTO part (name) VALUES ('washer');"
+        " UPDATE account SET n = 1 WHERE no = 'x'",
+        1000);
+    if (lost) (void)c.b.master.write("UPDATE account SET n = 2 WHERE no = 'x'");
+    c.hand_over(c.node);
+    CHECK(c.b.catch_up(c.node).empty());
+    c.b.edit(c.node, "INSERT INTO note VALUES ('next')", 1300);
+    c.hand_over(c.node);
+    c.b.master.options.log_keep = 1000;
+    c.b.master.open();
+    for (int i = 0; i < 30; ++i) (void)c.b.master.write("UPDATE account SET n = n + 1");
+    REQUIRE(c.b.master.ledger->meta().floor > Seq{6});
+    c.b.edit(c.copy, "INSERT INTO note VALUES ('the copy''s')", 2000);
+    c.b.edit(c.copy, "INSERT INTO bin (part) VALUES (2)", 2100);
+    const Fate fate = fate_of(c.b.hand_over(c.copy));
+    REQUIRE(fate.size() == 3);
+    CHECK(fate[2] == (lost ? kParked : kApplied));
+    // Nobody knows which of its numbers the rows had that are not there.
+    CHECK(c.b.text("SELECT part FROM bin") == (lost ? "-" : "3"));
+  }
+}
+
 }  // namespace csa::merge_copies_test
