@@ -84,7 +84,7 @@ TEST_CASE("handed over: one node's journals, however many, leave others' alone")
 }
 
 TEST_CASE("handed over: a journal begins anew, nothing of before is known of it") {
-  for (const std::uint64_t id : {1, 2}) {
+  for (const std::uint64_t id : {1U, 2U}) {
     CAPTURE(id);
     HandedOver known;
     known.begin(NodeId{{7}}, 12, NodeId{{1}});
@@ -117,7 +117,7 @@ TEST_CASE("handed over: copies of a node are known, its journal has begun on its
   known.on_link("two");
   CHECK(known.has_begun(NodeId{{7}}, 12));
   // Another first entry, or an earlier journal.
-  for (const std::uint64_t journal : {12, 11}) {
+  for (const std::uint64_t journal : {12U, 11U}) {
     known.begin(NodeId{{7}}, journal, NodeId{{2}});
     CHECK(known.has_begun(NodeId{{7}}, journal));
     CHECK(known.passed(NodeId{{7}}, journal, 0) == true);
