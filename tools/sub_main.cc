@@ -98,6 +98,7 @@ class Sub {
       tail_.skip_before(Seq{first});
       if (first <= ready.head.seq.value) after = {ready.head.epoch, Seq{first - 1}, Chain{}};
     }
+    if (after.seq == ready.head.seq) tail_.begin_with(ready.welcome.schema_version);
     stream_.start(after, 0, now);
     return std::nullopt;
   }
@@ -139,6 +140,9 @@ class Sub {
     }
     if (started_ && stream_.caught_up()) tail_.reached(stream_.position().seq);
     std::cout.flush();
+    for (const std::string& notice : tail_.take_notices()) {
+      std::cerr << "csa-sub: " << notice << std::endl;
+    }
     if (!caller_.uplink().ready()) return std::nullopt;
     if (const auto version = tail_.take_wanted()) caller_.uplink().send(LayoutGet{*version});
     if (const auto request = stream_.take_request(now)) caller_.uplink().send(*request);
@@ -165,7 +169,9 @@ int main(int argc, char** argv) {
       "Example: csa-sub --table part --since start --json"};
   csa::add_common_flags(app, flags.common);
   app.add_option("--table", flags.tables,
-                 "only changes of this table and conflicts about its rows (repeatable)");
+                 "only changes of this table and conflicts about its rows (repeatable); for a "
+                 "full-text table or an R*Tree, of the tables that hold its rows (NAME_content, "
+                 "NAME_node, NAME_rowid)");
   app.add_option("--op", flags.ops, "only these operations (repeatable)")
       ->check(CLI::IsMember({"insert", "update", "delete", "conflict", "offered"}));
   app.add_option("--since", flags.since, "print from this Seq on, or from the log's 'start'")

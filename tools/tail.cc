@@ -7,7 +7,8 @@
 
 namespace csa {
 
-Tail::Tail(TailOptions options, Sink sink) : options_(std::move(options)), sink_(std::move(sink)) {}
+Tail::Tail(TailOptions options, Sink sink)
+    : options_(std::move(options)), tables_(options_.tables), sink_(std::move(sink)) {}
 
 void Tail::add(std::vector<LogPiece> pieces) {
   for (LogPiece& piece : pieces) pieces_.push_back(std::move(piece));
@@ -15,6 +16,19 @@ void Tail::add(std::vector<LogPiece> pieces) {
 
 void Tail::on_layout(const LayoutReply& reply) {
   layouts_[reply.schema_version] = parse_layout(reply.json);
+  if (begin_ == reply.schema_version) enter(reply.schema_version);
+}
+
+void Tail::begin_with(std::uint64_t version) {
+  if (!tables_.all()) begin_ = version;
+}
+
+// Also more than once.
+void Tail::enter(std::uint64_t version) {
+  begin_.reset();
+  if (version_ == version) return;
+  version_ = version;
+  if (const Layout* const names = layout(version)) tables_.enter(version, *names);
 }
 
 void Tail::on_presence(const Presence& presence) {
@@ -31,6 +45,7 @@ const Layout* Tail::layout(std::uint64_t version) {
 }
 
 std::optional<std::uint64_t> Tail::take_wanted() {
+  if (!wanted_ && begin_ && asked_.insert(*begin_).second) return begin_;
   std::optional<std::uint64_t> version = wanted_;
   wanted_.reset();
   return version;
@@ -63,7 +78,7 @@ Status Tail::print() {
 Status Tail::piece(const LogPiece& piece) {
   if (piece.offset == 0) {
     reader_ = ChangeReader();
-    version_ = piece.header.schema_version;
+    enter(piece.header.schema_version);
   }
   reader_.feed(piece.bytes);
   while (!done_) {
@@ -83,13 +98,13 @@ void Tail::change(const EntryHeader& header, const Change& change) {
 
 void Tail::row(const EntryHeader& header, const RowChange& change) {
   const ChangeTable& table = reader_.tables().at(change.table);
-  const bool named_itself = options_.tables.count(table.name) != 0;
+  const bool named_itself = tables_.named(table.name);
   if (table_class(table.name) == TableClass::kShared && !named_itself) {
     const NamedChange named = name_change(change, table, layout(version_));
     if (table.name == "csa_inbox" || table.name == "csa_inbox_later") return inbox(header, named);
     return own_row(header, named);
   }
-  if (!options_.tables.empty() && !named_itself) return;
+  if (!tables_.all() && !named_itself) return;
   plain_row(header, name_change(change, table, layout(version_)));
 }
 
@@ -112,7 +127,7 @@ bool Tail::is_about_wanted(const NamedChange& change) {
   const auto* const name = about == nullptr ? nullptr : std::get_if<Text>(about);
   if (number == nullptr) return false;
   if (name == nullptr) return others_.count(*number) == 0;
-  if (options_.tables.count(name->utf8) != 0) return true;
+  if (tables_.named(name->utf8)) return true;
   others_.insert(*number);
   return false;
 }
@@ -121,7 +136,7 @@ bool Tail::is_about_wanted(const NamedChange& change) {
 void Tail::inbox(const EntryHeader& header, const NamedChange& change) {
   for (const NamedChange& one : conflicts_of(change)) {
     if (done_) return;
-    if (options_.tables.count(one.table) != 0) {
+    if (tables_.named(one.table)) {
       plain_row(header, one);
     } else {
       conflict(header, one);
@@ -131,7 +146,7 @@ void Tail::inbox(const EntryHeader& header, const NamedChange& change) {
 
 void Tail::conflict(const EntryHeader& header, const NamedChange& change) {
   if (!options_.ops.empty() && options_.ops.count("conflict") == 0) return;
-  if (!options_.tables.empty() && !is_about_wanted(change)) return;
+  if (!tables_.all() && !is_about_wanted(change)) return;
   line(conflict_line(header, change, options_.json, options_.colour));
 }
 
@@ -139,15 +154,15 @@ void Tail::conflict(const EntryHeader& header, const NamedChange& change) {
 void Tail::own_row(const EntryHeader& header, const NamedChange& change) {
   const bool rule = change.table == "csa_rule";
   if (!rule && (change.table != "csa_lost" || change.op == "delete")) return;
-  if (!options_.tables.empty()) return;
+  if (!tables_.all()) return;
   if (rule) return plain_row(header, change);
   if (!options_.ops.empty() && options_.ops.count("offered") == 0) return;
   line(lost_line(header, change, options_.json, options_.colour));
 }
 
 void Tail::statement(const EntryHeader& header, const SchemaStatement& statement) {
-  version_ = header.schema_version + 1;
-  if (options_.tables.empty() && options_.ops.empty()) {
+  enter(header.schema_version + 1);
+  if (tables_.all() && options_.ops.empty()) {
     sink_(schema_line(header, statement.sql, options_.json, options_.colour));
   }
 }

@@ -279,8 +279,7 @@ TEST_CASE("tail: of a conflict that came again, the number and how to see it") {
   CHECK(p.lines[1].ends_with("3 again    (csa-admin conflicts show 3)"));
 }
 
-TEST_CASE(
-    "tail: conflicts in one row of the inbox are lines of their own, damaged ones none") {
+TEST_CASE("tail: conflicts in one row of the inbox are lines of their own, damaged ones none") {
   const auto inbox = [](const std::string& decided, const std::string& rows) {
     ChangeEncoder encoder;
     Bytes body;
@@ -307,6 +306,24 @@ TEST_CASE(
   REQUIRE(p.lines.size() == 2);
   CHECK(p.lines[0].ends_with("node: later  (csa-admin conflicts show 10)"));
   CHECK(p.lines[1].ends_with("broker: newer  (csa-admin conflicts show 11)"));
+}
+
+TEST_CASE("tail: a table is asked for in any capitals, its conflicts too") {
+  TailOptions options = as_json();
+  options.tables = {"ITEM"};
+  Printed p(options);
+  p.tail.on_layout(own_layout());
+  p.tail.add({piece(1, inserted(7, "nut", 3)), piece(2, conflict_of("Item"))});
+  REQUIRE(p.tail.print());
+  CHECK(p.lines.size() == 3);
+  CHECK(p.tail.take_notices().empty());
+  options.tables = {"CSA_Conflicts"};
+  Printed view(options);
+  view.tail.on_layout(own_layout());
+  view.tail.add({piece(1, conflict_of("item"))});
+  REQUIRE(view.tail.print());
+  CHECK(view.lines.size() == 2);
+  CHECK(view.tail.take_notices().empty());
 }
 
 }  // namespace csa::tail_test
