@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "broker/merge_step.h"
+#include "broker/merge_values.h"
 
 namespace csa {
 
@@ -21,6 +22,9 @@ ConflictRow MergeRun::conflict_of(const Step& step) const {
   ConflictRow row;
   row.identity = step.identity();
   row.columns = step.table->column_names();
+  for (const ColumnRule rule : schema_.rules(*step.table).row.columns) {
+    row.adds_up.push_back(adds_up(rule));
+  }
   const ChangeTable& keys = step.table->info().change_table;
   const auto& key =
       keys.declared_key.empty() || row.identity.by_rowid ? keys.key_columns : keys.declared_key;

@@ -28,6 +28,26 @@ std::int64_t index_of(const Id128& hash) {
   return signed_of(number);
 }
 
+// It loses to what others have made of the row since an earlier one lost. Restored in its place,
+// that one would undo their edit as if it had come before, or leave alone what it took.
+bool lost_to_others(const ConflictRow& row, const RowSet& known) {
+  const Row& master = known.rows[1];
+  const Row& node = known.rows[2];
+  if (row.broker.has_value() == master.empty()) return true;
+  const auto damaged = [&row](const Row& one) {
+    return !one.empty() && one.size() != row.columns.size();
+  };
+  if (std::ranges::any_of(known.rows, damaged)) return true;
+  for (std::size_t i = 0; row.broker && i < master.size(); ++i) {
+    const Value& now = (*row.broker)[i];
+    // What adds up loses nothing, and the rest is as it was, or as this journal has made it.
+    const bool adds_up = i < row.adds_up.size() && row.adds_up[i];
+    const bool own = (!node.empty() && now == node[i]) || (row.base && now == (*row.base)[i]);
+    if (now != master[i] && !adds_up && !own) return true;
+  }
+  return false;
+}
+
 // Different decisions and their places, in the order of their coming.
 class Decisions {
  public:
@@ -156,6 +176,8 @@ bool Inbox::tell_later(const ConflictRow& row, InboxDecision& decided, const Sto
   if (decided.decision != row.decision || decided.rule != row.rule) return false;
   const std::optional<RowSet> known = read_versions(before);
   if (!known || known->columns != row.columns) return false;
+  const bool whole = row.decision == "parked" || row.rule == kAtomicRule;
+  if (!whole && lost_to_others(row, *known)) return false;
   const auto version = [&known](std::size_t i) {
     return known->rows[i].empty() ? nullptr : &known->rows[i];
   };

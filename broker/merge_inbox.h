@@ -22,6 +22,7 @@ namespace csa {
 struct ConflictRow {
   RowIdentity identity;
   std::vector<std::string> columns;
+  std::vector<bool> adds_up;             // of these; nothing: none
   std::vector<std::string> key_columns;  // names of the identity's values
   std::string op;                        // insert, update, delete
   std::string rule;
@@ -54,9 +55,9 @@ class Inbox {
 
   // Before each attempt at an entry, in its transaction: nothing of an earlier one is waiting.
   void begin();
-  // A row that this journal has lost in the same way before, and that is open still, is told its
-  // latest version rather than added again. It waits for store(), but for what fills a row of
-  // csa_inbox. REQUIRES: `origin` is the same until then.
+  // A row that this journal has lost in the same way before, to the same version of the master's,
+  // and that is open still, is told its latest version rather than added again. It waits for
+  // store(), but for what fills a row of csa_inbox. REQUIRES: `origin` is the same until then.
   void add(const ConflictRow& row, const ConflictOrigin& origin);
   // At the end of the attempt.
   void store(const ConflictOrigin& origin);
