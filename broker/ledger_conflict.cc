@@ -156,9 +156,12 @@ Done restore_conflict(const RestorePlace& place, const Conflict& request,
   if (!kept) return unsettled(missing_conflict(place.db, request.id));
   const bool all = kept->is_whole() && request.verb == ConflictVerb::kRestore;
   if (kept->state == "restored") {
-    // With the others of its transaction: whoever goes through the list is not stopped there.
-    if (all && bundle_size(place.db, *kept) > 1) return CallEffect{};
-    return unsettled(name + " was restored already");
+    const Bundle rest = all ? bundle_of(place.db, *kept) : Bundle{};
+    if (rest.ids.empty() && rest.damaged.empty()) {
+      // With the others of its transaction: whoever goes through the list is not stopped there.
+      if (all && bundle_size(place.db, *kept) > 1) return CallEffect{};
+      return unsettled(name + " was restored already");
+    }
   }
   if (kept->decided.decision == "remapped" || kept->decided.decision == "merged") {
     return unsettled(name + " lost nothing that could be restored; dismiss it");

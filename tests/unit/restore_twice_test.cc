@@ -20,8 +20,8 @@ struct Twice : test::MergeBench {
   }
   void master_sets(const std::string& set) { (void)master.write("UPDATE person SET " + set); }
   // Why it is refused; empty: done.
-  std::string settle(std::int64_t id) {
-    const Conflict request{TxId{master.node, ++master.counter}, id, ConflictVerb::kRestore};
+  std::string settle(std::int64_t id, ConflictVerb verb = ConflictVerb::kRestore) {
+    const Conflict request{TxId{master.node, ++master.counter}, id, verb};
     const WriteAnswer done = master.run({request, "desk", 9});
     const auto* const nack = std::get_if<Nack>(&done);
     return nack == nullptr ? std::string() : nack->message;
@@ -98,6 +98,26 @@ TEST_CASE("inbox: what a journal wins or adds in between is no reason to tell it
   CHECK(b.settle(1) == "");
   CHECK(b.row() == "n1,p2,m");
   CHECK(b.text("SELECT n FROM person") == "8");
+}
+
+TEST_CASE("restore: one row of a parked transaction is back, all of it brings the others") {
+  Twice b;
+  b.edit(b.nodes[0],
+         "INSERT INTO par VALUES (10, 'x');"
+         "INSERT INTO person VALUES (11, 'a', 'b', 'c', 0), (12, 'a', 'b', 'c', 0)",
+         1);
+  (void)b.master.write("INSERT INTO par VALUES (20, 'x')");
+  CHECK(b.hand_over(b.nodes[0]).at(0).result == ReplayResult::kParked);
+  CHECK(b.settle(2, ConflictVerb::kRestoreRow) == "");
+  const std::string why = b.settle(2);
+  CHECK_MESSAGE(why.find("UNIQUE") != std::string::npos, why);
+  (void)b.master.write("UPDATE par SET name = 'y' WHERE id = 20");
+  CHECK(b.settle(2) == "");
+  CHECK(b.inbox() == "1parkedrestored 2parkedrestored 3parkedrestored");
+  CHECK(b.text("SELECT group_concat(id) FROM person") == "1,11,12");
+  CHECK(b.text("SELECT name FROM par WHERE id = 10") == "x");
+  CHECK(b.settle(2) == "");
+  CHECK(b.catch_up(b.nodes[0]) == "");
 }
 
 }  // namespace csa::restore_twice_test
