@@ -9,6 +9,16 @@
 #include "node/replica_impl.h"
 
 namespace csa {
+namespace {
+
+bool is_emptied(const Database& db) {
+  sqlite3_file* file = nullptr;
+  sqlite3_int64 bytes = -1;
+  return sqlite3_file_control(db.handle(), "main", SQLITE_FCNTL_FILE_POINTER, &file) == SQLITE_OK &&
+         file->pMethods->xFileSize(file, &bytes) == SQLITE_OK && bytes == 0;
+}
+
+}  // namespace
 
 Result<Applied> Replica::Impl::install(const SnapshotEnd& end) {
   local_pages.reset();
@@ -58,10 +68,15 @@ Result<Applied> Replica::Impl::install(const SnapshotEnd& end) {
 // `others`: the uncounted commits that the replica then has, if that is known.
 Applied Replica::Impl::keep_and_replace(std::int64_t counted_ones,
                                         std::optional<std::uint32_t>& others) {
-  // Another connection: the own one must be left alone while it takes the copy.
-  const Database beside(name.path, Database::Mode::kReadWrite);
-  sqlite3_db_config(beside.handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+  // Another connection: the own one must be left alone while it takes the copy. None to an empty
+  // file, whose -wal SQLite would remove; by the name that the file was opened under.
+  Database beside;
+  if (!is_emptied(db)) {
+    beside = Database(sqlite3_db_filename(db.handle(), "main"), Database::Mode::kReadWrite);
+    sqlite3_db_config(beside.handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+  }
   const auto version = [&beside]() -> std::optional<std::int64_t> {
+    if (!beside) return std::nullopt;
     try {
       return beside.query_int("PRAGMA data_version");
     } catch (const SqliteError& error) {
@@ -74,6 +89,7 @@ Applied Replica::Impl::keep_and_replace(std::int64_t counted_ones,
   Applied done = keep_what_was();
   const SyncedCommits synced(db);
   const bool copied = copy_into(db, download.path(), [&] {
+    if (!beside) return;
     if (version() != seen) keep_what_came(beside, beside, done);
     // The copy is one commit, and counts it.
     const std::optional<WalIndex> index = look_at_wal_index(beside);
@@ -82,8 +98,10 @@ Applied Replica::Impl::keep_and_replace(std::int64_t counted_ones,
   if (copied) return done;
   log.info("replica: the full copy has another page size or text encoding: " + name.path +
            " is replaced by a new file; programs that have it open must open it again");
+  // So that the new file takes the name in one step: with the lock held its -wal is not emptied.
+  checkpoint_all(db);
   // Until it is closed nobody else writes to the old file, and it does not either.
-  beside.exec("BEGIN IMMEDIATE");
+  if (beside) beside.exec("BEGIN IMMEDIATE");
   if (version() != seen) keep_what_came(beside, db, done);
   checkpoint_all(db);
   let_go();

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <chrono>
+#include <filesystem>
 #include <future>
 #include <string>
 #include <thread>
@@ -30,6 +31,21 @@ struct Place {
     replica = open_replica(path);
     REQUIRE(take_copy(*replica, master.copy()));
     master.exec("INSERT INTO t VALUES (2, 'two')");
+  }
+  [[nodiscard]] HandMaster::Copy copy_of_larger_pages() {
+    HandMaster::Copy copy = master.copy();
+    const std::string larger = folder.file("larger.db");
+    std::ofstream(larger, std::ios::binary)
+        .write(reinterpret_cast<const char*>(copy.bytes.data()),
+               static_cast<std::streamsize>(copy.bytes.size()));
+    Database(larger, Database::Mode::kReadWrite)
+        .exec("PRAGMA journal_mode=DELETE; PRAGMA page_size=8192; VACUUM");
+    std::ifstream in(larger, std::ios::binary);
+    const std::string bytes{std::istreambuf_iterator<char>(in), {}};
+    copy.bytes.assign(bytes.begin(), bytes.end());
+    copy.end.total = copy.bytes.size();
+    copy.end.hash = hash128(copy.bytes);
+    return copy;
   }
   [[nodiscard]] std::int64_t kept_rows() const {
     std::int64_t rows = 0;
@@ -100,20 +116,7 @@ TEST_CASE("install: another program commits while the write lock is waited for, 
 
 TEST_CASE("install: the file is replaced as another program commits, it is kept aside") {
   Place place;
-  HandMaster::Copy copy = place.master.copy();
-  const std::string larger = place.folder.file("larger.db");
-  {
-    std::ofstream(larger, std::ios::binary)
-        .write(reinterpret_cast<const char*>(copy.bytes.data()),
-               static_cast<std::streamsize>(copy.bytes.size()));
-    Database(larger, Database::Mode::kReadWrite)
-        .exec("PRAGMA journal_mode=DELETE; PRAGMA page_size=8192; VACUUM");
-    std::ifstream in(larger, std::ios::binary);
-    const std::string bytes{std::istreambuf_iterator<char>(in), {}};
-    copy.bytes.assign(bytes.begin(), bytes.end());
-    copy.end.total = copy.bytes.size();
-    copy.end.hash = hash128(copy.bytes);
-  }
+  const HandMaster::Copy copy = place.copy_of_larger_pages();
   fetch(*place.replica, copy);
   Result<Applied> done = Error{};
   {
@@ -127,7 +130,43 @@ TEST_CASE("install: the file is replaced as another program commits, it is kept 
   CHECK(content_of(place.path) == content_of(place.master.db()));
 }
 
+TEST_CASE("install: the replica's file was emptied, its -wal stays the one of all connections") {
+  Place place;
+  REQUIRE(follow(*place.replica, place.master));
+  std::filesystem::resize_file(place.path, 0);
+  REQUIRE(take_copy(*place.replica, place.master.copy()));
+  place.master.exec("INSERT INTO t VALUES (3, 'three')");
+  REQUIRE(follow(*place.replica, place.master));
+  CHECK(content_of(place.path) == content_of(place.master.db()));
+}
+
+TEST_CASE("install: the program works in another folder than it opened the replica in, no matter") {
+  ScratchFolder folder;
+  HandMaster master{folder.path(), kSchema};
+  const std::filesystem::path before = std::filesystem::current_path();
+  std::filesystem::create_directory(folder.file("other"));
+  std::filesystem::current_path(folder.path());
+  const auto replica = open_replica("r.db");
+  std::filesystem::current_path(folder.file("other"));
+  CHECK(take_copy(*replica, master.copy()));
+  std::filesystem::current_path(before);
+  CHECK(content_of(folder.file("r.db")) == content_of(master.db()));
+}
+
 #ifdef CSA_PLANTED
+TEST_CASE("install: the file is replaced and nobody holds the old one, its name is never away") {
+  Place place;
+  const HandMaster::Copy copy = place.copy_of_larger_pages();
+  REQUIRE(follow(*place.replica, place.master));
+  fetch(*place.replica, copy);
+  bool away = false;
+  on_crash_point([&](std::string_view) { away = away || !std::filesystem::exists(place.path); });
+  REQUIRE(place.replica->install(copy.end));
+  on_crash_point({});
+  CHECK(!away);
+  CHECK(!std::filesystem::exists(place.path + "-csa-old"));
+}
+
 TEST_CASE("install: another program commits right behind the copy, it is seen and kept aside") {
   Place place;
   {
