@@ -43,7 +43,11 @@ bool lost_to_others(const ConflictRow& row, const RowSet& known) {
     // What adds up loses nothing, and the rest is as it was, or as this journal has made it.
     const bool adds_up = i < row.adds_up.size() && row.adds_up[i];
     const bool own = (!node.empty() && now == node[i]) || (row.base && now == (*row.base)[i]);
-    if (now != master[i] && !adds_up && !own) return true;
+    // Restored, neither of the two would write what its node has not changed.
+    const Row& base = known.rows[0];
+    const bool before = base.empty() || node.empty() || base[i] != node[i];
+    const bool later = !row.base || !row.node || (*row.base)[i] != (*row.node)[i];
+    if (now != master[i] && !adds_up && !own && (before || later)) return true;
   }
   return false;
 }
