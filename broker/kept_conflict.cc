@@ -61,8 +61,9 @@ std::string unreadable(const std::string& conflicts) {
 
 Bundle bundle_of(const Database& db, const KeptConflict& conflict) {
   Bundle bundle;
-  const auto into = [](std::vector<std::int64_t>& ids) {
-    return [&ids](const KeptConflict& one) {
+  const auto into = [&bundle](std::vector<std::int64_t>& ids) {
+    return [&bundle, &ids](const KeptConflict& one) {
+      bundle.waits = bundle.waits || one.state == "open";
       if (one.state != "restored") ids.push_back(one.id);
     };
   };

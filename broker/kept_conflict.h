@@ -25,9 +25,10 @@ namespace csa {
 struct Bundle {
   std::vector<std::int64_t> ids;      // ascending
   std::vector<std::int64_t> damaged;  // of others that belong to it, as far as can be told
+  bool waits = false;                 // one of them is open
 };
-// Those that are to be restored with it, itself among them, in the order of their keeping; only
-// open ones.
+// Those that are to be restored with it, itself among them, in the order of their keeping; none
+// that was restored before.
 [[nodiscard]] Bundle bundle_of(const Database& db, const KeptConflict& conflict);
 // How many there are, whatever their state.
 [[nodiscard]] std::int64_t bundle_size(const Database& db, const KeptConflict& conflict);

@@ -157,7 +157,7 @@ Done restore_conflict(const RestorePlace& place, const Conflict& request,
   const bool all = kept->is_whole() && request.verb == ConflictVerb::kRestore;
   if (kept->state == "restored") {
     const Bundle rest = all ? bundle_of(place.db, *kept) : Bundle{};
-    if (rest.ids.empty() && rest.damaged.empty()) {
+    if (!rest.waits) {
       // With the others of its transaction: whoever goes through the list is not stopped there.
       if (all && bundle_size(place.db, *kept) > 1) return CallEffect{};
       return unsettled(name + " was restored already");

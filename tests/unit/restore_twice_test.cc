@@ -120,4 +120,37 @@ TEST_CASE("restore: one row of a parked transaction is back, all of it brings th
   CHECK(b.catch_up(b.nodes[0]) == "");
 }
 
+TEST_CASE("restore: a column lost twice, another one written in between, the latest comes back") {
+  for (const std::string rule : {"newest", "merge", "broker"}) {
+    CAPTURE(rule);
+    Twice b(rule);
+    b.away("phone = 'p1'", 1);
+    b.master_sets("name = 'x', phone = 'px'");
+    (void)b.hand_over(b.nodes[0]);
+    b.away("phone = 'p2'", 2);
+    b.master_sets("name = 'y'");
+    (void)b.hand_over(b.nodes[0]);
+    CHECK(b.inbox() == "1brokeropen");
+    CHECK(b.settle(1).empty());
+    CHECK(b.row() == "y,p2,m");
+  }
+}
+
+TEST_CASE("restore: a restored row once more, the dismissed ones of its transaction stay out") {
+  Twice b;
+  b.edit(b.nodes[0],
+         "INSERT INTO par VALUES (10, 'x');"
+         "INSERT INTO person VALUES (11, 'a', 'p', 'm', 0), (12, 'b', 'p', 'm', 0)",
+         1);
+  (void)b.master.write("INSERT INTO par VALUES (20, 'x')");
+  (void)b.hand_over(b.nodes[0]);
+  CHECK(b.settle(2, ConflictVerb::kRestoreRow).empty());
+  CHECK(b.settle(1, ConflictVerb::kDismiss).empty());
+  CHECK(b.settle(3, ConflictVerb::kDismiss).empty());
+  (void)b.master.write("DELETE FROM par");
+  const std::string before = b.inbox();
+  CHECK(b.settle(2).empty());
+  CHECK(b.inbox() == before);
+}
+
 }  // namespace csa::restore_twice_test
