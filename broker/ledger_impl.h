@@ -124,7 +124,8 @@ struct Ledger::Impl {
 
   void share_keys(const TxId& from, const TxId& to, std::uint64_t journal);
   // False: what became of rows that earlier entries of a copy's journal have numbered is not known.
-  [[nodiscard]] bool recall_keys(const ReplayEntry& entry, const ReplayFate& fate);
+  [[nodiscard]] bool recall_keys(const ReplayEntry& entry, const ReplayFate& fate,
+                                 std::uint64_t now);
 
   std::string path;
   LedgerOptions options;

@@ -62,11 +62,12 @@ void Ledger::Impl::share_keys(const TxId& from, const TxId& to, std::uint64_t jo
 
 // csa_remap may have lost what it held for a copy's journal: to the journal of another copy, or, of
 // the entries that it has in common with the node's own, to that. Once a journal is enough.
-bool Ledger::Impl::recall_keys(const ReplayEntry& entry, const ReplayFate& fate) {
+bool Ledger::Impl::recall_keys(const ReplayEntry& entry, const ReplayFate& fate,
+                               std::uint64_t now) {
   const HandedOver::Journal* const journal = handed_over.find(entry.header.tx.node, fate.first);
   if (!fate.of_copy || journal == nullptr || journal->has_keys) return true;
   return merge->recall(entry, *entries,
-                       {fate.first, journal->logged, journal->told, journal->untold});
+                       {fate.first, journal->logged, journal->told, journal->untold, now});
 }
 
 MergeOutcome Ledger::Impl::run_merge(const ReplayEntry& entry, const ReplayFate& fate,
@@ -76,7 +77,7 @@ MergeOutcome Ledger::Impl::run_merge(const ReplayEntry& entry, const ReplayFate&
     const bool unknown = holds_lost(header) == Held::kUnknown;
     return keep_lost(db, entry, unknown ? kDoubt : "");
   }
-  const bool recalled = recall_keys(entry, fate);
+  const bool recalled = recall_keys(entry, fate, context.meta.schema_version);
   if (fate.standing) {
     share_keys(fate.keys_of, header.tx, entry.first);
     return merge->stands(entry, *entries, *fate.standing);

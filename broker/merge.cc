@@ -195,12 +195,13 @@ bool Merge::recall(const ReplayEntry& entry, LogTable& log, const Earlier& earli
   LogProof proof(impl.db, log);
   for (const Seq seq : earlier.logged) known = known && !proof.doubts(seq);
   if (!known) return false;
-  impl.keys->forget_all();
   for (const auto& [counter, key] : earlier.told) {
     impl.keys->recall(key.table, key.before, {key.after, signed_of(counter), false});
   }
   StoodKeys stood(*impl.schema, *impl.keys);
-  for (const Seq seq : earlier.logged) stood.recall(log, seq, earlier.first, entry.first);
+  for (const Seq seq : earlier.logged) {
+    stood.recall(log, seq, earlier.first, entry.first, earlier.schema_version);
+  }
   return true;
 }
 

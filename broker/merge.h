@@ -71,6 +71,7 @@ class Merge {
     const std::vector<Seq>& logged;
     const std::vector<std::pair<std::uint64_t, KeyChange>>& told;
     bool untold = false;
+    std::uint64_t schema_version = 0;  // the master's
   };
   // What the merges of earlier entries of a copy's journal have written into csa_remap holds for
   // the entry's journal. False: some of it is not known, and nothing is changed.

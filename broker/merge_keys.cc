@@ -152,9 +152,12 @@ void KeyChanges::store(const std::string& table, std::int64_t rowid, std::int64_
   any_ = true;
 }
 
-void KeyChanges::forget_all() {
-  Statement all = db_.prepare("DELETE FROM csa_remap WHERE node = ?1 AND journal = ?2");
-  all.bind_blob(1, tx_.node.value.bytes).bind(2, signed_of(journal_)).run();
+void KeyChanges::forget_before(const std::string& table, std::int64_t rowid, std::int64_t counter) {
+  Statement gone = db_.prepare(
+      "DELETE FROM csa_remap WHERE node = ?1 AND journal = ?2 AND table_name = ?3 AND before = ?4"
+      " AND counter < ?5");
+  gone.bind_blob(1, tx_.node.value.bytes).bind(2, signed_of(journal_));
+  gone.bind(3, lower(table)).bind(4, rowid).bind(5, counter).run();
 }
 
 void KeyChanges::recall(const std::string& table, std::int64_t rowid, const Recalled& as) {
@@ -164,8 +167,11 @@ void KeyChanges::recall(const std::string& table, std::int64_t rowid, const Reca
   known.bind_blob(1, tx_.node.value.bytes).bind(2, signed_of(journal_));
   known.bind(3, lower(table)).bind(4, rowid);
   Recalled row{rowid, signed_of(tx_.counter), false};
-  if (known.step()) row = {known.column_int(0), known.column_int(1), known.column_int(2) != 0};
+  const bool there = known.step();
+  if (there) row = {known.column_int(0), known.column_int(1), known.column_int(2) != 0};
   known.reset();
+  // It stands as that entry, or a later one, left it: a migration or a person may have moved it on.
+  if (there && as.counter && *row.counter >= *as.counter) return;
   insert_.bind_blob(1, tx_.node.value.bytes).bind(2, signed_of(journal_));
   insert_.bind(3, lower(table)).bind(4, rowid).bind(5, as.after.value_or(*row.after));
   insert_.bind(6, as.counter.value_or(*row.counter));

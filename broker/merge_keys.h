@@ -56,15 +56,16 @@ class KeyChanges {
   // `now`.
   void bring_back(const TxId& tx, std::uint64_t journal, const std::string& table,
                   std::int64_t kept, std::int64_t now);
-  // Of the journal that began, all that is known;
-  void forget_all();
-  // and as an earlier entry of it, `counter`, has written it; nothing: as it is.
+  // Of the journal that began, as an earlier entry of it, `counter`, has written it; nothing: as it
+  // is. What that entry or a later one has left here stands.
   struct Recalled {
     std::optional<std::int64_t> after, counter;
     std::optional<bool> lost;
   };
   void recall(const std::string& table, std::int64_t rowid, const Recalled& as);
   void forget(const std::string& table, std::int64_t rowid);
+  // What an entry before `counter` has written.
+  void forget_before(const std::string& table, std::int64_t rowid, std::int64_t counter);
   // Where `rowid` of `table` (by the node) is now.
   [[nodiscard]] std::int64_t follow(const std::string& table, std::int64_t rowid);
   // The row by the node, with its own key and its references as they are at the master: also

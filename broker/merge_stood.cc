@@ -101,28 +101,36 @@ bool StoodKeys::take_logged(LogTable& log, Seq seq) {
   return merged;
 }
 
-void StoodKeys::recall(LogTable& log, Seq seq, std::uint64_t first, std::uint64_t journal) {
+void StoodKeys::recall(LogTable& log, Seq seq, std::uint64_t first, std::uint64_t journal,
+                       std::uint64_t now) {
+  const std::optional<LogTable::Entry> logged = log.entry(seq);
+  if (!logged) return;
+  const std::int64_t counter = signed_of(logged->header.tx.counter);
+  const std::uint64_t then = logged->header.schema_version;
   constexpr std::size_t kJournal = 1, kName = 2, kBefore = 3;  // columns of the key
-  constexpr std::size_t kAfter = 4, kCounter = 5, kLost = 6;
+  constexpr std::size_t kAfter = 4, kLost = 6;
   each_of_log(log, seq, [&](const RowChange& row, const ChangeTable& table) {
     if (lower(table.name) != "csa_remap" || row.key.size() <= kBefore) return;
     const auto* const of = std::get_if<std::int64_t>(&row.key[kJournal]);
     const auto* const name = std::get_if<Text>(&row.key[kName]);
     const auto* const before = std::get_if<std::int64_t>(&row.key[kBefore]);
     if (of == nullptr || name == nullptr || before == nullptr) return;
+    const std::string table_now =
+        then == now ? name->utf8 : schema_.places().name_now(name->utf8, then, now);
+    if (table_now.empty()) return;  // it is gone, and nothing refers to it
     if (row.op == RowOp::kDelete) {
       // What it has forgotten of the node's other journals is not its own.
       const bool own = unsigned_of(*of) == first || unsigned_of(*of) == journal;
-      return own ? keys_.forget(name->utf8, *before) : void();
+      return own ? keys_.forget_before(table_now, *before, counter) : void();
     }
     const auto value = [&](std::size_t column) -> std::optional<std::int64_t> {
       if (row.new_values.size() <= column || !row.new_values[column]) return std::nullopt;
       const auto* const number = std::get_if<std::int64_t>(&*row.new_values[column]);
       return number == nullptr ? std::nullopt : std::optional(*number);
     };
-    KeyChanges::Recalled as{value(kAfter), value(kCounter), std::nullopt};
+    KeyChanges::Recalled as{value(kAfter), counter, std::nullopt};
     if (const auto lost = value(kLost)) as.lost = *lost != 0;
-    keys_.recall(name->utf8, *before, as);
+    keys_.recall(table_now, *before, as);
   });
 }
 

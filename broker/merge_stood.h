@@ -30,8 +30,10 @@ class StoodKeys {
   // REQUIRES: as pair().
   void take_over(const ReplayEntry& entry, LogTable& log, const Replayed& outcome);
   // What the merge of an earlier entry of the journal wrote into csa_remap holds for the one that
-  // began: for the node it is journal `first`. REQUIRES: as pair(), of a later entry.
-  void recall(LogTable& log, Seq seq, std::uint64_t first, std::uint64_t journal);
+  // began: for the node it is journal `first`. Tables are called as the master calls them at schema
+  // version `now`. REQUIRES: as pair(), of a later entry.
+  void recall(LogTable& log, Seq seq, std::uint64_t first, std::uint64_t journal,
+              std::uint64_t now);
 
  private:
   // Rowids in the order of their inserts.

@@ -17,6 +17,7 @@ constexpr const char* kStore =
     "INSERT INTO account VALUES ('x', 100), ('y', 100), ('z', 100);"
     "CREATE TABLE part (id INTEGER PRIMARY KEY, name TEXT);"
     "CREATE TABLE bin (id INTEGER PRIMARY KEY, part INTEGER REFERENCES part);"
+    "CREATE TABLE par (id INTEGER PRIMARY KEY, name TEXT UNIQUE);"
     "CREATE TABLE note (text TEXT);"
     "INSERT INTO part VALUES (1, 'bolt')";
 
@@ -217,6 +218,36 @@ TEST_CASE("merge: the log tells no more under which number a copy's row is, the 
     // Nobody knows which of its numbers the rows had that are not there.
     CHECK(c.b.text("SELECT part FROM bin") == (lost ? "-" : "3"));
   }
+}
+
+TEST_CASE("merge: a copy follows to its numbers in a table that a migration has renamed") {
+  Copies c;
+  (void)c.b.master.write("INSERT INTO part VALUES (2, 'elsewhere')");
+  c.b.edit(c.node, "INSERT INTO note VALUES ('one')", 1000);
+  c.hand_over(c.node);
+  c.b.edit(c.copy, "INSERT INTO part (name) VALUES ('washer')", 1500);
+  c.hand_over(c.copy);
+  c.b.edit(c.copy, "INSERT INTO bin (part) VALUES (2)", 2000);
+  const WriteAnswer done = c.b.master.run(c.b.master.migration("ALTER TABLE part RENAME TO item"));
+  REQUIRE(std::holds_alternative<Ack>(done));
+  c.hand_over(c.copy);
+  CHECK(c.b.text("SELECT group_concat(part) FROM bin") == "3");
+}
+
+TEST_CASE("merge: a copy follows to its row that a person has restored meanwhile") {
+  Copies c;
+  (void)c.b.master.write("INSERT INTO part VALUES (2, 'elsewhere')");
+  c.b.edit(c.node, "INSERT INTO note VALUES ('one')", 1000);
+  c.hand_over(c.node);
+  c.b.edit(c.copy, "INSERT INTO part (name) VALUES ('washer'); INSERT INTO par VALUES (1, 'u')",
+           1500);
+  (void)c.b.master.write("INSERT INTO par VALUES (2, 'u')");
+  c.hand_over(c.copy);
+  (void)c.b.master.write("DELETE FROM par");
+  CHECK(restore(c.b, "table_name = 'part'") == "");
+  c.b.edit(c.copy, "INSERT INTO bin (part) VALUES (2)", 2000);
+  (void)c.b.come_back(c.copy);
+  CHECK(c.b.text("SELECT group_concat(part) FROM bin") == "3");
 }
 
 }  // namespace csa::merge_copies_test
