@@ -123,9 +123,9 @@ struct Ledger::Impl {
   [[nodiscard]] bool log_tells_since(const Position& base) const;
 
   void share_keys(const TxId& from, const TxId& to, std::uint64_t journal);
-  // False: what became of rows that earlier entries of a copy's journal have numbered is not known.
-  [[nodiscard]] bool recall_keys(const ReplayEntry& entry, const ReplayFate& fate,
-                                 std::uint64_t now);
+  // Where rows that earlier entries of a copy's journal have numbered must be looked up.
+  [[nodiscard]] std::optional<Merge::Earlier> keys_to_recall(const TxId& tx, const ReplayFate& fate,
+                                                             std::uint64_t now);
 
   std::string path;
   LedgerOptions options;

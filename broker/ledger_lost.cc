@@ -24,7 +24,7 @@ ReplayResult result_of(const std::string& outcome) {
 std::variant<CallEffect, Rejection> Ledger::Impl::recover(std::int64_t id, const GroupState& state,
                                                           EditTime& edited) {
   const auto merge_lost = [&](const ReplayEntry& entry) {
-    return merge->run(entry, MergeContext{state.meta, state.time, state.wall_ahead_ms});
+    return merge->run(entry, MergeContext{state.meta, state.time, state.wall_ahead_ms}, [] {});
   };
   std::variant<Recovered, Rejection> done =
       recover_lost(db, id, options.spill_directory, merge_lost);

@@ -62,12 +62,11 @@ void Ledger::Impl::share_keys(const TxId& from, const TxId& to, std::uint64_t jo
 
 // csa_remap may have lost what it held for a copy's journal: to the journal of another copy, or, of
 // the entries that it has in common with the node's own, to that. Once a journal is enough.
-bool Ledger::Impl::recall_keys(const ReplayEntry& entry, const ReplayFate& fate,
-                               std::uint64_t now) {
-  const HandedOver::Journal* const journal = handed_over.find(entry.header.tx.node, fate.first);
-  if (!fate.of_copy || journal == nullptr || journal->has_keys) return true;
-  return merge->recall(entry, *entries,
-                       {fate.first, journal->logged, journal->told, journal->untold, now});
+std::optional<Merge::Earlier> Ledger::Impl::keys_to_recall(const TxId& tx, const ReplayFate& fate,
+                                                           std::uint64_t now) {
+  const HandedOver::Journal* const journal = handed_over.find(tx.node, fate.first);
+  if (!fate.of_copy || journal == nullptr || journal->has_keys) return std::nullopt;
+  return Merge::Earlier{fate.first, journal->logged, journal->told, journal->untold, now};
 }
 
 MergeOutcome Ledger::Impl::run_merge(const ReplayEntry& entry, const ReplayFate& fate,
@@ -77,14 +76,21 @@ MergeOutcome Ledger::Impl::run_merge(const ReplayEntry& entry, const ReplayFate&
     const bool unknown = holds_lost(header) == Held::kUnknown;
     return keep_lost(db, entry, unknown ? kDoubt : "");
   }
-  const bool recalled = recall_keys(entry, fate, context.meta.schema_version);
+  const auto earlier = keys_to_recall(header.tx, fate, context.meta.schema_version);
+  const bool known = !earlier || merge->knows(*earlier, *entries);
+  const auto recall = [&] {
+    if (earlier && known) merge->recall(entry, *entries, *earlier);
+  };
   if (fate.standing) {
+    recall();
     share_keys(fate.keys_of, header.tx, entry.first);
     return merge->stands(entry, *entries, *fate.standing);
   }
-  if (fate.park) return merge->park(entry, context, *fate.park);
-  if (!recalled) return merge->park(entry, context, kKeysForgotten);
-  MergeOutcome done = merge->run(entry, context);
+  if (fate.park || !known) {
+    recall();
+    return merge->park(entry, context, fate.park.value_or(kKeysForgotten));
+  }
+  MergeOutcome done = merge->run(entry, context, recall);
   if (header.is_renamed()) share_keys(header.tx, header.origin, fate.first);
   return done;
 }

@@ -1,5 +1,6 @@
 #include "broker/merge.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "broker/merge_run.h"
@@ -73,13 +74,15 @@ struct Merge::Impl {
     schema_version = version;
   }
   // Throws what MergeRun::apply() throws.
-  [[nodiscard]] MergeOutcome merged(const ReplayEntry& entry, const MergeContext& context) {
+  [[nodiscard]] MergeOutcome merged(const ReplayEntry& entry, const MergeContext& context,
+                                    const std::function<void()>& before) {
     try {
       return attempt(entry, context).apply();
     } catch (const MergeRun::Parked& parked) {
       if (!parked.exchanged) throw;
     }
     take_back();
+    before();
     schema->renamed().forget();
     MergeRun literal = attempt(entry, context);
     literal.take_literally();
@@ -107,25 +110,30 @@ Merge::Merge(const Database& db, Capture& capture, EditIndex& edits)
     : impl_(std::make_unique<Impl>(db, capture, edits)) {}
 Merge::~Merge() = default;
 
-MergeOutcome Merge::run(const ReplayEntry& entry, const MergeContext& context) {
+MergeOutcome Merge::run(const ReplayEntry& entry, const MergeContext& context,
+                        const std::function<void()>& before) {
   Impl& impl = *impl_;
   impl.notice_schema();
   impl.schema->forget_rules();
+  const auto keep_aside = [&](const std::string& rule, const std::string& decision,
+                              const std::string& reason) {
+    impl.take_back();
+    before();
+    impl.keys->begin(entry.header.tx, entry.first);
+    impl.attempt(entry, context).keep_aside(rule, decision, reason);
+  };
   impl.open.run();
   MergeOutcome outcome;
   try {
-    outcome = impl.merged(entry, context);
+    before();
+    outcome = impl.merged(entry, context, before);
   } catch (const MergeRun::Parked& parked) {
-    impl.take_back();
     outcome = {ReplayResult::kParked, parked.reason, {}, 0};
-    impl.keys->begin(entry.header.tx, entry.first);
-    impl.attempt(entry, context).keep_aside("parked", "parked", parked.reason);
+    keep_aside("parked", "parked", parked.reason);
   } catch (const MergeRun::LostWhole& lost) {
-    impl.take_back();
     const std::string reason = "all or nothing: " + lost.reason;
     outcome = {ReplayResult::kSuperseded, reason, {}, 0};
-    impl.keys->begin(entry.header.tx, entry.first);
-    impl.attempt(entry, context).keep_aside(std::string(kAtomicRule), "broker", reason);
+    keep_aside(std::string(kAtomicRule), "broker", reason);
   }
   impl.close.run();
   return outcome;
@@ -187,14 +195,16 @@ MergeOutcome Merge::stands(const ReplayEntry& entry, LogTable& log, const Replay
   return {known.result, std::move(known.text), std::move(known.keys), 0};
 }
 
-bool Merge::recall(const ReplayEntry& entry, LogTable& log, const Earlier& earlier) {
+bool Merge::knows(const Earlier& earlier, LogTable& log) {
+  LogProof proof(impl_->db, log);
+  return !earlier.untold &&
+         std::ranges::none_of(earlier.logged, [&proof](Seq seq) { return proof.doubts(seq); });
+}
+
+void Merge::recall(const ReplayEntry& entry, LogTable& log, const Earlier& earlier) {
   Impl& impl = *impl_;
   impl.notice_schema();
   impl.keys->begin(entry.header.tx, entry.first);
-  bool known = !earlier.untold;
-  LogProof proof(impl.db, log);
-  for (const Seq seq : earlier.logged) known = known && !proof.doubts(seq);
-  if (!known) return false;
   for (const auto& [counter, key] : earlier.told) {
     impl.keys->recall(key.table, key.before, {key.after, signed_of(counter), false});
   }
@@ -202,7 +212,6 @@ bool Merge::recall(const ReplayEntry& entry, LogTable& log, const Earlier& earli
   for (const Seq seq : earlier.logged) {
     stood.recall(log, seq, earlier.first, entry.first, earlier.schema_version);
   }
-  return true;
 }
 
 void Merge::written_by_others(const Spill& changeset) {

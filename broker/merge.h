@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -51,10 +52,12 @@ class Merge {
   Merge& operator=(const Merge&) = delete;
 
   // Makes of the entry what the rules say, inbox and csa_remap included, whatever the entry holds.
+  // `before` is written before the entry, and again where what the entry made is taken back.
   // REQUIRES: a transaction is open, foreign keys are off, capture has begun and is empty; it still
   // runs on return (and may have been begun anew). Throws SqliteError for the disk: the transaction
   // must then be rolled back.
-  [[nodiscard]] MergeOutcome run(const ReplayEntry& entry, const MergeContext& context);
+  [[nodiscard]] MergeOutcome run(const ReplayEntry& entry, const MergeContext& context,
+                                 const std::function<void()>& before);
   // The master held the WRITE under this TxId rejected: the entry goes to the inbox whole.
   [[nodiscard]] MergeOutcome park(const ReplayEntry& entry, const MergeContext& context,
                                   const std::string& reason);
@@ -73,9 +76,10 @@ class Merge {
     bool untold = false;
     std::uint64_t schema_version = 0;  // the master's
   };
-  // What the merges of earlier entries of a copy's journal have written into csa_remap holds for
-  // the entry's journal. False: some of it is not known, and nothing is changed.
-  [[nodiscard]] bool recall(const ReplayEntry& entry, LogTable& log, const Earlier& earlier);
+  // Whether all is known of what the merges of these have written into csa_remap.
+  [[nodiscard]] bool knows(const Earlier& earlier, LogTable& log);
+  // It holds for the journal of the entry, a copy's. REQUIRES: it is known.
+  void recall(const ReplayEntry& entry, LogTable& log, const Earlier& earlier);
   // An entry of rows that the inbox has kept (base and node) is made after all: row by row as by
   // the rule `merge`, but nothing of others is overwritten. Otherwise nothing is written, and the
   // reason is the answer. REQUIRES: as run(); its TxId and `first` are nobody's.

@@ -191,6 +191,31 @@ TEST_CASE("merge: a copy follows to its own numbers after another one has come i
   }
 }
 
+TEST_CASE("merge: a copy's numbers are in every replica, also where its entry is taken back") {
+  for (const bool atomic : {false, true}) {
+    CAPTURE(atomic);
+    Copies c;
+    set_rules(c.b, {{"account", "", "atomic"}});
+    MergeBench::Node& third = c.b.add_node(c.node.replica->state().node);
+    (void)c.b.master.write("INSERT INTO part VALUES (2, 'elsewhere')");
+    c.b.edit(c.node, "INSERT INTO note VALUES ('A')", 1000);
+    c.b.edit(c.copy, "INSERT INTO part (name) VALUES ('B own')", 1500);
+    c.b.edit(third, "INSERT INTO note VALUES ('C')", 1600);
+    for (MergeBench::Node* const one : {&c.node, &c.copy, &third}) c.hand_over(*one);
+    if (atomic) {
+      (void)c.b.master.write(transfer("x", "y"));
+      c.b.edit(c.copy, transfer("y", "z"), 2000);
+    } else {
+      (void)c.b.master.write("DELETE FROM part WHERE id = 1");
+      c.b.edit(c.copy, "INSERT INTO bin (part) VALUES (1)", 2000);
+    }
+    const Fate fate = fate_of(c.b.come_back(c.copy));
+    CHECK(fate.back() == (atomic ? ReplayResult::kSuperseded : kParked));
+    CHECK(c.b.text("SELECT count(*) FROM csa_remap WHERE after = 3") == "1");
+    CHECK(c.b.master.replay_difference() == "");
+  }
+}
+
 TEST_CASE("merge: the log tells no more under which number a copy's row is, the outcome may") {
   for (const bool lost : {false, true}) {
     CAPTURE(lost);
