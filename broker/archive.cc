@@ -93,6 +93,10 @@ struct Archive::Impl {
   // Adds what fits. The entry that should be there and is not what was written, or not there at
   // all, if it met one.
   std::optional<Seq> fill(const LogGet& request, Seq last, LogSlice& slice);
+  // Once, until another one is met.
+  void tell_doubted(Seq seq) {
+    if (std::exchange(told, seq) != seq) out.error("archive: " + doubted_entry(db, seq));
+  }
   [[nodiscard]] std::optional<Chain> chain_before(const LogGet& request, Seq floor);
 
   Database db;
@@ -160,16 +164,19 @@ std::variant<LogSlice, LogGone> Archive::read_log(const LogGet& request, const P
   if (meta->position.epoch != through.epoch) {
     return gone(meta->floor, "a new history of the database has begun: take a full copy");
   }
+  const Seq last = std::min(through.seq, meta->position.seq);
   const LogState state{through, meta->floor, chain_at(impl_->log, request, meta->floor)};
   const CatchUp answer = catch_up(request.after, state);
-  if (!answer.tail) return gone(meta->floor, answer.reason);
+  if (!answer.tail) {
+    const Seq at = request.after.seq;
+    const bool here = request.after.epoch == through.epoch && at >= meta->floor && at <= last;
+    if (here && LogProof(impl_->db, impl_->log).doubts(at)) impl_->tell_doubted(at);
+    return gone(meta->floor, answer.reason);
+  }
   LogSlice slice{request.request, through, meta->floor, {}};
-  const Seq last = std::min(through.seq, meta->position.seq);
   const std::optional<Seq> hole = impl_->fill(request, last, slice);
   if (hole && slice.pieces.empty()) {
-    if (std::exchange(impl_->told, *hole) != *hole) {
-      impl_->out.error("archive: " + doubted_entry(impl_->db, *hole));
-    }
+    impl_->tell_doubted(*hole);
     return gone(meta->floor, "the broker's log has lost " + entry_name(*hole));
   }
   return slice;

@@ -108,6 +108,28 @@ TEST_CASE("archive: the chain of the entry that a reader has is damaged, its his
   }
 }
 
+TEST_CASE("archive: the log has lost the entry that a reader has, a copy is due and that is said") {
+  Master m;
+  const auto all = m.ask(m.begin);
+  const LogPiece third = std::get<LogSlice>(all).pieces.at(2);
+  const std::uint64_t seq = third.header.seq.value;
+  damage(m.master.path(), seq + 1, "chain");
+  Database(m.master.path(), Database::Mode::kReadWrite).exec("DELETE FROM csa_log" + where(seq));
+  CHECK(std::holds_alternative<LogGone>(m.ask({m.begin.epoch, third.header.seq, third.chain})));
+  CHECK(m.lines.find("entry " + std::to_string(seq)) != std::string::npos);
+  CHECK(m.lines.find("csa-broker check") != std::string::npos);
+}
+
+TEST_CASE("archive: a reader of another history, the log is sound and nothing is said of it") {
+  Master m;
+  const auto all = m.ask(m.begin);
+  const LogPiece third = std::get<LogSlice>(all).pieces.at(2);
+  Chain other = third.chain;
+  other.value.bytes[0] ^= 1U;
+  CHECK(std::holds_alternative<LogGone>(m.ask({m.begin.epoch, third.header.seq, other})));
+  CHECK(m.lines.empty());
+}
+
 TEST_CASE("archive: a page of a spool is not what was cut, it is not handed out") {
   Master m;
   Archive archive(m.master.path(), m.folder.file("spool"), m.log);
