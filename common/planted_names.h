@@ -51,6 +51,8 @@ inline constexpr std::array kPlantedBugs = {
     std::string_view("keep no outcome"),
     // writes: the caller is not told that a write was rejected.
     std::string_view("leave a rejected write unknown"),
+    // restore, install: the -wal of the file that was there stays beside the new one.
+    std::string_view("leave an old -wal beside a new file"),
     // ledger: an entry is merged though those before it were not handed over.
     std::string_view("merge a journal out of order"),
     // merge: foreign keys are not asked for.
