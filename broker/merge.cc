@@ -60,7 +60,7 @@ struct Merge::Impl {
 
   [[nodiscard]] MergeRun attempt(const ReplayEntry& entry, const MergeContext& context) {
     inbox.begin();
-    return {db, edits, *schema, *keys, inbox, entry, context};
+    return {db, capture, edits, *schema, *keys, inbox, entry, context};
   }
   void forget() {
     schema = std::make_unique<MergeSchema>(db);

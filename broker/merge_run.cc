@@ -9,9 +9,11 @@
 
 namespace csa {
 
-MergeRun::MergeRun(const Database& db, EditIndex& edits, MergeSchema& schema, KeyChanges& keys,
-                   Inbox& inbox, const ReplayEntry& entry, const MergeContext& context)
+MergeRun::MergeRun(const Database& db, Capture& capture, EditIndex& edits, MergeSchema& schema,
+                   KeyChanges& keys, Inbox& inbox, const ReplayEntry& entry,
+                   const MergeContext& context)
     : db_(db),
+      capture_(capture),
       edits_(edits),
       schema_(schema),
       keys_(keys),
@@ -360,7 +362,10 @@ void MergeRun::write_row(const Step& step, const RowVerdict& verdict) {
       rowid = table.next_rowid();
       if (rowid) rowid = std::max(*rowid, *step.unkeyed);
     }
+    // Should the master be lost, the log is all that replicas can offer the row by.
+    capture_.mark_assigned(step.assigned);
     table.insert(row, step.columns.known, rowid);
+    capture_.mark_assigned(false);
     if (step.unkeyed) {
       keys_.record(table.name(), *step.unkeyed, sqlite3_last_insert_rowid(db_.handle()));
     }

@@ -71,8 +71,8 @@ class MergeRun {
   };
 
   // All outlive this.
-  MergeRun(const Database& db, EditIndex& edits, MergeSchema& schema, KeyChanges& keys,
-           Inbox& inbox, const ReplayEntry& entry, const MergeContext& context);
+  MergeRun(const Database& db, Capture& capture, EditIndex& edits, MergeSchema& schema,
+           KeyChanges& keys, Inbox& inbox, const ReplayEntry& entry, const MergeContext& context);
   MergeRun(const MergeRun&) = delete;
   MergeRun& operator=(const MergeRun&) = delete;
 
@@ -162,6 +162,7 @@ class MergeRun {
   [[nodiscard]] MergeOutcome outcome();
 
   const Database& db_;
+  Capture& capture_;
   EditIndex& edits_;
   MergeSchema& schema_;
   KeyChanges& keys_;

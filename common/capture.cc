@@ -140,6 +140,7 @@ void Capture::begin() {
   ++impl.changeset;
   impl.half_written.reset();
   impl.unsettled = false;
+  impl.marks_assigned = false;
   impl.failure.reset();
   impl.exception = nullptr;
   CSA_CHECK(impl.schema_version_statement.step());
@@ -165,6 +166,8 @@ Status Capture::status() const {
 }
 
 bool Capture::lost() const noexcept { return impl_->failure || impl_->exception; }
+
+void Capture::mark_assigned(bool assigned) { impl_->marks_assigned = assigned; }
 
 bool Capture::at_work() const { return impl_->own_work > 0; }
 

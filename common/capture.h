@@ -39,6 +39,9 @@ class Capture {
 
   // Starts an empty changeset. REQUIRES: a transaction is open.
   void begin();
+  // Whether it was SQLite, at a node, that chose the rowids of rows which are inserted from here
+  // on: then the log's changeset has the mark too. Until begin() no more.
+  void mark_assigned(bool assigned);
   // Why the changes so far cannot be carried (too large, incremental blob write, ...): the write
   // must be rolled back. Ask after each statement, and after finish(), for full-text tables change
   // late. Throws std::system_error: the spill's file.

@@ -74,8 +74,9 @@ struct Capture::Impl {
   Statement sequence_statement;  // empty: there is no sqlite_sequence
   Sequences sequences;
   bool sequences_known = false;
-  Bytes record, frame;     // kept for their memory
-  bool unsettled = false;  // record is a row's of which it is not told yet who numbered it
+  Bytes record, frame;          // kept for their memory
+  bool marks_assigned = false;  // see mark_assigned()
+  bool unsettled = false;       // record is a row's of which it is not told yet who numbered it
 };
 
 }  // namespace csa

@@ -138,7 +138,7 @@ void Capture::Impl::insert_row(CapturedTable& table, std::int64_t rowid) {
   const bool with_rowid = !table.info.change_table.without_rowid;
   const std::optional<bool> told = with_rowid && options.journal != nullptr
                                        ? options.journal->take(table.info.change_table.name, rowid)
-                                       : false;
+                                       : with_rowid && marks_assigned;
   const bool assigned = told.value_or(false);
   if (table.info.odd) {
     touch_new(table, SQLITE_INSERT, rowid);

@@ -35,7 +35,7 @@ struct CapturedTable {
   Statement row_by_key;  // carried columns, then the rowid; parameters: the key
   // Odd tables: keys (encoded) whose rows are looked at again at the end.
   std::set<Bytes> touched;
-  std::set<std::int64_t> assigned;  // of them, in a journal: rowids that SQLite chose
+  std::set<std::int64_t> assigned;  // of them: rowids that SQLite chose, where it is told
 
   // Where this table stands in the changeset `changeset`.
   std::uint64_t changeset = 0;

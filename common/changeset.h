@@ -46,7 +46,7 @@ enum class RowOp : std::uint8_t { kInsert = 1, kUpdate = 2, kDelete = 3 };
 // One row change. Columns count over carried columns.
 struct RowChange {
   RowOp op = RowOp::kInsert;
-  bool assigned = false;       // an insert in a journal: SQLite chose the rowid
+  bool assigned = false;       // an insert: SQLite chose the rowid, where that is told
   std::uint32_t table = 0;     // index into the reader's tables()
   Row key;                     // physical key before (delete, update) or of the new row (insert)
   std::optional<Row> new_key;  // update that moved the row

@@ -49,7 +49,7 @@ class Widener {
       if (!before) return known->rows.damage(row->key, "the row is missing");
       fill(*before, wide);
     }
-    if (row->op == RowOp::kInsert) wide.assigned = chosen_by_sqlite(*row, *known);
+    if (row->op == RowOp::kInsert) wide.assigned = row->assigned || chosen_by_sqlite(*row, *known);
     wide.table = encoder_.table(known->named, out);
     encoder_.append(wide, out);
     return Ok{};

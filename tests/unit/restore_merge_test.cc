@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "broker/archive.h"
-#include "common/clock_limits.h"
 #include "common/past_log.h"
 #include "tests/support/lost_master.h"
 
@@ -195,32 +194,6 @@ TEST_CASE("merge after a restore: twice, and from a replica that was copied in b
   CHECK(m.row(2) == "laterb10");
   CHECK(m.row(3) == "betweenb10");
   CHECK(m.inbox() == R"({"id":1}broker0 {"id":2}broker0 {"id":2}broker0)");
-}
-
-TEST_CASE("restore: what a replica offers of a lost history is named by the epoch it was made in") {
-  LostMaster m;
-  const std::string backup = m.backup();
-  const Epoch first = m.b.master.ledger->meta().position.epoch;
-  m.write("UPDATE part SET a = 'first' WHERE id = 1", 10);
-  const Epoch second = m.lose_and_restore().position.epoch;
-  MergeBench::Node& node = m.b.add_node();
-  m.write("UPDATE part SET a = 'second' WHERE id = 1", 2000);
-  REQUIRE(m.b.catch_up(node) == "");
-  (void)m.restore_from(backup);
-  (void)m.restore_from(m.backup());  // of a higher generation than the node's
-  REQUIRE(take_copy(*node.replica, m.b.copy()).has_value());
-  const std::vector<Replay> offers = node.replica->read_journal(0, 0, limits::kMiB).value();
-  REQUIRE(offers.size() == 2);
-  CHECK(offers[0].header.base.epoch == first);
-  CHECK(offers[1].header.base.epoch == second);
-  // In which scale of broker's time they were made, nobody can tell.
-  for (const Replay& offer : offers) CHECK(offer.header.edited_error_ms == kUnknownErrorMs);
-  (void)m.b.hand_over(node);
-  for (const std::int64_t id : {1, 2}) {
-    const Conflict request{TxId{m.b.master.node, ++m.b.master.counter}, id, ConflictVerb::kRecover};
-    CHECK(std::holds_alternative<Ack>(m.b.master.run({request, "desk", 1})));
-  }
-  CHECK(m.row(1) == "secondb10");
 }
 
 TEST_CASE("restore: made where the history begins, a new edit under a confirmed TxId is made") {
