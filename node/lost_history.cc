@@ -50,17 +50,22 @@ class Widener {
       fill(*before, wide);
     }
     if (row->op == RowOp::kInsert) wide.assigned = row->assigned || chosen_by_sqlite(*row, *known);
+    if (row->op == RowOp::kDelete) leave(*row, *known);
     wide.table = encoder_.table(known->named, out);
     encoder_.append(wide, out);
     return Ok{};
   }
-  void next_entry() { encoder_.reset(); }
+  void next_entry() {
+    encoder_.reset();
+    for (auto& [name, known] : tables_) known.left = 0;
+  }
 
  private:
   struct Known {
     AppliedTable rows;
     ChangeTable named;
-    Statement highest;  // rowid; none where there are no rowids
+    Statement highest;      // rowid; none where there are no rowids
+    std::int64_t left = 0;  // the highest rowid that the entry has deleted
   };
 
   static Status missing(const std::string& name) {
@@ -90,6 +95,11 @@ class Widener {
     return &tables_.emplace(name, std::move(known)).first->second;
   }
 
+  static void leave(const RowChange& row, Known& known) {
+    const auto* const key = std::get_if<std::int64_t>(&row.key.front());
+    if (known.highest && key != nullptr) known.left = std::max(known.left, *key);
+  }
+
   static bool chosen_by_sqlite(const RowChange& row, Known& known) {
     if (!known.highest || row.key.size() != 1) return false;
     const auto* const key = std::get_if<std::int64_t>(&row.key.front());
@@ -97,7 +107,9 @@ class Widener {
     const std::int64_t highest = known.highest.column_int(0);
     known.highest.reset();
     if (*key <= highest) return false;
-    return known.rows.info().autoincrement || *key - 1 == std::max<std::int64_t>(highest, 0);
+    // A row that is replaced is there still when the number is chosen.
+    return known.rows.info().autoincrement || *key - 1 == std::max<std::int64_t>(highest, 0) ||
+           *key - 1 == known.left;
   }
 
   const Database& db_;

@@ -74,4 +74,23 @@ TEST_CASE("restore: offered behind a gap, a row that SQLite numbered takes no ot
   CHECK(m.inbox().empty());
 }
 
+TEST_CASE("restore: offered with a row that it replaced, a row takes no other row's number") {
+  LostMaster m;
+  (void)m.b.master.run(m.b.master.migration(
+      "CREATE TABLE mail (id INTEGER PRIMARY KEY, a TEXT UNIQUE); INSERT INTO mail VALUES (1, 'x'),"
+      " (2, 'y')"));
+  REQUIRE(m.b.catch_up(m.live) == "");
+  const std::string backup = m.backup();
+  m.write("REPLACE INTO mail (a) VALUES ('y'); REPLACE INTO mail (a) VALUES ('y')", 20);
+  REQUIRE(m.b.catch_up(m.live) == "");
+  (void)m.restore_from(backup);
+  m.write("INSERT INTO mail (a) VALUES ('new'), ('newer')", 10);
+  REQUIRE(take_copy(*m.live.replica, m.b.copy()).has_value());
+  (void)m.b.hand_over(m.live);
+  const Conflict request{TxId{m.b.master.node, ++m.b.master.counter}, 1, ConflictVerb::kRecover};
+  REQUIRE(std::holds_alternative<Ack>(m.b.master.run({request, "desk", 1})));
+  CHECK(m.b.text("SELECT group_concat(id || a, ' ') FROM mail") == "1x 3new 4newer 6y");
+  CHECK(m.inbox().empty());
+}
+
 }  // namespace csa::restore_offered_test
