@@ -9,6 +9,7 @@
 #include "common/system_clock.h"
 #include "common/thread_priority.h"
 #include "node/link.h"
+#include "node/self_check.h"
 
 namespace csa {
 

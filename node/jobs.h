@@ -1,4 +1,5 @@
-// What passes between the node's core and its replica: plain values, no SQLite.
+// What passes between the node's core and its replica, and whoever compares it with the master:
+// plain values, no SQLite.
 #pragma once
 
 #include <cstdint>
@@ -72,6 +73,16 @@ struct OfflineDone {
   std::variant<Journaled, Ack, Nack> answer;
   ReplicaState state;
   std::vector<std::string> tables;  // that changed
+};
+
+// For the comparison with the master, from the broker.
+using CheckJob = std::variant<DigestReply, RowsReply>;
+// From it, for the broker. A Checked ends the comparison.
+using CheckAnswer = std::variant<RowsGet, Checked>;
+// The rows that differ, as they are here.
+struct KeptRows {
+  std::string file = {};    // that holds them, for good; empty: none does
+  std::string failed = {};  // why they could not be kept, though there are some; for people
 };
 
 }  // namespace csa

@@ -15,6 +15,7 @@
 #include "common/log_changes.h"
 #include "common/planted.h"
 #include "common/schema.h"
+#include "common/sqlite.h"
 #include "common/store_meta.h"
 #include "common/sync_file.h"
 #include "node/file_proof.h"

@@ -7,26 +7,14 @@
 #include <functional>
 #include <optional>
 #include <string>
-#include <variant>
 #include <vector>
 
 #include "common/digest.h"
 #include "common/message.h"
 #include "common/result.h"
-#include "common/sqlite.h"
+#include "node/jobs.h"
 
 namespace csa {
-
-// From the broker.
-using CheckJob = std::variant<DigestReply, RowsReply>;
-// For the broker. A Checked ends the check.
-using CheckAnswer = std::variant<RowsGet, Checked>;
-
-// The rows that differ, as they are here.
-struct KeptRows {
-  std::string file = {};    // that holds them, for good; empty: none does
-  std::string failed = {};  // why they could not be kept, though there are some; for people
-};
 
 struct SelfCheckOptions {
   std::string replica;

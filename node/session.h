@@ -16,7 +16,6 @@
 #include "common/uplink.h"
 #include "node/broker_clock.h"
 #include "node/jobs.h"
-#include "node/self_check.h"
 
 namespace csa {
 
