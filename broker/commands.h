@@ -1,5 +1,5 @@
 // The subcommands of csa-broker. Results go to stdout, words for people to stderr; each returns the
-// exit code of cli.md.
+// exit code of schemas/cli.md.
 #pragma once
 
 #include <functional>

@@ -15,7 +15,7 @@ namespace csa {
 enum class BrokerVerb : std::uint8_t { kServe, kCreate, kAdopt, kRestore, kCheck };
 
 struct BrokerFlags {
-  BrokerFlags();  // with cli.md's defaults
+  BrokerFlags();  // with the defaults of schemas/cli.md
 
   BrokerVerb verb = BrokerVerb::kServe;
   CommonFlags common;

@@ -171,7 +171,7 @@ CommitResult Ledger::Impl::commit(const std::vector<WriteJob>& jobs) {
   return result;
 }
 
-// A statement can roll back the whole transaction (capture.md M6). Then what ran before it is
+// A statement can roll back the whole transaction (OR ROLLBACK, say). Then what ran before it is
 // committed by itself, the guilty one answered, and the rest goes on: nothing runs more than twice.
 void Ledger::Impl::commit_range(Batch& batch, std::size_t begin, std::size_t end,
                                 CommitResult& result) {

@@ -1,5 +1,4 @@
-// One job of a group: run, captured, put into the log, its outcome stored. Order and checks are
-// those of the design's capture chapter (M5 to M8).
+// One job of a group: run, captured, put into the log, its outcome stored.
 #include <algorithm>
 #include <system_error>
 

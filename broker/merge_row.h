@@ -1,6 +1,6 @@
 // One row of a journal against the master's present row: who wins, and what the row becomes. The
-// rules of the design's chapter on merging, without a database: pure, so that a small model can be
-// held against it. Rows are by carried column of the master's table.
+// rules of merging without a database: pure, so that a small model can be held against it. Rows are
+// by carried column of the master's table.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@
 
 namespace csa {
 
-// Names as in cli.md and csa_rule.
+// Names as in csa_rule and schemas/cli.md.
 enum class TableRule : std::uint8_t { kNewest, kMerge, kBroker, kNode, kManual };
 enum class ColumnRule : std::uint8_t {
   kTable,  // as the table's rule says

@@ -25,8 +25,8 @@ void judge(const DigestReply& reference, const Checked& checked, NodeVerdict& ve
 // no table where its name does. The bytes that `verdict.tables` takes then.
 [[nodiscard]] std::size_t shorten(NodeVerdict& verdict, std::size_t room);
 
-// As cli.md shows it, with the names of the tables that were compared. Says so where most nodes
-// equal each other, but not the master.
+// As schemas/cli.md shows it, with the names of the tables that were compared. Says so where most
+// nodes equal each other, but not the master.
 [[nodiscard]] std::string verdicts_json(const DigestReply& reference,
                                         const std::vector<NodeVerdict>& nodes);
 

@@ -11,7 +11,7 @@ namespace csa {
 namespace {
 
 // What sqlite_sequence shall hold for a table at COMMIT. Inserts raise it by themselves, also where
-// the master did not (M9), so the wish is kept apart and written last.
+// the master did not, so the wish is kept apart and written last.
 struct SequenceWish {
   std::optional<Value> wanted;
 };

@@ -23,7 +23,7 @@ class Applier {
   // (kDamaged) names table, key and difference; the transaction must then be rolled back and
   // discard() called. SqliteError: the disk.
   [[nodiscard]] Status apply(const Change& change, const std::vector<ChangeTable>& tables);
-  // Before COMMIT: writes what is wanted in sqlite_sequence (M9).
+  // Before COMMIT: writes what is wanted in sqlite_sequence.
   void finish();
   // After ROLLBACK.
   void discard();

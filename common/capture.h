@@ -1,5 +1,5 @@
 // Row changes of one connection, as they happen: SQLite's pre-update hook encodes each change into
-// a changeset. The rules and traps behind every line are in the design's capture chapter.
+// a changeset. Where the hook does not show a row as the table holds it, the code beside says so.
 //
 //   SAVEPOINT w; capture.begin(); ... statements ...; RELEASE w;
 //   SAVEPOINT f; Spill& body = capture.finish(); RELEASE f;

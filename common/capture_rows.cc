@@ -25,7 +25,7 @@ sqlite3_value* new_value(sqlite3* db, int index) {
 }
 
 // The old row of the reported change, with what the hook hides: after ALTER TABLE ADD COLUMN it
-// shows NULL where the table shows the default (M3). The row is then read, at most once.
+// shows NULL where the table shows the default. The row is then read, at most once.
 class OldRow {
  public:
   OldRow(const Capture::Impl& impl, CapturedTable& table, std::int64_t rowid)

@@ -47,8 +47,9 @@ struct CapturedTable {
 // " WHERE" by the physical key as an index finds it, parameters from 1.
 [[nodiscard]] std::string where_key(const TableInfo& info);
 
-// Appends a value as the table stores it (M1): the hook shows some before their conversion.
-// Throws std::bad_alloc. `utf16`: the database's encoding, text is then carried as it lies there.
+// Appends a value as the table stores it: the hook shows some before their conversion (5 in a
+// REAL column, for 5.0). Throws std::bad_alloc. `utf16`: the database's encoding, text is then
+// carried as it lies there.
 void append_stored(sqlite3_value* value, Affinity affinity, bool utf16, Bytes& out);
 
 }  // namespace csa

@@ -343,7 +343,7 @@ struct AdminReply {
   std::uint64_t request = 0;
   bool ok = false;
   std::string text;  // why not, for people
-  std::string json;  // the answer, as cli.md shows it
+  std::string json;  // the answer, as schemas/cli.md shows it
   bool operator==(const AdminReply&) const = default;
 };
 

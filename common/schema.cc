@@ -103,8 +103,7 @@ std::vector<int> record_positions(const std::vector<Column>& columns,
   return positions;
 }
 
-// M4: the hook looks up affinity and rowid alias by record position where it should use the
-// table's.
+// The hook looks up affinity and rowid alias by record position where it should use the table's.
 bool hook_confuses(const std::vector<Column>& columns, const std::vector<int>& positions,
                    std::optional<std::uint32_t> rowid_alias) {
   if (rowid_alias && positions[*rowid_alias] != static_cast<int>(*rowid_alias)) return true;

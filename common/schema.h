@@ -16,7 +16,7 @@
 
 namespace csa {
 
-// design.md section 4: who writes a table, and how it travels.
+// Who writes a table, and how it travels.
 enum class TableClass : std::uint8_t {
   kApplication,  // the user's: captured and applied
   kShared,   // csa's, replicated as ordinary rows: csa_inbox, csa_rule, csa_remap, csa_lost, ...
@@ -35,7 +35,7 @@ struct Column {
   bool generated = false;  // VIRTUAL or STORED: never carried
   bool virtual_ = false;
   bool has_default = false;
-  // Indexes for the pre-update hook's old and new values (capture.md M2); -1: VIRTUAL.
+  // Indexes for the pre-update hook's old and new values; -1: VIRTUAL.
   int hook_index = 0;         // old values, and new values of an INSERT
   int hook_index_update = 0;  // new values of an UPDATE
 };
@@ -45,7 +45,7 @@ struct TableInfo {
   std::vector<Column> columns;         // all, in table order
   std::vector<std::uint32_t> carried;  // indexes into columns of those that are carried
   std::string rowid_name;  // a spelling of the rowid that no column takes; empty if none
-  bool odd = false;        // the hook lies about it: capture by reading rows (M4)
+  bool odd = false;        // the hook lies about it: capture by reading rows
   bool autoincrement = false;
 };
 

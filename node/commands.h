@@ -1,5 +1,5 @@
 // The subcommands of csa-node, each on the public Client alone. Results go to stdout, words to
-// stderr; each returns the exit code of cli.md.
+// stderr; each returns the exit code of schemas/cli.md.
 #pragma once
 
 #include <chrono>

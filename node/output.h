@@ -38,7 +38,7 @@ class RowPrinter {
   bool started_ = false;
 };
 
-// exec's object (cli.md), one line without newline.
+// exec's object (schemas/cli.md), one line without newline.
 [[nodiscard]] std::string exec_json(const WriteResult& result);
 // exec for people: "1 row changed, seq 42" and why not; no newline.
 [[nodiscard]] std::string exec_sentence(const WriteResult& result);

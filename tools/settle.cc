@@ -64,7 +64,7 @@ std::string text_of(const Json& value) {
   return value.is_string() ? value.get<std::string>() : value.is_null() ? "" : to_line(value);
 }
 
-// One row of the inbox, as cli.md shows it.
+// One row of the inbox, as schemas/cli.md shows it.
 Json conflict_json(const Ack& ack, const Row& row) {
   static const std::set<std::string> kObjects{"key", "base", "broker", "node_row"};
   Json json = Json::object();

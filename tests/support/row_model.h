@@ -1,5 +1,5 @@
-// A small model of the rules by which a row of a journal meets the master's row, written from the
-// text of the design's chapter on merging, to be held against broker/merge_row.h.
+// A small model of the rules by which a row of a journal meets the master's row, written from what
+// is promised of them, not from the code, to be held against broker/merge_row.h.
 #pragma once
 
 #include <optional>

@@ -1,5 +1,5 @@
-// Who wins a row, held against a small model of the rules, written from the text of the design's
-// chapter on merging; and that the same edits end alike in whatever order they arrive.
+// Who wins a row, held against a small model of the rules (support/row_model.h); and that the same
+// edits end alike in whatever order they arrive.
 #include "broker/merge_row.h"
 
 #include <doctest/doctest.h>
