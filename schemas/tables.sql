@@ -1,6 +1,6 @@
 -- The tables that csa keeps in the user's file, on the master and on every replica (format 1).
--- Embedded into the programs at build. Which of them travel, and how: "table classes" in
--- protocol.md. None uses AUTOINCREMENT, so that sqlite_sequence stays the application's own.
+-- Embedded into the programs at build. Which of them travel, and how: TableClass in
+-- common/schema.h. None uses AUTOINCREMENT, so that sqlite_sequence stays the application's own.
 
 -- Derived: where this file stands. One row a key; see Meta in common/store_meta.h, and
 -- common/past_log.h, broker/wal_base.h.
