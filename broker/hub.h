@@ -3,7 +3,7 @@
 // of a peer is in schemas/protocol.md.
 //
 // The shell feeds it frames, results and time, and carries out the outbox in order. An ACK to a
-// write and an UPDATE come into being only in on_committed(): nothing leaves before it is on disk.
+// write and an UPDATE leave only from on_committed(): nothing leaves before it is on disk.
 #pragma once
 
 #include <cstdint>
