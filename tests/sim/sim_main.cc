@@ -207,42 +207,88 @@ int run_many(const Flags& flags) {
 }
 
 #ifdef CSA_PLANTED
-// Each bug until a seed finds it: those must be few.
-int run_bugs(const Flags& flags) {
-  std::vector<std::string> bugs = flags.bug;
-  if (bugs.empty()) bugs.assign(kPlantedBugs.begin(), kPlantedBugs.end());
-  struct Search {
-    std::uint64_t given = 0, done = 0;
-    std::uint64_t found = 0;  // so many seeds were needed
-  };
-  std::map<std::string, Search> searches;
-  for (const std::string& bug : bugs) searches[bug];
-  // A bug is looked for by one seed after the other, so that the count means something.
-  const auto next = [&](Task& task) {
-    for (const std::string& bug : bugs) {
-      Search& search = searches[bug];
-      if (search.found != 0 || search.given != search.done || search.given >= flags.seeds_max) {
-        continue;
+// Each bug until a seed finds it: those must be few. A seed that fails with a bug has found it only
+// if nothing fails without.
+class BugSearch {
+ public:
+  explicit BugSearch(const Flags& flags) : flags_(flags), bugs_(flags.bug) {
+    if (bugs_.empty()) bugs_.assign(kPlantedBugs.begin(), kPlantedBugs.end());
+    for (const std::string& bug : bugs_) searches_[bug];
+  }
+  // One seed of a bug after the other, so that the count means something.
+  bool next(Task& task) {
+    for (const std::string& bug : bugs_) {
+      Search& search = searches_[bug];
+      if (search.failed && controls_.try_emplace(*search.failed).second) {
+        task = {*search.failed, ""};
+        return true;
       }
-      task = {flags.first + search.given++, bug};
+      const bool waits = search.given != search.done || search.failed;
+      if (search.over || waits || search.given >= flags_.seeds_max) continue;
+      task = {flags_.first + search.given++, bug};
       return true;
     }
     return false;
+  }
+  void done(const Task& task, const RunReport& run) {
+    if (task.bug.empty()) {
+      if (!run.ok) tell_unplanted(task.seed, run);
+      controls_[task.seed] = run.ok;
+    } else {
+      Search& search = searches_[task.bug];
+      ++search.done;
+      if (!run.ok) search.failed = task.seed;
+      if (!run.ok) search.violation = run.violation;
+    }
+    for (auto& [bug, search] : searches_) settle(bug, search);
+  }
+  [[nodiscard]] int told() const {
+    std::cout << "csa-sim: " << found_ << " of " << bugs_.size() << " planted bugs found\n";
+    return found_ == bugs_.size() && unplanted_ == 0 ? 0 : 1;
+  }
+
+ private:
+  struct Search {
+    std::uint64_t given = 0, done = 0;
+    std::optional<std::uint64_t> failed;  // a seed, until it has been run without the bug
+    std::string violation;
+    bool over = false;
   };
-  std::uint64_t missed = 0;
-  const auto done = [&](const Task& task, const RunReport& run) {
-    Search& search = searches[task.bug];
-    ++search.done;
-    if (!run.ok) search.found = search.done;
-    if (run.ok && search.done < flags.seeds_max) return;
-    if (run.ok) ++missed;
-    std::cout << "csa-sim: bug '" << task.bug << "' " << (run.ok ? "NOT FOUND in " : "found after ")
-              << search.done << " seeds" << (run.ok ? "" : ": " + run.violation) << std::endl;
-  };
-  run_tasks(flags.jobs, flags.options, next, done);
-  std::cout << "csa-sim: " << bugs.size() - missed << " of " << bugs.size()
-            << " planted bugs found\n";
-  return missed == 0 ? 0 : 1;
+  void tell_unplanted(std::uint64_t seed, const RunReport& run) {
+    ++unplanted_;
+    std::cout << "csa-sim: seed " << seed
+              << " fails without a bug too, and finds none: " << run.violation << std::endl;
+  }
+  void settle(const std::string& bug, Search& search) {
+    if (search.over) return;
+    bool found = false;
+    if (search.failed) {
+      const auto control = controls_.find(*search.failed);
+      if (control == controls_.end() || !control->second) return;  // not run yet
+      found = *control->second;
+      search.failed.reset();
+    }
+    search.over = found || search.done >= flags_.seeds_max;
+    if (!search.over) return;
+    if (found) ++found_;
+    std::cout << "csa-sim: bug '" << bug << "' " << (found ? "found after " : "NOT FOUND in ")
+              << search.done << " seeds" << (found ? ": " + search.violation : "") << std::endl;
+  }
+
+  const Flags& flags_;
+  std::vector<std::string> bugs_;
+  std::map<std::string, Search> searches_;
+  std::map<std::uint64_t, std::optional<bool>> controls_;  // was the seed good without a bug?
+  std::size_t found_ = 0;
+  std::size_t unplanted_ = 0;
+};
+
+int run_bugs(const Flags& flags) {
+  BugSearch search(flags);
+  run_tasks(
+      flags.jobs, flags.options, [&search](Task& task) { return search.next(task); },
+      [&search](const Task& task, const RunReport& run) { search.done(task, run); });
+  return search.told();
 }
 #else
 int run_bugs(const Flags&) {
