@@ -17,8 +17,9 @@
 namespace csa::sim {
 namespace {
 
-// A run in which next to nothing was written proves nothing: another seed takes its place.
-constexpr std::size_t kAcknowledgedMin = 15;
+// A run in which next to nothing was written proves nothing: another seed takes its place. Of the
+// usual fault time; shorter and longer ones have their share.
+constexpr std::int64_t kAcknowledgedMin = 15;
 constexpr std::size_t kFailedMax = 5;
 constexpr std::size_t kShrinkRuns = 40;
 constexpr std::size_t kTranscriptEnd = 80;  // lines of a shrunk run that are printed
@@ -47,6 +48,11 @@ struct Total {
   std::size_t least = SIZE_MAX;
   TimePoint start = monotonic_now();
 };
+
+std::size_t acknowledged_min(const RunOptions& options) {
+  const auto share = kAcknowledgedMin * options.fault_time / RunOptions{}.fault_time;
+  return static_cast<std::size_t>(std::max<std::int64_t>(share, 1));
+}
 
 void print_failed(std::uint64_t seed, const Flags& flags, RunReport failed) {
   std::cout << "csa-sim: seed " << seed << " failed: " << failed.violation << "\n";
@@ -146,14 +152,14 @@ void print_progress(const Total& total, std::uint64_t wanted) {
             << took.count() << " s" << std::endl;
 }
 
-void print_total(const Total& total, std::size_t jobs) {
+void print_total(const Total& total, const Flags& flags) {
   const std::chrono::duration<double> took = monotonic_now() - total.start;
   std::cout << "csa-sim: " << total.good << " runs without a violation, " << total.failed
-            << " with one; " << total.idle << " more with fewer than " << kAcknowledgedMin
-            << " acknowledged writes do not count; " << total.acknowledged
-            << " acknowledged writes, at least " << (total.good == 0 ? 0 : total.least)
-            << " a run; " << std::fixed << std::setprecision(1) << took.count() << " s in " << jobs
-            << " processes\n";
+            << " with one; " << total.idle << " more with fewer than "
+            << acknowledged_min(flags.options) << " acknowledged writes do not count; "
+            << total.acknowledged << " acknowledged writes, at least "
+            << (total.good == 0 ? 0 : total.least) << " a run; " << std::fixed
+            << std::setprecision(1) << took.count() << " s in " << flags.jobs << " processes\n";
   for (const auto& [kind, count] : total.counts) {
     std::cout << "  " << std::setw(10) << count << "  " << kind << "\n";
   }
@@ -186,7 +192,7 @@ int run_many(const Flags& flags) {
       print_failed(task.seed, flags, std::move(run));
       return;
     }
-    if (run.acknowledged < kAcknowledgedMin) {
+    if (run.acknowledged < acknowledged_min(flags.options)) {
       ++total.idle;
       return;
     }
@@ -197,7 +203,7 @@ int run_many(const Flags& flags) {
     print_progress(total, wanted);
   };
   run_tasks(flags.jobs, flags.options, next, done);
-  print_total(total, flags.jobs);
+  print_total(total, flags);
   if (total.good < wanted && total.failed == 0) {
     std::cout << "csa-sim: too many runs made too little progress: the faults leave no room for "
                  "what they should disturb\n";
