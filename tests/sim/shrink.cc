@@ -1,14 +1,30 @@
 #include "tests/sim/shrink.h"
 
+#include <sstream>
+
 namespace csa::sim {
+namespace {
+
+// What a violation says before its details, without the words that name a node, a write or a file.
+std::string kind_of(const std::string& violation) {
+  std::istringstream words(violation.substr(0, violation.find(": ")));
+  std::string kind;
+  for (std::string word; words >> word;) {
+    if (word.find_first_of("0123456789/") == std::string::npos) kind += word + " ";
+  }
+  return kind;
+}
+
+}  // namespace
 
 Shrunk shrink(std::uint64_t seed, RunOptions options, RunReport failed, std::size_t runs_max) {
   Shrunk least{std::move(options), std::move(failed), 0};
+  const std::string kind = kind_of(least.report.violation);
   const auto still_fails = [&](const RunOptions& fewer) {
     if (least.runs >= runs_max) return false;
     ++least.runs;
     RunReport report = run_seed(seed, fewer);
-    if (report.ok) return false;
+    if (report.ok || kind_of(report.violation) != kind) return false;
     least.options = fewer;
     least.report = std::move(report);
     return true;

@@ -1,5 +1,5 @@
 // A seed that fails is made small: the run is repeated without one part after the other, with less
-// time and fewer nodes, as long as it fails. What remains is what a person reads.
+// time and fewer nodes, as long as it fails in the same way. What remains is what a person reads.
 #pragma once
 
 #include <cstdint>
