@@ -62,6 +62,7 @@ void Cluster::create_master() {
 
 void Cluster::prepare() {
   create_master();
+  disk_.on_buried = [this](int party) { check_left(party); };
   broker_ = std::make_unique<SimBroker>(world_, master_, folder_ + "/0/spool");
   broker_->on_commit = [this](const CommitResult& result) {
     checkers_.replayed(result.outcomes);
@@ -289,6 +290,15 @@ void Cluster::heal_and_settle() {
   throw Violation("the network is healed and quiet, but not every node became live and equal");
 }
 
+namespace {
+
+bool has_journal(const std::string& replica) {
+  const Database db(replica, Database::Mode::kReadOnly);
+  return db.query_int("SELECT 1 FROM csa_journal LIMIT 1").has_value();
+}
+
+}  // namespace
+
 void Cluster::compare_all() {
   checkers_.tags();
   checkers_.alike();
@@ -299,6 +309,9 @@ void Cluster::compare_all() {
                       " were never answered");
     }
     checkers_.equal(node->path());
+    if (has_journal(node->path())) {
+      throw Violation("node " + node->name() + " keeps a journal in a healed and quiet network");
+    }
     // Indexes are not compared.
     if (!rotten_.contains(node->party())) checkers_.sound(node->path());
   }

@@ -52,7 +52,9 @@ class Cluster {
   [[nodiscard]] static const char* part_of(std::uint64_t fault);
   void begin_fault(std::uint64_t fault, SimNode& node);
   void clog_links();
-  void disk_fault(SimNode& node);  // disk_faults.cc
+  // disk_faults.cc
+  void disk_fault(SimNode& node);
+  void check_left(int party);
   void died(const SimNode& node);  // after each of its crashes
   void heal_and_settle();
   // workload.cc

@@ -247,6 +247,7 @@ void SimDisk::bury(int party) {
   fs::remove_all(folder(party));
   fs::rename(grave(party), folder(party));
   computers_[party].dead = false;
+  if (on_buried) on_buried(party);
 }
 
 }  // namespace csa::sim

@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -53,6 +54,7 @@ class SimDisk {
   [[nodiscard]] bool lost_power(int party) { return computers_[party].lost_power; }
   // REQUIRES: its program's objects are gone. Its files are what its death has left.
   void bury(int party);
+  std::function<void(int party)> on_buried;
 
   // It dies at the operation after `operations` more.
   void die_after(int party, std::uint64_t operations) { computers_[party].dies_after = operations; }
