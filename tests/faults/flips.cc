@@ -88,24 +88,39 @@ std::string outcome_difference(const Database& master, const Database& replica) 
   return left.size() == right.size() ? "" : "its csa_outcome has what the master's has not";
 }
 
-// What csa itself keeps beside the log and derives from it, as far as both have to have it.
-std::string own_difference(const std::string& master_path, const std::string& replica_path) {
-  const Database master(master_path, Database::Mode::kReadOnly);
-  const Database replica(replica_path, Database::Mode::kReadOnly);
-  for (const auto& [table, sql] : {
-           std::pair{"csa_epoch",
-                     "SELECT group_concat(generation || ' ' || hex(id) || ' ' || parent_generation"
-                     " || ' ' || hex(parent_id) || ' ' || parent_seq || ' ' || hex(parent_chain) ||"
-                     " ' ' || started_ms, char(10)) FROM csa_epoch NOT INDEXED"},
-           std::pair{"csa_layout",
-                     "SELECT group_concat(schema_version || ' ' || json, char(10)) FROM csa_layout"
-                     " NOT INDEXED"},
-       }) {
-    if (text_of(master, sql) != text_of(replica, sql)) {
-      return std::string("its ") + table + " differs";
-    }
-  }
-  return outcome_difference(master, replica);
+constexpr const char* kEpochs =
+    "SELECT group_concat(generation || ' ' || hex(id) || ' ' || parent_generation || ' ' ||"
+    " hex(parent_id) || ' ' || parent_seq || ' ' || hex(parent_chain) || ' ' || started_ms,"
+    " char(10)) FROM csa_epoch NOT INDEXED";
+constexpr const char* kLayouts =
+    "SELECT group_concat(schema_version || ' ' || json, char(10)) FROM csa_layout NOT INDEXED";
+constexpr const char* kPosition =
+    "SELECT group_concat(key || ' ' || quote(value), char(10)) FROM csa_meta"
+    " WHERE key IN ('generation', 'epoch', 'seq', 'chain')";
+constexpr const char* kDescription =
+    "SELECT group_concat(key || ' ' || quote(value), char(10)) FROM csa_meta WHERE key IN"
+    " ('app', 'db', 'fingerprint', 'group', 'schema_version', 'tables_version')";
+constexpr const char* kIdentity =
+    "SELECT group_concat(key || ' ' || quote(value), char(10)) FROM csa_private"
+    " WHERE key IN ('app', 'group', 'node', 'role')";
+
+// Of a page of a table or an index: where its rows lie, behind the list of them and the free space.
+// See "B-tree Pages" of SQLite's file format.
+std::pair<std::uint64_t, std::uint64_t> rows_in(const std::string& page, bool overflow,
+                                                std::int64_t unused) {
+  const std::uint64_t size = page.size();
+  if (overflow) return {4, size - static_cast<std::uint64_t>(unused)};
+  const auto byte = [&page](std::size_t at) { return static_cast<unsigned char>(page.at(at)); };
+  const std::uint64_t begin = 256U * byte(5) + byte(6);
+  return {begin == 0 ? size : begin, size};
+}
+
+std::string read_bytes(const std::string& file, std::int64_t at, std::int64_t size) {
+  std::ifstream bytes(file, std::ios::binary);
+  bytes.seekg(at);
+  std::string text(static_cast<std::size_t>(size), '\0');
+  REQUIRE(bytes.read(text.data(), size));
+  return text;
 }
 
 }  // namespace
@@ -162,11 +177,20 @@ FileParts::FileParts(const std::string& database) {
       "SELECT d.pageno, CASE WHEN d.name LIKE 'csa\\_journal%' ESCAPE '\\' THEN 'journal'"
       " WHEN d.name = 'csa_log' THEN 'log' WHEN d.name LIKE 'csa\\_%' ESCAPE '\\' OR s.tbl_name "
       "LIKE 'csa\\_%'"
-      " ESCAPE '\\' THEN 'csa' ELSE ifnull(s.type, 'table') END FROM dbstat d"
+      " ESCAPE '\\' THEN 'csa' ELSE ifnull(s.type, 'table') END, s.tbl_name,"
+      " d.pagetype = 'overflow', d.unused, d.ncell FROM dbstat d"
       " LEFT JOIN sqlite_schema s ON s.name = d.name WHERE d.pageno > 1");
   while (pages.step()) {
-    used.insert(pages.column_int(0));
-    pages_[pages.column_text(1)].push_back(pages.column_int(0));
+    const std::int64_t page = pages.column_int(0);
+    used.insert(page);
+    pages_[pages.column_text(1)].push_back(page);
+    const bool overflow = pages.column_int(3) != 0;
+    if (pages.column_text(1) != "csa" || (!overflow && pages.column_int(5) == 0)) continue;
+    const std::int64_t at = (page - 1) * page_size_;
+    const auto [begin, end] =
+        rows_in(read_bytes(database, at, page_size_), overflow, pages.column_int(4));
+    const auto offset = static_cast<std::uint64_t>(at);
+    if (begin < end) used_[pages.column_text(2)].push_back({offset + begin, offset + end});
   }
   pages_["header"].push_back(1);
   for (std::int64_t page = 2; page <= count; ++page) {
@@ -175,6 +199,10 @@ FileParts::FileParts(const std::string& database) {
 }
 
 std::uint64_t FileParts::pick(const std::string& part, std::mt19937_64& random) const {
+  if (part == "csa") {
+    const std::vector<std::string> tables = own_tables();
+    return tables.empty() ? 0 : pick_used(tables[random() % tables.size()], random);
+  }
   const auto found = pages_.find(part);
   if (found == pages_.end()) return 0;
   const std::int64_t page = found->second[random() % found->second.size()];
@@ -182,6 +210,24 @@ std::uint64_t FileParts::pick(const std::string& part, std::mt19937_64& random) 
   const bool first = part == "header" && random() % 2 == 0;
   const std::uint64_t within = first ? 100 : static_cast<std::uint64_t>(page_size_);
   return static_cast<std::uint64_t>((page - 1) * page_size_) + random() % within;
+}
+
+std::vector<std::string> FileParts::own_tables() const {
+  std::vector<std::string> tables;
+  for (const auto& [table, bytes] : used_) tables.push_back(table);
+  return tables;
+}
+
+std::uint64_t FileParts::pick_used(const std::string& own_table, std::mt19937_64& random) const {
+  const std::vector<Bytes>& all = used_.at(own_table);
+  std::uint64_t sum = 0;
+  for (const Bytes& bytes : all) sum += bytes.end - bytes.begin;
+  std::uint64_t rest = random() % sum;
+  for (const Bytes& bytes : all) {
+    if (rest < bytes.end - bytes.begin) return bytes.begin + rest;
+    rest -= bytes.end - bytes.begin;
+  }
+  return 0;
 }
 
 int FlipTable::count(const std::string& outcome) const {
@@ -223,22 +269,42 @@ bool says_what_to_do(const std::string& errors) {
   return errors.find(kAdvice) != std::string::npos;
 }
 
-void do_as_told(const std::string& errors) {
+bool do_as_told(const std::string& errors, const std::string& replica) {
   const std::size_t at = errors.find(kAdvice);
   REQUIRE(at != std::string::npos);
   const std::size_t from = at + kAdvice.size();
   const std::string command = errors.substr(from, errors.find('\n', from) - from);
   const system_test::Finished moved = system_test::run({{"sh", "-c", command}, {}, {}});
-  CHECK_MESSAGE(moved.code == 0, command << ": " << moved.err);
+  for (const char* const suffix : kSuffixes) {
+    CHECK_MESSAGE(!fs::exists(replica + suffix), command << ": " << moved.err);
+  }
+  return moved.code == 0;
 }
 
 std::string whole_difference(const system_test::Place& place, const std::string& replica,
                              system_test::milliseconds timeout) {
   const std::string rows = place.difference_of(replica, timeout);
   if (!rows.empty()) return rows;
+  const Database master(place.master(), Database::Mode::kReadOnly);
+  const Database copy(place.file(replica), Database::Mode::kReadOnly);
+  if (text_of(master, kPosition) != text_of(copy, kPosition)) return "its position differs";
   const std::int64_t from = std::max(log_floor(place.master()), log_floor(place.file(replica)));
   if (log_of(place.master(), from) != log_of(place.file(replica), from)) return "its log differs";
-  return own_difference(place.master(), place.file(replica));
+  return {};
+}
+
+std::string own_difference(const system_test::Place& place, const std::string& replica,
+                           const std::string& before) {
+  const Database master(place.master(), Database::Mode::kReadOnly);
+  const Database copy(place.file(replica), Database::Mode::kReadOnly);
+  for (const auto& [table, sql] :
+       {std::pair{"csa_epoch", kEpochs}, std::pair{"csa_layout", kLayouts},
+        std::pair{"csa_meta", kDescription}}) {
+    if (text_of(master, sql) != text_of(copy, sql)) return std::string("its ") + table + " differs";
+  }
+  const Database was(before, Database::Mode::kReadOnly);
+  if (text_of(was, kIdentity) != text_of(copy, kIdentity)) return "its csa_private differs";
+  return outcome_difference(master, copy);
 }
 
 }  // namespace csa::fault_test

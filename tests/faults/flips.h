@@ -32,18 +32,29 @@ class KeptFiles {
 };
 
 // Where the bytes of a database file lie, by what they are part of: "header", "table", "index",
-// "csa", "log", "journal", "free".
+// "csa" (what csa keeps beside log and journal), "log", "journal", "free".
 class FileParts {
  public:
   explicit FileParts(const std::string& database);
-  // A byte of this part; 0 where there is none.
+  // A byte of this part; 0 where there is none. Of "csa" as pick_used(), of any of its tables:
+  // their pages are nearly empty.
   [[nodiscard]] std::uint64_t pick(const std::string& part, std::mt19937_64& random) const;
+  // Of the part "csa" those that hold rows.
+  [[nodiscard]] std::vector<std::string> own_tables() const;
+  // A byte of a row of this one, or of its index.
+  [[nodiscard]] std::uint64_t pick_used(const std::string& own_table,
+                                        std::mt19937_64& random) const;
   static constexpr std::array<const char*, 6> kAll{"header", "table", "index",
                                                    "csa",    "log",   "free"};
 
  private:
+  struct Bytes {
+    std::uint64_t begin = 0;
+    std::uint64_t end = 0;
+  };
   std::int64_t page_size_ = 0;
   std::map<std::string, std::vector<std::int64_t>> pages_;
+  std::map<std::string, std::vector<Bytes>> used_;  // by table of csa's own
 };
 
 // Printed as a table: a line for each part, a column for each outcome.
@@ -61,14 +72,20 @@ class FlipTable {
   std::map<std::string, std::map<std::string, int>> counts_;
 };
 
-// What comes after "move it away: " in a refusal is done.
-void do_as_told(const std::string& errors);
+// What comes after "move it away: " in a refusal is done. False: done, and the command says that it
+// failed: it names a -wal or a -shm that went away as the program ended.
+[[nodiscard]] bool do_as_told(const std::string& errors, const std::string& replica);
 [[nodiscard]] bool says_what_to_do(const std::string& errors);
 
-// Empty: rows, log and file of the replica are the master's, and so are what it keeps of histories,
-// schema versions and writers (csa_epoch, csa_layout, csa_outcome above its floors and those).
+// Empty: rows, those of csa's tables that travel too, log, position and file of the replica are the
+// master's.
 [[nodiscard]] std::string whole_difference(const system_test::Place& place,
                                            const std::string& replica,
                                            system_test::milliseconds timeout);
+// Empty: so is what csa derives from them and keeps beside them, of histories, schema versions and
+// writers (csa_epoch, csa_layout, csa_outcome above its floors and those, csa_meta); and who the
+// replica is, is what `before`, an earlier state of it, says.
+[[nodiscard]] std::string own_difference(const system_test::Place& place,
+                                         const std::string& replica, const std::string& before);
 
 }  // namespace csa::fault_test
