@@ -113,7 +113,8 @@ std::string Shop::outcome() const {
   if (!eventually([&] { return run(place_.admin({"verify"}), seconds{60}).code == 0; })) {
     return "not equal: " + run(place_.admin({"verify"})).out + till.errors() + broker.errors();
   }
-  const std::string difference = whole_difference(place_, "till.db", seconds{10});
+  std::string difference = whole_difference(place_, "till.db", seconds{10});
+  if (difference.empty()) difference = own_difference(place_, "till.db", till_->copy());
   stop(till);
   stop(broker);
   if (!difference.empty()) return "differs: " + difference;
@@ -129,7 +130,9 @@ const std::set<std::string> kGood{"broker refuses", "broker ends, told",        
 
 }  // namespace
 
-TEST_CASE("shown: flips: in the master's log, a full copy instead of it, and the broker says so") {
+TEST_CASE(
+    "shown: flips: in the master's log, a full copy instead of it, and but for a few the broker "
+    "says so") {
   const Shop shop;
   std::mt19937_64 random(flip_seed() + 20);
   const FileParts parts(shop.kept().copy());
@@ -148,6 +151,9 @@ TEST_CASE("shown: flips: in the master's log, a full copy instead of it, and the
   }
   MESSAGE(table.text());
   if (table.all() >= 10) CHECK(table.count("told, full copy") > 0);
+  // Where the entry is the one that the node stands at: its position is not found, and nobody looks
+  // whether the log was right.
+  CHECK(table.count("full copy, broker silent") <= table.all() / 10 + 1);
 }
 
 TEST_CASE(
