@@ -162,17 +162,19 @@ void end_everywhere(bool power) {
   KillTable table;
   std::uint64_t seed = 1000;
   for (const std::string_view label : kCrashPoints) {
-    bool reached = false;
     const bool told = story_of(label) != nullptr;
     for (const int n : told ? std::vector<int>{1} : std::vector<int>{1, 4, 15}) {
       table.add(ended_at(label, n, power ? std::optional(seed) : std::nullopt));
-      reached = reached || table.rows().back().reached;
       seed += 10;
+      // Later passings depend on how much was written in a day.
+      if (n == 1) {
+        CHECK_MESSAGE(table.rows().back().reached, "no program came to this place: " << label);
+      }
     }
-    CHECK_MESSAGE(reached, "no program came to this place: " << label);
   }
   if (power) CHECK(table.total().forgotten.changes > 0);
-  MESSAGE(kCrashPoints.size() << " places, " << table.reached() << " programs ended there\n"
+  MESSAGE(kCrashPoints.size() << " places, each reached at its first passing; with later ones "
+                              << table.reached() << " ends\n"
                               << table.text());
 }
 
