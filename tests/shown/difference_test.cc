@@ -76,7 +76,7 @@ std::uint64_t back(Office& office, const std::string& what, bool verified, Copie
 }  // namespace
 
 TEST_CASE("shown: difference: the log no longer reaches back, the bytes are by what differs") {
-  if (system_test::skipped_without_root()) return;
+  REQUIRE(system_test::is_root());
   Office office(kSchema, {"--log-keep", "1MiB"});
   for (const int rows : {20, 2000}) {
     // What makes the log too short is gone again: it is no difference.
@@ -95,7 +95,7 @@ TEST_CASE("shown: difference: the log no longer reaches back, the bytes are by w
 }
 
 TEST_CASE("shown: difference: a bit of a replica's document is wrong, its page is fetched") {
-  if (system_test::skipped_without_root()) return;
+  REQUIRE(system_test::is_root());
   Office office(kSchema);
   {
     std::fstream file(office.place().file("laptop.db"),
@@ -112,7 +112,7 @@ TEST_CASE("shown: difference: a bit of a replica's document is wrong, its page i
 }
 
 TEST_CASE("shown: difference: a join ended half-way, broker and node anew, the rest is fetched") {
-  if (system_test::skipped_without_root()) return;
+  REQUIRE(system_test::is_root());
   Office office(kSchema);
   std::filesystem::remove(office.place().file("laptop.db"));
   {

@@ -77,7 +77,7 @@ std::string parts(int count, const std::string& body) {
 }  // namespace
 
 TEST_CASE("shown: laptop: a 500 MB replica returns, bytes by the changes, no full copy") {
-  if (system_test::skipped_without_root()) return;
+  REQUIRE(system_test::is_root());
   Lan lan(
       "CREATE TABLE big (id INTEGER PRIMARY KEY, body BLOB NOT NULL);"
       "CREATE TABLE part (id INTEGER PRIMARY KEY, name TEXT, body BLOB);"
@@ -92,7 +92,7 @@ TEST_CASE("shown: laptop: a 500 MB replica returns, bytes by the changes, no ful
 }
 
 TEST_CASE("shown: laptop: 10,000 separate updates of one column elsewhere") {
-  if (system_test::skipped_without_root()) return;
+  REQUIRE(system_test::is_root());
   Lan lan(parts(10'000, "randomblob(20)"));
   lan.change(times(10'000,
                    [](int i) {
@@ -104,7 +104,7 @@ TEST_CASE("shown: laptop: 10,000 separate updates of one column elsewhere") {
 }
 
 TEST_CASE("shown: laptop: 100 own conflicts on rows of 2 kB") {
-  if (system_test::skipped_without_root()) return;
+  REQUIRE(system_test::is_root());
   // Random bytes get no shorter, the inbox tells them twice (as they are, and for people), and what
   // is merged may arrive as UPDATE and again in a LOG: this is shown, and twice is not promised.
   struct Kind {
@@ -124,7 +124,7 @@ TEST_CASE("shown: laptop: 100 own conflicts on rows of 2 kB") {
 }
 
 TEST_CASE("shown: laptop: 100 own updates of one column") {
-  if (system_test::skipped_without_root()) return;
+  REQUIRE(system_test::is_root());
   Lan lan(parts(100, "randomblob(20)"));
   lan.change("", times(100, [](int i) {
                return "UPDATE part SET qty = -qty WHERE id = " + std::to_string(i) + ";\n";

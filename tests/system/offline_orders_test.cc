@@ -87,7 +87,7 @@ TEST_CASE("shown: transfers between accounts of which all is atomic, right in ev
 }
 
 TEST_CASE("shown: the cable is cut, writes are journaled within four seconds; back, merged") {
-  if (skipped_without_root()) return;
+  REQUIRE(is_root());
   const Place place("default");
   Lans lans;
   lans.add_lan("lan");
