@@ -89,6 +89,18 @@ TEST_CASE("fault: a network that is late, and one of single bytes, nobody leaves
   with({.by_bytes = true});
 }
 
+TEST_CASE("fault: a network loses pieces and sends them again, each write is there once") {
+  Office office;
+  for (const Proxy::Way way : {Proxy::kUp, Proxy::kDown}) {
+    office.proxy->set(way, {.delay = milliseconds{10}, .stall_each = 20});
+  }
+  Load load({office.far.get(), office.near.get()});
+  REQUIRE(eventually([&] { return office.proxy->stalled() >= 40; }, 3 * kPatience));
+  const std::size_t stalled = office.proxy->stalled();
+  office.check(load);
+  MESSAGE(stalled << " pieces came late; " << load.summary());
+}
+
 TEST_CASE("fault: connections end in the midst of a message, each write is there once") {
   Office office;
   Load load({office.far.get(), office.near.get()});

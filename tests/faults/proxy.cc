@@ -92,6 +92,11 @@ std::size_t Proxy::flipped() const {
   return flipped_;
 }
 
+std::size_t Proxy::stalled() const {
+  const std::lock_guard lock(mutex_);
+  return stalled_;
+}
+
 std::size_t Proxy::cut_short() const {
   const std::lock_guard lock(mutex_);
   return cut_short_;
@@ -141,7 +146,12 @@ void Proxy::take(Link& link, Way way) {
   const auto count = static_cast<std::size_t>(size);
   std::string bytes(piece.data(), count);
   if (manner.flip_each > 0) flip(bytes, manner.flip_each);
-  stream.waiting.push_back({monotonic_now() + manner.delay, std::move(bytes)});
+  std::chrono::milliseconds delay = manner.delay;
+  if (manner.stall_each > 0 && random_() % manner.stall_each == 0) {
+    delay += std::chrono::milliseconds{200 + random_() % 800};
+    ++stalled_;
+  }
+  stream.waiting.push_back({monotonic_now() + delay, std::move(bytes)});
   stream.size += count;
 }
 

@@ -1,7 +1,7 @@
-// A bad network between a node and a broker, made of a thread that passes bytes on: late, in single
-// bytes, in one direction only, or up to a byte in the midst of a message. It listens on the
-// broker's port numbers at another address of this computer, so that what the broker tells of its
-// ports is true there too.
+// A bad network between a node and a broker, made of a thread that passes bytes on: late, some much
+// later, in single bytes, in one direction only, or up to a byte in the midst of a message. It
+// listens on the broker's port numbers at another address of this computer, so that what the broker
+// tells of its ports is true there too.
 #pragma once
 
 #include <array>
@@ -29,6 +29,9 @@ class Proxy {
     bool by_bytes = false;      // one a segment
     std::size_t cut_after = 0;  // bytes of a connection; 0: never
     std::size_t flip_each = 0;  // one wrong bit in about so many bytes; 0: none
+    // One piece in about so many comes 0.2 to 1 s late, and all behind it, which is what TCP makes
+    // of a lost one that it sends again; 0: none.
+    std::size_t stall_each = 0;
   };
   // REQUIRES: the broker listens on 127.0.0.1 alone.
   explicit Proxy(const system_test::Ready& ready, std::uint64_t seed = 1);
@@ -44,6 +47,8 @@ class Proxy {
   [[nodiscard]] std::size_t accepted() const;
   // Bits that were passed on wrongly.
   [[nodiscard]] std::size_t flipped() const;
+  // Pieces that were passed on late.
+  [[nodiscard]] std::size_t stalled() const;
   // Cut by cut_after.
   [[nodiscard]] std::size_t cut_short() const;
 
@@ -85,6 +90,7 @@ class Proxy {
   std::size_t accepted_ = 0;
   std::size_t cut_short_ = 0;
   std::size_t flipped_ = 0;
+  std::size_t stalled_ = 0;
   std::mt19937_64 random_;
   std::thread thread_;
 };
