@@ -2,6 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include <filesystem>
+#include <fstream>
+
 #include "common/sqlite.h"
 
 namespace csa::fault_test {
@@ -41,6 +44,22 @@ Program attach(const Program& program, const std::string& rule) {
   Words words = strace(rule);
   words.insert(words.end(), {"-p", std::to_string(program.pid())});
   return Program({std::move(words), {}, {}});
+}
+
+Program attach_stopped(const Program& program, const std::string& rule) {
+  Program tracer = attach(program, rule);
+  const auto is_traced = [&program] {
+    const std::string tasks = "/proc/" + std::to_string(program.pid()) + "/task";
+    for (const auto& task : std::filesystem::directory_iterator(tasks)) {
+      std::ifstream status(task.path() / "status");
+      for (std::string line; std::getline(status, line);) {
+        if (line == "TracerPid:\t0") return false;
+      }
+    }
+    return true;
+  };
+  REQUIRE(system_test::eventually(is_traced));
+  return tracer;
 }
 
 std::string kill_at(const std::string& call, int n) {

@@ -27,6 +27,8 @@ using system_test::Words;
                                      const std::string& rule);
 // strace for a program that runs: its calls are counted from now on. Ends with it, or detaches.
 [[nodiscard]] Program attach(const Program& program, const std::string& rule);
+// The same, for one that is stopped (SIGSTOP): all its calls are counted once it goes on.
+[[nodiscard]] Program attach_stopped(const Program& program, const std::string& rule);
 [[nodiscard]] std::string kill_at(const std::string& call, int n);
 
 // The exit code of a program that kill -9 has ended.
