@@ -257,6 +257,7 @@ TEST_CASE("shown: fault: a node stands still for ten minutes at 500 writes a sec
           << " writing nodes together " << each(own, own_then));
   CHECK(done > 0.95 * rate);
   CHECK(percentile(during.ms, 0.5) <= 1.5 * percentile(before.ms, 0.5));
+  CHECK(percentile(during.ms, 0.99) <= 1.5 * percentile(before.ms, 0.99));
   CHECK(during.usual_p99() <= 1.5 * before.usual_p99() + 2);
   CHECK(during.bad_p99() <= 2 * before.bad_p99() + 20);
   CHECK(after.usual_p99() <= 2 * before.usual_p99() + 20);
