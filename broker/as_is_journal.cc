@@ -88,7 +88,7 @@ class Taking {
   // Where another transaction has, or had, the TxId, under the name that the ledger gives it then.
   void add_outcome(const TxId& tx, const Id128& hash, std::uint64_t size) {
     const std::optional<Outcome> known = outcomes_.find(tx);
-    const bool forgotten = tx.counter <= outcomes_.floor(tx.node);
+    const bool forgotten = outcomes_.forgets(tx);
     if (known && known->request_hash == hash && !forgotten) return;
     const bool taken = known || forgotten;
     const TxId name = taken ? name_of_stray(tx, hash) : tx;

@@ -82,7 +82,7 @@ void Hub::Impl::complain(const PeerKey& key, const std::string& line, TimePoint 
 
 void Hub::Impl::confirm(Peer& peer, std::uint64_t confirmed) {
   const std::optional<std::uint64_t> used = writers.last(peer.node);
-  if (!used) return;
+  if (!used || own_words.contains(peer.node)) return;  // else a floor below its word might stay
   // What the master has not seen cannot be confirmed, and would expire writes to come.
   const std::uint64_t counter = std::min(confirmed, *used);
   if (counter <= peer.confirmed) return;

@@ -71,7 +71,8 @@ struct Publish {
 };
 struct CommitJob {  // ledger -> on_committed; never two at a time
   std::vector<WriteJob> jobs;
-  std::vector<NodeId> forget;  // before the jobs: see OutcomeTable
+  std::vector<NodeId> forget;               // before the jobs: see OutcomeTable
+  std::map<NodeId, std::uint64_t> confirm;  // then, also before the jobs
 };
 struct ConfirmJob {  // ledger -> on_confirmed; never two at a time
   std::map<NodeId, std::uint64_t> counters;

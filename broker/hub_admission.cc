@@ -145,7 +145,7 @@ void Hub::Impl::welcome(const Peer& peer) {
   welcome.heartbeat_ms = to_ms(config.heartbeat);
   welcome.node_timeout_ms = to_ms(config.node_timeout);
   welcome.statement_timeout_ms = to_ms(config.statement_timeout);
-  welcome.last_counter = writers.last(peer.node).value_or(master.forgotten_counter);
+  welcome.last_counter = last_counter(peer);
   welcome.hostname = config.hostname;
   welcome.program = config.program;
   welcome.nonces = true;

@@ -108,6 +108,11 @@ struct Hub::Impl {
   void give_to_ledger();
   // Of NodeIds that are too many, those that are not here go.
   [[nodiscard]] std::vector<NodeId> forget_writers();
+  // It is not known, and those who were forgotten leave it no number: its own word for what it has
+  // used becomes its floor, or kForgottenMax.
+  [[nodiscard]] bool is_own_word(const Peer& peer) const;
+  // The next write of the peer is above this.
+  [[nodiscard]] std::uint64_t last_counter(const Peer& peer) const;
   // Writes that cannot begin in their time are told so, while they have not begun.
   void turn_away_overdue(TimePoint now);
   [[nodiscard]] TimePoint overdue_deadline() const;
@@ -171,6 +176,7 @@ struct Hub::Impl {
   WriteQueue writes;
   std::optional<TimePoint> commit_since;       // a CommitJob is out
   std::map<NodeId, std::uint64_t> to_confirm;  // of `writers`: for the next ConfirmJob
+  std::map<NodeId, std::uint64_t> own_words;   // of `writers`: for the next CommitJob
   bool confirming = false;                     // a ConfirmJob is out
   std::uint64_t begun = 0;                     // the last ticket that the ledger began
   TimePoint progress{};                        // when the ledger was last seen at work

@@ -79,6 +79,11 @@ void Hub::Impl::on_write(const Peer& peer, WriteRequest request, TimePoint now) 
       waits ? TimePoint::max() : now + std::chrono::milliseconds{write->wait_ms};
   switch (writes.add(std::move(request), peer.hostname, peer.key, begin_by)) {
     case WriteQueue::Added::kQueued:
+      if (is_own_word(peer)) {
+        own_words[peer.node] = last_counter(peer);
+        writers.used(peer.node, last_counter(peer));
+      }
+      return;
     case WriteQueue::Added::kKnown:
       return;
     case WriteQueue::Added::kMismatch:
@@ -99,16 +104,34 @@ void Hub::Impl::give_to_ledger() {
   }
   if (commit_since || writes.waiting() == 0) return;
   commit_since = last_now;
-  outbox.emplace_back(CommitJob{writes.take_group(), forget_writers()});
+  std::vector<NodeId> forgotten = forget_writers();  // while it is known of whom a write waits
+  outbox.emplace_back(
+      CommitJob{writes.take_group(), std::move(forgotten), std::exchange(own_words, {})});
+}
+
+bool Hub::Impl::is_own_word(const Peer& peer) const {
+  return master.forgotten_counter > limits::kForgottenMax && !writers.last(peer.node);
+}
+
+std::uint64_t Hub::Impl::last_counter(const Peer& peer) const {
+  const std::uint64_t last = is_own_word(peer)
+                                 ? std::max(peer.counter, limits::kForgottenMax)
+                                 : writers.last(peer.node).value_or(master.forgotten_counter);
+  return std::min(last, limits::kCounterMax);
 }
 
 std::vector<NodeId> Hub::Impl::forget_writers() {
   std::vector<NodeId> nodes;
-  const auto is_here = [this](const NodeId& node) { return peers.holder(node) != nullptr; };
+  // Nor those of whom a write waits: it may be a repeat, which their outcomes alone tell.
+  const auto is_here = [this](const NodeId& node) {
+    return peers.holder(node) != nullptr || writes.waits(node);
+  };
   for (const Writers::Forgotten& gone : writers.take_excess(is_here)) {
     nodes.push_back(gone.node);
     to_confirm.erase(gone.node);
-    master.forgotten_counter = std::max(master.forgotten_counter, gone.counter);
+    own_words.erase(gone.node);
+    master.forgotten_counter =
+        std::max(master.forgotten_counter, std::min(gone.counter, limits::kCounterMax));
   }
   return nodes;
 }

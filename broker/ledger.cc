@@ -246,8 +246,8 @@ void Ledger::Impl::begin(GroupState& state) {
   state.meta = meta;
   tell_time(state);
   if (wal->written_by_others() || planted("begin a history without need")) begin_epoch(state);
-  for (const auto& [node, counter] : confirmed) outcomes->raise_floor(node, counter);
   for (const NodeId& node : to_forget) outcomes->forget_node(node);
+  for (const auto& [node, counter] : confirmed) outcomes->raise_floor(node, counter);
 }
 
 // What the other program did is in no log entry: nobody can follow, everybody takes a copy.

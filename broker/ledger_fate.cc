@@ -196,11 +196,11 @@ void Ledger::Impl::look_at_origin(const Replay& replay, ReplayFate& fate) {
     fate.keys_of = origin;
     return;
   }
-  const bool forgotten = !found && origin.counter <= outcomes->floor(origin.node);
+  const bool forgotten = !found && outcomes->forgets(origin);
   const TxId name = found || forgotten ? stray : origin;
   TxId had = origin;
   Held held = forgotten ? log_holds(origin, hash, replay.header.base) : Held::kNo;
-  if (held != Held::kYes && name != origin && name.counter <= outcomes->floor(name.node)) {
+  if (held != Held::kYes && name != origin && outcomes->forgets(name)) {
     had = name;
     held = log_holds(name, hash, replay.header.base);
   }

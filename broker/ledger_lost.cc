@@ -133,7 +133,7 @@ bool Ledger::Impl::log_tells_since(const Position& base) const {
 Ledger::Impl::Held Ledger::Impl::holds(const TxId& tx, const Id128& hash, const Position& base) {
   const std::optional<Outcome> found = outcomes->find(tx);
   if (found && (hash.is_zero() || found->request_hash == hash)) return Held::kYes;
-  if (found || tx.counter > outcomes->floor(tx.node)) return Held::kNo;
+  if (found || !outcomes->forgets(tx)) return Held::kNo;
   return log_holds(tx, hash, base);
 }
 

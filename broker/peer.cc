@@ -17,6 +17,7 @@ Peer::Peer(PeerKey routing_id, const Hello& hello, Origin from, TimePoint now)
       hostname(hello.hostname),
       program(hello.program),
       app_version(hello.app_version),
+      counter(hello.counter),
       position(hello.position.value_or(Position{})),
       heard(now) {}
 

@@ -47,6 +47,7 @@ struct Peer {
   std::string hostname;
   std::string program;
   std::string app_version;
+  std::uint64_t counter = 0;  // the highest that it may have used, by its own word
 
   // What PING says of it.
   NodeState node_state = NodeState::kGreeting;

@@ -179,6 +179,7 @@ void Stores::ledger_job(LedgerJob& job) {
   }
   const CommitJob& commit = std::get<CommitJob>(job);
   for (const NodeId& node : commit.forget) ledger_->forget(node);
+  for (const auto& [node, counter] : commit.confirm) ledger_->confirm(node, counter);
   auto result = std::make_shared<CommitResult>(ledger_->commit(commit.jobs));
   post([result](Hub& hub, TimePoint now) { hub.on_committed(*result, now); });
 }

@@ -49,6 +49,7 @@ class WriteQueue {
   [[nodiscard]] std::vector<Asked> clear();
 
   [[nodiscard]] std::size_t waiting() const { return waiting_; }
+  [[nodiscard]] bool waits(const NodeId& node) const { return lines_.contains(node); }
   [[nodiscard]] std::size_t bytes() const { return bytes_; }
   [[nodiscard]] std::size_t in_ledger() const { return in_ledger_.size(); }
 

@@ -55,7 +55,10 @@ inline constexpr std::size_t kReaderJobsMax = 8192;       // reader jobs of all 
 inline constexpr std::size_t kStrangersMax = 4096;        // peers remembered without a WELCOME
 inline constexpr std::size_t kWritersMax = 10000;         // NodeIds with outcomes
 inline constexpr std::uint64_t kOutcomesMax = 1U << 20U;  // of one NodeId: counters that they span
-inline constexpr std::size_t kShownTextMax = 64;          // a peer's words inside our own sentences
+inline constexpr std::uint64_t kCounterMax = std::uint64_t{1} << 42U;  // of a TxId
+// Above it the counter of those who were forgotten leaves too few to all others: see protocol.md.
+inline constexpr std::uint64_t kForgottenMax = kCounterMax / 2;
+inline constexpr std::size_t kShownTextMax = 64;  // a peer's words inside our own sentences
 inline constexpr std::size_t kConnectionsMax = 4 * kPeersMax;  // TCP, of both ports
 inline constexpr std::size_t kConnectionsMin = 16;             // however few files may be open
 inline constexpr std::size_t kFilesReserved = 128;             // open files that are no connections

@@ -33,6 +33,17 @@ Why too_long(std::string_view field, std::string_view text) {
          std::to_string(limits::kTextMax) + " are allowed";
 }
 
+// Nobody comes so far by counting, and the others could not go on above it.
+Why no_counter(const TxId& tx) {
+  if (tx.counter == 0) return "tx has counter 0";
+  if (tx.counter <= limits::kCounterMax) return std::nullopt;
+  return "tx has counter " + std::to_string(tx.counter) + ", at most " +
+         std::to_string(limits::kCounterMax) +
+         " is taken, and nobody counts so far: a csa as new as the broker goes on under a new "
+         "NodeId,"
+         " another program must count on from last_counter";
+}
+
 // What a value takes in a frame at least.
 std::size_t least_size(const Value& value) {
   if (const auto* const text = std::get_if<Text>(&value)) return 1 + text->utf8.size();
@@ -99,7 +110,7 @@ struct Validity {
     return known(m.state, NodeState::kLeaving) ? Why() : "unknown state";
   }
   Why operator()(const Write& m) const {
-    if (m.tx.counter == 0) return "tx has counter 0";
+    if (Why why = no_counter(m.tx)) return why;
     if (m.parameters.size() > limits::kParametersMax) return "too many parameters";
     std::size_t size = m.sql.size();
     for (const Value& value : m.parameters) size += least_size(value);
@@ -109,7 +120,7 @@ struct Validity {
     return std::nullopt;
   }
   Why operator()(const Migrate& m) const {
-    if (m.tx.counter == 0) return "tx has counter 0";
+    if (Why why = no_counter(m.tx)) return why;
     return m.sql.size() <= limits::kWriteMax ? Why() : "sql is too long";
   }
   Why operator()(const Ack& m) const {
@@ -126,6 +137,7 @@ struct Validity {
   }
   Why operator()(const Replay& m) const {
     if (const Why why = invalid(m.header)) return why;
+    if (const Why why = no_counter(m.header.tx)) return why;
     if (m.first == 0 || m.first > m.header.tx.counter) return "first is no counter of this journal";
     if (m.previous != 0 && m.previous >= m.header.tx.counter)
       return "previous does not come before";
@@ -144,7 +156,7 @@ struct Validity {
     return std::nullopt;
   }
   Why operator()(const Rules& m) const {
-    if (m.tx.counter == 0) return "tx has counter 0";
+    if (Why why = no_counter(m.tx)) return why;
     if (m.rules.size() > limits::kRuleSettingsMax) return "too many rules";
     for (const RuleSetting& one : m.rules) {
       for (const std::string* const name : {&one.table, &one.column, &one.rule}) {
@@ -154,7 +166,7 @@ struct Validity {
     return std::nullopt;
   }
   Why operator()(const Conflict& m) const {
-    if (m.tx.counter == 0) return "tx has counter 0";
+    if (Why why = no_counter(m.tx)) return why;
     return known(m.verb, ConflictVerb::kRestoreRow) ? Why() : "unknown verb";
   }
   Why operator()(const LogSlice& m) const { return bad_pieces(m.pieces, m.head); }
@@ -319,6 +331,10 @@ std::optional<std::string> invalid(const JournalHeader& header) {
   }
   if (header.origin.node.value.is_zero() != (header.origin.counter == 0)) {
     return "an entry has half of its first TxId";
+  }
+  // Recovered, it has the next Seq for its counter.
+  if (header.lost.counter != 0 && header.base.seq.value >= limits::kCounterMax) {
+    return "a lost entry has a Position that no history comes to";
   }
   if (const auto why = too_long("a lost entry's hostname", header.lost_hostname)) return why;
   return header.size > 0 ? Why() : "an entry changes nothing";

@@ -140,8 +140,14 @@ class OutcomeTable {
   // Outcomes at or below this are forgotten: EXPIRED. Ask before find(): what is forgotten may
   // still lie there.
   [[nodiscard]] std::uint64_t floor(const NodeId& node);
+  // Of a TxId without an outcome: nobody can say that it has had none. For those that others speak
+  // of, an entry's first one or that of a lost transaction: the word of one copy of a replica is
+  // none for the other copies. An older csa has run counters above limits::kCounterMax, too.
+  [[nodiscard]] bool forgets(const TxId& tx);
   // The one rule for master and replicas: what `node` has confirmed is below its floor at once, and
-  // deleted by forget(). Never lowers a floor.
+  // deleted by forget(). Never lowers a floor; but where forgotten_counter() is above
+  // limits::kForgottenMax, and so leaves too few numbers, this, or that limit where it is greater,
+  // is the floor of a node that is not known.
   void raise_floor(const NodeId& node, std::uint64_t counter);
   // From here on it is as if `node` were not known; its outcomes are deleted by forget().
   void forget_node(const NodeId& node);
@@ -155,12 +161,14 @@ class OutcomeTable {
   [[nodiscard]] bool has_forgotten();  // forget() has something to do
   // Call after a rollback.
   void rolled_back();
-  // Not below floor(): the highest counter that `node` may have used.
+  // Not below floor(): the highest counter that `node` may have used; but at most
+  // limits::kForgottenMax, as what is above that was made up, and the next ones must be left.
   [[nodiscard]] std::uint64_t last_counter(const NodeId& node);
 
  private:
   std::set<NodeId>& behind();
   [[nodiscard]] std::optional<std::uint64_t> own_floor(const NodeId& node);
+  [[nodiscard]] std::uint64_t used_counter(const NodeId& node);
 
   const Database& db_;
   Statement insert_, find_, floor_, last_, raise_, forget_, forget_node_, keep_forgotten_;

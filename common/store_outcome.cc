@@ -1,5 +1,6 @@
 // OutcomeTable: rows of csa_outcome and csa_outcome_floor.
 #include <algorithm>
+#include <limits>
 
 #include "common/limits.h"
 #include "common/store_meta.h"
@@ -173,21 +174,32 @@ std::uint64_t OutcomeTable::floor(const NodeId& node) {
 
 std::uint64_t OutcomeTable::forgotten_counter() {
   if (!forgotten_) {
-    forgotten_ = unsigned_of(
+    const std::uint64_t stored = unsigned_of(
         db_.query_int("SELECT value FROM csa_meta WHERE key = 'forgotten_counter'").value_or(0));
+    forgotten_ = std::min(stored, limits::kCounterMax);  // an older csa took any counter
   }
   return *forgotten_;
 }
 
+bool OutcomeTable::forgets(const TxId& tx) {
+  const std::uint64_t all = forgotten_counter() > limits::kForgottenMax ? forgotten_counter() : 0;
+  return tx.counter > limits::kCounterMax || tx.counter <= std::max(floor(tx.node), all);
+}
+
 void OutcomeTable::raise_floor(const NodeId& node, std::uint64_t counter) {
-  if (counter <= floor(node)) return;
+  const std::optional<std::uint64_t> own = own_floor(node);
+  if (!own && forgotten_counter() > limits::kForgottenMax) {
+    counter = std::max(counter, limits::kForgottenMax);
+  } else if (counter <= own.value_or(forgotten_counter())) {
+    return;
+  }
   raise_.bind_blob(1, node.value.bytes).bind(2, signed_of(counter));
   raise_.run();
   if (behind_) behind_->insert(node);
 }
 
 void OutcomeTable::forget_node(const NodeId& node) {
-  const std::uint64_t last = last_counter(node);
+  const std::uint64_t last = std::min(used_counter(node), limits::kCounterMax);
   forget_node_.bind_blob(1, node.value.bytes);
   forget_node_.run();
   if (last > forgotten_counter()) {
@@ -195,7 +207,7 @@ void OutcomeTable::forget_node(const NodeId& node) {
     keep_forgotten_.run();
     forgotten_ = last;
   }
-  if (behind_) behind_->insert(node);
+  behind().insert(node);  // no floor of its own tells of it
 }
 
 void OutcomeTable::know_all() {
@@ -231,7 +243,10 @@ void OutcomeTable::forget(std::size_t rows_max) {
   std::set<NodeId>& nodes = behind();
   while (!nodes.empty() && room > 0) {
     const NodeId node = *nodes.begin();
-    forget_.bind_blob(1, node.value.bytes).bind(2, signed_of(floor(node))).bind(3, room);
+    // Of who is not known nothing stays, whatever an older csa has let it count to.
+    const std::optional<std::uint64_t> own = own_floor(node);
+    const std::int64_t to = own ? signed_of(*own) : std::numeric_limits<std::int64_t>::max();
+    forget_.bind_blob(1, node.value.bytes).bind(2, to).bind(3, room);
     forget_.run();
     room -= sqlite3_changes64(db_.handle());
     if (room > 0) nodes.erase(nodes.begin());
@@ -239,6 +254,10 @@ void OutcomeTable::forget(std::size_t rows_max) {
 }
 
 std::uint64_t OutcomeTable::last_counter(const NodeId& node) {
+  return std::min(used_counter(node), limits::kForgottenMax);
+}
+
+std::uint64_t OutcomeTable::used_counter(const NodeId& node) {
   last_.bind_blob(1, node.value.bytes);
   const std::uint64_t counter = last_.step() ? unsigned_of(last_.column_int(0)) : 0;
   last_.reset();
@@ -247,7 +266,8 @@ std::uint64_t OutcomeTable::last_counter(const NodeId& node) {
 
 std::map<NodeId, std::uint64_t> last_counters(const Database& db) {
   return read_counters(db,
-                       "SELECT node, max(counter) FROM (SELECT node, counter FROM csa_outcome"
+                       "SELECT node, max(iif(counter < 0, ~(1 << 63), counter)) FROM"
+                       " (SELECT node, counter FROM csa_outcome"
                        " UNION ALL SELECT node, counter FROM csa_outcome_floor) GROUP BY node");
 }
 

@@ -310,8 +310,10 @@ void Replica::renew_identity(std::uint64_t above) {
     // What waits here was made under the old name, of which nobody knows whose it is.
     Journal(impl_->db).rename(impl_->identity.node);
     crash_point("replica: journal renamed");
-    // They go on: the outcomes of the journal are kept by them alone.
-    impl_->identity.counter = std::max({impl_->identity.counter, impl_->journal.last, above});
+    // They go on: the outcomes of the journal are kept by them alone. Not above what somebody has
+    // made up under this name, which leaves nothing.
+    impl_->identity.counter = std::max(
+        {impl_->identity.counter, impl_->journal.last, std::min(above, limits::kForgottenMax)});
     write_identity(impl_->db, impl_->identity);
     transaction.commit();
     impl_->journal = Journal(impl_->db).read_state();

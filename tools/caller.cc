@@ -95,8 +95,12 @@ Status Caller::connect(Duration timeout) {
 }
 
 TxId Caller::next_tx() {
-  if (uplink_.ready()) counter_ = std::max(counter_, uplink_.welcome().last_counter);
-  return {node_, ++counter_};
+  if (uplink_.ready()) {
+    counter_ = std::max(counter_, std::min(uplink_.welcome().last_counter, limits::kForgottenMax));
+  }
+  // Where it greets again, its word for what it has used.
+  uplink_.set_counters(node_, ++counter_, 0);
+  return {node_, counter_};
 }
 
 void Caller::leave() {

@@ -244,6 +244,7 @@ std::size_t SimBroker::send(std::span<const HubAction> actions) {
 void SimBroker::run_commit(const CommitJob& job) {
   CommitResult result;
   for (const NodeId& node : job.forget) ledger_->forget(node);
+  for (const auto& [node, counter] : job.confirm) ledger_->confirm(node, counter);
   if (!on_disk([&] { result = ledger_->commit(job.jobs); })) return;
   told_ = result.head;
   for (const WriteOutcome& outcome : result.outcomes) {

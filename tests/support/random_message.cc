@@ -7,6 +7,7 @@
 #include "common/codec.h"
 #include "common/codec_fields.h"
 #include "common/digest.h"
+#include "common/limits.h"
 #include "tests/support/sample_messages.h"
 
 namespace csa::testing {
@@ -143,19 +144,15 @@ void repair(Pong& m, std::mt19937_64& /*random*/) {
   m.time.ms %= kClockMostMs;
   m.scale.since.ms %= kClockMostMs;
 }
+// The counter of what is sent to be run.
+void repair(TxId& tx) { tx.counter = 1 + tx.counter % limits::kCounterMax; }
 void repair(Write& m, std::mt19937_64& /*random*/) {
-  if (m.tx.counter == 0) m.tx.counter = 1;
+  repair(m.tx);
   if (m.expect && *m.expect < 0) m.expect = 0;
 }
-void repair(Migrate& m, std::mt19937_64& /*random*/) {
-  if (m.tx.counter == 0) m.tx.counter = 1;
-}
-void repair(Rules& m, std::mt19937_64& /*random*/) {
-  if (m.tx.counter == 0) m.tx.counter = 1;
-}
-void repair(Conflict& m, std::mt19937_64& /*random*/) {
-  if (m.tx.counter == 0) m.tx.counter = 1;
-}
+void repair(Migrate& m, std::mt19937_64& /*random*/) { repair(m.tx); }
+void repair(Rules& m, std::mt19937_64& /*random*/) { repair(m.tx); }
+void repair(Conflict& m, std::mt19937_64& /*random*/) { repair(m.tx); }
 void repair(Ack& m, std::mt19937_64& random) {
   if (m.rows_lost) m.repeated = true;
   Filler filler(random);
@@ -177,7 +174,8 @@ void repair(LogSlice& m, std::mt19937_64& random) {
   m.pieces.back().header.size += random() % 100;
 }
 void repair(Replay& m, std::mt19937_64& random) {
-  if (m.header.tx.counter == 0) m.header.tx.counter = 1;
+  repair(m.header.tx);
+  if (m.header.lost.counter != 0) m.header.base.seq.value %= limits::kCounterMax;
   m.first = 1 + m.first % m.header.tx.counter;
   m.previous %= m.header.tx.counter;
   m.bytes.resize(std::max<std::size_t>(m.bytes.size(), 1));

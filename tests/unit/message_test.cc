@@ -137,4 +137,24 @@ TEST_CASE("message: log pieces that cannot follow each other, are invalid") {
   }));
 }
 
+TEST_CASE("message: counters that would leave others none") {
+  constexpr std::uint64_t kMost = limits::kCounterMax;
+  CHECK(catches<Write>([](Write& m) { m.tx.counter = kMost + 1; }));
+  CHECK(catches<Migrate>([](Migrate& m) { m.tx.counter = kMost + 1; }));
+  CHECK(catches<Rules>([](Rules& m) { m.tx.counter = kMost + 1; }));
+  CHECK(catches<Conflict>([](Conflict& m) { m.tx.counter = kMost + 1; }));
+  CHECK(catches<Replay>([](Replay& m) { m.header.tx.counter = kMost + 1; }));
+  // An older csa has run such ones; what is told of them must reach the master.
+  const TxId far{NodeId{Id128{{1}}}, ~std::uint64_t{0}};
+  CHECK(!catches<Replay>([&](Replay& m) { m.header.lost = far; }));
+  CHECK(!catches<Replay>([&](Replay& m) { m.header.origin = far; }));
+  CHECK(catches<Replay>([&](Replay& m) {
+    m.header.lost = {far.node, 1};
+    m.header.base.seq = Seq{kMost};
+  }));
+  Write write = sample<Write>();
+  write.tx.counter = kMost;
+  CHECK(!invalid(write));
+}
+
 }  // namespace csa::message_test

@@ -184,6 +184,101 @@ TEST_CASE("writers: the Hub forgets who is not here, and tells newcomers where t
   CHECK(bench.sent<Welcome>("old").at(0).last_counter == 8);
 }
 
+TEST_CASE("writers: made-up counters leave every newcomer numbers, by its own word") {
+  HubConfig config = hub_bench::config();
+  config.writers_max = 2;
+  MasterState master = hub_bench::master();
+  master.forgotten_counter = limits::kForgottenMax;
+  for (const bool far : {false, true}) {
+    CAPTURE(far);
+    if (far) ++master.forgotten_counter;
+    Bench bench(config, master);
+    const auto greet = [&](std::uint64_t counter) {
+      Hello greeting = hub_bench::hello(2);
+      greeting.counter = counter;
+      bench.out.clear();
+      bench.say("new", greeting);
+      return bench.sent<Welcome>("new").at(0).last_counter;
+    };
+    constexpr std::uint64_t kUsed = limits::kForgottenMax + 1000;
+    CHECK(greet(1000) == limits::kForgottenMax);
+    CHECK(greet(kUsed) == (far ? kUsed : limits::kForgottenMax));
+    Write write;
+    write.tx = {hub_bench::node(2), kUsed + 1};
+    bench.say("new", write);
+    const CommitJob job = bench.jobs<CommitJob>().at(0);
+    CHECK(job.confirm.size() == (far ? 1 : 0));
+    if (!far) continue;
+    CHECK(job.confirm.at(write.tx.node) == kUsed);
+    bench.commit(bench.result_of(job));
+    CHECK(greet(kUsed + 5000) == kUsed + 1);  // it is known
+    bench.say("new", write);
+    CHECK(bench.jobs<CommitJob>().at(0).confirm.empty());
+  }
+}
+
+TEST_CASE("writers: a repeat that waits is not forgotten before it is answered") {
+  HubConfig config = hub_bench::config();
+  config.writers_max = 1;
+  Bench bench(config);
+  Write write;
+  write.tx = {hub_bench::node(2), 5};
+  bench.join("two", 2);
+  bench.join("three", 3);
+  bench.say("two", write);
+  bench.commit(bench.result_of(bench.jobs<CommitJob>().at(0)));
+  bench.out.clear();
+  Write other;
+  other.tx = {hub_bench::node(3), 1};
+  bench.say("three", other);
+  const CommitJob first = bench.jobs<CommitJob>().at(0);
+  bench.say("two", write);
+  bench.say("two", Goodbye{"done"});
+  bench.out.clear();
+  bench.commit(bench.result_of(first));
+  CHECK(bench.jobs<CommitJob>().at(0).forget.empty());
+}
+
+TEST_CASE("writers: counters that leave no number above them lock nobody out of the ledger") {
+  for (const bool older : {false, true}) {
+    CAPTURE(older);
+    Flooded b(10);
+    const TxId honest{b.node, 4};
+    REQUIRE(std::holds_alternative<Ack>(b.give(honest)));
+    b.flood(0, 600, older ? 1 : limits::kCounterMax);
+    if (older) {  // it took every counter
+      b.ledger.reset();
+      const Database db(b.path, Database::Mode::kReadWrite);
+      db.exec("INSERT OR REPLACE INTO csa_meta VALUES ('forgotten_counter', -1)");
+    }
+    b.open();
+    CHECK(b.forgotten() == limits::kCounterMax);
+    CHECK(std::get<Ack>(b.give(honest)).repeated);
+    const NodeId fresh = made_up(5000);
+    constexpr std::uint64_t kUsed = limits::kForgottenMax + 6;
+    b.ledger->confirm(fresh, kUsed);  // by its own word
+    CHECK(!std::get<Ack>(b.give({fresh, kUsed + 1})).repeated);
+    const Database reader(b.path, Database::Mode::kReadOnly);
+    CHECK(OutcomeTable(reader).floor(fresh) == kUsed);
+    CHECK(last_counters(reader).at(fresh) == kUsed + 1);
+    const auto again =
+        b.ledger->commit({write_of({fresh, kUsed + 1}), write_of({fresh, kUsed})}).outcomes;
+    CHECK(std::get<Ack>(again[0].answer).repeated);
+    CHECK(is_expired(again[1].answer));
+    CHECK(b.replay_difference().empty());
+  }
+}
+
+TEST_CASE("writers: a replica goes on counting where somebody has used up its name") {
+  MergeBench b("CREATE TABLE note (n INTEGER)", 1);
+  const NodeId own = b.nodes[0].replica->state().node;
+  (void)b.master.ledger->commit({write_of({own, limits::kCounterMax})});
+  REQUIRE(b.catch_up(b.nodes[0]) == "");
+  CHECK(b.nodes[0].replica->reserve_counters() == limits::kForgottenMax + limits::kCounterBlock);
+  b.nodes[0].replica->renew_identity(limits::kCounterMax);
+  CHECK(b.nodes[0].replica->reserve_counters() < limits::kForgottenMax + 3 * limits::kCounterBlock);
+}
+
 TEST_CASE("writers: nothing of a forgotten node runs twice, the honest ones notice nothing") {
   Flooded b(10);
   const TxId honest{b.node, 4};
@@ -225,8 +320,10 @@ TEST_CASE("writers: a file of an older csa, its nodes are known when it is opene
 }
 
 TEST_CASE("writers: a laptop that was forgotten hands its journal over, nothing is there twice") {
-  for (const bool logged : {true, false}) {
+  for (const auto& [logged, far] : {std::pair(true, false), std::pair(false, false),
+                                    std::pair(true, true), std::pair(false, true)}) {
     CAPTURE(logged);
+    CAPTURE(far);
     MergeBench b("CREATE TABLE note (text TEXT)", 2);
     MergeBench::Node& laptop = b.nodes[0];
     if (!logged) {
@@ -243,13 +340,19 @@ TEST_CASE("writers: a laptop that was forgotten hands its journal over, nothing 
     };
     CHECK(give(entries[0]) == ReplayResult::kApplied);
     // Its answer is lost, and somebody who counts further comes and goes.
+    std::uint64_t number = 1;
     const auto forget_all = [&] {
+      if (far && number > 1) b.master.ledger->confirm(made_up(number), 0);
+      if (far) b.master.counter = std::max(b.master.counter, limits::kForgottenMax);
       b.master.counter += 100;
       (void)b.master.write("UPDATE note SET text = text");
+      if (far) (void)b.master.ledger->commit({write_of({made_up(number++), limits::kCounterMax})});
       const Database reader(b.master.path, Database::Mode::kReadOnly);
       for (const auto& [node, counter] : last_counters(reader)) b.master.ledger->forget(node);
       b.master.counter += 100;
+      if (far) b.master.ledger->confirm(b.master.node, b.master.counter);
       for (int i = 0; i < 30; ++i) (void)b.master.write("INSERT INTO note VALUES ('else')");
+      if (far) b.master.ledger->confirm(entries[0].header.tx.node, 1000);
     };
     forget_all();
     const ReplayResult again = logged ? ReplayResult::kStood : ReplayResult::kParked;
