@@ -215,6 +215,10 @@ std::variant<Ack, Nack> Archive::outcome(const TxId& tx) {
     if (auto* const nack = std::get_if<Nack>(&found->answer)) return std::move(*nack);
     return answer_of(std::get<Replayed>(found->answer));
   }
+  if (tx.counter > limits::kCounterMax) {
+    return Nack{tx, NackCode::kExpired,
+                "The outcome of this transaction, if it had one, is forgotten.", 0};
+  }
   return Nack{tx, NackCode::kUnknown, "The master has no outcome of this transaction.", 0};
 }
 

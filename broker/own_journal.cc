@@ -9,6 +9,7 @@
 #include "common/journal.h"
 #include "common/limits.h"
 #include "common/log_applier.h"
+#include "common/random.h"
 #include "common/system_clock.h"
 
 namespace csa {
@@ -71,6 +72,11 @@ Status undo_own_journal(const std::string& path) {
   // Applying turns things off for good: a connection of its own.
   const Database db(path, Database::Mode::kReadWrite);
   if (!has_entries(db)) return Ok{};
+  if (Journal(db).has_far_counters()) {
+    Transaction transaction(db);
+    (void)Journal(db).rename(NodeId{random_id()});
+    transaction.commit();
+  }
   const Result<Meta> meta = read_meta(db);
   if (!meta) return meta.error();
   if (undo(db, *meta)) return Ok{};

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <limits>
+#include <set>
+#include <string>
 #include <utility>
 
 #include "common/check.h"
@@ -29,6 +31,10 @@ Error damaged(std::uint64_t counter, const std::string& why) {
               " move the file away: a broker gives a new copy, and where there is none another"
               " node's replica makes one (csa-broker restore --from). Then type in from it what is"
               " missing"};
+}
+
+std::string is_far(const std::string& counter) {
+  return counter + " NOT BETWEEN 0 AND " + std::to_string(limits::kOwnCounterMax);
 }
 
 constexpr std::string_view kSelectOutcomes =
@@ -278,38 +284,89 @@ void Journal::clear() const {
   oldest.run();
 }
 
-void Journal::rename(const NodeId& node) const {
+std::uint64_t Journal::rename(const NodeId& node) const {
+  const std::uint64_t highest = lower_far_counters();
   Statement rows = db_.prepare(
       "SELECT entry, header, checksum, answered FROM csa_journal WHERE entry > ?1"
       " ORDER BY entry LIMIT 1");
-  Statement change = db_.prepare(
-      "UPDATE csa_journal SET header = ?2, checksum = ?3, answered = 0 WHERE entry = ?1");
   std::uint64_t counter = 0;
   while (true) {
     rows.bind(1, signed_of(counter));
-    if (!rows.step()) return;
+    if (!rows.step()) return highest;
     counter = unsigned_of(rows.column_int(0));
     Result<Entry> entry = entry_of(rows);
     rows.reset();
     // What is damaged keeps its name and is found damaged when it is read.
-    if (!entry || !prove(*entry)) continue;
-    JournalHeader* const header = &entry->header;
-    if (!header->is_lost() && !header->is_renamed()) {
-      header->origin = header->tx;
-      if (header->request_hash.is_zero()) header->request_hash = entry->checksum;
-    }
-    header->tx = {node, counter};
-    JournalHasher hasher(*header);
-    std::uint64_t size = 0;
-    for (std::uint64_t number = 0; size < header->size; ++number) {
-      const Bytes bytes = part(counter, number);
-      hasher.update(bytes);
-      size += bytes.size();
-    }
-    change.bind(1, signed_of(counter)).bind_blob(2, encode_header(*header));
-    change.bind_blob(3, hasher.digest().bytes);
-    change.run();
+    if (entry && prove(*entry)) rename_entry(std::move(*entry), {node, counter});
   }
+}
+
+void Journal::rename_entry(Entry entry, const TxId& to) const {
+  JournalHeader& header = entry.header;
+  const std::uint64_t counter = header.tx.counter;
+  if (!header.is_lost() && !header.is_renamed()) {
+    header.origin = header.tx;
+    if (header.request_hash.is_zero()) header.request_hash = entry.checksum;
+  }
+  header.tx = to;
+  Statement move = db_.prepare("UPDATE csa_journal_part SET part_id = ?2 WHERE part_id = ?1");
+  JournalHasher hasher(header);
+  std::uint64_t size = 0;
+  for (std::uint64_t number = 0; size < header.size; ++number) {
+    const Bytes bytes = part(counter, number);
+    hasher.update(bytes);
+    size += bytes.size();
+    if (to.counter == counter) continue;
+    move.bind(1, part_key(counter, number)).bind(2, part_key(to.counter, number)).run();
+  }
+  Statement change = db_.prepare(
+      "UPDATE csa_journal SET entry = ?4, header = ?2, checksum = ?3, answered = 0"
+      " WHERE entry = ?1");
+  change.bind(1, signed_of(counter)).bind_blob(2, encode_header(header));
+  change.bind_blob(3, hasher.digest().bytes).bind(4, signed_of(to.counter));
+  change.run();
+}
+
+bool Journal::has_far_counters() const {
+  return db_.query_int("SELECT EXISTS (SELECT 1 FROM csa_journal WHERE " + is_far("entry") + ")") ==
+         1;
+}
+
+std::uint64_t Journal::lower_far_counters() const {
+  std::set<std::uint64_t> far;  // in order, as SQL has not all of them
+  std::uint64_t last = 0;
+  Statement rows =
+      db_.prepare("SELECT entry, " + is_far("entry") + " FROM csa_journal UNION SELECT counter, " +
+                  is_far("counter") + " FROM csa_journal_outcome");
+  while (rows.step()) {
+    const std::uint64_t counter = unsigned_of(rows.column_int(0));
+    if (rows.column_int(1) != 0) {
+      far.insert(counter);
+    } else {
+      last = std::max(last, counter);
+    }
+  }
+  rows.reset();
+  Statement outcome = db_.prepare("UPDATE csa_journal_outcome SET counter = ?2 WHERE counter = ?1");
+  Statement row =
+      db_.prepare("SELECT entry, header, checksum, answered FROM csa_journal WHERE entry = ?1");
+  Statement damaged_one = db_.prepare("UPDATE csa_journal SET entry = ?2 WHERE entry = ?1");
+  for (const std::uint64_t counter : far) {
+    outcome.bind(1, signed_of(counter)).bind(2, signed_of(++last)).run();
+    row.bind(1, signed_of(counter));
+    if (row.step()) {
+      Result<Entry> entry = entry_of(row);
+      row.reset();
+      if (entry && prove(*entry)) {
+        const NodeId node = entry->header.tx.node;
+        rename_entry(std::move(*entry), {node, last});
+      } else {
+        damaged_one.bind(1, signed_of(counter)).bind(2, signed_of(last)).run();
+      }
+    }
+    row.reset();
+  }
+  return last;
 }
 
 std::vector<JournalOutcome> Journal::read_outcomes() const {

@@ -65,9 +65,13 @@ class Journal {
   void clear() const;
   static constexpr std::size_t kOutcomesKept = 10000;
 
-  // Gives the entries TxIds of another NodeId, which have no outcomes yet; counters stay, and
-  // header.origin tells the first one. Inside a transaction.
-  void rename(const NodeId& node) const;
+  // Gives the entries TxIds of another NodeId, which have no outcomes yet; counters stay but where
+  // has_far_counters(), and header.origin tells the first one. Returns the highest counter of
+  // entries and outcomes. Inside a transaction.
+  std::uint64_t rename(const NodeId& node) const;
+  // Entries of an older csa, above limits::kOwnCounterMax: no broker takes their TxIds, and from
+  // 2^63 on SQL has them in another order.
+  [[nodiscard]] bool has_far_counters() const;
   // In the order of their counters.
   [[nodiscard]] std::vector<JournalOutcome> read_outcomes() const;
   [[nodiscard]] std::optional<JournalOutcome> find_outcome(std::uint64_t counter) const;
@@ -88,6 +92,9 @@ class Journal {
   // A byte that completes nothing: but for an entry of one byte, what comes before it is left out.
   [[nodiscard]] Status add_question(Replay replay, std::vector<Replay>& questions) const;
   [[nodiscard]] Status undo_entry(const Entry& entry, const Take& take) const;
+  // Answered or not, it is to be handed over under `to`. REQUIRES: prove(entry).
+  void rename_entry(Entry entry, const TxId& to) const;
+  [[nodiscard]] std::uint64_t lower_far_counters() const;
 
   const Database& db_;
 };

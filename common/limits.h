@@ -58,6 +58,8 @@ inline constexpr std::uint64_t kOutcomesMax = 1U << 20U;  // of one NodeId: coun
 inline constexpr std::uint64_t kCounterMax = std::uint64_t{1} << 42U;  // of a TxId
 // Above it the counter of those who were forgotten leaves too few to all others: see protocol.md.
 inline constexpr std::uint64_t kForgottenMax = kCounterMax / 2;
+// A replica that an older csa has let come further goes on under a new NodeId, and lower.
+inline constexpr std::uint64_t kOwnCounterMax = kForgottenMax + kForgottenMax / 2;
 inline constexpr std::size_t kShownTextMax = 64;  // a peer's words inside our own sentences
 inline constexpr std::size_t kConnectionsMax = 4 * kPeersMax;  // TCP, of both ports
 inline constexpr std::size_t kConnectionsMin = 16;             // however few files may be open

@@ -3,7 +3,6 @@
 #include <charconv>
 #include <string_view>
 
-#include "common/limits.h"
 #include "common/store_meta.h"
 
 namespace csa {
@@ -44,9 +43,7 @@ Result<std::optional<Identity>> read_identity(const Database& db) {
   if (!node || node->is_zero()) return unreadable(kNode);
   identity.node = NodeId{*node};
   const std::optional<std::uint64_t> counter = read_number(db, kCounter);
-  // Nobody counts so far; and there must be numbers left, that brokers take.
-  constexpr std::uint64_t kMost = limits::kForgottenMax + limits::kForgottenMax / 2;
-  if (!counter || *counter > kMost) return unreadable(kCounter);
+  if (!counter) return unreadable(kCounter);
   identity.counter = *counter;
   const std::optional<std::uint64_t> generation = read_number(db, kGenerationSeen);
   if (!generation) return unreadable(kGenerationSeen);

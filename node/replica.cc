@@ -40,6 +40,11 @@ void Replica::Impl::start(ReplicaFile file) {
   doubt_answers();
   journal = Journal(db).read_state();
   trust_journal();
+  if (has_far_counters()) {
+    log.warn("replica: it has counted to " + std::to_string(identity.counter) +
+             ", further than brokers take, as somebody's made-up write had it do");
+    take_new_identity(0);
+  }
   skip_used_counters();
   const Result<std::optional<JournalHeader>> last = Journal(db).find(journal.last);
   if (last && *last && !(*last)->is_lost()) edited = (*last)->edited;
@@ -189,6 +194,31 @@ void Replica::Impl::save_identity() {
   refresh_state();
 }
 
+bool Replica::Impl::has_far_counters() const {
+  return identity.counter > limits::kOwnCounterMax || Journal(db).has_far_counters();
+}
+
+void Replica::Impl::take_new_identity(std::uint64_t above) {
+  const NodeId old = identity.node;
+  identity.node = NodeId{random_id()};
+  const SyncedCommits synced(db);
+  CountedTransaction transaction(db, *commits);
+  // What waits here was made under the old name, of which nobody knows whose it is.
+  const bool far = has_far_counters();
+  const std::uint64_t highest = Journal(db).rename(identity.node);
+  crash_point("replica: journal renamed");
+  const JournalState renamed = Journal(db).read_state();
+  // They go on: the outcomes of the journal are kept by them alone. Not above what somebody has
+  // made up under this name, which leaves nothing.
+  const std::uint64_t own = far ? highest : identity.counter;
+  identity.counter = std::max({own, renamed.last, std::min(above, limits::kForgottenMax)});
+  write_identity(db, identity);
+  transaction.commit();
+  journal = renamed;
+  refresh_state();
+  log.warn("replica: node " + to_string(old) + " is now " + to_string(identity.node));
+}
+
 // The log tells of those that a copy of this replica has used under its NodeId; and no checksum
 // guards the counter where it is kept: those of the journal and of its outcomes are used, too.
 void Replica::Impl::skip_used_counters() {
@@ -198,8 +228,9 @@ void Replica::Impl::skip_used_counters() {
   const Result<std::optional<JournalHeader>> last = Journal(db).find(journal.last);
   if (last && *last) counter = std::max(counter, journal.last);
   // Nor are these guarded: one that no replica comes to must not use up all the others.
-  const std::optional<std::int64_t> decided =
-      db.query_int("SELECT max(counter) FROM csa_journal_outcome WHERE counter < 1 << 40");
+  constexpr std::uint64_t kMost = limits::kForgottenMax + limits::kForgottenMax / 4;
+  const std::optional<std::int64_t> decided = db.query_int(
+      "SELECT max(counter) FROM csa_journal_outcome WHERE counter < " + std::to_string(kMost));
   counter = std::max(counter, unsigned_of(decided.value_or(0)));
 }
 
@@ -302,24 +333,7 @@ std::uint64_t Replica::reserve_counters() {
 }
 
 void Replica::renew_identity(std::uint64_t above) {
-  const NodeId old = impl_->identity.node;
-  impl_->identity.node = NodeId{random_id()};
-  impl_->guarded([&] {
-    const SyncedCommits synced(impl_->db);
-    CountedTransaction transaction(impl_->db, *impl_->commits);
-    // What waits here was made under the old name, of which nobody knows whose it is.
-    Journal(impl_->db).rename(impl_->identity.node);
-    crash_point("replica: journal renamed");
-    // They go on: the outcomes of the journal are kept by them alone. Not above what somebody has
-    // made up under this name, which leaves nothing.
-    impl_->identity.counter = std::max(
-        {impl_->identity.counter, impl_->journal.last, std::min(above, limits::kForgottenMax)});
-    write_identity(impl_->db, impl_->identity);
-    transaction.commit();
-    impl_->journal = Journal(impl_->db).read_state();
-    impl_->refresh_state();
-  });
-  impl_->log.warn("replica: node " + to_string(old) + " is now " + to_string(impl_->identity.node));
+  impl_->guarded([&] { impl_->take_new_identity(above); });
 }
 
 void Replica::remember_endpoint(const std::string& endpoint) {

@@ -94,6 +94,8 @@ struct Replica::Impl {
   void let_go();
   void doubt_answers();
   void trust_journal();
+  [[nodiscard]] bool has_far_counters() const;
+  void take_new_identity(std::uint64_t above);
   void refresh_state();
   [[nodiscard]] Result<Applied> apply(const std::vector<LogPiece>& pieces);
   [[nodiscard]] Result<LogApplier::Outcome> apply_in_transaction(
