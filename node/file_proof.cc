@@ -11,8 +11,10 @@ namespace {
 
 constexpr std::size_t kLinesMax = 1000;
 
-// "NULL value in t.a", "CHECK constraint failed in t": the master's rows are so too.
+// "NULL value in t.a", "CHECK constraint failed in t": the master's rows are so too. Csa's own are
+// not.
 bool is_about_rows(const std::string& line) {
+  if (line.find(" in csa_") != std::string::npos) return false;
   return line.find(" value in ") != std::string::npos || line.starts_with("CHECK constraint");
 }
 

@@ -191,6 +191,26 @@ TEST_CASE("install: what is damaged of the master's log is left out of the copy'
   CHECK(content_of(m.folder.file("r.db")) == content_of(m.master.db()));
 }
 
+TEST_CASE("file_proof: a row of csa's own breaks its table's rule, named") {
+  const Master m;
+  const auto change = [&m](const char* sql) {
+    const Database db(m.master.path(), Database::Mode::kReadWrite);
+    sqlite3_db_config(db.handle(), SQLITE_DBCONFIG_DEFENSIVE, 0, nullptr);
+    db.exec("PRAGMA writable_schema=ON");
+    db.exec(sql);
+  };
+  change(
+      "UPDATE sqlite_schema SET sql = replace(sql, 'id BLOB NOT NULL', 'id BLOB')"
+      " WHERE name = 'csa_epoch'");
+  change("UPDATE csa_epoch SET id = NULL");
+  change(
+      "UPDATE sqlite_schema SET sql = replace(sql, 'id BLOB,', 'id BLOB NOT NULL,')"
+      " WHERE name = 'csa_epoch'");
+  const auto fault = fault_of_file(Database(m.master.path(), Database::Mode::kReadOnly));
+  REQUIRE(fault.has_value());
+  CHECK(fault->text.find("csa_epoch") != std::string::npos);
+}
+
 TEST_CASE("file_proof: a log entry or an index is damaged, named; else nothing is") {
   Master m;
   const std::string path = m.folder.file("r.db");
