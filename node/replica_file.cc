@@ -216,7 +216,10 @@ std::string move_away_command(const std::string& path) {
     const std::string from = path + suffix;
     if (*suffix != '\0' && ::access(from.c_str(), F_OK) != 0) continue;
     if (!command.empty()) command += " && ";
+    // What stands beside the file may be gone as soon as this program has ended.
+    if (*suffix != '\0') command += "{ [ ! -e " + shell_word(from) + " ] || ";
     command += "mv " + shell_word(from) + " " + shell_word(path + ".damaged" + suffix);
+    if (*suffix != '\0') command += "; }";
   }
   return command;
 }

@@ -148,8 +148,7 @@ std::string Shop::outcome(const std::function<void()>& meddle) const {
   return has_noticed(node->errors()) ? "healed" : "harmless";
 }
 
-const std::set<std::string> kGood{"refused", "refused, its command with an error", "healed",
-                                  "put right", "harmless"};
+const std::set<std::string> kGood{"refused", "healed", "put right", "harmless"};
 
 bool is_good(const std::string& part, const std::string& outcome) {
   if (kGood.contains(outcome)) return true;

@@ -5,6 +5,7 @@
 
 #include "node/read_only.h"
 #include "node/replica.h"
+#include "node/replica_file.h"
 #include "tests/support/replica_steps.h"
 #include "tests/support/scratch_folder.h"
 
@@ -80,6 +81,23 @@ TEST_CASE("open replica: not SQLite, damaged, kept, and the command to move it i
   CHECK(!std::filesystem::exists(path));
   CHECK(std::filesystem::exists(path + ".damaged"));
   CHECK(try_open(path).has_value());
+}
+
+TEST_CASE("open replica: what stands beside a damaged file is moved too, if it is there still") {
+  for (const bool gone : {false, true}) {
+    CAPTURE(gone);
+    const ScratchFolder folder;
+    const std::string path = folder.file("it's.db");
+    write_file(path, std::string(5000, 'x'));
+    write_file(path + "-wal", "y");
+    const std::string command = move_away_command(path);
+    if (gone) std::filesystem::remove(path + "-wal");
+    CHECK(std::system(command.c_str()) == 0);
+    CHECK(!std::filesystem::exists(path));
+    CHECK(!std::filesystem::exists(path + "-wal"));
+    CHECK(std::filesystem::exists(path + ".damaged"));
+    CHECK(std::filesystem::exists(path + ".damaged-wal") == !gone);
+  }
 }
 
 TEST_CASE("open replica: the file was cut short, damaged and kept") {
