@@ -330,7 +330,11 @@ int main(int argc, char** argv) {
   app.add_flag("--fresh", flags.fresh, "and a new one, printed");
   app.add_option("--jobs", flags.jobs, "processes")->check(CLI::Range(1, 256));
   app.add_flag("--bugs", flags.bugs, "plant each bug of common/planted_names.h until it is found");
-  app.add_option("--bug", flags.bug, "only this one; repeatable");
+  app.add_option("--bug", flags.bug, "only this one; repeatable")
+      ->check([](const std::string& name) {
+        const bool listed = std::ranges::find(csa::kPlantedBugs, name) != csa::kPlantedBugs.end();
+        return listed ? "" : "common/planted_names.h lists no bug of this name: " + name;
+      });
   app.add_option("--seeds-max", flags.seeds_max, "so many seeds for each bug at most");
   app.add_option("--without", flags.without, "leave this part of a run out; repeatable")
       ->check(CLI::IsMember(parts));
