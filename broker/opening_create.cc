@@ -59,6 +59,8 @@ Status run_schemas(const Database& db, const std::vector<std::string>& schemas) 
     try {
       db.exec(schemas[i]);
     } catch (const SqliteError& error) {
+      const int code = error.primary_code();
+      if (code == SQLITE_FULL || code == SQLITE_IOERR) throw;  // no fault of the schema
       return Error{Errc::kFailed, which + " cannot be run: " + error.what()};
     }
     if (db.in_transaction()) {

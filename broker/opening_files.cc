@@ -199,7 +199,8 @@ Trouble trouble_of(const SqliteError& error, const std::string& path) {
               path + " cannot be opened" + said +
                   "; this user must be allowed to read and write the file and its folder"};
     case SQLITE_FULL:
-      return {Finding::kUnreadable, "no space is left on the disk of " + path + said};
+      return {Finding::kUnreadable,
+              "no space is left on the disk of " + path + said + "; free some, then try again"};
     case SQLITE_IOERR:
       return {Finding::kUnreadable,
               "the disk of " + path + " reports errors" + said +

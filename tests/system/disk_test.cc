@@ -219,6 +219,23 @@ TEST_CASE("disk: broker's is full during a replay, the node is told and keeps it
   CHECK(back.exit_code() == 0);
 }
 
+TEST_CASE("disk: full under create, it says what to do, and create works once there is space") {
+  if (skipped_without_root()) return;
+  Place place;
+  const SmallDisk disk(place.file("disk"), "1m");
+  place.set_master(place.file("disk/master.db"));
+  std::ofstream(place.file("schema.sql")) << kLoadSchema;
+  const Launch create = place.broker({"create", "--schema", place.file("schema.sql")});
+  disk.fill();
+  const Finished refused = run(create);
+  CHECK(refused.code == 1);
+  CHECK_MESSAGE(refused.err.find("free some, then try again") != std::string::npos, refused.err);
+  CHECK(!std::filesystem::exists(place.master()));
+  disk.make_space();
+  const Finished made = run(create);
+  CHECK_MESSAGE(made.code == 0, made.err);
+}
+
 TEST_CASE("disk: read-only at broker or node is said at the start, with the file's name") {
   if (skipped_without_root()) return;
   Place place;
