@@ -80,8 +80,7 @@ class RulesOff {
     sqlite3_db_config(db_.handle(), SQLITE_DBCONFIG_ENABLE_FKEY, on, nullptr);
     if (kind_ != GroupKind::kReplays) return;
     sqlite3_db_config(db_.handle(), SQLITE_DBCONFIG_ENABLE_TRIGGER, on, nullptr);
-    // Rows of virtual tables' own tables.
-    sqlite3_db_config(db_.handle(), SQLITE_DBCONFIG_DEFENSIVE, on, nullptr);
+    sqlite3_db_config(db_.handle(), SQLITE_DBCONFIG_DEFENSIVE, on, nullptr);  // virtual tables'
   }
   const Database& db_;  // must outlive this
   const GroupKind kind_;
@@ -118,6 +117,7 @@ Ledger::Impl::Impl(const std::string& database_path, LedgerOptions ledger_option
   page_size = static_cast<std::uint64_t>(db.query_int("PRAGMA main.page_size").value_or(0));
   sync_wal(db);                 // of a killed broker's commits none stands behind the next one
   Transaction transaction(db);  // the first own commit: noticing others begins here
+  if (upgrade_tables(db)) log.info("ledger: the csa tables of " + path + " are of this csa now");
   Result<Meta> read = read_meta(db);
   if (!read) throw SqliteError(SQLITE_CORRUPT, path + ": " + read.error().what);
   meta = std::move(read).value();

@@ -173,6 +173,12 @@ Report look_inside(const Database& db, const DatabaseName& name, bool thorough) 
     return report;
   }
   if (!thorough) return report;
+  if (const auto row = has_tables(db) ? unsound_row(db) : std::nullopt) {
+    report.finding = Finding::kDamaged;
+    report.sentence = name.path + " is damaged: " + *row;
+    report.ways_out.clear();
+    return report;
+  }
   report.details = foreign_key_lines(db);
   return report;
 }

@@ -105,6 +105,10 @@ Result<Meta> sound_meta(const Database& db, const DatabaseName& name, const std:
   }
   Result<Meta> meta = read_meta(db);
   if (!meta) return Error{meta.error().code, from + ": " + meta.error().what};
+  if (const std::optional<std::string> row = unsound_row(db)) {
+    return Error{Errc::kDamaged, from + " is damaged (" + *row +
+                                     "); take another backup, or the replica of another node"};
+  }
   if (meta->app != name.app || meta->group != name.group) {
     return Error{Errc::kRefused, from + " belongs to application \"" + meta->app + "\", group \"" +
                                      meta->group + "\", not to \"" + name.app + "\", \"" +
@@ -159,6 +163,12 @@ void keep_past_log(const Database& db, const Meta& meta, bool as_it_was) {
   } else {
     PastLog(db).forget();
   }
+}
+
+void upgrade(const Database& db) {
+  Transaction transaction(db);
+  (void)upgrade_tables(db);
+  transaction.commit();
 }
 
 // Next history in the copy.
@@ -223,6 +233,7 @@ Result<Restoration> build(const DatabaseName& name, const Source& source, const 
   db.exec("PRAGMA secure_delete=ON");
   Result<Meta> meta = sound_meta(db, name, source.path);
   if (!meta) return meta.error();
+  upgrade(db);
   Restoration built;
   if (!remark->empty()) built.remarks.push_back(*remark);
   CSA_TRY(put_back(db, site, *meta, source.damaged, built));

@@ -68,11 +68,16 @@ std::optional<std::string> broken_page(const Database& db) {
   return std::move(first.front());
 }
 
+std::optional<std::string> fault_of(const Database& db) {
+  std::optional<std::string> page = broken_page(db);
+  return page ? page : unsound_row(db);
+}
+
 // Every replica would get it with the copy, and the next one again.
 Status prove_pages(const Database& source, const Database& copy, const std::string& path) {
-  const std::optional<std::string> fault = broken_page(copy);
+  const std::optional<std::string> fault = fault_of(copy);
   if (!fault) return Ok{};
-  if (const auto own = broken_page(source)) throw SqliteError(SQLITE_CORRUPT, "copy: " + *own);
+  if (const auto own = fault_of(source)) throw SqliteError(SQLITE_CORRUPT, "copy: " + *own);
   return no_copy(path, "the disk keeps it wrongly (" + *fault + ")");
 }
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "common/row_sum.h"
+
 namespace csa {
 
 std::string quote(std::string_view identifier) {
@@ -207,6 +209,7 @@ Database::Database(const std::string& path, Mode mode) {
   db_.reset(raw);
   if (code != SQLITE_OK) throw_sqlite(raw, code, "open " + path);
   sqlite3_busy_timeout(raw, kBusyTimeoutMs);
+  if (const int added = add_row_sum(raw); added != SQLITE_OK) throw_sqlite(raw, added, "csa_sum");
 }
 
 void Database::exec(std::string_view sql) const {

@@ -101,8 +101,9 @@ class Database {
   enum class Mode : std::uint8_t { kReadOnly, kReadWrite, kCreate };
 
   Database() = default;
-  // Opens `path` (a file, never a URI) with a busy timeout of 5 s, extended result codes, and
-  // double-quoted strings as the library has them. Throws where SQLite cannot open it.
+  // Opens `path` (a file, never a URI) with a busy timeout of 5 s, extended result codes,
+  // double-quoted strings as the library has them, and csa_sum() (row_sum.h). Throws where SQLite
+  // cannot open it.
   Database(const std::string& path, Mode mode);
 
   // Runs every statement of `sql`, throws away rows.

@@ -4,6 +4,7 @@
 #include <array>
 #include <map>
 
+#include "common/row_sum.h"
 #include "common/tables_sql.h"
 
 namespace csa {
@@ -56,9 +57,60 @@ class MetaRows {
   std::string wrong_;
 };
 
+// The tables whose rows end with their sum, and what it is over.
+struct Summed {
+  std::string_view name;
+  std::string_view columns;
+};
+constexpr std::array kSummed = {
+    Summed{"csa_epoch",
+           "generation, id, parent_generation, parent_id, parent_seq, parent_chain, started_ms"},
+    Summed{"csa_layout", "schema_version, json"},
+    Summed{"csa_outcome",
+           "node, counter, request_hash, seq, changes, last_insert_rowid, schema_version, code,"
+           " statement, message, rows, replay"},
+    Summed{"csa_outcome_floor", "node, counter"},
+};
+
+bool has_sums(const Database& db) {
+  return db.query_int("SELECT 1 FROM pragma_table_info('csa_outcome') WHERE name = 'sum'") == 1;
+}
+
+std::string sum_of(const Summed& table) { return "csa_sum(" + std::string(table.columns) + ")"; }
+
 }  // namespace
 
 void create_tables(const Database& db) { db.exec(kTablesSql); }
+
+bool upgrade_tables(const Database& db) {
+  if (has_sums(db)) return false;
+  for (const Summed& table : kSummed) {
+    const std::string name(table.name);
+    db.exec("ALTER TABLE " + name + " ADD COLUMN sum INTEGER; UPDATE " + name +
+            " SET sum = " + sum_of(table));
+  }
+  db.exec("UPDATE csa_meta SET value = " + std::to_string(kTablesVersion) +
+          " WHERE key = 'tables_version'");
+  return true;
+}
+
+bool step_sound(Statement& rows, std::string_view table, int values) {
+  if (!rows.step()) return false;
+  if (is_row_sound(rows.handle(), values)) return true;
+  rows.reset();
+  throw SqliteError(SQLITE_CORRUPT, "a row of " + std::string(table) + " is not what was written");
+}
+
+std::optional<std::string> unsound_row(const Database& db) {
+  if (!has_sums(db)) return std::nullopt;
+  for (const Summed& table : kSummed) {
+    const std::string name(table.name);
+    if (db.query_int("SELECT 1 FROM " + name + " WHERE sum <> " + sum_of(table))) {
+      return "a row of " + name + " is not what was written";
+    }
+  }
+  return std::nullopt;
+}
 
 bool has_tables(const Database& db) {
   return db.query_int(
@@ -165,7 +217,9 @@ void clear_private(const Database& db) {
 }
 
 void add_epoch(const Database& db, const EpochRecord& record) {
-  Statement add = db.prepare("INSERT INTO csa_epoch VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
+  Statement add = db.prepare(
+      "INSERT INTO csa_epoch VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7,"
+      " csa_sum(?1, ?2, ?3, ?4, ?5, ?6, ?7))");
   add.bind(1, signed_of(record.epoch.generation))
       .bind_blob(2, record.epoch.id.bytes)
       .bind(3, signed_of(record.parent.epoch.generation))
@@ -178,10 +232,8 @@ void add_epoch(const Database& db, const EpochRecord& record) {
 
 std::vector<EpochRecord> read_epochs(const Database& db) {
   std::vector<EpochRecord> epochs;
-  Statement rows = db.prepare(
-      "SELECT generation, id, parent_generation, parent_id, parent_seq, parent_chain, started_ms"
-      " FROM csa_epoch ORDER BY generation");
-  while (rows.step()) {
+  Statement rows = db.prepare("SELECT * FROM csa_epoch ORDER BY generation");
+  while (step_sound(rows, "csa_epoch", 7)) {
     const auto id = [&rows](int column) {
       return id_of(rows.column_value(column)).value_or(Id128{});
     };
@@ -197,16 +249,17 @@ std::vector<EpochRecord> read_epochs(const Database& db) {
 }
 
 void write_layout(const Database& db, std::uint64_t schema_version, std::string_view json) {
-  Statement write = db.prepare("INSERT OR REPLACE INTO csa_layout VALUES (?1, ?2)");
+  Statement write =
+      db.prepare("INSERT OR REPLACE INTO csa_layout VALUES (?1, ?2, csa_sum(?1, ?2))");
   write.bind(1, signed_of(schema_version)).bind(2, json);
   write.run();
 }
 
 std::optional<std::string> read_layout_json(const Database& db, std::uint64_t version) {
-  Statement read = db.prepare("SELECT json FROM csa_layout WHERE schema_version = ?1");
+  Statement read = db.prepare("SELECT * FROM csa_layout WHERE schema_version = ?1");
   read.bind(1, signed_of(version));
-  if (!read.step()) return std::nullopt;
-  return read.column_text(0);
+  if (!step_sound(read, "csa_layout", 2)) return std::nullopt;
+  return read.column_text(1);
 }
 
 }  // namespace csa

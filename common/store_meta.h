@@ -19,7 +19,7 @@
 namespace csa {
 
 // Version of the csa_ tables; a file with a greater one was made by a newer csa.
-inline constexpr std::int64_t kTablesVersion = 1;
+inline constexpr std::int64_t kTablesVersion = 2;
 
 // Nobody ever counts so far, and csa_log has keys for twice as many.
 inline constexpr std::uint64_t kSeqsMax = std::uint64_t{1} << 41U;
@@ -38,6 +38,15 @@ struct Meta {
 
 // Creates the csa_ tables. REQUIRES: a transaction is open and they do not exist.
 void create_tables(const Database& db);
+// Tables of an older csa become those of this one, csa_meta says so if it is there: whether there
+// was anything to do. REQUIRES: a transaction is open.
+bool upgrade_tables(const Database& db);
+// Steps to a row of one of the tables with sums. Throws SQLITE_CORRUPT where it is not what was
+// written; `values`: is_row_sound().
+bool step_sound(Statement& rows, std::string_view table, int values);
+// A sentence where a row that nothing else proves is not what was written, by its sum (row_sum.h):
+// of csa_epoch, csa_layout, csa_outcome, csa_outcome_floor. Reads them whole.
+[[nodiscard]] std::optional<std::string> unsound_row(const Database& db);
 [[nodiscard]] bool has_tables(const Database& db);
 // False: a replica that has no copy yet.
 [[nodiscard]] bool has_meta(const Database& db);

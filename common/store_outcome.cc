@@ -12,16 +12,31 @@ namespace {
 // would otherwise stay in the database until its node confirms it.
 constexpr std::size_t kKeptRowsMax = 64 * limits::kKiB;
 
+// Columns of csa_outcome, and how many are in front of the sum.
+enum OutcomeColumn : int {
+  kHash = 2,
+  kSeq,
+  kChanges,
+  kLastRowid,
+  kSchemaVersion,
+  kCode,
+  kStatement,
+  kMessage,
+  kRows,
+  kReplay,
+  kOutcomeValues
+};
+
 Ack ack_of(const Statement& row, const TxId& tx) {
   Ack ack;
   ack.tx = tx;
-  ack.seq = Seq{unsigned_of(row.column_int(1))};
-  ack.changes = row.column_int(2);
-  if (!row.column_is_null(3)) ack.last_insert_rowid = row.column_int(3);
-  ack.schema_version = unsigned_of(row.column_int(4));
+  ack.seq = Seq{unsigned_of(row.column_int(kSeq))};
+  ack.changes = row.column_int(kChanges);
+  if (!row.column_is_null(kLastRowid)) ack.last_insert_rowid = row.column_int(kLastRowid);
+  ack.schema_version = unsigned_of(row.column_int(kSchemaVersion));
   ack.repeated = true;
-  if (row.column_is_null(8)) return ack;
-  Result<RowSet> rows = decode_rows(row.column_blob(8));
+  if (row.column_is_null(kRows)) return ack;
+  Result<RowSet> rows = decode_rows(row.column_blob(kRows));
   if (!rows) {
     ack.rows_lost = true;
     return ack;
@@ -34,11 +49,11 @@ Ack ack_of(const Statement& row, const TxId& tx) {
 Replayed replayed_of(const Statement& row, const TxId& tx) {
   Replayed replayed;
   replayed.tx = tx;
-  replayed.result = static_cast<ReplayResult>(row.column_int(9));
-  replayed.seq = Seq{unsigned_of(row.column_int(1))};
-  replayed.text = row.column_text(7);
-  if (row.column_is_null(8)) return replayed;
-  Result<std::vector<KeyChange>> keys = decode_keys(row.column_blob(8));
+  replayed.result = static_cast<ReplayResult>(row.column_int(kReplay));
+  replayed.seq = Seq{unsigned_of(row.column_int(kSeq))};
+  replayed.text = row.column_text(kMessage);
+  if (row.column_is_null(kRows)) return replayed;
+  Result<std::vector<KeyChange>> keys = decode_keys(row.column_blob(kRows));
   if (keys) replayed.keys = std::move(*keys);
   return replayed;
 }
@@ -46,9 +61,9 @@ Replayed replayed_of(const Statement& row, const TxId& tx) {
 Nack nack_of(const Statement& row, const TxId& tx) {
   Nack nack;
   nack.tx = tx;
-  nack.code = static_cast<NackCode>(row.column_int(5));
-  nack.statement = static_cast<std::uint32_t>(row.column_int(6));
-  nack.message = row.column_text(7);
+  nack.code = static_cast<NackCode>(row.column_int(kCode));
+  nack.statement = static_cast<std::uint32_t>(row.column_int(kStatement));
+  nack.message = row.column_text(kMessage);
   return nack;
 }
 
@@ -76,14 +91,13 @@ OutcomeTable::OutcomeTable(const Database& db)
     : db_(db),
       insert_(db,
               "INSERT OR REPLACE INTO csa_outcome (node, counter, request_hash, seq, changes,"
-              " last_insert_rowid, schema_version, code, statement, message, rows, replay)"
-              " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"),
-      find_(db,
-            "SELECT request_hash, seq, changes, last_insert_rowid, schema_version, code,"
-            " statement, message, rows, replay FROM csa_outcome WHERE node = ?1 AND counter = ?2"),
-      floor_(db, "SELECT counter FROM csa_outcome_floor WHERE node = ?1"),
-      last_(db, "SELECT counter FROM csa_outcome WHERE node = ?1 ORDER BY counter DESC LIMIT 1"),
-      raise_(db, "INSERT OR REPLACE INTO csa_outcome_floor VALUES (?1, ?2)"),
+              " last_insert_rowid, schema_version, code, statement, message, rows, replay, sum)"
+              " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12,"
+              " csa_sum(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12))"),
+      find_(db, "SELECT * FROM csa_outcome WHERE node = ?1 AND counter = ?2"),
+      floor_(db, "SELECT * FROM csa_outcome_floor WHERE node = ?1"),
+      last_(db, "SELECT * FROM csa_outcome WHERE node = ?1 ORDER BY counter DESC LIMIT 1"),
+      raise_(db, "INSERT OR REPLACE INTO csa_outcome_floor VALUES (?1, ?2, csa_sum(?1, ?2))"),
       forget_(db,
               "DELETE FROM csa_outcome WHERE node = ?1 AND counter IN (SELECT counter"
               " FROM csa_outcome WHERE node = ?1 AND counter <= ?2 ORDER BY counter LIMIT ?3)"),
@@ -141,15 +155,15 @@ void OutcomeTable::add(const Outcome& outcome) {
 std::optional<Outcome> OutcomeTable::find(const TxId& tx) {
   find_.bind_blob(1, tx.node.value.bytes).bind(2, signed_of(tx.counter));
   std::optional<Outcome> outcome;
-  if (find_.step()) {
+  if (step_sound(find_, "csa_outcome", kOutcomeValues)) {
     outcome.emplace();
     outcome->tx = tx;
-    const Bytes hash = find_.column_blob(0);
+    const Bytes hash = find_.column_blob(kHash);
     Id128& kept = outcome->request_hash;
     std::copy_n(hash.begin(), std::min(hash.size(), kept.bytes.size()), kept.bytes.begin());
-    if (find_.column_int(9) != 0) {
+    if (find_.column_int(kReplay) != 0) {
       outcome->answer = replayed_of(find_, tx);
-    } else if (find_.column_int(5) == 0) {
+    } else if (find_.column_int(kCode) == 0) {
       outcome->answer = ack_of(find_, tx);
     } else {
       outcome->answer = nack_of(find_, tx);
@@ -162,7 +176,7 @@ std::optional<Outcome> OutcomeTable::find(const TxId& tx) {
 std::optional<std::uint64_t> OutcomeTable::own_floor(const NodeId& node) {
   floor_.bind_blob(1, node.value.bytes);
   std::optional<std::uint64_t> counter;
-  if (floor_.step()) counter = unsigned_of(floor_.column_int(0));
+  if (step_sound(floor_, "csa_outcome_floor", 2)) counter = unsigned_of(floor_.column_int(1));
   floor_.reset();
   return counter;
 }
@@ -214,7 +228,8 @@ void OutcomeTable::know_all() {
   db_.prepare(
          "WITH RECURSIVE n(node) AS (SELECT min(node) FROM csa_outcome UNION ALL SELECT"
          " (SELECT min(node) FROM csa_outcome WHERE node > n.node) FROM n WHERE node NOT NULL)"
-         " INSERT OR IGNORE INTO csa_outcome_floor SELECT node, ?1 FROM n WHERE node NOT NULL")
+         " INSERT OR IGNORE INTO csa_outcome_floor SELECT node, ?1, csa_sum(node, ?1) FROM n"
+         " WHERE node NOT NULL")
       .bind(1, signed_of(forgotten_counter()))
       .run();
 }
@@ -259,7 +274,8 @@ std::uint64_t OutcomeTable::last_counter(const NodeId& node) {
 
 std::uint64_t OutcomeTable::used_counter(const NodeId& node) {
   last_.bind_blob(1, node.value.bytes);
-  const std::uint64_t counter = last_.step() ? unsigned_of(last_.column_int(0)) : 0;
+  const bool any = step_sound(last_, "csa_outcome", kOutcomeValues);
+  const std::uint64_t counter = any ? unsigned_of(last_.column_int(1)) : 0;
   last_.reset();
   return std::max(counter, floor(node));
 }

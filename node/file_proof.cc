@@ -27,6 +27,7 @@ std::optional<FileFault> fault_of_file(const Database& db) {
   const ReadTransaction view(db);
   const Result<Meta> meta = read_meta(db);
   if (!meta) return FileFault{"its file", meta.error().what + "."};
+  if (const auto row = unsound_row(db)) return FileFault{"its file", "In it, " + *row + "."};
   const Seq proven = proven_floor(db, *meta);
   if (proven <= PastLog(db).floor(*meta)) return std::nullopt;
   return FileFault{"its log", "Up to entry " + std::to_string(proven.value - 1) +

@@ -185,12 +185,14 @@ Result<Meta> prepare_opened(const Database& db, const CopyExpectation& expected)
   if (!meta) return wrong_copy(meta.error().what);
   CSA_TRY(compare(*meta, expected));
   if (schema_fingerprint(db) != meta->fingerprint) return wrong_copy("its schema is another one");
+  if (const std::optional<std::string> row = unsound_row(db)) return wrong_copy(*row);
   if (db.query_text("PRAGMA journal_mode=WAL") != "wal") return wrong_copy("it takes no WAL");
   db.exec("PRAGMA synchronous=FULL");
   Identity identity = expected.identity;
   identity.generation_seen = meta->position.epoch.generation;
   identity.damage.clear();
   Transaction transaction(db);
+  if (upgrade_tables(db)) meta->tables_version = kTablesVersion;
   leave_out_damaged_log(db, *meta);
   write_identity(db, identity);
   Journal(db).replace_all(expected.outcomes);

@@ -199,9 +199,11 @@ Result<ReplicaFile> inspect_and_take(const ReplicaName& name, const Log& log) {
     return damaged(name.path, "its first page says that it ends before what is in it");
   }
   CSA_TRY(configure(file.db, name.path));
-  if (doubted) {
+  const bool old = file.meta && file.meta->tables_version < kTablesVersion;
+  if (doubted || old) {
     CommitCount commits(file.db);
     CountedTransaction transaction(file.db, commits);
+    if (old && upgrade_tables(file.db)) file.meta->tables_version = kTablesVersion;
     write_identity(file.db, file.identity);
     transaction.commit();
   }

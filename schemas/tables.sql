@@ -1,4 +1,5 @@
--- The tables that csa keeps in the user's file, on the master and on every replica (format 1).
+-- The tables that csa keeps in the user's file, on the master and on every replica (format 2: 1 had no
+-- `sum`).
 -- Embedded into the programs at build. Which of them travel, and how: TableClass in
 -- common/schema.h. None uses AUTOINCREMENT, so that sqlite_sequence stays the application's own.
 
@@ -23,7 +24,8 @@ CREATE TABLE csa_epoch (
   parent_id BLOB NOT NULL,
   parent_seq INTEGER NOT NULL,
   parent_chain BLOB NOT NULL,
-  started_ms INTEGER NOT NULL
+  started_ms INTEGER NOT NULL,
+  sum INTEGER                   -- of the columns before: common/row_sum.h
 ) STRICT;
 
 -- Derived: the log. part_id = seq << 20 | part; header and chain only on part 0. Below the floor of
@@ -50,6 +52,7 @@ CREATE TABLE csa_outcome (
   message TEXT,
   rows BLOB,                    -- NULL: none; empty: too many to keep
   replay INTEGER NOT NULL,      -- 0, or ReplayResult of a journaled transaction; rows: its keys
+  sum INTEGER,
   PRIMARY KEY (node, counter)
 ) STRICT, WITHOUT ROWID;
 
@@ -57,14 +60,16 @@ CREATE TABLE csa_outcome (
 -- refused, never run. For a node that is not here csa_meta has the counter (forgotten_counter).
 CREATE TABLE csa_outcome_floor (
   node BLOB PRIMARY KEY,
-  counter INTEGER NOT NULL
+  counter INTEGER NOT NULL,
+  sum INTEGER
 ) STRICT, WITHOUT ROWID;
 
 -- Derived: column names of every schema version that the log may speak of, and what the migration
 -- that made it has renamed.
 CREATE TABLE csa_layout (
   schema_version INTEGER PRIMARY KEY,
-  json TEXT NOT NULL
+  json TEXT NOT NULL,
+  sum INTEGER
 ) STRICT;
 
 -- Shared: the rules by which replays are merged. column_name '' speaks of the whole table.

@@ -109,8 +109,6 @@ bool has_noticed(const std::string& errors) {
          errors.find("full copy installed") != std::string::npos;
 }
 
-// Of what csa derives from rows and log: no comparison reads it again.
-const std::string kNotNoticed = "not noticed";
 // As one of another application, of a broker or of another history: by csa_private and csa_meta,
 // what file it is.
 const std::string kRefusedOtherwise = "refused without a way out";
@@ -142,7 +140,7 @@ std::string Shop::outcome(const std::function<void()>& meddle) const {
   if (!difference.empty()) return "unnoticed: " + difference + node->errors();
   // Of a file moved away nothing is left.
   const std::string own = !refused.empty() ? "" : own_difference(place_, "till.db", kept_->copy());
-  if (!own.empty()) return kNotNoticed + (": " + own);
+  if (!own.empty()) return "unnoticed: " + own;
   if (!refused.empty()) return refused;
   if (node->errors().find("put right") != std::string::npos) return "put right";
   return has_noticed(node->errors()) ? "healed" : "harmless";
@@ -152,8 +150,7 @@ const std::set<std::string> kGood{"refused", "healed", "put right", "harmless"};
 
 bool is_good(const std::string& part, const std::string& outcome) {
   if (kGood.contains(outcome)) return true;
-  return part == "csa" &&
-         (outcome.starts_with(kNotNoticed) || outcome.starts_with(kRefusedOtherwise));
+  return part == "csa" && outcome.starts_with(kRefusedOtherwise);
 }
 
 void show(const FlipTable& table) { MESSAGE(table.text()); }
@@ -230,8 +227,7 @@ TEST_CASE("shown: flips: anywhere in a stopped node's replica, healed or refused
   shop.check_others();
 }
 
-// What is wrong in a table that is derived from the log is not promised to be met.
-TEST_CASE("shown: flips: in csa's own tables of a replica, rows, log and position stay right") {
+TEST_CASE("shown: flips: in csa's own tables of a replica, healed or refused") {
   const Shop shop(false);
   const FileParts parts(shop.kept().copy());
   const std::vector<std::string> tables = parts.own_tables();

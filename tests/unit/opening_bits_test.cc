@@ -56,7 +56,7 @@ TEST_CASE("inspect: a bit of csa_meta is wrong, and the file is not served") {
       "WITH RECURSIVE n(i) AS (SELECT 990 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)"
       " INSERT INTO csa_log SELECT i << 20, 0, x'00', zeroblob(16), x'00' FROM n;"
       "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 5)"
-      " INSERT INTO csa_layout SELECT i, '{}' FROM n;"
+      " INSERT INTO csa_layout SELECT i, '{}', NULL FROM n;"
       "UPDATE csa_meta SET value = 1000 WHERE key = 'seq';"
       "UPDATE csa_meta SET value = 990 WHERE key = 'floor';"
       "UPDATE csa_meta SET value = 5 WHERE key = 'schema_version'");
@@ -94,7 +94,7 @@ TEST_CASE("restore: from a file with a wrong schema version, it is the one of it
     place.created();
     place.change(
         "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 5)"
-        " INSERT INTO csa_layout SELECT i, '{}' FROM n;"
+        " INSERT INTO csa_layout SELECT i, '{}', NULL FROM n;"
         "UPDATE csa_meta SET value = " +
         wrong + " WHERE key = 'schema_version'");
     CHECK(place.found() == Finding::kDamaged);

@@ -66,7 +66,7 @@ TEST_CASE("store_meta: a value is missing, contradicts or is newer, an error say
   write_meta(tables.db, sample());
   tables.db.exec("UPDATE csa_meta SET value = x'00' WHERE key = 'chain'");
   CHECK(read_meta(tables.db).error().what.find("chain") != std::string::npos);
-  tables.db.exec("UPDATE csa_meta SET value = 2 WHERE key = 'tables_version'");
+  tables.db.exec("UPDATE csa_meta SET value = 3 WHERE key = 'tables_version'");
   CHECK(read_meta(tables.db).error().code == Errc::kRefused);
 }
 
