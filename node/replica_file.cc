@@ -279,7 +279,14 @@ Result<std::optional<Meta>> read_replica_meta(const Database& db, const Identity
     return damaged(path, meta.error().what);
   }
   // Where the damage is known already, the next full copy repairs it.
-  if (identity.damage.empty() && schema_fingerprint(db) != meta->fingerprint) {
+  if (!identity.damage.empty()) return std::optional<Meta>{std::move(*meta)};
+  if (meta->app != identity.app || meta->group != identity.group) {
+    return damaged(path, "csa_meta speaks of another application or group than csa_private");
+  }
+  if (told_schema_version(db, *meta) != meta->schema_version) {
+    return damaged(path, "csa_meta speaks of another schema version than csa_layout");
+  }
+  if (schema_fingerprint(db) != meta->fingerprint) {
     return damaged(path, "it was changed by another program: its tables are not what csa left");
   }
   return std::optional<Meta>{std::move(*meta)};

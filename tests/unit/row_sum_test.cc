@@ -226,4 +226,23 @@ TEST_CASE("row sum: a copy with a wrong row is not installed") {
   CHECK(taken.error().what.find("csa_layout") != std::string::npos);
 }
 
+TEST_CASE("open replica: csa_meta is of another application, group or schema version, damaged") {
+  const ScratchFolder folder;
+  HandMaster master(folder.path(), kSchema);
+  const std::string path = folder.file("r.db");
+  REQUIRE(take_copy(*open_replica(path), master.copy()).has_value());
+  for (const char* const wrong :
+       {"value = 'csb' WHERE key = 'app'", "value = 'shop2' WHERE key = 'group'",
+        "value = value + 1 WHERE key = 'schema_version'"}) {
+    CAPTURE(wrong);
+    const std::string sound = opening::bytes_of(path);
+    run_sql(path, std::string("UPDATE csa_meta SET ") + wrong);
+    const auto opened = try_open(path);
+    REQUIRE(!opened.has_value());
+    CHECK(opened.error().code == Errc::kDamaged);
+    CHECK(opened.error().what.find("move it away") != std::string::npos);
+    opening::write_file(path, sound);
+  }
+}
+
 }  // namespace csa::row_sum_test
