@@ -44,9 +44,9 @@ class Headless {
   Headless(const Wal& wal, const BareFile& file, bool big)
       : wal_(wal), file_(file), big_(big), frame_(kFrameHead + file.page_size()) {}
 
-  std::int64_t lost(const Header& header) {
+  std::optional<std::int64_t> lost(const Header& header) {
     std::uint64_t at = kFileHeader;
-    if (!wal_.read(at, frame_)) return 0;
+    if (!wal_.read(at, frame_)) return std::nullopt;
     std::copy_n(frame_.begin() + kSaltsOfFrameAt, salts_.size(), salts_.begin());
     // The first goes on from the header, of which that part may be sound; else the next one tells.
     if (goes_on_from(header.stored())) note(at);
@@ -54,6 +54,7 @@ class Headless {
       if (!goes_on_from(sum)) break;
       note(at);
     }
+    if (commits_ == 0) return std::nullopt;
     return has_all() ? 0 : commits_;
   }
 
@@ -98,12 +99,13 @@ class Headless {
 
 }  // namespace
 
-std::int64_t commits_without_header(const Wal& wal, const Header& header, const std::string& path) {
+std::optional<std::int64_t> commits_without_header(const Wal& wal, const Header& header,
+                                                   const std::string& path) {
   const BareFile file(path);
-  if (file.page_size() == 0) return 0;
-  std::int64_t lost = 0;
+  if (file.page_size() == 0) return std::nullopt;
+  std::optional<std::int64_t> lost;
   for (const bool big : {false, true}) {
-    lost = std::max(lost, Headless(wal, file, big).lost(header));
+    lost = std::max(lost, Headless(wal, file, big).lost(header));  // nothing is the least
   }
   return lost;
 }

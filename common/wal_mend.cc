@@ -230,10 +230,12 @@ MendedWal mend_wal(const std::string& path) {
   const bool sound = header.is_sound();
   if (!sound) {
     const std::vector<std::size_t> bits = wal::wrong_bits(header);
-    if (bits.size() > 1) return {0, 1, true};
-    const std::int64_t lost = wal::commits_without_header(file, header, path);
-    const bool one =
-        !bits.empty() && (lost == 0 || wal::fits_frames(file, wal::turned(header, bits.front())));
+    const std::optional<std::int64_t> told = wal::commits_without_header(file, header, path);
+    const std::int64_t lost = told.value_or(0);
+    // One bit, of which it is not known which, unless it was torn where nothing is lost by it.
+    if (bits.size() > 1 && told != 0) return {0, std::max<std::int64_t>(lost, 1), true};
+    const bool one = bits.size() == 1 &&
+                     (lost == 0 || wal::fits_frames(file, wal::turned(header, bits.front())));
     if (!one) return {0, lost, lost > 0};
     file.turn(0, bits.front(), header.bytes);
   }
