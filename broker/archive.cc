@@ -111,6 +111,7 @@ struct Archive::Impl {
 // Of what is asked for; nothing: the log does not tell.
 std::optional<Chain> Archive::Impl::chain_before(const LogGet& request, Seq floor) {
   if (request.after.chain != Chain{}) return request.after.chain;
+  if (request.after.seq == Seq{0}) return chain_of_beginning(read_epochs(db));
   const auto entry =
       request.after.seq >= floor ? readable_entry(log, request.after.seq) : std::nullopt;
   return entry ? std::optional(entry->chain) : std::nullopt;

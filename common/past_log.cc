@@ -117,8 +117,17 @@ bool continues(LogTable& log, const Chain& before, Seq seq) {
   return entry && leads(log, before, *entry);
 }
 
+std::optional<Chain> chain_of_beginning(const std::vector<EpochRecord>& epochs) {
+  if (epochs.empty() || epochs.front().epoch.generation != 1) return std::nullopt;
+  const auto begins = [](const EpochRecord& record) { return record.parent.seq == Seq{0}; };
+  if (std::ranges::count_if(epochs, begins) != 1) return std::nullopt;
+  return Chain{};
+}
+
 LogProof::LogProof(const Database& db, LogTable& log) : log_(log) {
-  for (const EpochRecord& record : read_epochs(db)) {
+  const std::vector<EpochRecord> epochs = read_epochs(db);
+  beginning_ = chain_of_beginning(epochs);
+  for (const EpochRecord& record : epochs) {
     if (!record.parent.epoch.id.is_zero()) ends_.insert(record.parent.seq.value);
   }
 }
@@ -126,6 +135,7 @@ LogProof::LogProof(const Database& db, LogTable& log) : log_(log) {
 bool LogProof::doubts(Seq seq) {
   const std::optional<LogTable::Entry> entry = whole_entry(log_, seq);
   if (!entry) return true;
+  if (seq == Seq{1} && beginning_) return !leads(log_, *beginning_, *entry);
   if (seq.value == 0 || ends_.contains(seq.value - 1)) return false;
   const std::optional<LogTable::Entry> before = whole_entry(log_, Seq{seq.value - 1});
   return before && !leads(log_, before->chain, *entry);
@@ -145,6 +155,7 @@ Seq proven_floor(const Database& db, const Meta& meta) {
   const std::vector<EpochRecord> epochs = read_epochs(db);
   Seq from = PastLog(db).floor(meta);
   std::optional<Chain> before;
+  if (from == Seq{1}) before = chain_of_beginning(epochs);
   for (Seq seq = from; seq <= meta.position.seq; seq = seq.next()) {
     const std::optional<LogTable::Entry> entry = whole_entry(log, seq);
     const std::optional<Chain> known = chain_at(epochs, meta, seq);

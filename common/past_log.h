@@ -39,17 +39,22 @@ class PastLog {
 // The entry is there, whole, and leads from the chain `before` to its own.
 [[nodiscard]] bool continues(LogTable& log, const Chain& before, Seq seq);
 
+// The chain that entry 1 follows: zero, where it is of the first history. Nothing: another history
+// has begun before it, with a chain that nothing tells.
+[[nodiscard]] std::optional<Chain> chain_of_beginning(const std::vector<EpochRecord>& epochs);
+
 // Whether entries of the log are what was written: each carries the chain that leads to it.
 class LogProof {
  public:
   LogProof(const Database& db, LogTable& log);  // both outlive this; valid for one epoch
   // The entry is missing or cannot be read, or its header, changes and chain do not belong
-  // together. The first one of the log or of an epoch follows what nothing tells: of that only
-  // that it is whole.
+  // together. The first one of the log or of a later epoch follows what nothing tells: of that
+  // only that it is whole.
   [[nodiscard]] bool doubts(Seq seq);
 
  private:
   LogTable& log_;
+  std::optional<Chain> beginning_;
   std::set<std::uint64_t> ends_;  // of earlier epochs: no entry continues from there
 };
 

@@ -126,14 +126,12 @@ std::string Shop::outcome() const {
   return told ? "told" : "harmless";
 }
 
-const std::set<std::string> kGood{"broker refuses", "broker ends, told",        "told, full copy",
-                                  "told",           "full copy, broker silent", "harmless"};
+const std::set<std::string> kGood{"broker refuses", "broker ends, told", "told, full copy", "told",
+                                  "harmless"};
 
 }  // namespace
 
-TEST_CASE(
-    "shown: flips: in the master's log, a full copy instead of it, and but for a few the broker "
-    "says so") {
+TEST_CASE("shown: flips: in the master's log, a full copy instead of it, and the broker says so") {
   const Shop shop;
   std::mt19937_64 random(flip_seed() + 20);
   const FileParts parts(shop.kept().copy());
@@ -149,14 +147,10 @@ TEST_CASE(
     const std::string outcome = shop.outcome();
     const std::string name = outcome.substr(0, outcome.find(':'));
     CHECK_MESSAGE(kGood.contains(name), outcome);
-    if (name != outcome) MESSAGE(outcome);
     table.add("log", name);
   }
   MESSAGE(table.text());
   if (table.all() >= 10) CHECK(table.count("told, full copy") > 0);
-  // Where the entry is the one that the node stands at: its position is not found, and nobody looks
-  // whether the log was right.
-  CHECK(table.count("full copy, broker silent") <= table.all() / 10 + 1);
 }
 
 TEST_CASE(

@@ -120,6 +120,29 @@ TEST_CASE("archive: the log has lost the entry that a reader has, a copy is due 
   CHECK(m.lines.find("csa-broker check") != std::string::npos);
 }
 
+TEST_CASE("archive: the first entry of a first history is damaged, it is told and goes to nobody") {
+  for (const char* const column : {"body", "header", "chain"}) {
+    CAPTURE(column);
+    test::LedgerBench bench(kSchema);
+    bench.write("UPDATE part SET text = 'one'");
+    bench.write("UPDATE part SET text = 'two'");
+    const Position head = bench.ledger->meta().position;
+    const Database db(bench.path, Database::Mode::kReadOnly);
+    LogTable log(db);
+    CHECK_FALSE(LogProof(db, log).doubts(Seq{1}));
+    CHECK(proven_floor(db, *read_meta(db)) == Seq{1});
+    damage(bench.path, 1, column);
+    CHECK(LogProof(db, log).doubts(Seq{1}));
+    CHECK(proven_floor(db, *read_meta(db)) > Seq{1});
+    std::string lines;
+    const Log told{LogLevel::kInfo, [&](LogLevel, std::string_view line) { lines += line; }};
+    Archive archive(bench.path, bench.folder.file("spool"), told);
+    const Position begin{head.epoch, Seq{0}, Chain{}};
+    CHECK(std::holds_alternative<LogGone>(archive.read_log({1, begin, 0, 1'000'000}, head)));
+    CHECK(lines.find("entry 1 of the log") != std::string::npos);
+  }
+}
+
 TEST_CASE("archive: a reader of another history, the log is sound and nothing is said of it") {
   Master m;
   const auto all = m.ask(m.begin);
