@@ -153,7 +153,8 @@ void Session::Impl::on_ready(const LinkReady& ready, TimePoint now) {
   ledger_age_ms = 0;
   clock.begin_link();
   if (refuse_broker(ready.welcome, ready.endpoint, now)) return;
-  writes.set_nonces(ready.welcome.nonces);
+  const bool hidden = planted("take what is reserved for used");  // nonces would tell
+  writes.set_nonces(ready.welcome.nonces && !hidden);
   no_link.clear();
   outdated_told = false;
   const std::string place = to_string(ready.endpoint);
