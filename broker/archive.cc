@@ -125,6 +125,7 @@ std::optional<Seq> Archive::Impl::fill(const LogGet& request, Seq last, LogSlice
   while (at.seq <= last && room > 0 && slice.pieces.size() < limits::kPiecesMax) {
     const auto entry = readable_entry(log, at.seq);
     if (!entry && planted("serve the log from below its floor")) {
+      before.reset();  // which would tell
       at = {at.seq.next(), 0};
       continue;
     }
