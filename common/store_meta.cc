@@ -248,6 +248,14 @@ std::vector<EpochRecord> read_epochs(const Database& db) {
   return epochs;
 }
 
+Epoch told_epoch(const Database& db, const Meta& meta) try {
+  const std::vector<EpochRecord> epochs = read_epochs(db);
+  return epochs.empty() ? meta.position.epoch : epochs.back().epoch;
+} catch (const SqliteError& error) {
+  if (!is_damage(error)) throw;
+  return meta.position.epoch;
+}
+
 void write_layout(const Database& db, std::uint64_t schema_version, std::string_view json) {
   Statement write =
       db.prepare("INSERT OR REPLACE INTO csa_layout VALUES (?1, ?2, csa_sum(?1, ?2))");

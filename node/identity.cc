@@ -3,7 +3,7 @@
 #include <charconv>
 #include <string_view>
 
-#include "common/store_meta.h"
+#include "node/private_rows.h"
 
 namespace csa {
 namespace {
@@ -24,8 +24,8 @@ Error unreadable(std::string_view key) {
                               "\" is missing or holds a value that csa never writes"};
 }
 
-std::optional<std::uint64_t> read_number(const Database& db, std::string_view key) {
-  const std::optional<std::string> text = read_private(db, key);
+std::optional<std::uint64_t> read_number(const PrivateRows& rows, std::string_view key) {
+  const std::optional<std::string> text = rows.find(key);
   if (!text) return std::nullopt;
   std::uint64_t number = 0;
   const char* const end = text->data() + text->size();
@@ -37,37 +37,41 @@ std::optional<std::uint64_t> read_number(const Database& db, std::string_view ke
 }  // namespace
 
 Result<std::optional<Identity>> read_identity(const Database& db) {
-  if (read_private(db, kRole) != kRoleNode) return std::optional<Identity>{};
+  Result<PrivateRows> rows = PrivateRows::read(db);
+  if (!rows) return rows.error();
+  if (rows->find(kRole) != kRoleNode) return std::optional<Identity>{};
   Identity identity;
-  const std::optional<Id128> node = parse_id128(read_private(db, kNode).value_or(""));
+  const std::optional<Id128> node = parse_id128(rows->find(kNode).value_or(""));
   if (!node || node->is_zero()) return unreadable(kNode);
   identity.node = NodeId{*node};
-  const std::optional<std::uint64_t> counter = read_number(db, kCounter);
+  const std::optional<std::uint64_t> counter = read_number(*rows, kCounter);
   if (!counter) return unreadable(kCounter);
   identity.counter = *counter;
-  const std::optional<std::uint64_t> generation = read_number(db, kGenerationSeen);
+  const std::optional<std::uint64_t> generation = read_number(*rows, kGenerationSeen);
   if (!generation) return unreadable(kGenerationSeen);
   identity.generation_seen = *generation;
-  identity.app = read_private(db, kApp).value_or("");
-  identity.group = read_private(db, kGroup).value_or("");
-  identity.endpoint = read_private(db, kEndpoint).value_or("");
-  identity.damage = read_private(db, kDamage).value_or("");
+  identity.app = rows->find(kApp).value_or("");
+  identity.group = rows->find(kGroup).value_or("");
+  identity.endpoint = rows->find(kEndpoint).value_or("");
+  identity.damage = rows->find(kDamage).value_or("");
   // A measurement that cannot be read is as good as none.
-  identity.clock = parse_clock_anchor(read_private(db, kClockKey).value_or(""));
+  identity.clock = parse_clock_anchor(rows->find(kClockKey).value_or(""));
+  identity.mended = rows->mended();
   return std::optional<Identity>{std::move(identity)};
 }
 
 void write_identity(const Database& db, const Identity& identity) {
-  clear_private(db);
-  write_private(db, kRole, kRoleNode);
-  write_private(db, kNode, to_string(identity.node));
-  write_private(db, kApp, identity.app);
-  write_private(db, kGroup, identity.group);
-  write_private(db, kCounter, std::to_string(identity.counter));
-  write_private(db, kGenerationSeen, std::to_string(identity.generation_seen));
-  if (!identity.endpoint.empty()) write_private(db, kEndpoint, identity.endpoint);
-  if (identity.clock) write_private(db, kClockKey, to_text(*identity.clock));
-  if (!identity.damage.empty()) write_private(db, kDamage, identity.damage);
+  PrivateRows rows;
+  rows.add(kRole, kRoleNode);
+  rows.add(kNode, to_string(identity.node));
+  rows.add(kApp, identity.app);
+  rows.add(kGroup, identity.group);
+  rows.add(kCounter, std::to_string(identity.counter));
+  rows.add(kGenerationSeen, std::to_string(identity.generation_seen));
+  if (!identity.endpoint.empty()) rows.add(kEndpoint, identity.endpoint);
+  if (identity.clock) rows.add(kClockKey, to_text(*identity.clock));
+  if (!identity.damage.empty()) rows.add(kDamage, identity.damage);
+  rows.write(db);
 }
 
 }  // namespace csa

@@ -21,11 +21,12 @@ struct Identity {
   std::uint64_t generation_seen = 0;  // highest generation ever followed; never goes down
   std::string endpoint;               // where the last WELCOME came from; empty: nowhere yet
   std::optional<ClockAnchor> clock;   // the last measurement of broker's time
-  std::string damage;  // why the content must not be built upon, a sentence; empty: it may
+  std::string damage;   // why the content must not be built upon, a sentence; empty: it may
+  bool mended = false;  // as read: a bit of the file was wrong, and is as it was here
 };
 
 // nullopt: the file is no replica (its csa_private says so or says nothing). kDamaged: rows that
-// csa cannot have written.
+// csa cannot have written, or not what it has written.
 [[nodiscard]] Result<std::optional<Identity>> read_identity(const Database& db);
 // Replaces all of csa_private. REQUIRES: a transaction is open, csa's tables exist.
 void write_identity(const Database& db, const Identity& identity);

@@ -55,8 +55,8 @@ void Replica::Impl::start(ReplicaFile file) {
   }
 }
 
-// Renaming is one transaction: the entries bear the NodeId of the replica. No checksum guards it
-// where it is kept, but each of them has one.
+// Renaming is one transaction: the entries bear the NodeId of the replica. Each of
+// them has a checksum; where it is kept a file of an older csa has none.
 void Replica::Impl::trust_journal() {
   if (!applier || journal.waiting == 0) return;
   const Result<std::vector<Replay>> first = Journal(db).read(0, 0, 1);

@@ -199,8 +199,12 @@ Result<ReplicaFile> inspect_and_take(const ReplicaName& name, const Log& log) {
     return damaged(name.path, "its first page says that it ends before what is in it");
   }
   CSA_TRY(configure(file.db, name.path));
+  if (file.identity.mended) {
+    log.error("replica: the disk keeps a bit of what " + name.path +
+              " says of itself wrongly (csa_private), by its sum: put right. Look after the disk");
+  }
   const bool old = file.meta && file.meta->tables_version < kTablesVersion;
-  if (doubted || old) {
+  if (doubted || old || file.identity.mended) {
     CommitCount commits(file.db);
     CountedTransaction transaction(file.db, commits);
     if (old && upgrade_tables(file.db)) file.meta->tables_version = kTablesVersion;
@@ -282,6 +286,9 @@ Result<std::optional<Meta>> read_replica_meta(const Database& db, const Identity
   if (!identity.damage.empty()) return std::optional<Meta>{std::move(*meta)};
   if (meta->app != identity.app || meta->group != identity.group) {
     return damaged(path, "csa_meta speaks of another application or group than csa_private");
+  }
+  if (told_epoch(db, *meta) != meta->position.epoch) {
+    return damaged(path, "csa_meta speaks of another history than csa_epoch");
   }
   if (told_schema_version(db, *meta) != meta->schema_version) {
     return damaged(path, "csa_meta speaks of another schema version than csa_layout");

@@ -10,7 +10,8 @@ CREATE TABLE csa_meta (
   value ANY
 ) STRICT, WITHOUT ROWID;
 
--- Private: values of this file alone (a node's identity, the broker's settings).
+-- Private: values of this file alone (a node's identity, the broker's settings). A node's are proved
+-- by one of them, `sum`: node/private_rows.h.
 CREATE TABLE csa_private (
   key TEXT PRIMARY KEY,
   value ANY

@@ -33,11 +33,11 @@ std::vector<Replay> entries_of(const MergeBench::Node& node) {
   return node.replica->read_journal(0, 0, limits::kMiB).value();
 }
 
-// As the next start of a newer csa finds it.
+// As the next start of a newer csa finds it: an older one keeps no sum.
 void reopen(MergeBench::Node& node, std::uint64_t counter) {
   node.replica.reset();
-  run_sql(node.path,
-          "UPDATE csa_private SET value = '" + std::to_string(counter) + "' WHERE key = 'counter'");
+  run_sql(node.path, "UPDATE csa_private SET value = '" + std::to_string(counter) +
+                         "' WHERE key = 'counter'; DELETE FROM csa_private WHERE key = 'sum'");
   node.replica = Replica::open(node.path, "csa", "default", Log()).value();
 }
 

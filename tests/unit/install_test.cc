@@ -263,6 +263,10 @@ TEST_CASE("install: a later generation, becomes the one that is never gone below
   const std::string path = folder.file("r.db");
   auto replica = open_replica(path);
   master.meta().position.epoch.generation = 9;
+  const Result<Applied> contradicts_itself = take_copy(*replica, master.copy());
+  REQUIRE_FALSE(contradicts_itself.has_value());
+  CHECK(contradicts_itself.error().what.find("csa_epoch") != std::string::npos);
+  add_epoch(master.db(), {master.meta().position.epoch, {}, {}});
   REQUIRE(take_copy(*replica, master.copy()).has_value());
   CHECK(replica->state().generation_seen == 9);
   replica.reset();

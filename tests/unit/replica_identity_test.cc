@@ -1,4 +1,4 @@
-// A replica's own NodeId and counter, which no checksum guards, as a disk keeps them wrongly.
+// What a replica's file says of itself (its NodeId, its counter), as a disk keeps it wrongly.
 #include <doctest/doctest.h>
 
 #include "common/codec.h"
@@ -12,6 +12,12 @@ namespace {
 
 constexpr const char* kSchema =
     "CREATE TABLE t (id INTEGER PRIMARY KEY, v INTEGER); INSERT INTO t VALUES (1, 0)";
+
+struct PrivateText {
+  std::string key;
+  std::string value;
+  bool operator==(const PrivateText&) const = default;
+};
 
 struct OneReplica {
   ScratchFolder folder;
@@ -27,11 +33,32 @@ struct OneReplica {
     if (sent) write.request_hash = request_hash(write.write);
     return replica->write_offline(write).value();
   }
-  // As the next start finds it.
+  // As the next start finds it, in a file of an older csa: without a sum.
   void rot(const std::string& key, const std::string& value) {
     replica.reset();
-    run_sql(path, "UPDATE csa_private SET value = '" + value + "' WHERE key = '" + key + "'");
+    run_sql(path, "UPDATE csa_private SET value = '" + value + "' WHERE key = '" + key +
+                      "'; DELETE FROM csa_private WHERE key = 'sum'");
     replica = open_replica(path);
+  }
+  [[nodiscard]] std::vector<PrivateText> private_rows() const {
+    const Database db(path, Database::Mode::kReadOnly);
+    std::vector<PrivateText> rows;
+    Statement read = db.prepare("SELECT key, value FROM csa_private");
+    while (read.step()) {
+      rows.push_back({read.column_text(0), std::string(as_text(read.column_blob(1)))});
+    }
+    return rows;
+  }
+  // A bit of that row.
+  void turn(const PrivateText& row, bool of_key, std::size_t bit) const {
+    std::string turned = of_key ? row.key : row.value;
+    turned[bit / 8] = static_cast<char>(turned[bit / 8] ^ (1 << (bit % 8)));
+    const Database db(path, Database::Mode::kReadWrite);
+    Statement change = db.prepare(of_key ? "UPDATE csa_private SET key = ?1 WHERE key = ?2"
+                                         : "UPDATE csa_private SET value = ?1 WHERE key = ?2");
+    of_key ? change.bind(1, turned) : change.bind_blob(1, as_bytes(turned));
+    change.bind(2, row.key);
+    change.run();
   }
   [[nodiscard]] std::int64_t value() const {
     return Database(path, Database::Mode::kReadOnly).query_int("SELECT v FROM t").value();
@@ -90,6 +117,59 @@ TEST_CASE("replica identity: a NodeId kept wrongly is put right by the journal's
   one.replica.reset();
   CHECK(Database(one.path, Database::Mode::kReadOnly)
             .query_text("SELECT value FROM csa_private WHERE key = 'node'") == to_string(node));
+}
+
+TEST_CASE("replica identity: any bit of what the file says of itself is wrong, put right") {
+  OneReplica one;
+  one.replica.reset();
+  const std::vector<PrivateText> right = one.private_rows();
+  REQUIRE(right.size() >= 7);
+  for (const PrivateText& row : right) {
+    for (const bool of_key : {true, false}) {
+      const std::size_t bits = (of_key ? row.key : row.value).size() * 8;
+      // In keys the lowest of each byte, with which it stays text.
+      for (std::size_t bit = 0; bit < bits; bit += of_key ? 8 : 5) {
+        CAPTURE(row.key);
+        CAPTURE(of_key);
+        CAPTURE(bit);
+        one.turn(row, of_key, bit);
+        REQUIRE(one.private_rows() != right);
+        one.replica = open_replica(one.path);
+        one.replica.reset();
+        REQUIRE(one.private_rows() == right);
+      }
+    }
+  }
+}
+
+TEST_CASE("replica identity: more than a bit of what the file says of itself is wrong, damaged") {
+  OneReplica one;
+  one.replica.reset();
+  for (const char* const sql :
+       {"UPDATE csa_private SET value = 'broker' WHERE key = 'role'",
+        "UPDATE csa_private SET value = value || 'zz' WHERE key = 'group'",
+        "DELETE FROM csa_private WHERE key = 'app'",
+        "UPDATE csa_private SET value = '7' WHERE key = 'sum'",
+        "UPDATE csa_private SET value = zeroblob(100000) WHERE key = 'node'"}) {
+    const ScratchFolder folder;
+    const std::string path = folder.file("wrong.db");
+    std::filesystem::copy_file(one.path, path);
+    run_sql(path, sql);
+    CAPTURE(sql);
+    const auto opened = try_open(path);
+    REQUIRE_FALSE(opened.has_value());
+    CHECK(opened.error().code == Errc::kDamaged);
+    CHECK(opened.error().what.find("mv ") != std::string::npos);
+  }
+}
+
+TEST_CASE("replica identity: a file without a sum is taken as it is, and gets one") {
+  OneReplica one;
+  one.rot("counter", "3000");
+  CHECK(one.replica->state().counter == 3000);
+  (void)one.replica->reserve_counters();
+  one.replica.reset();
+  CHECK(std::ranges::count(one.private_rows(), "sum", &PrivateText::key) == 1);
 }
 
 TEST_CASE("replica identity: an entry whose checksum does not fit renames nobody") {

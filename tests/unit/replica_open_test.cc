@@ -224,12 +224,15 @@ TEST_CASE("open replica: another program changed its tables, damaged and says so
   CHECK(speaks_of(error, "changed by another program"));
 }
 
-TEST_CASE("open replica: csa's own rows are incomplete, damaged") {
+TEST_CASE("open replica: csa's own rows are incomplete or contradict each other, damaged") {
   const ScratchFolder folder;
   HandMaster master(folder.path(), kSchema);
   for (const char* const sql : {"DELETE FROM csa_meta WHERE key = (SELECT min(key) FROM csa_meta)",
                                 "DELETE FROM csa_private WHERE key = 'counter'",
-                                "UPDATE csa_private SET value = 'x1' WHERE key = 'node'"}) {
+                                "UPDATE csa_private SET value = 'x1' WHERE key = 'node'",
+                                "UPDATE csa_meta SET value = value + 4 WHERE key = 'generation'",
+                                "UPDATE csa_meta SET value = value + 1 WHERE key ="
+                                " 'schema_version'"}) {
     const std::string path = folder.file("r.db");
     std::filesystem::remove(path);
     REQUIRE(take_copy(*open_replica(path), master.copy()).has_value());

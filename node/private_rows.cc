@@ -1,0 +1,84 @@
+#include "node/private_rows.h"
+
+#include <algorithm>
+#include <cstdint>
+
+#include "common/bytes.h"
+#include "common/store_meta.h"
+
+namespace csa {
+namespace {
+
+// Each bit of them is tried, with a sum over all. csa writes some hundred bytes.
+constexpr std::size_t kMendedMax = 4096;
+
+void append(Bytes& to, std::string_view text) {
+  for (unsigned shift = 0; shift < 64; shift += 8) {
+    to.push_back(static_cast<std::uint8_t>(std::uint64_t{text.size()} >> shift));
+  }
+  const ByteView bytes = as_bytes(text);
+  to.insert(to.end(), bytes.begin(), bytes.end());
+}
+
+}  // namespace
+
+Result<PrivateRows> PrivateRows::read(const Database& db) {
+  PrivateRows rows;
+  // Not by their keys: a wrong one is not found by its own.
+  Statement read = db.prepare("SELECT key, value FROM csa_private NOT INDEXED");
+  while (read.step()) {
+    rows.rows_.push_back({read.column_text(0), std::string(as_text(read.column_blob(1)))});
+  }
+  if (rows.are_sound() || rows.mend() || !rows.find(kSum)) return rows;
+  return Error{Errc::kDamaged, "the replica's private rows are not what csa has written"};
+}
+
+std::optional<std::string> PrivateRows::find(std::string_view key) const {
+  const auto row = std::ranges::find(rows_, key, &Row::key);
+  if (row == rows_.end()) return std::nullopt;
+  return row->value;
+}
+
+void PrivateRows::add(std::string_view key, std::string_view value) {
+  rows_.push_back({std::string(key), std::string(value)});
+}
+
+void PrivateRows::write(const Database& db) const {
+  clear_private(db);
+  for (const Row& row : rows_) write_private(db, row.key, row.value);
+  write_private(db, kSum, sum());
+}
+
+std::string PrivateRows::sum() const {
+  std::vector<const Row*> ordered;
+  for (const Row& row : rows_) {
+    if (row.key != kSum) ordered.push_back(&row);
+  }
+  std::ranges::sort(ordered, {}, &Row::key);
+  Bytes bytes;
+  for (const Row* row : ordered) {
+    append(bytes, row->key);
+    append(bytes, row->value);
+  }
+  return std::to_string(hash64(bytes));
+}
+
+bool PrivateRows::mend() {
+  std::size_t size = 0;
+  for (const Row& row : rows_) size += row.key.size() + row.value.size();
+  if (size > kMendedMax) return false;
+  for (Row& row : rows_) {
+    for (std::string* text : {&row.key, &row.value}) {
+      for (std::size_t bit = 0; bit < text->size() * 8; ++bit) {
+        char& byte = (*text)[bit / 8];
+        const char was = byte;
+        byte = static_cast<char>(static_cast<unsigned char>(byte) ^ (1U << (bit % 8)));
+        if (are_sound()) return mended_ = true;
+        byte = was;
+      }
+    }
+  }
+  return false;
+}
+
+}  // namespace csa
