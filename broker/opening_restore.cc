@@ -109,6 +109,7 @@ Result<Meta> sound_meta(const Database& db, const DatabaseName& name, const std:
     return Error{Errc::kDamaged, from + " is damaged (" + *row +
                                      "); take another backup, or the replica of another node"};
   }
+  meta->position.epoch = told_epoch(db, *meta);
   if (meta->app != name.app || meta->group != name.group) {
     return Error{Errc::kRefused, from + " belongs to application \"" + meta->app + "\", group \"" +
                                      meta->group + "\", not to \"" + name.app + "\", \"" +

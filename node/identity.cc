@@ -39,7 +39,9 @@ std::optional<std::uint64_t> read_number(const PrivateRows& rows, std::string_vi
 Result<std::optional<Identity>> read_identity(const Database& db) {
   Result<PrivateRows> rows = PrivateRows::read(db);
   if (!rows) return rows.error();
-  if (rows->find(kRole) != kRoleNode) return std::optional<Identity>{};
+  const std::optional<std::string> role = rows->find(kRole);
+  if (!role && rows->find(kNode)) return unreadable(kRole);
+  if (role != kRoleNode) return std::optional<Identity>{};
   Identity identity;
   const std::optional<Id128> node = parse_id128(rows->find(kNode).value_or(""));
   if (!node || node->is_zero()) return unreadable(kNode);

@@ -13,6 +13,7 @@
 #include "common/virtual_table.h"
 #include "node/commands.h"
 #include "node/read_only.h"
+#include "node/replica_file.h"
 #include "node/results.h"
 
 namespace csa {
@@ -166,11 +167,12 @@ void print_outcomes(const Database& db, const NodeId& node, Printer& printer) {
 
 }  // namespace
 
-int journal_command(const NodeOptions& options) {
+int journal_command(const NodeOptions& options) try {
   const std::string& path = options.client.replica;
-  // Where the rest is damaged, the journal is what counts.
+  // Where the rest is damaged, the journal is what counts: others have the outcomes.
   const Result<NodeId> node = node_of_replica(path);
-  if (!node) return report_error("csa-node", node.error());
+  const bool damaged = !node && node.error().code == Errc::kDamaged;
+  if (!node && (!damaged || options.outcomes)) return report_error("csa-node", node.error());
   const Database db(path, Database::Mode::kReadOnly);
   sqlite3_db_config(db.handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
   Printer printer(options.json);
@@ -180,11 +182,14 @@ int journal_command(const NodeOptions& options) {
     return 0;
   }
   const Status done = print_entries(db, printer);
+  if (damaged && !printer.any()) return report_error("csa-node", node.error());
   printer.finish();
   if (!done) return report({7, done.error().what});
   if (!printer.any())
     std::cerr << "csa-node: nothing waits: everything is handed over" << std::endl;
   return 0;
+} catch (const SqliteError& error) {
+  return report_error("csa-node", file_error(error, options.client.replica));
 }
 
 }  // namespace csa

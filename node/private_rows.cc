@@ -11,6 +11,11 @@ namespace {
 
 // Each bit of them is tried, with a sum over all. csa writes some hundred bytes.
 constexpr std::size_t kMendedMax = 4096;
+constexpr std::size_t kRowsMax = 64;
+
+Error not_as_written() {
+  return {Errc::kDamaged, "the replica's private rows are not what csa has written"};
+}
 
 void append(Bytes& to, std::string_view text) {
   for (unsigned shift = 0; shift < 64; shift += 8) {
@@ -27,10 +32,11 @@ Result<PrivateRows> PrivateRows::read(const Database& db) {
   // Not by their keys: a wrong one is not found by its own.
   Statement read = db.prepare("SELECT key, value FROM csa_private NOT INDEXED");
   while (read.step()) {
+    if (rows.rows_.size() == kRowsMax) return not_as_written();
     rows.rows_.push_back({read.column_text(0), std::string(as_text(read.column_blob(1)))});
   }
   if (rows.are_sound() || rows.mend() || !rows.find(kSum)) return rows;
-  return Error{Errc::kDamaged, "the replica's private rows are not what csa has written"};
+  return not_as_written();
 }
 
 std::optional<std::string> PrivateRows::find(std::string_view key) const {
@@ -67,8 +73,11 @@ bool PrivateRows::mend() {
   std::size_t size = 0;
   for (const Row& row : rows_) size += row.key.size() + row.value.size();
   if (size > kMendedMax) return false;
+  const bool has_sum = find(kSum).has_value();
   for (Row& row : rows_) {
     for (std::string* text : {&row.key, &row.value}) {
+      // Where there is none, it is its key that is wrong, or there never was one.
+      if (!has_sum && text == &row.value) continue;
       for (std::size_t bit = 0; bit < text->size() * 8; ++bit) {
         char& byte = (*text)[bit / 8];
         const char was = byte;

@@ -14,7 +14,7 @@ namespace csa {
 class PrivateRows {
  public:
   // A file that no replica has written, or one of an older csa, has no sum: its rows are taken as
-  // they are. kDamaged: they are not what was written, in more than a bit.
+  // they are. kDamaged: they are not what was written, in more than a bit, or more than csa writes.
   [[nodiscard]] static Result<PrivateRows> read(const Database& db);
   // One bit of them was another than was written, and is as it was here: write() keeps it so.
   [[nodiscard]] bool mended() const { return mended_; }

@@ -203,11 +203,18 @@ Result<ReplicaFile> inspect_and_take(const ReplicaName& name, const Log& log) {
     log.error("replica: the disk keeps a bit of what " + name.path +
               " says of itself wrongly (csa_private), by its sum: put right. Look after the disk");
   }
+  const bool other = file.meta && read_meta(file.db)->position.epoch != file.meta->position.epoch;
+  if (other) {
+    log.error("replica: the disk keeps a bit of " + name.path +
+              " wrongly, by which it were of another history (csa_meta): put right. Look after the"
+              " disk");
+  }
   const bool old = file.meta && file.meta->tables_version < kTablesVersion;
-  if (doubted || old || file.identity.mended) {
+  if (doubted || old || other || file.identity.mended) {
     CommitCount commits(file.db);
     CountedTransaction transaction(file.db, commits);
     if (old && upgrade_tables(file.db)) file.meta->tables_version = kTablesVersion;
+    if (other) write_meta(file.db, *file.meta);
     write_identity(file.db, file.identity);
     transaction.commit();
   }
@@ -282,13 +289,11 @@ Result<std::optional<Meta>> read_replica_meta(const Database& db, const Identity
     if (meta.error().code != Errc::kDamaged) return meta.error();
     return damaged(path, meta.error().what);
   }
+  meta->position.epoch = told_epoch(db, *meta);
   // Where the damage is known already, the next full copy repairs it.
   if (!identity.damage.empty()) return std::optional<Meta>{std::move(*meta)};
   if (meta->app != identity.app || meta->group != identity.group) {
     return damaged(path, "csa_meta speaks of another application or group than csa_private");
-  }
-  if (told_epoch(db, *meta) != meta->position.epoch) {
-    return damaged(path, "csa_meta speaks of another history than csa_epoch");
   }
   if (told_schema_version(db, *meta) != meta->schema_version) {
     return damaged(path, "csa_meta speaks of another schema version than csa_layout");

@@ -38,7 +38,8 @@ struct ReplicaFile {
 // What the file says it is, without writing: the identity, or an Error as above. nullopt: an empty
 // database.
 [[nodiscard]] Result<std::optional<Identity>> identify(const Database& db, const std::string& path);
-// csa_meta of a replica, checked against the file's schema; nullopt: no copy yet.
+// csa_meta of a replica, checked against the file's schema, of the history that csa_epoch proves;
+// nullopt: no copy yet.
 [[nodiscard]] Result<std::optional<Meta>> read_replica_meta(const Database& db,
                                                             const Identity& identity,
                                                             const std::string& path);

@@ -174,4 +174,22 @@ TEST_CASE("replica: one damaged page ends in a fresh copy, a ruined file is name
   CHECK(place.exec("other.db", kInsert)["status"] == "committed");
 }
 
+TEST_CASE("replica: its own rows are damaged, refused, and what waits in it is listed as told") {
+  const Place place;
+  place.create(kLoadSchema);
+  Ready ready;
+  Program broker = place.serve(ready);
+  CHECK(place.exec("node.db", kInsert)["status"] == "committed");
+  broker.kill();
+  CHECK(place.exec("node.db", kInsert)["status"] == "journaled");
+  run_sql(place.file("node.db"), "UPDATE csa_private SET value = 'x' WHERE key = 'clock'");
+  const Finished refused = run(place.node("node.db", {"run"}));
+  CHECK(refused.code == 7);
+  CHECK_MESSAGE(refused.err.find("1 offline change waits") != std::string::npos, refused.err);
+  const Finished waiting = run(place.node("node.db", {"journal"}));
+  CHECK_MESSAGE(waiting.code == 0, waiting.err);
+  CHECK_MESSAGE(waiting.out.find("entry") != std::string::npos, waiting.out);
+  CHECK(run(place.node("node.db", {"journal", "--outcomes"})).code == 7);
+}
+
 }  // namespace csa::system_test::hostile_test

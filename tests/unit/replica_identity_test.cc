@@ -149,6 +149,9 @@ TEST_CASE("replica identity: more than a bit of what the file says of itself is 
        {"UPDATE csa_private SET value = 'broker' WHERE key = 'role'",
         "UPDATE csa_private SET value = value || 'zz' WHERE key = 'group'",
         "DELETE FROM csa_private WHERE key = 'app'",
+        "DELETE FROM csa_private WHERE key IN ('role', 'sum')",
+        "WITH n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 100000)"
+        " INSERT INTO csa_private SELECT i, i FROM n",
         "UPDATE csa_private SET value = '7' WHERE key = 'sum'",
         "UPDATE csa_private SET value = zeroblob(100000) WHERE key = 'node'"}) {
     const ScratchFolder folder;
@@ -160,6 +163,22 @@ TEST_CASE("replica identity: more than a bit of what the file says of itself is 
     REQUIRE_FALSE(opened.has_value());
     CHECK(opened.error().code == Errc::kDamaged);
     CHECK(opened.error().what.find("mv ") != std::string::npos);
+  }
+}
+
+TEST_CASE("replica identity: another history in csa_meta than csa_epoch proves, put right") {
+  OneReplica one;
+  const Position position = one.replica->state().position.value();
+  CHECK(std::holds_alternative<Journaled>(one.write(1, kAdd).answer));
+  for (const char* const sql : {"UPDATE csa_meta SET value = value + 4 WHERE key = 'generation'",
+                                "UPDATE csa_meta SET value = zeroblob(16) WHERE key = 'epoch'"}) {
+    one.replica.reset();
+    run_sql(one.path, sql);
+    one.replica = open_replica(one.path);
+    CHECK(one.replica->state().position == position);
+    CHECK(one.replica->state().journal.waiting == 1);
+    one.replica.reset();
+    CHECK(read_meta(Database(one.path, Database::Mode::kReadOnly)).value().position == position);
   }
 }
 
