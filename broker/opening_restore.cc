@@ -105,11 +105,15 @@ Result<Meta> sound_meta(const Database& db, const DatabaseName& name, const std:
   }
   Result<Meta> meta = read_meta(db);
   if (!meta) return Error{meta.error().code, from + ": " + meta.error().what};
-  if (const std::optional<std::string> row = unsound_row(db)) {
-    return Error{Errc::kDamaged, from + " is damaged (" + *row +
+  std::optional<std::string> fault = unsound_row(db);
+  if (const std::optional<Epoch> proved = proved_epoch(db);
+      !fault && proved && *proved != meta->position.epoch) {
+    fault = "csa_meta speaks of another history than csa_epoch";
+  }
+  if (fault) {
+    return Error{Errc::kDamaged, from + " is damaged (" + *fault +
                                      "); take another backup, or the replica of another node"};
   }
-  meta->position.epoch = told_epoch(db, *meta);
   if (meta->app != name.app || meta->group != name.group) {
     return Error{Errc::kRefused, from + " belongs to application \"" + meta->app + "\", group \"" +
                                      meta->group + "\", not to \"" + name.app + "\", \"" +

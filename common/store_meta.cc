@@ -248,12 +248,15 @@ std::vector<EpochRecord> read_epochs(const Database& db) {
   return epochs;
 }
 
-Epoch told_epoch(const Database& db, const Meta& meta) try {
+std::optional<Epoch> proved_epoch(const Database& db) try {
+  if (!has_sums(db)) return std::nullopt;
+  const auto unproved = db.query_int("SELECT EXISTS (SELECT 1 FROM csa_epoch WHERE sum IS NULL)");
   const std::vector<EpochRecord> epochs = read_epochs(db);
-  return epochs.empty() ? meta.position.epoch : epochs.back().epoch;
+  if (epochs.empty() || unproved == 1) return std::nullopt;
+  return epochs.back().epoch;
 } catch (const SqliteError& error) {
   if (!is_damage(error)) throw;
-  return meta.position.epoch;
+  return std::nullopt;
 }
 
 void write_layout(const Database& db, std::uint64_t schema_version, std::string_view json) {

@@ -72,8 +72,8 @@ struct EpochRecord {
 };
 void add_epoch(const Database& db, const EpochRecord& record);
 [[nodiscard]] std::vector<EpochRecord> read_epochs(const Database& db);
-// By csa_epoch, whose last is the present one; where that is not whole, meta's own.
-[[nodiscard]] Epoch told_epoch(const Database& db, const Meta& meta);
+// The last that csa_epoch has, which is the present one, where a sum proves it.
+[[nodiscard]] std::optional<Epoch> proved_epoch(const Database& db);
 
 // csa_layout, by schema version.
 void write_layout(const Database& db, std::uint64_t schema_version, std::string_view json);

@@ -13,7 +13,6 @@
 #include "common/virtual_table.h"
 #include "node/commands.h"
 #include "node/read_only.h"
-#include "node/replica_file.h"
 #include "node/results.h"
 
 namespace csa {
@@ -165,9 +164,16 @@ void print_outcomes(const Database& db, const NodeId& node, Printer& printer) {
   }
 }
 
+// Whether anything can be read of it.
+bool waits(const Database& db) try {
+  return db.query_int("SELECT EXISTS (SELECT 1 FROM csa_journal WHERE answered = 0)") == 1;
+} catch (const SqliteError&) {
+  return false;
+}
+
 }  // namespace
 
-int journal_command(const NodeOptions& options) try {
+int journal_command(const NodeOptions& options) {
   const std::string& path = options.client.replica;
   // Where the rest is damaged, the journal is what counts: others have the outcomes.
   const Result<NodeId> node = node_of_replica(path);
@@ -175,6 +181,7 @@ int journal_command(const NodeOptions& options) try {
   if (!node && (!damaged || options.outcomes)) return report_error("csa-node", node.error());
   const Database db(path, Database::Mode::kReadOnly);
   sqlite3_db_config(db.handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+  if (damaged && !waits(db)) return report_error("csa-node", node.error());
   Printer printer(options.json);
   if (options.outcomes) {
     print_outcomes(db, *node, printer);
@@ -182,14 +189,11 @@ int journal_command(const NodeOptions& options) try {
     return 0;
   }
   const Status done = print_entries(db, printer);
-  if (damaged && !printer.any()) return report_error("csa-node", node.error());
   printer.finish();
   if (!done) return report({7, done.error().what});
   if (!printer.any())
     std::cerr << "csa-node: nothing waits: everything is handed over" << std::endl;
   return 0;
-} catch (const SqliteError& error) {
-  return report_error("csa-node", file_error(error, options.client.replica));
 }
 
 }  // namespace csa

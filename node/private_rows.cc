@@ -11,7 +11,8 @@ namespace {
 
 // Each bit of them is tried, with a sum over all. csa writes some hundred bytes.
 constexpr std::size_t kMendedMax = 4096;
-constexpr std::size_t kRowsMax = 64;
+constexpr std::int64_t kRowsMax = 64;
+constexpr std::int64_t kBytesMax = 65536;
 
 Error not_as_written() {
   return {Errc::kDamaged, "the replica's private rows are not what csa has written"};
@@ -28,11 +29,16 @@ void append(Bytes& to, std::string_view text) {
 }  // namespace
 
 Result<PrivateRows> PrivateRows::read(const Database& db) {
+  Statement size = db.prepare(
+      "SELECT count(*), ifnull(sum(length(key) + length(value)), 0) FROM csa_private NOT INDEXED");
+  if (size.step() && (size.column_int(0) > kRowsMax || size.column_int(1) > kBytesMax)) {
+    return not_as_written();
+  }
+  size.reset();
   PrivateRows rows;
   // Not by their keys: a wrong one is not found by its own.
   Statement read = db.prepare("SELECT key, value FROM csa_private NOT INDEXED");
   while (read.step()) {
-    if (rows.rows_.size() == kRowsMax) return not_as_written();
     rows.rows_.push_back({read.column_text(0), std::string(as_text(read.column_blob(1)))});
   }
   if (rows.are_sound() || rows.mend() || !rows.find(kSum)) return rows;

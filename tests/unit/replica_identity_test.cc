@@ -182,6 +182,21 @@ TEST_CASE("replica identity: another history in csa_meta than csa_epoch proves, 
   }
 }
 
+TEST_CASE("replica identity: the last row of csa_epoch is missing, damaged") {
+  OneReplica one;
+  one.replica.reset();
+  {
+    const Database db(one.path, Database::Mode::kReadWrite);
+    db.exec("DELETE FROM csa_epoch");
+    add_epoch(db, {});
+  }
+  const auto opened = try_open(one.path);
+  REQUIRE_FALSE(opened.has_value());
+  CHECK(opened.error().code == Errc::kDamaged);
+  run_sql(one.path, "UPDATE csa_epoch SET sum = NULL");  // as of an older csa
+  CHECK(try_open(one.path).has_value());
+}
+
 TEST_CASE("replica identity: a file without a sum is taken as it is, and gets one") {
   OneReplica one;
   one.rot("counter", "3000");

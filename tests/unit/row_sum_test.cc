@@ -183,6 +183,16 @@ TEST_CASE(
   CHECK(done.error().what.find("csa_outcome_floor") != std::string::npos);
 }
 
+TEST_CASE("row sum: another history in csa_meta than csa_epoch proves, no restore takes it") {
+  const Place place;
+  place.created();
+  place.change("UPDATE csa_meta SET value = zeroblob(16) WHERE key = 'epoch'");
+  const Place other;
+  const auto done = restore(other.name, place.path, opening::real());
+  REQUIRE_FALSE(done.has_value());
+  CHECK(done.error().what.find("csa_epoch") != std::string::npos);
+}
+
 TEST_CASE("row sum: a replica of an older csa, or a copy of an older broker, has sums then") {
   const ScratchFolder folder;
   HandMaster master(folder.path(), kSchema);
