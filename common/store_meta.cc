@@ -89,6 +89,12 @@ bool upgrade_tables(const Database& db) {
     db.exec("ALTER TABLE " + name + " ADD COLUMN sum INTEGER; UPDATE " + name +
             " SET sum = " + sum_of(table));
   }
+  // Nothing has proved it so far: where csa_meta contradicts it, nothing shall.
+  db.exec(
+      "UPDATE csa_epoch SET sum = NULL WHERE (SELECT id FROM csa_epoch ORDER BY generation DESC"
+      " LIMIT 1) IS NOT (SELECT value FROM csa_meta WHERE key = 'epoch') OR (SELECT"
+      " max(generation) FROM csa_epoch) IS NOT (SELECT value FROM csa_meta WHERE key ="
+      " 'generation')");
   db.exec("UPDATE csa_meta SET value = " + std::to_string(kTablesVersion) +
           " WHERE key = 'tables_version'");
   return true;
@@ -254,9 +260,8 @@ std::optional<Epoch> proved_epoch(const Database& db) try {
   const std::vector<EpochRecord> epochs = read_epochs(db);
   if (epochs.empty() || unproved == 1) return std::nullopt;
   return epochs.back().epoch;
-} catch (const SqliteError& error) {
-  if (!is_damage(error)) throw;
-  return std::nullopt;
+} catch (const SqliteError&) {
+  return std::nullopt;  // what cannot be read proves nothing
 }
 
 void write_layout(const Database& db, std::uint64_t schema_version, std::string_view json) {

@@ -3,6 +3,7 @@
 #include <charconv>
 #include <string_view>
 
+#include "common/terminal_text.h"
 #include "node/private_rows.h"
 
 namespace csa {
@@ -18,6 +19,7 @@ constexpr std::string_view kCounter = "counter";
 constexpr std::string_view kGenerationSeen = "generation_seen";
 constexpr std::string_view kEndpoint = "endpoint";
 constexpr std::string_view kDamage = "damage";
+constexpr std::size_t kDamageMax = 1000;  // names of tables and keys are in it
 
 Error unreadable(std::string_view key) {
   return {Errc::kDamaged, "the replica's private row \"" + std::string(key) +
@@ -72,7 +74,7 @@ void write_identity(const Database& db, const Identity& identity) {
   rows.add(kGenerationSeen, std::to_string(identity.generation_seen));
   if (!identity.endpoint.empty()) rows.add(kEndpoint, identity.endpoint);
   if (identity.clock) rows.add(kClockKey, to_text(*identity.clock));
-  if (!identity.damage.empty()) rows.add(kDamage, identity.damage);
+  if (!identity.damage.empty()) rows.add(kDamage, cut_to(printable(identity.damage), kDamageMax));
   rows.write(db);
 }
 

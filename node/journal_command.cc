@@ -191,7 +191,7 @@ int journal_command(const NodeOptions& options) {
   const Status done = print_entries(db, printer);
   printer.finish();
   if (!done) return report({7, done.error().what});
-  if (!printer.any())
+  if (!printer.any() && !damaged)
     std::cerr << "csa-node: nothing waits: everything is handed over" << std::endl;
   return 0;
 }

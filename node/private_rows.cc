@@ -11,7 +11,7 @@ namespace {
 
 // Each bit of them is tried, with a sum over all. csa writes some hundred bytes.
 constexpr std::size_t kMendedMax = 4096;
-constexpr std::int64_t kRowsMax = 64;
+constexpr std::int64_t kRowsMax = 64;  // as in the statements
 constexpr std::int64_t kBytesMax = 65536;
 
 Error not_as_written() {
@@ -29,15 +29,18 @@ void append(Bytes& to, std::string_view text) {
 }  // namespace
 
 Result<PrivateRows> PrivateRows::read(const Database& db) {
+  // Without an end, where it is somebody's view.
   Statement size = db.prepare(
-      "SELECT count(*), ifnull(sum(length(key) + length(value)), 0) FROM csa_private NOT INDEXED");
+      "SELECT count(*), ifnull(sum(ifnull(length(CAST(key AS BLOB)), 0) +"
+      " ifnull(length(CAST(value AS BLOB)), 0)), 0)"
+      " FROM (SELECT key, value FROM csa_private NOT INDEXED LIMIT 65)");
   if (size.step() && (size.column_int(0) > kRowsMax || size.column_int(1) > kBytesMax)) {
     return not_as_written();
   }
   size.reset();
   PrivateRows rows;
   // Not by their keys: a wrong one is not found by its own.
-  Statement read = db.prepare("SELECT key, value FROM csa_private NOT INDEXED");
+  Statement read = db.prepare("SELECT key, value FROM csa_private NOT INDEXED LIMIT 64");
   while (read.step()) {
     rows.rows_.push_back({read.column_text(0), std::string(as_text(read.column_blob(1)))});
   }

@@ -289,15 +289,13 @@ Result<std::optional<Meta>> read_replica_meta(const Database& db, const Identity
     if (meta.error().code != Errc::kDamaged) return meta.error();
     return damaged(path, meta.error().what);
   }
+  const std::optional<Epoch> proved = proved_epoch(db);
+  // The last row of csa_epoch may be missing; its generation is known to csa_private too.
+  if (proved && proved->generation == identity.generation_seen) meta->position.epoch = *proved;
   // Where the damage is known already, the next full copy repairs it.
   if (!identity.damage.empty()) return std::optional<Meta>{std::move(*meta)};
-  if (const std::optional<Epoch> proved = proved_epoch(db);
-      proved && *proved != meta->position.epoch) {
-    // The last row itself may be missing; its generation is known to csa_private too.
-    if (proved->generation != identity.generation_seen) {
-      return damaged(path, "csa_meta speaks of another history than csa_epoch");
-    }
-    meta->position.epoch = *proved;
+  if (proved && *proved != meta->position.epoch) {
+    return damaged(path, "csa_meta speaks of another history than csa_epoch");
   }
   if (meta->app != identity.app || meta->group != identity.group) {
     return damaged(path, "csa_meta speaks of another application or group than csa_private");

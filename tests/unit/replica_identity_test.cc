@@ -4,6 +4,7 @@
 #include "common/codec.h"
 #include "common/journal.h"
 #include "common/limits.h"
+#include "node/identity.h"
 #include "tests/support/replica_steps.h"
 #include "tests/support/scratch_folder.h"
 
@@ -153,13 +154,17 @@ TEST_CASE("replica identity: more than a bit of what the file says of itself is 
         "WITH n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 100000)"
         " INSERT INTO csa_private SELECT i, i FROM n",
         "UPDATE csa_private SET value = '7' WHERE key = 'sum'",
-        "UPDATE csa_private SET value = zeroblob(100000) WHERE key = 'node'"}) {
+        "UPDATE csa_private SET value = zeroblob(100000) WHERE key = 'node'",
+        "DROP TABLE csa_private; CREATE VIEW csa_private AS WITH RECURSIVE"
+        " n (key) AS (VALUES (1) UNION ALL SELECT key + 1 FROM n) SELECT key, key AS value FROM "
+        "n"}) {
     const ScratchFolder folder;
     const std::string path = folder.file("wrong.db");
     std::filesystem::copy_file(one.path, path);
     run_sql(path, sql);
     CAPTURE(sql);
     const auto opened = try_open(path);
+    CAPTURE((opened ? "opened" : opened.error().what));
     REQUIRE_FALSE(opened.has_value());
     CHECK(opened.error().code == Errc::kDamaged);
     CHECK(opened.error().what.find("mv ") != std::string::npos);
@@ -180,6 +185,24 @@ TEST_CASE("replica identity: another history in csa_meta than csa_epoch proves, 
     one.replica.reset();
     CHECK(read_meta(Database(one.path, Database::Mode::kReadOnly)).value().position == position);
   }
+}
+
+TEST_CASE("replica identity: another history in csa_meta, where damage is marked, put right") {
+  OneReplica one;
+  const Position position = one.replica->state().position.value();
+  one.replica.reset();
+  {
+    const Database db(one.path, Database::Mode::kReadWrite);
+    Identity identity = read_identity(db).value().value();
+    identity.damage = std::string(100000, 'x');  // kept in short
+    Transaction transaction(db);
+    write_identity(db, identity);
+    transaction.commit();
+    CHECK(read_identity(db).value()->damage.size() < 2000);
+  }
+  run_sql(one.path, "UPDATE csa_meta SET value = value + 4 WHERE key = 'generation'");
+  one.replica = open_replica(one.path);
+  CHECK(one.replica->state().position == position);
 }
 
 TEST_CASE("replica identity: the last row of csa_epoch is missing, damaged") {
