@@ -14,6 +14,7 @@ namespace csa {
 inline constexpr std::string_view kRoleKey = "role";
 inline constexpr std::string_view kRoleBroker = "broker";
 inline constexpr std::string_view kRoleNode = "node";  // a replica
+inline constexpr std::string_view kNodeDbKey = "db";   // of a replica: whose it is
 
 [[nodiscard]] bool exists(const std::string& path);
 // One word of a shell command, quoted where that is needed.

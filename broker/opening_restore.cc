@@ -8,6 +8,7 @@
 #include "broker/opening.h"
 #include "broker/opening_files.h"
 #include "broker/own_journal.h"
+#include "broker/restore_source.h"
 #include "common/integrity.h"
 #include "common/limits.h"
 #include "common/past_log.h"
@@ -87,62 +88,6 @@ Result<std::string> copy(const Source& from, const std::string& to, const Databa
   const int code = sqlite3_backup_step(backup.get(), -1);
   if (code != SQLITE_DONE) throw SqliteError(code, std::string("copy: ") + sqlite3_errstr(code));
   return std::string();
-}
-
-// Proves that the copy is sound and of this application and group; its meta then.
-Result<Meta> sound_meta(const Database& db, const DatabaseName& name, const std::string& from) {
-  const std::vector<std::string> faults = integrity_faults(db, IntegrityCheck::kFull, 1);
-  if (!faults.empty()) {
-    return Error{Errc::kDamaged, from + " is damaged (" + faults[0] +
-                                     "); take another backup, or the replica of another node"};
-  }
-  if (!has_tables(db)) {
-    return Error{Errc::kFailed, from + " was never shared. To begin with it, copy it to " +
-                                    name.path + ", then: " + broker_command("adopt", name, "")};
-  }
-  if (!has_meta(db)) {
-    return Error{Errc::kNothing, from + " is a replica that never received a copy: it is empty"};
-  }
-  Result<Meta> meta = read_meta(db);
-  if (!meta) return Error{meta.error().code, from + ": " + meta.error().what};
-  std::optional<std::string> fault = unsound_row(db);
-  if (const std::optional<Epoch> proved = proved_epoch(db);
-      !fault && proved && *proved != meta->position.epoch) {
-    fault = "csa_meta speaks of another history than csa_epoch";
-  }
-  if (fault) {
-    return Error{Errc::kDamaged, from + " is damaged (" + *fault +
-                                     "); take another backup, or the replica of another node"};
-  }
-  if (meta->app != name.app || meta->group != name.group) {
-    return Error{Errc::kRefused, from + " belongs to application \"" + meta->app + "\", group \"" +
-                                     meta->group + "\", not to \"" + name.app + "\", \"" +
-                                     name.group + "\"; name them with --app and --group"};
-  }
-  return meta;
-}
-
-std::uint64_t highest_generation(const Database& db, const Meta& meta) {
-  std::uint64_t highest = meta.position.epoch.generation;
-  for (const EpochRecord& record : read_epochs(db)) {
-    highest = std::max(highest, record.epoch.generation);
-  }
-  return highest;
-}
-
-// Of the file that is to be replaced, or was about to be, as far as it can still be read.
-std::uint64_t generation_in(const std::string& present) {
-  const std::string path = exists(present) ? present : newest_kept(present);
-  if (path.empty()) return 0;
-  try {
-    const Database db(path, Database::Mode::kReadOnly);
-    sqlite3_db_config(db.handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
-    if (!has_tables(db)) return 0;
-    const Result<Meta> meta = read_meta(db);
-    return meta ? highest_generation(db, *meta) : 0;
-  } catch (const SqliteError&) {
-    return 0;
-  }
 }
 
 // Only broker's time goes on: a backup has kept it, a replica has measured it.
@@ -250,7 +195,7 @@ Result<Restoration> build(const DatabaseName& name, const Source& source, const 
                                     ": " + unshareable.front().reason +
                                     ". Way out: " + unshareable.front().way_out};
   }
-  const std::uint64_t last = std::max(highest_generation(db, *meta), generation_in(name.path));
+  const std::uint64_t last = std::max(highest_generation(db), generation_in(name.path));
   (void)begin_history(db, *meta, last + 1, !built.as_is || built.as_is->changes == 0, from);
   crash_point("restore: history begun");
   const Result<OwnJournal> own = merge_own_journal(db, site, from);

@@ -105,6 +105,39 @@ TEST_CASE("restore: from a file with a wrong schema version, it is the one of it
   }
 }
 
+TEST_CASE("restore: over a master whose generation or csa_epoch is wrong, the next generation") {
+  for (const char* const wrong :
+       {"UPDATE csa_meta SET value = -126 WHERE key = 'generation'",
+        "UPDATE csa_epoch SET id = zeroblob(16) WHERE generation = 1", "DELETE FROM csa_epoch"}) {
+    CAPTURE(wrong);
+    const Place place;
+    place.created();
+    const std::string backup = place.folder.file("backup.db");
+    fs::copy_file(place.path, backup);
+    REQUIRE(restore(place.name, backup, real())->meta.position.epoch.generation == 2);
+    place.change(wrong);
+    const auto done = restore(place.name, backup, real());
+    REQUIRE_MESSAGE(done.has_value(), (done ? "" : done.error().what));
+    CHECK(done->meta.position.epoch.generation == 3);
+    CHECK(place.found(true) == Finding::kSound);
+  }
+}
+
+TEST_CASE(
+    "restore: from a replica that names two databases, refused with the way to put it right") {
+  const Place place;
+  place.created();
+  place.change(
+      "DELETE FROM csa_private; INSERT INTO csa_private VALUES ('role', CAST('node' AS BLOB)),"
+      " ('db', CAST('00000000000000000000000000000001' AS BLOB))");
+  const std::string replica = place.folder.file("replica.db");
+  fs::rename(place.path, replica);
+  const auto done = restore(place.name, replica, real());
+  REQUIRE(!done.has_value());
+  CHECK(done.error().code == Errc::kDamaged);
+  CHECK(done.error().what.find("csa-node run") != std::string::npos);
+}
+
 TEST_CASE("put_wal_right: a header with two wrong bits, its commits are not left out in silence") {
   const Place place;
   place.created();
