@@ -53,9 +53,10 @@ JournalOutcome outcome_of(const Statement& row) {
 
 JournalState Journal::read_state() const {
   JournalState state;
-  Statement row = db_.prepare(
-      "SELECT count(*), coalesce(sum(answered = 0), 0), coalesce(min(entry), 0),"
-      " coalesce(max(entry), 0), coalesce(max(answered), 0) FROM csa_journal");
+  Statement row =
+      db_.prepare("SELECT count(*), coalesce(sum(" + std::string(kEntryWaits) +
+                  "), 0), coalesce(min(entry), 0),"
+                  " coalesce(max(entry), 0), coalesce(max(answered), 0) FROM csa_journal");
   if (row.step()) {
     state.entries = unsigned_of(row.column_int(0));
     state.waiting = unsigned_of(row.column_int(1));
@@ -158,8 +159,8 @@ Result<std::vector<Replay>> Journal::read(std::uint64_t after, std::uint64_t off
   std::size_t bytes = 0;
   const auto first = unsigned_of(db_.query_int("SELECT min(entry) FROM csa_journal").value_or(0));
   Statement rows = db_.prepare(
-      "SELECT entry, header, checksum, answered FROM csa_journal"
-      " WHERE entry > ?1 AND answered = 0 ORDER BY entry");
+      "SELECT entry, header, checksum, answered FROM csa_journal WHERE entry > ?1 AND " +
+      std::string(kEntryWaits) + " ORDER BY entry");
   rows.bind(1, signed_of(after));
   Statement before = db_.prepare("SELECT max(entry) FROM csa_journal WHERE entry < ?1");
   const bool asks = max_bytes == 0;
@@ -196,10 +197,7 @@ Result<std::vector<Replay>> Journal::read(std::uint64_t after, std::uint64_t off
     }
     offset = 0;
   }
-  if (parts.empty()) {
-    CSA_TRY(
-        prove_gap(unsigned_of(db_.query_int("SELECT max(entry) FROM csa_journal").value_or(0)), 0));
-  }
+  if (parts.empty()) CSA_TRY(prove_end());
   return parts;
 }
 
@@ -218,8 +216,8 @@ Status Journal::add_question(Replay replay, std::vector<Replay>& questions) cons
 void Journal::mark_answered(const Replayed& answer, JournalState& state) const {
   const std::int64_t counter = signed_of(answer.tx.counter);
   const Result<std::optional<JournalHeader>> header = find(answer.tx.counter);
-  Statement mark =
-      db_.prepare("UPDATE csa_journal SET answered = ?2 WHERE entry = ?1 AND answered = 0");
+  Statement mark = db_.prepare("UPDATE csa_journal SET answered = ?2 WHERE entry = ?1 AND " +
+                               std::string(kEntryWaits));
   mark.bind(1, counter).bind(2, signed_of(answer.seq.value + 1));
   mark.run();
   if (sqlite3_changes(db_.handle()) == 0) return;

@@ -29,6 +29,10 @@ struct JournalOutcome {
   std::vector<KeyChange> keys;
 };
 
+// Of a row of csa_journal: it has no outcome yet. A damaged row may have no such column, NULL,
+// which is no answer.
+inline constexpr const char* kEntryWaits = "ifnull(answered, 0) = 0";
+
 class Journal {
  public:
   explicit Journal(const Database& db) : db_(db) {}  // must outlive this
@@ -48,6 +52,11 @@ class Journal {
   // proved, each with one byte of the changes.
   [[nodiscard]] Result<std::vector<Replay>> read(std::uint64_t after, std::uint64_t offset,
                                                  std::size_t max_bytes, bool gaps = false) const;
+  // kDamaged: changes lie behind the last entry, whose own entry is missing.
+  [[nodiscard]] Status prove_end() const {
+    return prove_gap(unsigned_of(db_.query_int("SELECT max(entry) FROM csa_journal").value_or(0)),
+                     0);
+  }
   // The entry has its outcome; kept until clear(). Idempotent. Inside a transaction.
   void mark_answered(const Replayed& answer, JournalState& state) const;
   // The inverse of every change, newest first, to `take` until it fails. Memory is bounded by a few
@@ -86,7 +95,7 @@ class Journal {
   };
   [[nodiscard]] Result<Entry> entry_of(const Statement& row) const;
   [[nodiscard]] Status prove(const Entry& entry) const;
-  // No part lies between the entries without an entry of its own; `to` 0: behind the last one.
+  // No part lies between the entries without an entry of its own; `to` 0: behind `from`.
   [[nodiscard]] Status prove_gap(std::uint64_t from, std::uint64_t to) const;
   [[nodiscard]] Bytes part(std::uint64_t counter, std::uint64_t number) const;
   // A byte that completes nothing: but for an entry of one byte, what comes before it is left out.

@@ -15,6 +15,7 @@ constexpr std::string_view kRoleNode = "node";
 constexpr std::string_view kNode = "node";
 constexpr std::string_view kApp = "app";
 constexpr std::string_view kGroup = "group";
+constexpr std::string_view kDb = "db";
 constexpr std::string_view kCounter = "counter";
 constexpr std::string_view kGenerationSeen = "generation_seen";
 constexpr std::string_view kEndpoint = "endpoint";
@@ -48,6 +49,11 @@ Result<std::optional<Identity>> read_identity(const Database& db) {
   const std::optional<Id128> node = parse_id128(rows->find(kNode).value_or(""));
   if (!node || node->is_zero()) return unreadable(kNode);
   identity.node = NodeId{*node};
+  if (const std::optional<std::string> text = rows->find(kDb)) {
+    const std::optional<Id128> parsed = parse_id128(*text);
+    if (!parsed) return unreadable(kDb);
+    identity.db = DbId{*parsed};
+  }
   const std::optional<std::uint64_t> counter = read_number(*rows, kCounter);
   if (!counter) return unreadable(kCounter);
   identity.counter = *counter;
@@ -70,6 +76,7 @@ void write_identity(const Database& db, const Identity& identity) {
   rows.add(kNode, to_string(identity.node));
   rows.add(kApp, identity.app);
   rows.add(kGroup, identity.group);
+  if (identity.db) rows.add(kDb, to_string(*identity.db));
   rows.add(kCounter, std::to_string(identity.counter));
   rows.add(kGenerationSeen, std::to_string(identity.generation_seen));
   if (!identity.endpoint.empty()) rows.add(kEndpoint, identity.endpoint);

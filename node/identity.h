@@ -17,6 +17,7 @@ struct Identity {
   NodeId node;
   std::string app;
   std::string group;
+  std::optional<DbId> db;             // of the database that it follows; nothing: no copy yet
   std::uint64_t counter = 0;          // TxId counters up to here may have been used
   std::uint64_t generation_seen = 0;  // highest generation ever followed; never goes down
   std::string endpoint;               // where the last WELCOME came from; empty: nowhere yet

@@ -193,6 +193,7 @@ Result<Meta> prepare_opened(const Database& db, const CopyExpectation& expected)
   if (db.query_text("PRAGMA journal_mode=WAL") != "wal") return wrong_copy("it takes no WAL");
   db.exec("PRAGMA synchronous=FULL");
   Identity identity = expected.identity;
+  identity.db = meta->db;
   identity.generation_seen = meta->position.epoch.generation;
   identity.damage.clear();
   Transaction transaction(db);

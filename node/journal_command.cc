@@ -119,8 +119,8 @@ Status print_entries(const Database& db, Printer& printer) {
       read = journal.read(after, offset, bytes, true);  // one is missing, this one is there
     }
     if (!read) {
-      Statement next =
-          db.prepare("SELECT min(entry) FROM csa_journal WHERE entry > ?1 AND answered = 0");
+      Statement next = db.prepare("SELECT min(entry) FROM csa_journal WHERE entry > ?1 AND " +
+                                  std::string(kEntryWaits));
       next.bind(1, static_cast<std::int64_t>(after));
       if (!next.step() || next.column_is_null(0)) return damage;
       after = static_cast<std::uint64_t>(next.column_int(0));
@@ -166,7 +166,8 @@ void print_outcomes(const Database& db, const NodeId& node, Printer& printer) {
 
 // Whether anything can be read of it.
 bool waits(const Database& db) try {
-  return db.query_int("SELECT EXISTS (SELECT 1 FROM csa_journal WHERE answered = 0)") == 1;
+  return db.query_int("SELECT EXISTS (SELECT 1 FROM csa_journal WHERE " + std::string(kEntryWaits) +
+                      ")") == 1;
 } catch (const SqliteError&) {
   return false;
 }
@@ -175,13 +176,14 @@ bool waits(const Database& db) try {
 
 int journal_command(const NodeOptions& options) {
   const std::string& path = options.client.replica;
-  // Where the rest is damaged, the journal is what counts: others have the outcomes.
+  // Where the rest is refused, the journal is what counts: others have the outcomes.
   const Result<NodeId> node = node_of_replica(path);
-  const bool damaged = !node && node.error().code == Errc::kDamaged;
-  if (!node && (!damaged || options.outcomes)) return report_error("csa-node", node.error());
+  const bool refused =
+      !node && (node.error().code == Errc::kDamaged || node.error().code == Errc::kRefused);
+  if (!node && (!refused || options.outcomes)) return report_error("csa-node", node.error());
   const Database db(path, Database::Mode::kReadOnly);
   sqlite3_db_config(db.handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
-  if (damaged && !waits(db)) return report_error("csa-node", node.error());
+  if (refused && !waits(db)) return report_error("csa-node", node.error());
   Printer printer(options.json);
   if (options.outcomes) {
     print_outcomes(db, *node, printer);
@@ -191,8 +193,11 @@ int journal_command(const NodeOptions& options) {
   const Status done = print_entries(db, printer);
   printer.finish();
   if (!done) return report({7, done.error().what});
-  if (!printer.any() && !damaged)
+  if (refused) {
+    std::cerr << "csa-node: " << node.error().what << std::endl;
+  } else if (!printer.any()) {
     std::cerr << "csa-node: nothing waits: everything is handed over" << std::endl;
+  }
   return 0;
 }
 

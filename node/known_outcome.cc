@@ -37,7 +37,8 @@ std::optional<WriteResult> find_waiting(const Database& db, const TxId& tx) {
   result.changes = (*entry)->changes;
   result.last_insert_rowid = (*entry)->last_insert_rowid;
   result.pending =
-      unsigned_of(db.query_int("SELECT count(*) FROM csa_journal WHERE answered = 0").value_or(0));
+      unsigned_of(db.query_int("SELECT count(*) FROM csa_journal WHERE " + std::string(kEntryWaits))
+                      .value_or(0));
   return result;
 }
 

@@ -49,8 +49,7 @@ void Replica::Impl::start(ReplicaFile file) {
   const Result<std::optional<JournalHeader>> last = Journal(db).find(journal.last);
   if (last && *last && !(*last)->is_lost()) edited = (*last)->edited;
   refresh_state();
-  if (journal.entries == 0 && identity.damage.empty() &&
-      db.query_int("SELECT EXISTS (SELECT 1 FROM csa_journal_part)") == 1) {
+  if (journal.waiting == 0 && identity.damage.empty() && !Journal(db).prove_end()) {
     mark_damaged("entries of its journal are missing, and only their changes are there");
   }
 }

@@ -4,9 +4,11 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
 
 #include "common/counted.h"
 #include "common/integrity.h"
+#include "common/journal.h"
 #include "common/random.h"
 #include "common/schema.h"
 #include "common/sync_file.h"
@@ -35,19 +37,25 @@ std::string shell_word(const std::string& text) {
   return word + "'";
 }
 
+constexpr const char* kPerhapsWaits =
+    ". Whether offline changes wait in it cannot be read: keep the file";
+
 // What the file alone has, if that can still be read.
 std::string waiting_in(const std::string& path) try {
   const Database db(path, Database::Mode::kReadOnly);
   sqlite3_db_config(db.handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
   const std::int64_t waiting =
-      db.query_int("SELECT count(*) FROM csa_journal WHERE answered = 0").value_or(0);
-  if (waiting == 0) return {};
+      db.query_int("SELECT count(*) FROM csa_journal WHERE " + std::string(kEntryWaits))
+          .value_or(0);
+  if (waiting == 0) {
+    const auto changes = db.query_int("SELECT EXISTS (SELECT 1 FROM csa_journal_part)");
+    return changes == 1 ? kPerhapsWaits : "";
+  }
   return ". In it " + counted(waiting, "offline change waits", "offline changes wait") +
          " that nobody else has: list them with csa-node journal --replica " + shell_word(path) +
          ", and keep the file until they are entered anew";
-} catch (const SqliteError& error) {
-  if (!is_damage(error)) return {};
-  return ". Whether offline changes wait in it cannot be read: keep the file";
+} catch (const SqliteError&) {
+  return kPerhapsWaits;
 }
 
 Error damaged_file(const std::string& path, const std::string& why, const std::string& waiting) {
@@ -88,6 +96,20 @@ Status configure(const Database& db, const std::string& path) {
       "PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=0; PRAGMA foreign_keys=OFF;"
       "PRAGMA cache_size=-8192");
   return Ok{};
+}
+
+// The "file format write version" of the SQLite file format.
+bool is_of_newer_format(const std::string& path) {
+  constexpr std::streamoff kWriteVersion = 18;
+  std::ifstream file(path, std::ios::binary);
+  return file.seekg(kWriteVersion) && file.get() > 2;
+}
+
+// Where csa_meta is not found, and the others are.
+bool has_some_table(const Database& db) {
+  return db.query_int(
+             "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table'"
+             " AND name IN ('csa_private', 'csa_journal'))") == 1;
 }
 
 bool is_empty_file(const std::string& path) {
@@ -161,10 +183,23 @@ bool doubt_tables(ReplicaFile& file, const Log& log) {
   if (!file.identity.damage.empty() || !has_meta(file.db)) return false;
   if (file.db.query_int("SELECT EXISTS (SELECT 1 FROM csa_journal)") != 1) return false;
   const Result<Meta> meta = read_meta(file.db);
-  if (!meta || schema_fingerprint(file.db) == meta->fingerprint) return false;
-  file.identity.damage = "its tables are not what csa left; it needs a full copy";
+  if (!meta) return false;
+  const std::optional<Epoch> proved = proved_epoch(file.db);
+  const bool lacks_epoch = proved && proved->generation != file.identity.generation_seen &&
+                           meta->position.epoch.generation == file.identity.generation_seen;
+  if (lacks_epoch) {
+    file.identity.damage = "csa_epoch is not what csa left; it needs a full copy";
+  } else if (schema_fingerprint(file.db) != meta->fingerprint) {
+    file.identity.damage = "its tables are not what csa left; it needs a full copy";
+  } else {
+    return false;
+  }
   log.error("replica: " + file.identity.damage);
   return true;
+}
+
+bool is_of_other(const Meta& kept, const Meta& right) {
+  return kept.db != right.db || kept.position.epoch != right.position.epoch;
 }
 
 Result<ReplicaFile> inspect_and_take(const ReplicaName& name, const Log& log) {
@@ -203,14 +238,16 @@ Result<ReplicaFile> inspect_and_take(const ReplicaName& name, const Log& log) {
     log.error("replica: the disk keeps a bit of what " + name.path +
               " says of itself wrongly (csa_private), by its sum: put right. Look after the disk");
   }
-  const bool other = file.meta && read_meta(file.db)->position.epoch != file.meta->position.epoch;
+  const bool other = file.meta && is_of_other(*read_meta(file.db), *file.meta);
   if (other) {
-    log.error("replica: the disk keeps a bit of " + name.path +
-              " wrongly, by which it were of another history (csa_meta): put right. Look after the"
-              " disk");
+    log.error("replica: the disk keeps wrongly of which database and history " + name.path +
+              " is (csa_meta): put right. Look after the disk");
   }
+  // As of an older csa, which has not proved it.
+  const bool unnamed = file.meta && !file.identity.db;
+  if (unnamed) file.identity.db = file.meta->db;
   const bool old = file.meta && file.meta->tables_version < kTablesVersion;
-  if (doubted || old || other || file.identity.mended) {
+  if (doubted || old || other || unnamed || file.identity.mended) {
     CommitCount commits(file.db);
     CountedTransaction transaction(file.db, commits);
     if (old && upgrade_tables(file.db)) file.meta->tables_version = kTablesVersion;
@@ -256,9 +293,13 @@ Error file_error(const SqliteError& error, const std::string& path) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
       return {Errc::kFailed, path + " is locked by another program; end it, then try again"};
+    case SQLITE_READONLY:
+      if (is_of_newer_format(path)) {
+        return damaged(path, "its first page says that only a newer SQLite may write to it");
+      }
+      [[fallthrough]];
     case SQLITE_CANTOPEN:
     case SQLITE_PERM:
-    case SQLITE_READONLY:
     case SQLITE_AUTH:
       return {Errc::kFailed, "cannot open " + path + " (" + error.what() +
                                  "): its folder must exist, and this user must be allowed to write"
@@ -274,10 +315,18 @@ Result<std::optional<Identity>> identify(const Database& db, const std::string& 
             "SELECT count(*) FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'")
           .value_or(0);
   if (tables == 0) return std::optional<Identity>{};
-  if (!has_tables(db)) return not_ours(path, "somebody's own SQLite database, not a replica");
+  if (!has_tables(db)) {
+    if (has_some_table(db)) return damaged(path, "its table csa_meta is missing");
+    return not_ours(path, "somebody's own SQLite database, not a replica");
+  }
   Result<std::optional<Identity>> identity = read_identity(db);
   if (!identity) return damaged(path, identity.error().what);
-  if (!*identity) return not_ours(path, "the database of a broker, not a replica");
+  if (!*identity) {
+    if (read_private(db, "role") == "broker") {
+      return not_ours(path, "the database of a broker, not a replica");
+    }
+    return damaged(path, "csa_private does not say what it is");
+  }
   return identity;
 }
 
@@ -286,9 +335,14 @@ Result<std::optional<Meta>> read_replica_meta(const Database& db, const Identity
   if (!has_meta(db)) return std::optional<Meta>{};
   Result<Meta> meta = read_meta(db);
   if (!meta) {
-    if (meta.error().code != Errc::kDamaged) return meta.error();
-    return damaged(path, meta.error().what);
+    if (meta.error().code == Errc::kDamaged) return damaged(path, meta.error().what);
+    return Error{meta.error().code,
+                 path + ": " + meta.error().what +
+                     ". If there is none, the disk keeps a bit of the file wrongly" +
+                     waiting_in(path) +
+                     ". To fetch a new copy, move it away: " + move_away_command(path)};
   }
+  if (identity.db) meta->db = *identity.db;
   const std::optional<Epoch> proved = proved_epoch(db);
   // The last row of csa_epoch may be missing; its generation is known to csa_private too.
   if (proved && proved->generation == identity.generation_seen) meta->position.epoch = *proved;

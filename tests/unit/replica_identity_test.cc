@@ -61,6 +61,9 @@ struct OneReplica {
     change.bind(2, row.key);
     change.run();
   }
+  [[nodiscard]] std::string damage() const {
+    return read_identity(Database(path, Database::Mode::kReadOnly)).value().value().damage;
+  }
   [[nodiscard]] std::int64_t value() const {
     return Database(path, Database::Mode::kReadOnly).query_int("SELECT v FROM t").value();
   }
@@ -187,6 +190,23 @@ TEST_CASE("replica identity: another history in csa_meta than csa_epoch proves, 
   }
 }
 
+TEST_CASE("replica identity: another database in csa_meta than csa_private names, put right") {
+  OneReplica one;
+  const DbId db = one.replica->state().db.value();
+  one.replica.reset();
+  run_sql(one.path, "UPDATE csa_meta SET value = zeroblob(16) WHERE key = 'db'");
+  one.replica = open_replica(one.path);
+  CHECK(one.replica->state().db == db);
+  one.replica.reset();
+  CHECK(read_meta(Database(one.path, Database::Mode::kReadOnly)).value().db == db);
+  SUBCASE("which an older csa has not named") {
+    run_sql(one.path, "DELETE FROM csa_private WHERE key IN ('db', 'sum')");
+    one.replica = open_replica(one.path);
+    one.replica.reset();
+    CHECK(std::ranges::count(one.private_rows(), "db", &PrivateText::key) == 1);
+  }
+}
+
 TEST_CASE("replica identity: another history in csa_meta, where damage is marked, put right") {
   OneReplica one;
   const Position position = one.replica->state().position.value();
@@ -218,6 +238,40 @@ TEST_CASE("replica identity: the last row of csa_epoch is missing, damaged") {
   CHECK(opened.error().code == Errc::kDamaged);
   run_sql(one.path, "UPDATE csa_epoch SET sum = NULL");  // as of an older csa
   CHECK(try_open(one.path).has_value());
+}
+
+TEST_CASE("replica identity: the last row of csa_epoch is missing, what waits is handed over") {
+  OneReplica one;
+  CHECK(std::holds_alternative<Journaled>(one.write(1, kAdd).answer));
+  one.replica.reset();
+  {
+    const Database db(one.path, Database::Mode::kReadWrite);
+    db.exec("DELETE FROM csa_epoch");
+    add_epoch(db, {});
+  }
+  one.replica = open_replica(one.path);
+  CHECK(one.replica->state().journal.waiting == 1);
+  CHECK_FALSE(one.damage().empty());
+}
+
+TEST_CASE("replica identity: changes behind a journal that is all answered, marked") {
+  OneReplica one;
+  CHECK(std::holds_alternative<Journaled>(one.write(1, kAdd).answer));
+  CHECK(std::holds_alternative<Journaled>(one.write(2, kAdd).answer));
+  const NodeId node = one.replica->state().node;
+  one.replica.reset();
+  {
+    const Database db(one.path, Database::Mode::kReadWrite);
+    Replayed answer;
+    answer.tx = {node, 1};
+    answer.seq = Seq{1};
+    JournalState state = Journal(db).read_state();
+    Journal(db).mark_answered(answer, state);
+    db.exec("DELETE FROM csa_journal WHERE entry = 2");
+  }
+  one.replica = open_replica(one.path);
+  CHECK(one.replica->state().journal.waiting == 0);
+  CHECK_FALSE(one.damage().empty());
 }
 
 TEST_CASE("replica identity: a file without a sum is taken as it is, and gets one") {

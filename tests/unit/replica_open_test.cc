@@ -48,6 +48,7 @@ TEST_CASE("open replica: somebody's own database, refused and not a byte changed
 TEST_CASE("open replica: a broker's database, refused") {
   const ScratchFolder folder;
   const HandMaster master(folder.path(), kSchema);
+  write_private(master.db(), "role", "broker");
   const Error error = open_error(master.path());
   CHECK(error.code == Errc::kRefused);
   CHECK(speaks_of(error, "broker"));
