@@ -14,7 +14,9 @@ namespace csa {
 inline constexpr std::string_view kRoleKey = "role";
 inline constexpr std::string_view kRoleBroker = "broker";
 inline constexpr std::string_view kRoleNode = "node";  // a replica
-inline constexpr std::string_view kNodeDbKey = "db";   // of a replica: whose it is
+// Of a replica: whose it is, and the last generation that it has followed.
+inline constexpr std::string_view kNodeDbKey = "db";
+inline constexpr std::string_view kNodeGenerationKey = "generation_seen";
 
 [[nodiscard]] bool exists(const std::string& path);
 // One word of a shell command, quoted where that is needed.

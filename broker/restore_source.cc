@@ -1,6 +1,7 @@
 #include "broker/restore_source.h"
 
 #include <algorithm>
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -12,23 +13,24 @@ namespace {
 
 // What csa_meta says that others in the file contradict.
 std::optional<std::string> wrong_meta(const Database& db, const Meta& meta) {
-  std::string fault;
+  const bool replica = read_private(db, kRoleKey) == kRoleNode;
+  const std::optional<std::string> named = read_private(db, kNodeDbKey);
+  const std::string way =
+      "; csa-node puts one bit right: csa-node run --replica with a copy of the file, without a"
+      " broker, then restore from that copy";
+  if (replica && named && *named != to_string(meta.db)) {
+    return "csa_meta speaks of another database than csa_private" + way;
+  }
   const std::optional<Epoch> proved = proved_epoch(db);
-  if (proved && *proved != meta.position.epoch) {
-    fault = "csa_meta speaks of another history than csa_epoch";
-  }
-  if (read_private(db, kRoleKey) == kRoleNode) {
-    const std::optional<std::string> named = read_private(db, kNodeDbKey);
-    if (named && *named != to_string(meta.db)) {
-      fault = "csa_meta speaks of another database than csa_private";
-    }
-    if (!fault.empty()) {
-      fault +=
-          "; csa-node puts one bit right: on a copy of the file, csa-node run --replica, without a"
-          " broker, then restore from that";
-    }
-  }
-  return fault.empty() ? std::nullopt : std::optional(fault);
+  if (!proved || *proved == meta.position.epoch) return std::nullopt;
+  const bool known =
+      replica && read_private(db, kNodeGenerationKey) == std::to_string(proved->generation);
+  return "csa_meta speaks of another history than csa_epoch" + (known ? way : "");
+}
+
+void as_far_as_readable(const std::function<void()>& read) try {
+  read();
+} catch (const SqliteError&) {
 }
 
 }  // namespace
@@ -69,12 +71,12 @@ std::uint64_t highest_generation(const Database& db) {
   const auto take = [&highest](std::uint64_t generation) {
     if (generation < kLimit) highest = std::max(highest, generation);
   };
-  if (const Result<Meta> meta = read_meta(db)) take(meta->position.epoch.generation);
-  try {
+  as_far_as_readable([&] {
+    if (const Result<Meta> meta = read_meta(db)) take(meta->position.epoch.generation);
+  });
+  as_far_as_readable([&] {
     for (const EpochRecord& record : read_epochs(db)) take(record.epoch.generation);
-  } catch (const SqliteError&) {
-    return highest;  // that of csa_meta
-  }
+  });
   return highest;
 }
 
@@ -84,7 +86,7 @@ std::uint64_t generation_in(const std::string& present) {
   try {
     const Database db(path, Database::Mode::kReadOnly);
     sqlite3_db_config(db.handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
-    return has_tables(db) ? highest_generation(db) : 0;
+    return highest_generation(db);
   } catch (const SqliteError&) {
     return 0;
   }

@@ -49,9 +49,14 @@ void Replica::Impl::start(ReplicaFile file) {
   const Result<std::optional<JournalHeader>> last = Journal(db).find(journal.last);
   if (last && *last && !(*last)->is_lost()) edited = (*last)->edited;
   refresh_state();
-  if (journal.waiting == 0 && identity.damage.empty() && !Journal(db).prove_end()) {
+  if (journal.waiting == 0 && identity.damage.empty() && has_lost_entries()) {
     mark_damaged("entries of its journal are missing, and only their changes are there");
   }
+}
+
+bool Replica::Impl::has_lost_entries() const {
+  if (journal.entries > 0) return !Journal(db).prove_end();
+  return db.query_int("SELECT EXISTS (SELECT 1 FROM csa_journal_part)") == 1;
 }
 
 // Renaming is one transaction: the entries bear the NodeId of the replica. Each of

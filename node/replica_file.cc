@@ -112,6 +112,13 @@ bool has_some_table(const Database& db) {
              " AND name IN ('csa_private', 'csa_journal'))") == 1;
 }
 
+// As backups are: nobody's own, and no offline change in it.
+bool is_plain_copy(const Database& db) {
+  return db.query_int(
+             "SELECT EXISTS (SELECT 1 FROM csa_private) OR EXISTS (SELECT 1 FROM csa_journal)"
+             " OR EXISTS (SELECT 1 FROM csa_journal_part)") == 0;
+}
+
 bool is_empty_file(const std::string& path) {
   struct stat about {};
   return ::stat(path.c_str(), &about) == 0 && about.st_size == 0;
@@ -324,6 +331,9 @@ Result<std::optional<Identity>> identify(const Database& db, const std::string& 
   if (!*identity) {
     if (read_private(db, "role") == "broker") {
       return not_ours(path, "the database of a broker, not a replica");
+    }
+    if (is_plain_copy(db)) {
+      return not_ours(path, "a backup or another copy of a broker's database, not a replica");
     }
     return damaged(path, "csa_private does not say what it is");
   }

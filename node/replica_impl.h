@@ -95,6 +95,7 @@ struct Replica::Impl {
   void doubt_answers();
   void trust_journal();
   [[nodiscard]] bool has_far_counters() const;
+  [[nodiscard]] bool has_lost_entries() const;  // of a journal in which nothing waits
   void take_new_identity(std::uint64_t above);
   void refresh_state();
   [[nodiscard]] Result<Applied> apply(const std::vector<LogPiece>& pieces);

@@ -106,9 +106,9 @@ TEST_CASE("restore: from a file with a wrong schema version, it is the one of it
 }
 
 TEST_CASE("restore: over a master whose generation or csa_epoch is wrong, the next generation") {
-  for (const char* const wrong :
-       {"UPDATE csa_meta SET value = -126 WHERE key = 'generation'",
-        "UPDATE csa_epoch SET id = zeroblob(16) WHERE generation = 1", "DELETE FROM csa_epoch"}) {
+  for (const char* const wrong : {"UPDATE csa_meta SET value = -126 WHERE key = 'generation'",
+                                  "UPDATE csa_epoch SET id = zeroblob(16) WHERE generation = 1",
+                                  "DELETE FROM csa_epoch", "DROP TABLE csa_meta"}) {
     CAPTURE(wrong);
     const Place place;
     place.created();

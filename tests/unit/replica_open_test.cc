@@ -48,6 +48,9 @@ TEST_CASE("open replica: somebody's own database, refused and not a byte changed
 TEST_CASE("open replica: a broker's database, refused") {
   const ScratchFolder folder;
   const HandMaster master(folder.path(), kSchema);
+  const Error of_backup = open_error(master.path());
+  CHECK(of_backup.code == Errc::kRefused);
+  CHECK(speaks_of(of_backup, "a backup"));
   write_private(master.db(), "role", "broker");
   const Error error = open_error(master.path());
   CHECK(error.code == Errc::kRefused);
