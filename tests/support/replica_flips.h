@@ -1,6 +1,7 @@
 // A replica with an offline change in it, opened anew with one bit of its file kept wrongly.
 #pragma once
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -9,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "common/journal.h"
 #include "common/random.h"
 #include "common/store_meta.h"
 #include "common/system_clock.h"
@@ -34,6 +36,7 @@ class FlippedReplica {
     right_ = replica->state();
     replica.reset();
     const Database db(path_, Database::Mode::kReadWrite);
+    entries_ = entries_in(db).value();
     (void)db.query_int("PRAGMA wal_checkpoint(TRUNCATE)");
     Statement tables = db.prepare(
         "SELECT name, rootpage FROM sqlite_schema WHERE type = 'table' AND name LIKE 'csa%'");
@@ -72,6 +75,9 @@ class FlippedReplica {
     const Database db(path_, Database::Mode::kReadOnly);
     const bool marked = !read_identity(db).value().value().damage.empty();
     if (is.journal.waiting == 0) return marked ? "marked" : "WRONG, nothing waits: " + told;
+    const Result<std::vector<Replay>> entries = entries_in(db);
+    if (!entries) return "entry refused";
+    if (!is_same(*entries, entries_)) return "WRONG, another entry: " + told;
     // The broker's chain tells them apart.
     if (is.position != right_.position) return "another place";
     if (marked) return "marked";
@@ -85,12 +91,25 @@ class FlippedReplica {
     return "refused";
   }
 
+  // As they are handed over.
+  [[nodiscard]] static Result<std::vector<Replay>> entries_in(const Database& db) {
+    return Journal(db).read(0, 0, 1'000'000);
+  }
+  // The checksum is over header and changes, and is proved as they are read.
+  [[nodiscard]] static bool is_same(const std::vector<Replay>& a, const std::vector<Replay>& b) {
+    return std::ranges::equal(a, b, [](const Replay& x, const Replay& y) {
+      return x.bytes == y.bytes && x.checksum == y.checksum && x.header.tx == y.header.tx &&
+             x.first == y.first && x.previous == y.previous;
+    });
+  }
+
   ScratchFolder folder_;
   HandMaster master_{folder_.path(),
                      "CREATE TABLE t (id INTEGER PRIMARY KEY, v INTEGER); INSERT INTO t VALUES "
                      "(1, 0)"};
   std::string path_ = folder_.file("r.db");
   ReplicaState right_;
+  std::vector<Replay> entries_;
   std::map<std::string, std::size_t> pages_;
   std::string sound_;
 };
