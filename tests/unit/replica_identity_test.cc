@@ -249,7 +249,9 @@ TEST_CASE("replica identity: the last row of csa_epoch is missing, what waits is
     db.exec("DELETE FROM csa_epoch");
     add_epoch(db, {});
   }
-  one.replica = open_replica(one.path);
+  auto opened = try_open(one.path);
+  REQUIRE(opened.has_value());
+  one.replica = std::move(opened).value();
   CHECK(one.replica->state().journal.waiting == 1);
   CHECK_FALSE(one.damage().empty());
 }
